@@ -1,0 +1,114 @@
+"""`kvm-replay kernels` and `kvm-replay fixes`: what the model knows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+
+from harness.cli.term import Terminal
+from harness.errors import HarnessError
+from harness.model import ARCHITECTURES, architecture
+from harness.model.catalogue import RELEASES, Fix, releases_with_changes
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    kernels = commands.add_parser(
+        "kernels",
+        help="list the kernels, and what landed in each",
+        description="List the releases in which a fix of the catalogue landed. Every release "
+        f"from {RELEASES[0]} to {RELEASES[-1]} can be named, with fixes added (v6.12+FIX) or taken "
+        "away (v6.14-FIX).",
+    )
+    kernels.add_argument("--json", action="store_true", help="print JSON")
+    kernels.add_argument("--arch", default=ARCHITECTURES[0], choices=ARCHITECTURES)
+    kernels.set_defaults(command=list_kernels)
+    fixes = commands.add_parser(
+        "fixes",
+        help="list the fixes: commit, title, release, link",
+        description="List every fix of the catalogue, or the ones named (by id or commit).",
+    )
+    fixes.add_argument("ids", nargs="*", metavar="FIX", help="an id, or a commit of 12 hex digits")
+    fixes.add_argument("--kernel", metavar="K", help="only fixes that K has")
+    fixes.add_argument("--json", action="store_true", help="print JSON")
+    fixes.add_argument("--arch", default=ARCHITECTURES[0], choices=ARCHITECTURES)
+    fixes.set_defaults(command=list_fixes)
+
+
+def list_kernels(args: argparse.Namespace, out: Terminal) -> int:
+    catalogue = architecture(args.arch).catalogue
+    rows = {
+        release: [f.id for f in catalogue.fixes.values() if f.landed == release]
+        for release in releases_with_changes(catalogue)
+    }
+    if args.json:
+        tree = {
+            r: {"landed": new, "fixes": sorted(catalogue.landed_by(r))} for r, new in rows.items()
+        }
+        out.line(
+            json.dumps(
+                {"schema": "kvm-replay/kernels/1", "kernels": tree}, indent=1, sort_keys=True
+            )
+        )
+        return 0
+    for release, new in rows.items():
+        head = f"{release:<7}{len(catalogue.landed_by(release)):>3}  "
+        text = ", ".join(new) or "-"
+        lines = textwrap.wrap(text, 80 - len(head), break_on_hyphens=False)
+        out.line(head + f"\n{'':{len(head)}}".join(lines))
+    variants = ", ".join(f.id for f in catalogue.fixes.values() if f.landed is None)
+    out.line(textwrap.fill(f"never merged: {variants}", 80, break_on_hyphens=False))
+    return 0
+
+
+def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
+    catalogue = architecture(args.arch).catalogue
+    fixes = list(catalogue.fixes.values())
+    if args.ids:
+        fixes = [_find(name, fixes, catalogue.suggest(name)) for name in args.ids]
+    if args.kernel:
+        have = catalogue.kernel(args.kernel).fixes
+        fixes = [f for f in fixes if f.id in have]
+    if args.json:
+        tree = [_plain(f) for f in fixes]
+        out.line(
+            json.dumps({"schema": "kvm-replay/fixes/1", "fixes": tree}, indent=1, sort_keys=True)
+        )
+        return 0
+    for n, fix in enumerate(fixes):
+        if n:
+            out.line()
+        landed = fix.landed or "never merged"
+        out.line(f"{out.paint(fix.id, 'bold')}  {landed}, {fix.kind}")
+        for commit in fix.commits:
+            out.line(f'  {commit.id} ("{commit.title}")')
+        for line in textwrap.wrap(fix.what, 76, break_on_hyphens=False):
+            out.line(f"  {line}")
+        for name, value in (
+            ("Fixes", ", ".join(fix.repairs)),
+            ("Needs", ", ".join(fix.requires)),
+            ("Link", fix.link or ""),
+        ):
+            if value:
+                out.line(f"  {name}: {value}")
+    return 0
+
+
+def _find(name: str, fixes: list[Fix], hint: str) -> Fix:
+    for fix in fixes:
+        if fix.id == name or any(len(name) >= 12 and name[:12] == c.id for c in fix.commits):
+            return fix
+    raise HarnessError(f"unknown fix {name[:40]!r}{hint}")
+
+
+def _plain(fix: Fix) -> dict[str, object]:
+    return {
+        "id": fix.id,
+        "kind": fix.kind,
+        "landed": fix.landed,
+        "what": fix.what,
+        "commits": [{"id": c.id, "title": c.title} for c in fix.commits],
+        "requires": list(fix.requires),
+        "repairs": list(fix.repairs),
+        "link": fix.link,
+    }

@@ -1,0 +1,195 @@
+"""`kvm-replay run`: judge traces, and hold them against verdicts and golden files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from harness.cli.select import find_traces
+from harness.cli.term import Progress, Terminal
+from harness.dsl import Trace, read_trace
+from harness.dsl.reader import trace_id
+from harness.engine import Judgement, judge_all
+from harness.errors import HarnessError, SourceError
+from harness.golden import Result, Status, examine, golden_path, load, update, write
+from harness.report.formats import as_json, as_junit, as_ktap, summary
+
+Judged = tuple[Trace, list[Judgement]]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="judge traces on the kernels they speak of",
+        description="Replay each trace on each kernel its verdicts name, and hold what the model "
+        "does against the verdict and the golden file. Exit status: 0 as expected, 1 not, "
+        "2 bad input, 4 nothing ran.",
+    )
+    parser.add_argument(
+        "paths", nargs="*", metavar="TRACE", help="files, folders or names; without any: all"
+    )
+    parser.add_argument(
+        "-k",
+        dest="expression",
+        metavar="EXPR",
+        help="only traces whose name matches: words, and, or, not",
+    )
+    parser.add_argument(
+        "--kernel",
+        action="append",
+        default=[],
+        metavar="K",
+        help="judge on K instead (v6.12, v6.12+FIX, v6.14-FIX)",
+    )
+    parser.add_argument(
+        "-j", dest="jobs", type=_jobs, default=1, metavar="N", help="use N processes"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="only what is not as expected")
+    parser.add_argument("--update", action="store_true", help="bring the golden files up to date")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON")
+    output.add_argument("--ktap", action="store_true", help="print KTAP")
+    parser.add_argument("--junit", metavar="FILE", help="write JUnit XML to FILE as well")
+    parser.set_defaults(command=run)
+
+
+def _jobs(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 to 256")
+    return int(text)
+
+
+def _judge(path: Path, kernels: tuple[str, ...]) -> Judged | HarnessError:
+    try:
+        trace = read_trace(path)
+        return trace, judge_all(trace, kernels)
+    except HarnessError as error:
+        return error
+
+
+def _judge_each(
+    paths: list[Path], kernels: tuple[str, ...], jobs: int
+) -> Iterator[tuple[Path, Judged | HarnessError]]:
+    progress = Progress(len(paths))
+    if jobs > 1 and len(paths) > 1:
+        with ProcessPoolExecutor(min(jobs, len(paths))) as pool:
+            judged = pool.map(_judge, paths, [kernels] * len(paths), chunksize=4)
+            for path, result in zip(paths, judged, strict=True):
+                progress.step(trace_id(path))
+                yield path, result
+    else:
+        for path in paths:
+            progress.step(trace_id(path))
+            yield path, _judge(path, kernels)
+    progress.end()
+
+
+def run(args: argparse.Namespace, out: Terminal) -> int:
+    paths = find_traces(args.paths, args.expression)
+    if not paths:
+        print("kvm-replay: no trace to run", file=sys.stderr)
+        return 4
+    kernels = tuple(args.kernel)
+    grouped: list[tuple[str, list[Result]]] = []
+    errors: list[HarnessError] = []
+    for path, judged in _judge_each(paths, kernels, args.jobs):
+        if isinstance(judged, HarnessError):
+            errors.append(judged)
+            continue
+        trace, judgements = judged
+        golden_file = golden_path(path)
+        try:
+            results = examine(judgements, load(golden_file))
+            if args.update:
+                results = _update(out, trace, results, golden_file, whole=not kernels)
+        except HarnessError as wrong:
+            errors.append(wrong)
+            continue
+        grouped.append((trace.id, results))
+    if args.json:
+        out.line(as_json(grouped))
+    elif args.ktap:
+        out.line(as_ktap(grouped))
+    elif not args.update or any(r.status.failed for _, rs in grouped for r in rs):
+        _table(out, grouped, args.quiet)
+    if args.junit:
+        write(Path(args.junit), as_junit(grouped) + "\n")
+    for error in errors:
+        print(
+            f"{error}" if isinstance(error, SourceError) else f"kvm-replay: {error}",
+            file=sys.stderr,
+        )
+    if errors:
+        return 2
+    total = summary(grouped)
+    if total["failed"]:
+        return 1
+    return 4 if total["cases"] == total["skipped"] else 0
+
+
+def _update(
+    out: Terminal, trace: Trace, results: list[Result], path: Path, whole: bool
+) -> list[Result]:
+    """Update one golden file, unless a verdict disagrees with the model."""
+    if any(r.status is Status.VERDICT for r in results):
+        out.line(f"{trace.id}: not updated, a verdict is wrong")
+        return results
+    judgements = [r.judgement for r in results]
+    changed = update(trace, judgements, path, whole)
+    if changed:
+        out.line(f"{trace.id}: {changed}")
+    return examine(judgements, load(path))
+
+
+def _table(out: Terminal, grouped: list[tuple[str, list[Result]]], quiet: bool) -> None:
+    for trace, results in grouped:
+        bad = sum(r.status.failed for r in results)
+        if quiet and not bad:
+            continue
+        state = (
+            out.paint(f"{bad} of {len(results)} not as expected", "red", "bold")
+            if bad
+            else out.paint("ok", "green")
+        )
+        out.line(f"{out.paint(trace, 'bold')}: {state}")
+        for row in _rows(results):
+            first = row[0]
+            case = first.judgement.case
+            if quiet and not first.status.failed:
+                continue
+            modes = " ".join(r.judgement.case.mode for r in row)
+            kernel = case.kernel.name
+            text = first.judgement.text
+            style = "red" if first.status.failed else "yellow" if text.startswith("viol") else "dim"
+            mark = f"  [{first.status.value}]" if first.status.failed else ""
+            # A long kernel name pushes its line out, it never loses a letter.
+            out.line(f"  {kernel:<28} {modes:<9} {out.paint(text, style)}{mark}")
+            if first.status.failed:
+                for detail in first.details:
+                    out.line(f"      {detail}")
+    total = summary(grouped)
+    good = total["cases"] - total["failed"] - total["skipped"]
+    text = f"{total['traces']} traces, {total['cases']} cases: {good} as expected"
+    text += f", {total['skipped']} not judged" if total["skipped"] else ""
+    text += f", {total['failed']} NOT" if total["failed"] else ""
+    out.line(text)
+
+
+def _rows(results: list[Result]) -> list[list[Result]]:
+    """Results that differ in their mode alone stand in one row."""
+    rows: list[list[Result]] = []
+    for result in results:
+        same = rows and rows[-1][0]
+        if (
+            same
+            and same.judgement.case.kernel.name == result.judgement.case.kernel.name
+            and (same.judgement.text, same.status, same.details)
+            == (result.judgement.text, result.status, result.details)
+        ):
+            rows[-1].append(result)
+        else:
+            rows.append([result])
+    return rows

@@ -1,0 +1,87 @@
+"""Which traces a command is about: paths, and `-k EXPR` over their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from harness.dsl.reader import default_root, trace_id
+from harness.errors import HarnessError, nearest
+from harness.resources import display
+
+Match = Callable[[str], bool]
+_TOKEN = re.compile(r"\s*(?:([()])|([^\s()]+))")
+
+
+def find_traces(paths: Iterable[str], expression: str | None = None) -> list[Path]:
+    """The trace files under `paths` (the project's own without any), in order of name.
+
+    A name such as `arm64/eight-steps` or `eight-steps` finds one of the
+    project's own. Raises HarnessError for what is not there.
+    """
+    found: dict[Path, None] = {}
+    targets: list[str | None] = [*paths] or [None]
+    for path in targets:
+        for trace in _under(path):
+            found[trace] = None
+    if expression is None:
+        return list(found)
+    matches = parse_expression(expression)
+    return [path for path in found if matches(trace_id(path))]
+
+
+def _under(text: str | None) -> list[Path]:
+    path = default_root() if text is None else Path(text)
+    if path.is_dir():
+        return sorted(path.rglob("*.trace"))
+    if text is None or path.exists() or path.is_symlink():
+        return [path]
+    own = {trace_id(p): p for p in sorted(default_root().rglob("*.trace"))}
+    for name, trace in own.items():
+        if text in (name, name.split("/")[-1]):
+            return [trace]
+    names = [*own, *(n.split("/")[-1] for n in own)]
+    raise HarnessError(f"{display(path)}: no such file, folder or trace{nearest(text, names)}")
+
+
+def parse_expression(text: str) -> Match:
+    """A test of trace names: words that occur in them, with `and`, `or`, `not` and `( )`."""
+    tokens = [a or b for a, b in _TOKEN.findall(text)]
+    if not tokens:
+        raise HarnessError("-k: expected words of a trace's name, with and, or, not")
+    match, rest = _either(tokens)
+    if rest:
+        raise HarnessError(f"-k: {rest[0]!r} is not expected in {text!r}")
+    return match
+
+
+def _either(tokens: list[str]) -> tuple[Match, list[str]]:
+    left, tokens = _both(tokens)
+    while tokens and tokens[0] == "or":
+        right, tokens = _both(tokens[1:])
+        left = (lambda a, b: lambda name: a(name) or b(name))(left, right)
+    return left, tokens
+
+
+def _both(tokens: list[str]) -> tuple[Match, list[str]]:
+    left, tokens = _one(tokens)
+    while tokens and tokens[0] == "and":
+        right, tokens = _one(tokens[1:])
+        left = (lambda a, b: lambda name: a(name) and b(name))(left, right)
+    return left, tokens
+
+
+def _one(tokens: list[str]) -> tuple[Match, list[str]]:
+    if not tokens or tokens[0] in ("and", "or", ")"):
+        raise HarnessError("-k: a word of a trace's name is missing")
+    head, rest = tokens[0], tokens[1:]
+    if head == "not":
+        inner, rest = _one(rest)
+        return lambda name: not inner(name), rest
+    if head == "(":
+        inner, rest = _either(rest)
+        if not rest or rest[0] != ")":
+            raise HarnessError("-k: a ) is missing")
+        return inner, rest[1:]
+    return lambda name: head.lower() in name.lower(), rest

@@ -1,0 +1,97 @@
+"""`kvm-replay show`: what happened, step by step."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+
+from harness.cli.select import find_traces
+from harness.cli.term import Terminal
+from harness.dsl import Trace, read_trace
+from harness.engine import cases
+from harness.errors import HarnessError
+from harness.model import architecture
+from harness.model.catalogue import Kernel
+from harness.report.story import Page, reaction_line, tell
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a command that is about one trace on one kernel."""
+    parser.add_argument(
+        "trace", metavar="TRACE", help="a file, or the name of one of the project's"
+    )
+    parser.add_argument(
+        "--kernel", metavar="K", help="the kernel (default: the first that is said to fail)"
+    )
+    parser.add_argument("--mode", metavar="M", help="vhe or nvhe (default: the first that fits)")
+
+
+def target(args: argparse.Namespace) -> tuple[Trace, Kernel, str]:
+    """The trace, kernel and mode that the arguments name."""
+    paths = find_traces([args.trace])
+    if len(paths) != 1:
+        raise HarnessError(f"{args.trace}: expected one trace, found {len(paths)}")
+    trace = read_trace(paths[0])
+    modes = architecture(trace.arch).modes
+    if args.mode is not None and args.mode not in modes:
+        raise HarnessError(f"unknown mode {args.mode!r}: {', '.join(modes)}")
+    if args.mode is not None and args.mode not in trace.modes:
+        raise HarnessError(f"{trace.id} is not for {args.mode}: {', '.join(trace.modes)}")
+    names = (args.kernel,) if args.kernel else ()
+    fitting = [c for c in cases(trace, names) if args.mode in (None, c.mode)]
+    failing = [c for c in fitting if c.verdict and not c.verdict.holds]
+    for case in [*failing, *fitting]:
+        if not case.unsupported:
+            return trace, case.kernel, case.mode
+    why = fitting[0].unsupported if fitting else "no verdict speaks of it"
+    raise HarnessError(f"{trace.id} cannot be shown: {why}")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "show",
+        help="show what happened, step by step",
+        description="Replay one trace on one kernel and print each event, what the model did "
+        "because of it, who owns the registers then, what changed and what went wrong.",
+    )
+    add_target(parser)
+    parser.set_defaults(command=show)
+
+
+def show(args: argparse.Namespace, out: Terminal) -> int:
+    trace, kernel, mode = target(args)
+    head(out, trace, kernel, mode)
+    bad = 0
+    for page in tell(trace, kernel, mode):
+        bad += len(page.step.violations)
+        _print(out, page)
+    out.line(f"{bad} violation{'s' if bad != 1 else ''}" if bad else "holds")
+    return 0
+
+
+def head(out: Terminal, trace: Trace, kernel: Kernel, mode: str) -> None:
+    """Title and target."""
+    out.line(out.paint(f"{trace.id} on {kernel.name} {mode}", "bold"))
+    out.line(textwrap.fill(trace.title, 80))
+    out.line()
+
+
+def _print(out: Terminal, page: Page) -> None:
+    step = page.step
+    out.line(out.paint(f"line {step.event.line}: {page.source}", "cyan", "bold"))
+    if step.skipped:
+        out.line(f"    skipped: {step.skipped}")
+    for reaction in step.reactions:
+        out.line(out.paint(f"    {reaction_line(reaction)}", "dim"))
+    for owner in page.owners:
+        out.line(f"  {owner}")
+    for change in page.changes:
+        for n, line in enumerate(textwrap.wrap(change, 74, break_on_hyphens=False)):
+            out.line(f"  {'~' if n == 0 else ' '} {line}")
+    for name in step.snapshots:
+        out.line(f"  snapshot {name!r}")
+    for violation in step.violations:
+        text = textwrap.wrap(f"{violation.kind}: {violation.text}", 76, break_on_hyphens=False)
+        for n, line in enumerate(text):
+            out.line(out.paint(f"  {'!' if n == 0 else ' '} {line}", "red", "bold"))
+    out.line()

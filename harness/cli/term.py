@@ -1,0 +1,58 @@
+"""Output for people: colour where a terminal shows it, ASCII everywhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+class Terminal:
+    """Where output goes, and whether it may be coloured.
+
+    `--color` decides, then FORCE_COLOR and NO_COLOR (set and not empty), then
+    whether it is a terminal that can.
+    """
+
+    def __init__(self, stream: TextIO, color: str = "auto") -> None:
+        self.stream = stream
+        if color != "auto":
+            self.color = color == "always"
+        elif os.environ.get("NO_COLOR"):
+            self.color = False
+        elif os.environ.get("FORCE_COLOR"):
+            self.color = True
+        else:
+            self.color = stream.isatty() and os.environ.get("TERM") != "dumb"
+
+    def paint(self, text: str, *styles: str) -> str:
+        if not self.color:
+            return text
+        codes = ";".join(_CODES[s] for s in styles)
+        return f"\x1b[{codes}m{text}\x1b[0m"
+
+    def line(self, text: str = "") -> None:
+        self.stream.write(text + "\n")
+
+
+class Progress:
+    """`12/29 arm64/eight-steps` on a terminal's standard error, and nothing elsewhere."""
+
+    def __init__(self, total: int, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.total = total
+        self.done = 0
+        self.on = self.stream.isatty() and os.environ.get("TERM") != "dumb"
+
+    def step(self, what: str) -> None:
+        self.done += 1
+        if self.on:
+            self.stream.write(f"\r\x1b[K{self.done}/{self.total} {what[:60]}")
+            self.stream.flush()
+
+    def end(self) -> None:
+        if self.on:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()

@@ -1,0 +1,432 @@
+"""From parsed lines to a trace: every name is resolved, every mistake reported.
+
+A file with any mistake in it gives no trace at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot, Statement, Trace, Verdict
+from harness.dsl.syntax import LineError, parse_line
+from harness.errors import Diagnostic, Position, SourceError, nearest, one_of
+from harness.model import ARCHITECTURES, architecture
+from harness.model.base import Architecture, BadOperand, World
+from harness.model.catalogue import KernelError
+
+_MESSAGE_ID = re.compile(r"[^\s<>@]+@[^\s<>@]+")
+_DATE = re.compile(r"(19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]")
+_COMMIT = re.compile(r"[0-9a-f]{12}")
+_MOST = 50  # complaints about one file, before it is taken for something else
+
+
+class Checker:
+    """Reads the lines of one file, in order."""
+
+    def __init__(self, path: str, trace_id: str) -> None:
+        self.path = path
+        self.id = trace_id
+        self.lines: tuple[str, ...] = ()
+        self.complaints: list[Diagnostic] = []
+        self.arch: Architecture | None = None
+        self.once: dict[str, int] = {}
+        self.fields: dict[str, Any] = {}
+        self.about: list[str] = []
+        self.links: list[str] = []
+        self.mails: list[tuple[str, str, str]] = []
+        self.commits: list[tuple[str, str]] = []
+        self.modes: tuple[str, ...] = ()
+        self.settings: dict[str, tuple[int, int]] = {}
+        self.tasks: dict[str, int] = {}
+        self.unborn: dict[str, int] = {}
+        self.vcpus: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.vms: set[str] = set()
+        self.needs: list[str] = []
+        self.budget: dict[str, int] = {}
+        self.verdicts: list[Verdict] = []
+        self.body: list[Statement] = []
+
+    # Complaints ----------------------------------------------------------------
+
+    def wrong(self, line: int, column: int, message: str, width: int = 1) -> None:
+        source = self.lines[line - 1] if 0 < line <= len(self.lines) else None
+        at = Position(self.path, line, column)
+        self.complaints.append(Diagnostic(at, message, source, width))
+        if len(self.complaints) >= _MOST:
+            raise SourceError(self.complaints)
+
+    def wrong_name(self, line: int, name: Name, message: str) -> None:
+        self.wrong(line, name.column, message, len(name.text))
+
+    # Reading -------------------------------------------------------------------
+
+    def read(self, lines: Iterable[str]) -> Trace:
+        self.lines = tuple(lines)
+        for number, text in enumerate(self.lines, 1):
+            try:
+                node = parse_line(text)
+            except LineError as error:
+                self.wrong(number, error.column, error.message, error.width)
+                continue
+            if isinstance(node, Header):
+                self.header(dataclasses.replace(node, line=number))
+            elif node is not None:
+                self.statement(dataclasses.replace(node, line=number))
+        self.whole()
+        if self.complaints:
+            raise SourceError(sorted(self.complaints, key=lambda d: (d.at.line, d.at.column)))
+        assert self.arch is not None
+        return Trace(
+            path=self.path,
+            id=self.id,
+            arch=self.arch.name,
+            title=self.fields["trace"],
+            about=tuple(self.about),
+            links=tuple(self.links),
+            mails=tuple(self.mails),
+            commits=tuple(self.commits),
+            modes=self.modes,
+            settings=self.settings,
+            tasks=tuple(self.tasks.items()),
+            unborn=tuple(self.unborn),
+            vcpus=tuple((n, t, f) for n, (t, f) in self.vcpus.items()),
+            needs=tuple(self.needs),
+            budget=self.budget,
+            verdicts=tuple(self.verdicts),
+            body=tuple(self.body),
+            source=self.lines,
+        )
+
+    def whole(self) -> None:
+        """What a file as a whole must have."""
+        end = max(1, len(self.lines))
+        if not any(line.strip() for line in self.lines):
+            self.wrong(end, 1, 'this file is empty; a trace begins with: trace "what it shows"')
+            return
+        if "trace" not in self.once:
+            self.wrong(1, 1, 'no title: a trace begins with: trace "what it shows"')
+        if "machine" not in self.once:
+            self.wrong(
+                end, 1, "no machine: expected a line such as: machine arm64 vhe { sve 16..64 }"
+            )
+        if not (self.links or self.mails or self.commits):
+            self.wrong(end, 1, 'no source: expected a line such as: link "<Message-ID>"')
+        if not self.verdicts and not self.complaints:
+            self.wrong(end, 1, "no verdict: expected a line such as: verdict v6.14 holds")
+        if not self.body and not self.complaints:
+            self.wrong(end, 1, "no events: nothing happens in this trace")
+
+    # Header --------------------------------------------------------------------
+
+    def header(self, node: Header) -> None:
+        if self.body:
+            self.wrong(node.line, 1, f"`{node.key}` belongs before the first event")
+            return
+        if node.key in ("trace", "machine", "budget"):
+            if node.key in self.once:
+                first = self.once[node.key]
+                self.wrong(node.line, 1, f"a second `{node.key}`, the first is in line {first}")
+                return
+            self.once[node.key] = node.line
+        getattr(self, "_" + node.key)(node)
+
+    def _trace(self, node: Header) -> None:
+        self.fields["trace"] = node.operands[0]
+
+    def _about(self, node: Header) -> None:
+        self.about.append(node.operands[0])
+
+    def _link(self, node: Header) -> None:
+        text, column = node.operands
+        if not _MESSAGE_ID.fullmatch(text):
+            hint = "write it without < >" if text.startswith("<") else "such as user-1@host.example"
+            self.wrong(node.line, column, f"{text!r} is no Message-ID; {hint}", len(text) + 2)
+            return
+        self.links.append(text)
+
+    def _mail(self, node: Header) -> None:
+        date, sender, subject, column = node.operands
+        if not _DATE.fullmatch(date):
+            self.wrong(node.line, column, f"{date!r} is no date: YYYY-MM-DD", len(date) + 2)
+            return
+        self.mails.append((date, sender, subject))
+
+    def _commit(self, node: Header) -> None:
+        commit, title, column = node.operands
+        if not _COMMIT.fullmatch(commit):
+            self.wrong(
+                node.line, column, f"{commit!r} is no commit: 12 hex digits", len(commit) + 2
+            )
+            return
+        self.commits.append((commit, title))
+
+    def _machine(self, node: Header) -> None:
+        arch, modes, settings = node.operands
+        if arch.text not in ARCHITECTURES:
+            hint = nearest(arch.text, ARCHITECTURES)
+            known = one_of(ARCHITECTURES)
+            self.wrong_name(node.line, arch, f"unknown architecture {arch.text!r}{hint}: {known}")
+            return
+        self.arch = architecture(arch.text)
+        good = []
+        for mode in modes:
+            if mode.text not in self.arch.modes:
+                hint = nearest(mode.text, self.arch.modes)
+                message = f"unknown mode {mode.text!r}{hint}: {one_of(self.arch.modes)}"
+                self.wrong_name(node.line, mode, message)
+            elif mode.text in good:
+                self.wrong_name(node.line, mode, f"mode {mode.text} is named twice")
+            else:
+                good.append(mode.text)
+        self.modes = tuple(good)
+        for name, low, high in settings:
+            self._setting(node.line, name, low, high)
+
+    def _setting(self, line: int, name: Name, low: int, high: int) -> None:
+        assert self.arch is not None
+        known = self.arch.settings
+        if name.text not in known:
+            hint = nearest(name.text, known)
+            message = f"unknown setting {name.text!r}{hint}: {one_of(known)}"
+            self.wrong_name(line, name, message)
+            return
+        lowest, highest, _ = known[name.text]
+        if not lowest <= low <= high <= highest:
+            message = f"{name.text} {low}..{high}: expected a range within {lowest}..{highest}"
+            self.wrong_name(line, name, message)
+            return
+        for length in (low, high):
+            if name.text != "cpus" and length & (length - 1):
+                message = f"{name.text}: {length} is no power of two"
+                self.wrong_name(line, name, message)
+                return
+        self.settings[name.text] = (low, high)
+
+    def taken(self, line: int, name: Name) -> bool:
+        """Complain if `name` cannot be given to something new."""
+        text = name.text
+        if re.fullmatch(r"cpu[0-9]+|idle[0-9]*", text):
+            self.wrong_name(line, name, f"{text!r} is the name of a CPU or of its idle task")
+        elif text in self.tasks or text in self.unborn or text in self.vcpus or text in self.vms:
+            self.wrong_name(line, name, f"{text!r} is named already")
+        else:
+            return False
+        return True
+
+    def _task(self, node: Header) -> None:
+        for name, where in node.operands:
+            if self.taken(node.line, name):
+                continue
+            cpu = 0 if where is None and not self.tasks else -1
+            if where is not None:
+                cpu = self._cpu(node.line, where)
+                if cpu >= 0 and cpu in self.tasks.values():
+                    self.wrong_name(node.line, where, f"{where.text} has a task already")
+            self.tasks[name.text] = cpu
+
+    def _cpu(self, line: int, name: Name) -> int:
+        cpus = self.settings.get("cpus", (1, 1))[1]
+        match = re.fullmatch(r"cpu([0-9]{1,3})", name.text)
+        if not match or int(match[1]) >= cpus:
+            last = f"cpu0 to cpu{cpus - 1}" if cpus > 1 else "cpu0 only"
+            self.wrong_name(line, name, f"no CPU {name.text!r}: this machine has {last}")
+            return -1
+        return int(match[1])
+
+    def _vm(self, node: Header) -> None:
+        vm, vcpus = node.operands
+        if not self.taken(node.line, vm):
+            self.vms.add(vm.text)
+        for name, thread, features in vcpus:
+            if thread.text not in self.tasks:
+                self.unknown(node.line, thread, "task", self.tasks)
+            if self.taken(node.line, name):
+                continue
+            known = self.arch.features if self.arch else ()
+            for feature in features:
+                if feature.text not in known:
+                    hint = nearest(feature.text, known)
+                    message = f"unknown vcpu feature {feature.text!r}{hint}"
+                    self.wrong_name(node.line, feature, message)
+                elif feature.text not in self.settings:
+                    message = f"{name.text} cannot have {feature.text}: the machine has none"
+                    self.wrong_name(node.line, feature, message)
+            self.vcpus[name.text] = (thread.text, tuple(f.text for f in features))
+
+    def unknown(self, line: int, name: Name, what: str, known: Iterable[str]) -> None:
+        names = list(known)
+        hint = nearest(name.text, names) or (f": there is {one_of(names)}" if names else "")
+        self.wrong_name(line, name, f"unknown {what} {name.text!r}{hint}")
+
+    def _needs(self, node: Header) -> None:
+        for name in node.operands:
+            fixes = self.arch.catalogue.fixes if self.arch else {}
+            if self.arch and name.text not in fixes:
+                self.wrong_name(
+                    node.line, name, f"unknown fix {name.text!r}{nearest(name.text, fixes)}"
+                )
+            self.needs.append(name.text)
+
+    def _budget(self, node: Header) -> None:
+        for name, most in node.operands:
+            known = self.arch.counters if self.arch else ()
+            if name.text not in known:
+                self.unknown(node.line, name, "counter", known)
+            self.budget[name.text] = most
+
+    def _verdict(self, node: Header) -> None:
+        kernel, mode, violates = node.operands
+        if self.arch is None:
+            self.wrong_name(node.line, kernel, "a verdict belongs after the machine line")
+            return
+        try:
+            self.arch.catalogue.kernel(kernel.text)
+        except KernelError as error:
+            self.wrong_name(node.line, kernel, str(error))
+        if mode is not None and mode.text not in self.modes:
+            message = f"mode {mode.text!r} is not on the machine line"
+            self.wrong_name(node.line, mode, message)
+        for name in violates:
+            if name.text not in self.arch.invariants:
+                hint = nearest(name.text, self.arch.invariants)
+                message = f"unknown invariant {name.text!r}{hint}"
+                self.wrong_name(node.line, name, message)
+        verdict = Verdict(
+            kernel.text,
+            mode.text if mode else None,
+            tuple(sorted({v.text for v in violates})),
+            node.line,
+            kernel.column,
+        )
+        for other in self.verdicts:
+            if other.kernel == verdict.kernel and other.mode == verdict.mode:
+                self.wrong_name(
+                    node.line, kernel, f"{kernel.text} is judged in line {other.line} already"
+                )
+        self.verdicts.append(verdict)
+
+    # Statements ----------------------------------------------------------------
+
+    def world(self) -> World:
+        vcpus = tuple((n, t, f) for n, (t, f) in self.vcpus.items())
+        return World(self.settings, tuple(self.tasks.items()), tuple(self.unborn), vcpus)
+
+    def statement(self, node: Event | Expect | Snapshot) -> None:
+        if self.arch is None:
+            if not self.complaints:
+                self.wrong(node.line, 1, "events belong after the machine line")
+            return
+        if isinstance(node, Event):
+            self.body.append(self._event(node))
+        elif isinstance(node, Expect):
+            if not any(isinstance(s, Event) for s in self.body):
+                self.wrong(node.line, 1, "`expect` belongs after the event it speaks of")
+            self.body.append(self._expect(node))
+        else:
+            if any(isinstance(s, Snapshot) and s.name == node.name for s in self.body):
+                self.wrong(node.line, 1, f"a second snapshot {node.name!r}")
+            self.body.append(node)
+
+    def kind(self, line: int, actor: Name) -> str | None:
+        text = actor.text
+        if text in self.tasks or text in self.unborn:
+            return "task"
+        if text in self.vcpus:
+            return "vcpu"
+        if re.fullmatch(r"cpu[0-9]+", text):
+            return "cpu" if self._cpu(line, actor) >= 0 else None
+        if text in self.vms:
+            self.wrong_name(line, actor, f"{text} is a VM; its vcpus act")
+            return None
+        cpus = [f"cpu{n}" for n in range(self.settings.get("cpus", (1, 1))[1])]
+        self.unknown(line, actor, "actor", [*self.tasks, *self.unborn, *self.vcpus, *cpus])
+        return None
+
+    def _event(self, node: Event) -> Event:
+        assert self.arch is not None
+        kind = self.kind(node.line, node.actor)
+        verb = self.arch.verbs[node.verb]
+        if kind is None:
+            return node
+        if kind not in verb.actors:
+            spelled = node.verb.replace("_get", " get").replace("_set", " set")
+            message = f"`{spelled}` is for a {one_of(verb.actors)}, {node.actor.text} is a {kind}"
+            self.wrong_name(node.line, node.actor, message)
+            return node
+        args: list[Any] = []
+        register: tuple[str, int] | None = ("svcr", 0) if node.verb == "svcr_write" else None
+        for wants, operand in zip(verb.operands, node.operands, strict=True):
+            if wants == "register":
+                actor = "one_reg" if node.verb.startswith("one_reg") else kind
+                register = self._register(node.line, operand, actor)
+                args.append(register)
+            elif wants == "value":
+                args.append(self._value(node.line, operand, register))
+            else:
+                args.append(self._word(node.line, operand, wants))
+        return dataclasses.replace(node, args=tuple(args))
+
+    def _register(self, line: int, name: Name, actor: str) -> tuple[str, int] | None:
+        assert self.arch is not None
+        try:
+            return self.arch.register(name.text, actor, self.world())
+        except BadOperand as error:
+            self.wrong_name(line, name, str(error))
+            return None
+
+    def _value(
+        self, line: int, words: tuple[Name, ...], register: tuple[str, int] | None
+    ) -> tuple[int, ...]:
+        assert self.arch is not None
+        quads = tuple(int(w.text, 16 if w.text.startswith("0x") else 10) for w in words)
+        if register is not None:
+            try:
+                self.arch.value(register, quads, self.world())
+            except BadOperand as error:
+                self.wrong_name(line, words[0], str(error))
+        return quads
+
+    def _word(self, line: int, operand: Name | None, wants: str) -> str:
+        words = wants.lstrip("?").split()
+        if operand is None:
+            return words[0]
+        text = operand.text
+        if wants == "task":
+            if text not in self.tasks and text not in self.unborn and text != "idle":
+                self.unknown(line, operand, "task", [*self.tasks, *self.unborn, "idle"])
+        elif wants == "vcpu":
+            if text not in self.vcpus:
+                self.unknown(line, operand, "vcpu", self.vcpus)
+        elif wants == "child":
+            if not self.taken(line, operand):
+                self.unborn[text] = line
+        elif text not in words:
+            hint = nearest(text, words)
+            self.wrong_name(line, operand, f"{text!r}{hint}: expected {one_of(words)}")
+        return text
+
+    def _expect(self, node: Expect) -> Expect:
+        assert self.arch is not None
+        if node.what != "read":
+            return dataclasses.replace(node, args=node.operands)
+        name, quad, bits = node.operands
+        last = next((s for s in reversed(self.body) if isinstance(s, Event)), None)
+        if last is None or last.verb not in ("read", "one_reg_get"):
+            self.wrong_name(node.line, name, "`expect read` belongs after a read")
+            return node
+        read = last.operands[-1]
+        if read.text != name.text:
+            self.wrong_name(node.line, name, f"the event before reads {read.text}, not {name.text}")
+            return node
+        register = last.args[-1] if last.args else None
+        if register is not None:
+            try:
+                self.arch.value(register, (bits,), self.world())
+                if quad:
+                    self.arch.value(register, (bits,) * (quad + 1), self.world())
+            except BadOperand as error:
+                self.wrong_name(node.line, name, str(error))
+        return dataclasses.replace(node, args=(quad, bits))

@@ -1,0 +1,106 @@
+"""What a trace file says, as typed values with positions.
+
+Operands are plain values, so that a model needs to know nothing of this
+package: a name is a str, a register is (kind, number), a value is a tuple of
+quadwords.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A word of the file and the column it starts in."""
+
+    text: str
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A stimulus. `operands` are as written, `args` what the model is given."""
+
+    actor: Name
+    verb: str
+    operands: tuple[Any, ...]
+    line: int = 0
+    args: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What the event before must have led to."""
+
+    what: str
+    operands: tuple[Any, ...]
+    column: int
+    line: int = 0
+    args: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A point at which the golden file holds the state."""
+
+    name: str
+    line: int = 0
+
+
+Statement = Event | Expect | Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One line of the header, by its keyword."""
+
+    key: str
+    operands: tuple[Any, ...]
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the author of a trace says of one kernel, in one mode or in all."""
+
+    kernel: str
+    mode: str | None
+    violates: tuple[str, ...]
+    line: int
+    column: int
+
+    @property
+    def holds(self) -> bool:
+        return not self.violates
+
+    def __str__(self) -> str:
+        return "holds" if self.holds else "violates " + ", ".join(self.violates)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A whole trace file, checked: every name in it is known."""
+
+    path: str
+    id: str
+    arch: str
+    title: str
+    about: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    mails: tuple[tuple[str, str, str], ...] = ()
+    commits: tuple[tuple[str, str], ...] = ()
+    modes: tuple[str, ...] = ()
+    settings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    tasks: tuple[tuple[str, int], ...] = ()
+    unborn: tuple[str, ...] = ()
+    vcpus: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    needs: tuple[str, ...] = ()
+    budget: dict[str, int] = field(default_factory=dict)
+    verdicts: tuple[Verdict, ...] = ()
+    body: tuple[Statement, ...] = ()
+    source: tuple[str, ...] = ()
+
+
+Kind = Literal["task", "vcpu", "cpu"]

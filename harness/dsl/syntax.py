@@ -1,0 +1,293 @@
+"""One line of a trace file, parsed by the grammar in `grammars/trace.lark`."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+from lark import Lark, Token, Transformer, v_args
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot
+from harness.errors import nearest, one_of
+from harness.resources import folder
+
+Line = Event | Expect | Snapshot | Header
+
+MAX_LINE = 500
+
+VERBS = (
+    "read",
+    "write",
+    "svcr_write",
+    "smstart",
+    "smstop",
+    "syscall",
+    "syscall_enter",
+    "ret_to_user",
+    "ioctl",
+    "one_reg_get",
+    "one_reg_set",
+    "fork",
+    "exec",
+    "exit",
+    "trap",
+    "handle_trap",
+    "neon_begin",
+    "neon_end",
+    "vcpu_load",
+    "vcpu_put",
+    "guest_enter",
+    "guest_exit",
+    "switch",
+    "sched_switch",
+    "irq",
+    "softirq",
+)
+
+# How terminals are called to people; what is missing here is a keyword.
+_TERMINALS = {
+    "NAME": "a name",
+    "WORD": "a word",
+    "INT": "a number",
+    "STRING": 'a text in "quotes"',
+    "KERNEL": "a kernel (v6.12, v6.12+FIX, v6.14-FIX)",
+    "PATH": "a path such as cpu0.fpsimd_last_state",
+    "ARROW": "'->'",
+    "RANGE": "'..'",
+    "EQUAL": "'='",
+    "COMMA": "','",
+    "SEMICOLON": "';'",
+    "LBRACE": "'{'",
+    "RBRACE": "'}'",
+    "LSQB": "'['",
+    "RSQB": "']'",
+    "$END": "the end of the line",
+}
+
+
+class LineError(Exception):
+    """A line that does not parse: what is wrong, from which column, how wide."""
+
+    def __init__(self, message: str, column: int, width: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.column = column
+        self.width = width
+
+
+def _name(token: Token) -> Name:
+    return Name(str(token), token.column or 1)
+
+
+def _int(token: Token) -> int:
+    return int(token, 0) if token.startswith("0x") else int(token)
+
+
+def _text(token: Token) -> str:
+    return str(token)[1:-1]
+
+
+class _Build(Transformer[Token, Line]):
+    """Turns the rules of the grammar into nodes."""
+
+    def start(self, children: list[Line]) -> Line:
+        return children[0]
+
+    # Operands
+
+    register = v_args(inline=True)(lambda self, token: _name(token))
+    feature = v_args(inline=True)(lambda self, token: _name(token))
+
+    def value(self, tokens: list[Token]) -> tuple[Name, ...]:
+        return tuple(_name(t) for t in tokens)
+
+    def setting(self, parts: list[Any]) -> tuple[Name, int, int]:
+        low = _int(parts[1])
+        return _name(parts[0]), low, low if parts[-1] is None else _int(parts[-1])
+
+    def settings(self, parts: list[Any]) -> tuple[Any, ...]:
+        return tuple(parts)
+
+    def task(self, parts: list[Any]) -> tuple[Name, Name | None]:
+        return _name(parts[0]), None if parts[1] is None else _name(parts[1])
+
+    def vcpu(self, parts: list[Any]) -> tuple[Name, Name, tuple[Name, ...]]:
+        return _name(parts[0]), _name(parts[1]), tuple(parts[2:])
+
+    def count(self, parts: list[Any]) -> tuple[Name, int]:
+        return _name(parts[0]), _int(parts[1])
+
+    ec = el = smtc = v_args(inline=True)(lambda self, token: _int(token))
+
+    # Headers
+
+    def title(self, parts: list[Token]) -> Header:
+        return Header("trace", (_text(parts[0]),))
+
+    def about(self, parts: list[Token]) -> Header:
+        return Header("about", (_text(parts[0]),))
+
+    def link(self, parts: list[Token]) -> Header:
+        return Header("link", (_text(parts[0]), parts[0].column))
+
+    def mail(self, parts: list[Token]) -> Header:
+        return Header("mail", (*(_text(p) for p in parts), parts[0].column))
+
+    def commit(self, parts: list[Token]) -> Header:
+        return Header("commit", (_text(parts[0]), _text(parts[1]), parts[0].column))
+
+    def machine(self, parts: list[Any]) -> Header:
+        names = tuple(_name(p) for p in parts[:-1])
+        return Header("machine", (names[0], names[1:], parts[-1] or ()))
+
+    def tasks(self, parts: list[Any]) -> Header:
+        return Header("task", tuple(parts))
+
+    def vm(self, parts: list[Any]) -> Header:
+        return Header("vm", (_name(parts[0]), tuple(parts[1:])))
+
+    def needs(self, parts: list[Token]) -> Header:
+        return Header("needs", tuple(_name(p) for p in parts))
+
+    def budget(self, parts: list[Any]) -> Header:
+        return Header("budget", tuple(parts))
+
+    def holds(self, parts: list[Any]) -> Header:
+        return self.violates(parts)
+
+    def violates(self, parts: list[Any]) -> Header:
+        mode = None if parts[1] is None else _name(parts[1])
+        return Header("verdict", (_name(parts[0]), mode, tuple(_name(p) for p in parts[2:])))
+
+    # Expectations
+
+    def expect_trap(self, parts: list[Any]) -> Expect:
+        return Expect("trap", tuple(parts), 1)
+
+    def expect_no_trap(self, parts: list[Any]) -> Expect:
+        return Expect("no_trap", (), 1)
+
+    def expect_no_errno(self, parts: list[Any]) -> Expect:
+        return Expect("errno", ("",), 1)
+
+    def expect_errno(self, parts: list[Token]) -> Expect:
+        return Expect("errno", (str(parts[0]),), 1)
+
+    def expect_signal(self, parts: list[Token]) -> Expect:
+        return Expect("signal", (str(parts[0]),), 1)
+
+    def expect_undef(self, parts: list[Any]) -> Expect:
+        return Expect("undef", (), 1)
+
+    def expect_read(self, parts: list[Any]) -> Expect:
+        quad = 0 if parts[1] is None else _int(parts[1])
+        return Expect("read", (parts[0], quad, _int(parts[2])), parts[0].column)
+
+    def expect_state(self, parts: list[Token]) -> Expect:
+        path = tuple(str(parts[0]).split("."))
+        return Expect("state", (path, str(parts[1])), parts[0].column or 1)
+
+    def snapshot(self, parts: list[Token]) -> Snapshot:
+        return Snapshot(_text(parts[0]))
+
+
+def _event(verb: str) -> Callable[[_Build, list[Any]], Event]:
+    def build(self: _Build, children: list[Any]) -> Event:
+        parts = tuple(
+            _name(c) if isinstance(c, Token) else c
+            for c in children
+            if not (isinstance(c, Token) and c.type == "ARROW")
+        )
+        return Event(parts[0], verb, parts[1:])
+
+    return build
+
+
+for _verb in VERBS:
+    setattr(_Build, _verb + "_" if _verb in ("exec", "exit") else _verb, _event(_verb))
+
+
+@functools.cache
+def parser() -> Lark:
+    """The LALR parser of one line."""
+    return Lark(
+        (folder("grammars") / "trace.lark").read_text(encoding="ascii"),
+        parser="lalr",
+        lexer="contextual",
+        transformer=_Build(),
+        maybe_placeholders=True,
+    )
+
+
+@functools.lru_cache(maxsize=65536)
+def parse_line(text: str) -> Line | None:
+    """The statement that `text` (one line) makes, None if it is blank or a comment.
+
+    Raises LineError. Equal lines are parsed once.
+    """
+    if len(text) > MAX_LINE:
+        raise LineError(f"this line has {len(text)} characters, {MAX_LINE} are allowed", 1)
+    if not text.strip() or text.lstrip().startswith("#"):
+        return None
+    try:
+        return parser().parse(text)  # type: ignore[return-value]
+    except UnexpectedInput as error:
+        raise _explain(text, error) from None
+
+
+def _explain(text: str, error: UnexpectedInput) -> LineError:
+    if isinstance(error, UnexpectedToken):
+        expected = set(error.accepts or error.expected)
+        if error.token.type == "$END":
+            end = len(text.split("#")[0].rstrip()) + 1
+            return LineError(f"the line ends too early, expected {_expected(expected)}", end)
+    else:
+        assert isinstance(error, UnexpectedCharacters)
+        expected = set(error.allowed or ())
+    column = error.column if error.column > 0 else 1
+    found = re.match(r'"[^"]*"?|[\w.+-]+|.', text[column - 1 :])
+    word = found.group() if found else ""
+    keywords = {k.lower() for k in expected if k not in _TERMINALS}
+    if column == len(text) - len(text.lstrip()) + 1:
+        keywords |= set(HEADER_WORDS)
+    hint = nearest(word, keywords)
+    first = text.split()[0]
+    if not hint and "VCPU_LOAD" in expected and nearest(first, HEADER_WORDS):
+        column = text.index(first) + 1
+        return LineError(
+            f"unknown word {first[:40]!r}{nearest(first, HEADER_WORDS)}", column, len(first)
+        )
+    thing = "event" if "VCPU_LOAD" in expected else "word" if word[:1].isalpha() else "text"
+    if hint or "VCPU_LOAD" in expected:
+        return LineError(
+            f"unknown {thing} {word[:40]!r}{hint or _some(keywords)}", column, len(word)
+        )
+    return LineError(f"{word[:40]!r}: expected {_expected(expected)}", column, len(word))
+
+
+HEADER_WORDS = (
+    "trace",
+    "about",
+    "link",
+    "mail",
+    "commit",
+    "machine",
+    "task",
+    "vm",
+    "needs",
+    "budget",
+    "verdict",
+    "expect",
+    "snapshot",
+)
+
+
+def _some(keywords: set[str]) -> str:
+    return ": events are " + one_of(sorted(k.lower() for k in keywords))
+
+
+def _expected(terminals: set[str]) -> str:
+    return one_of(sorted(_TERMINALS.get(t, repr(t.lower().strip("_"))) for t in terminals))

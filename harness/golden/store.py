@@ -1,0 +1,183 @@
+"""Golden files: `expected/<same path>.yaml`, read strictly and written whole or not at all.
+
+    trace: arm64/eight-steps
+    source:
+    - 86plkful48.wl-maz@kernel.org
+    outcomes:
+    - kernels: [v6.13 vhe, v6.13 nvhe]
+      violations: [...]
+      counts: {...}
+      snapshots: {...}
+
+Kernels on which the trace shows the same stand together.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.dsl.nodes import Trace
+from harness.errors import HarnessError
+from harness.model.base import Tree
+from harness.resources import display
+
+try:
+    from yaml import CSafeDumper as Dumper
+    from yaml import CSafeLoader as Loader
+except ImportError:  # PyYAML built without libyaml
+    from yaml import SafeDumper as Dumper  # type: ignore[assignment]
+    from yaml import SafeLoader as Loader  # type: ignore[assignment]
+
+HEADING = """\
+# Written by `kvm-replay run --update`. Read it line by line against the source
+# it names before you commit it; correct the model, not this file.
+"""
+
+Golden = dict[str, Tree]
+"""What is expected, by label: `v6.13 vhe` -> the outcome."""
+
+
+class GoldenError(HarnessError):
+    """A golden file that cannot be used."""
+
+
+class _Strict(Loader):
+    """Refuses a key that stands twice in one mapping, and keys that are not text."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} is no text; write it in quotes",
+                    problem_mark=key_node.start_mark,
+                )
+            if key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} stands here twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def golden_path(trace: Path) -> Path:
+    """Where the golden file of the trace in this file belongs.
+
+    `traces/arm64/x.trace` has it in `expected/arm64/x.yaml` beside `traces`, a
+    trace that stands anywhere else has it at its side.
+    """
+    resolved = trace.resolve()
+    for parent in resolved.parents:
+        if parent.name == "traces":
+            below = resolved.relative_to(parent)
+            return (parent.parent / "expected" / below).with_suffix(".yaml")
+    return resolved.with_suffix(".yaml")
+
+
+def load(path: Path) -> Golden | None:
+    """The golden file in `path`, None if there is none. Raises GoldenError."""
+    shown = display(path)
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise GoldenError(f"{shown}: {error.strerror}") from None
+    try:
+        document = yaml.load(text, Loader=_Strict)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        at = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
+        raise GoldenError(f"{at}: {error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise GoldenError(f"{shown}: no YAML: {str(error).splitlines()[0]}") from None
+    return _by_label(shown, document)
+
+
+def _by_label(shown: str, document: Any) -> Golden:
+    def wrong(where: str, wanted: str, got: Any) -> GoldenError:
+        name = {dict: "a mapping", list: "a list", str: "text", type(None): "nothing"}
+        kind = name.get(type(got), type(got).__name__)
+        return GoldenError(f"{shown}: {where}: expected {wanted}, got {kind}")
+
+    if not isinstance(document, dict):
+        raise wrong("document", "a mapping with `outcomes`", document)
+    outcomes = document.get("outcomes")
+    if not isinstance(outcomes, list):
+        raise wrong("outcomes", "a list", outcomes)
+    golden: Golden = {}
+    for number, outcome in enumerate(outcomes):
+        where = f"outcomes[{number}]"
+        if not isinstance(outcome, dict):
+            raise wrong(where, "a mapping", outcome)
+        labels = outcome.get("kernels")
+        if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
+            raise wrong(f"{where}.kernels", "a list of texts", labels)
+        rest = {key: value for key, value in outcome.items() if key != "kernels"}
+        for key, type_, name in (
+            ("violations", list, "a list"),
+            ("counts", dict, "a mapping"),
+            ("snapshots", dict, "a mapping"),
+        ):
+            if key in rest and not isinstance(rest[key], type_):
+                raise wrong(f"{where}.{key}", name, rest[key])
+        for label in labels:
+            if label in golden:
+                raise GoldenError(f"{shown}: {where}: {label!r} stands here twice")
+            golden[label] = rest
+    return golden
+
+
+def dump(trace: Trace, golden: Mapping[str, Tree]) -> str:
+    """The text of a golden file."""
+    groups: list[tuple[list[str], Tree]] = []
+    for label, outcome in golden.items():
+        for labels, same in groups:
+            if same == outcome:
+                labels.append(label)
+                break
+        else:
+            groups.append(([label], outcome))
+    source = [*trace.links, *(f"{d}, {who}: {what}" for d, who, what in trace.mails)]
+    source += [f'{commit} ("{title}")' for commit, title in trace.commits]
+    document = {
+        "trace": trace.id,
+        "source": source,
+        "outcomes": [{"kernels": labels, **outcome} for labels, outcome in groups],
+    }
+    body: str = yaml.dump(
+        document, Dumper=Dumper, sort_keys=False, default_flow_style=False, width=96
+    )
+    return HEADING + body
+
+
+def write(path: Path, text: str) -> None:
+    """Put `text` into `path`: the old file or the new one, never half of one.
+
+    Raises GoldenError where that is not possible; nothing is left behind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise GoldenError(f"{display(path)}: cannot be written: {error.strerror}") from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise GoldenError(f"{display(path)}: cannot be written: {error.strerror}") from None
+        raise

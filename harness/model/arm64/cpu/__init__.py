@@ -1,0 +1,1 @@
+"""The CPU layer: what the Arm architecture says."""

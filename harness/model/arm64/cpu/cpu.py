@@ -1,0 +1,147 @@
+"""What the architecture does: vector lengths, streaming mode, access traps.
+
+Arm ARM (DDI 0487): D1 for routing, D24 for the register fields, B1.4 for SVE
+and SME state. The rules are stated for the exception level that executes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from harness.model.arm64.cpu.state import Mode, Registers
+from harness.model.arm64.cpu.sysreg import (
+    CPACR_EL1_FPEN,
+    CPACR_EL1_FPEN_EL1EN,
+    CPACR_EL1_SMEN,
+    CPACR_EL1_SMEN_EL1EN,
+    CPACR_EL1_ZEN,
+    CPACR_EL1_ZEN_EL1EN,
+    CPTR_EL2_TFP,
+    CPTR_EL2_TSM,
+    CPTR_EL2_TZ,
+    ESR_ELX_EC_FP_ASIMD,
+    ESR_ELX_EC_SME,
+    ESR_ELX_EC_SVE,
+    FPSR_AFTER_SM_CHANGE,
+    HCR_E2H,
+    HCR_TGE,
+    SMCR_ELX_LEN_MASK,
+    SMTC_SM_DISABLED,
+    SMTC_SME_DISABLED,
+    SMTC_ZA_DISABLED,
+    SVCR_SM_MASK,
+    SVCR_ZA_MASK,
+    ZCR_ELX_LEN_MASK,
+)
+from harness.model.values import EMPTY, Val
+
+Access = Literal["fp", "sve", "sme", "sm", "za"]
+"""What an instruction needs: FP/ASIMD, SVE, SME control (SMSTART, MSR SVCR),
+streaming mode, or ZA."""
+
+
+class Trap(NamedTuple):
+    """An exception: its class, its ISS (SMTC for SME) and the EL it is taken to."""
+
+    ec: int
+    el: int
+    iss: int = 0
+
+
+class VectorLengths(NamedTuple):
+    """The vector lengths an implementation supports, in quadwords, ascending."""
+
+    sve: tuple[int, ...]
+    sme: tuple[int, ...]
+
+
+def supported_vq(limit: int, lengths: tuple[int, ...]) -> int:
+    """The largest supported length within `limit` quadwords, else the smallest one."""
+    return max((vq for vq in lengths if vq <= limit), default=lengths[0])
+
+
+def current_vq(cpu: Registers, lengths: VectorLengths, el: int) -> int:
+    """The effective vector length at `el` in quadwords, as RDVL would show it.
+
+    EL2 always limits EL1 and EL0. EL1's own register does so too, except for
+    a VHE host's EL0 (HCR_EL2.{E2H,TGE} = {1,1}).
+    """
+    in_host = cpu.hcr_el2 & HCR_E2H and cpu.hcr_el2 & HCR_TGE
+    if cpu.svcr & SVCR_SM_MASK:
+        limit = cpu.smcr_el2 & SMCR_ELX_LEN_MASK
+        if el < 2 and not in_host:
+            limit = min(limit, cpu.smcr_el1 & SMCR_ELX_LEN_MASK)
+        return supported_vq(limit + 1, lengths.sme)
+    limit = cpu.zcr_el2 & ZCR_ELX_LEN_MASK
+    if el < 2 and not in_host:
+        limit = min(limit, cpu.zcr_el1 & ZCR_ELX_LEN_MASK)
+    return supported_vq(limit + 1, lengths.sve)
+
+
+def set_svcr(cpu: Registers, svcr: int) -> None:
+    """Write SVCR. A change of SM zeroes Z, P and FFR; setting ZA zeroes ZA."""
+    changed = cpu.svcr ^ svcr
+    if changed & SVCR_SM_MASK:
+        cpu.z = cpu.p = EMPTY
+        cpu.fpsr = Val(FPSR_AFTER_SM_CHANGE)
+    if changed & SVCR_ZA_MASK:
+        cpu.za = EMPTY
+    cpu.svcr = svcr
+
+
+def _cpacr_blocks(value: int, access: Access, streaming: int, both: bool) -> int:
+    """The class of the trap that a CPACR-shaped control calls for, or 0.
+
+    `both` asks for both bits of a pair (EL0), else the low bit is enough.
+    """
+    if access in ("sme", "sm", "za") or (access == "sve" and streaming):
+        want = CPACR_EL1_SMEN if both else CPACR_EL1_SMEN_EL1EN
+        if value & want != want:
+            return ESR_ELX_EC_SME
+    elif access == "sve":
+        want = CPACR_EL1_ZEN if both else CPACR_EL1_ZEN_EL1EN
+        if value & want != want:
+            return ESR_ELX_EC_SVE
+    want = CPACR_EL1_FPEN if both else CPACR_EL1_FPEN_EL1EN
+    return 0 if value & want == want else ESR_ELX_EC_FP_ASIMD
+
+
+def _cptr_blocks(value: int, access: Access, streaming: int) -> int:
+    """The same for CPTR_EL2 in its layout for HCR_EL2.E2H = 0."""
+    if access in ("sme", "sm", "za") or (access == "sve" and streaming):
+        if value & CPTR_EL2_TSM:
+            return ESR_ELX_EC_SME
+    elif access == "sve" and value & CPTR_EL2_TZ:
+        return ESR_ELX_EC_SVE
+    return ESR_ELX_EC_FP_ASIMD if value & CPTR_EL2_TFP else 0
+
+
+def check_access(cpu: Registers, access: Access) -> Trap | None:
+    """The exception an instruction takes before it executes, or None.
+
+    EL1's control comes first, then EL2's, so that EL2 never sees an access
+    that EL1 traps. A guest is taken to run at its EL1. Instructions that are
+    illegal in streaming mode are left to the caller: which ones are depends on
+    FEAT_SME_FA64.
+    """
+    streaming = cpu.svcr & SVCR_SM_MASK
+    e2h = bool(cpu.hcr_el2 & HCR_E2H)
+    user = cpu.mode is Mode.USER
+    if not (user and e2h):
+        ec = _cpacr_blocks(cpu.cpacr_el1, access, streaming, both=user)
+        if ec:
+            return Trap(ec, 1, SMTC_SME_DISABLED)
+    if e2h:
+        # TGE = 1: the pair has its full meaning. TGE = 0 (a guest runs): only
+        # the low bit counts, for EL0 and EL1 alike.
+        ec = _cpacr_blocks(cpu.cptr_el2, access, streaming, both=user)
+    else:
+        ec = _cptr_blocks(cpu.cptr_el2, access, streaming)
+    if ec:
+        return Trap(ec, 2, SMTC_SME_DISABLED)
+    here = 2 if user and e2h else 1
+    if access == "sm" and not streaming:
+        return Trap(ESR_ELX_EC_SME, here, SMTC_SM_DISABLED)
+    if access == "za" and not cpu.svcr & SVCR_ZA_MASK:
+        return Trap(ESR_ELX_EC_SME, here, SMTC_ZA_DISABLED)
+    return None

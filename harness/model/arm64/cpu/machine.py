@@ -1,0 +1,139 @@
+"""The CPUs of one machine, as the code that runs on one of them sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.model.arm64.cpu.cpu import Access, Trap, VectorLengths, check_access, current_vq
+from harness.model.arm64.cpu.state import Mode, Registers
+from harness.model.arm64.cpu.sysreg import CPACR_EL1_SMEN, CPACR_EL1_ZEN, HCR_E2H, HCR_TGE
+from harness.model.base import Reaction, Violation
+from harness.model.catalogue import Kernel
+from harness.model.values import Origin, Val
+
+# HCR_EL2.E2H = 1 at EL2: the EL1 names reach the EL2 registers (Arm ARM, D8.2.6).
+_E2H_ALIAS = {"cpacr_el1": "cptr_el2", "zcr_el1": "zcr_el2", "smcr_el1": "smcr_el2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The machine a trace runs on. Vector lengths are in quadwords, ascending."""
+
+    cpus: int = 1
+    vhe: bool = True
+    sve: tuple[int, ...] = ()
+    sme: tuple[int, ...] = ()
+
+    def key(self) -> tuple[object, ...]:
+        return self.cpus, self.vhe, self.sve, self.sme
+
+
+class CpuModel:
+    """The architecture, and the complaints and records of whoever runs on it.
+
+    `cpu` is the CPU on which the present step executes.
+    """
+
+    recording = False
+
+    def __init__(self, kernel: Kernel, config: Config) -> None:
+        self.kernel = kernel
+        self.has = kernel.fixes.__contains__
+        self.config = config
+        self.lengths = VectorLengths(config.sve or (1,), config.sme or (1,))
+        self.violations: list[Violation] = []
+        self.log: list[Reaction] = []
+        self.depth = 0
+        self.step = 0
+        self.traps: list[Trap] = []
+        # ZEN and SMEN are RES0 where there is no SVE or SME.
+        self.cpacr_res0 = (0 if config.sve else CPACR_EL1_ZEN) | (
+            0 if config.sme else CPACR_EL1_SMEN
+        )
+        host = HCR_E2H | HCR_TGE if config.vhe else 0
+        self.cpus = [
+            Registers(
+                n,
+                hcr_el2=host,
+                mpidr_el1=0x80000000 | n,
+                vmpidr_el2=0x80000000 | n,
+                zcr_el2=self.lengths.sve[-1] - 1 if config.sve else 0,
+                smcr_el2=self.lengths.sme[-1] - 1 if config.sme else 0,
+            )
+            for n in range(config.cpus)
+        ]
+        self.cpu = self.cpus[0]
+
+    @property
+    def system_supports_sve(self) -> bool:
+        return bool(self.config.sve)
+
+    @property
+    def system_supports_sme(self) -> bool:
+        return bool(self.config.sme)
+
+    @property
+    def has_vhe(self) -> bool:
+        return self.config.vhe
+
+    # Records -----------------------------------------------------------------
+
+    def note(self, kind: str, text: str) -> None:
+        """Log something other than a call. Only for recording models."""
+        self.log.append(Reaction(kind, self.depth, text))
+
+    def violate(self, kind: str, who: str, what: str, text: str) -> None:
+        """Report an invariant broken by what is being done right now."""
+        self.violations.append(Violation(kind, who, what, text))
+
+    def value(self, context: str, bits: int) -> Val:
+        """A value that `context` produces in the present step."""
+        return Val(bits, Origin(context, self.step))
+
+    # Registers ---------------------------------------------------------------
+
+    def resolve(self, name: str) -> str:
+        """The register that `name` reaches from the host kernel or VHE hyp.
+
+        `X_el12` is the guest's EL1 register on VHE. At nVHE every name means
+        what it says.
+        """
+        if name.endswith("_el12"):
+            return name[:-1]
+        if self.config.vhe:
+            return _E2H_ALIAS.get(name, name)
+        return name
+
+    def read_sysreg(self, name: str) -> int:
+        value: int = getattr(self.cpu, self.resolve(name))
+        return value
+
+    def write_sysreg(self, value: int, name: str) -> None:
+        if name == "cpacr_el1":
+            value &= ~self.cpacr_res0
+        setattr(self.cpu, self.resolve(name), value)
+        if self.recording:
+            self.note("reg", f"{name} := {value:#x}")
+
+    def sysreg_clear_set(self, name: str, clear: int, set_: int) -> None:
+        old = self.read_sysreg(name)
+        new = old & ~clear | set_
+        if new != old:
+            self.write_sysreg(new, name)
+
+    def current_vq(self) -> int:
+        """RDVL (or RDSVL in streaming mode) in quadwords, where the CPU runs now."""
+        el = 0 if self.cpu.mode is Mode.USER else 1
+        if self.config.vhe and self.cpu.mode is Mode.KERNEL:
+            el = 2
+        return current_vq(self.cpu, self.lengths, el)
+
+    def access(self, access: Access) -> Trap | None:
+        """The trap that an access takes now, recorded, or None."""
+        trap = check_access(self.cpu, access)
+        if trap:
+            self.traps.append(trap)
+            if self.recording:
+                smtc = f" smtc={trap.iss}" if trap.ec == 0x1D else ""
+                self.note("trap", f"ec={trap.ec:#04x} el={trap.el}{smtc}")
+        return trap

@@ -1,0 +1,46 @@
+"""What one physical CPU holds: the architecture's registers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from harness.model.values import EMPTY, ZERO, Bank, Val
+
+FFR = 16  # The FFR is kept as predicate register 16.
+
+
+class Mode(IntEnum):
+    """What the CPU runs: EL0 of the host, the host kernel, or a guest."""
+
+    USER = 0
+    KERNEL = 1
+    GUEST = 2
+
+
+@dataclass(slots=True, eq=False)
+class Registers:
+    """The architectural state of one CPU that this model is about.
+
+    `z` holds V in its lowest quadwords; `p` holds P0-P15 and FFR as 16-bit
+    chunks, one a quadword of the vector length. `za` and `zt0` are one
+    register each, filled with one repeated quadword.
+    """
+
+    id: int
+    mode: Mode = Mode.KERNEL
+    z: Bank = EMPTY
+    p: Bank = EMPTY
+    za: Bank = EMPTY
+    fpsr: Val = ZERO
+    fpcr: Val = ZERO
+    svcr: int = 0
+    hcr_el2: int = 0
+    cpacr_el1: int = 0
+    cptr_el2: int = 0
+    zcr_el1: int = 0
+    zcr_el2: int = 0
+    smcr_el1: int = 0
+    smcr_el2: int = 0
+    mpidr_el1: int = 0
+    vmpidr_el2: int = 0

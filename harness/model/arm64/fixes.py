@@ -1,0 +1,528 @@
+"""The fixes of the arm64 model: what each changes, where it landed, who says so.
+
+Ids, commits, titles and releases are upstream's; `what` is in our words. A
+`refactor` is listed so that a backport can name it and be told what it needs,
+but by its own account it changes no step, so it is no switch.
+"""
+
+from __future__ import annotations
+
+from harness.model.catalogue import Catalogue, Commit, Fix
+
+CATALOGUE = Catalogue(
+    (
+        Fix(
+            "sve-host",
+            "feature",
+            "v4.15",
+            "EL0 SVE is UNDEFINED -> TIF_SVE, do_sve_acc(), sve_state, discard at syscall",
+            (Commit("bc0ee4760364", "arm64/sve: Core task context handling"),),
+        ),
+        Fix(
+            "sve-kvm-null",
+            "fix",
+            "v4.15",
+            "guest entry leaves fpsimd_last_state on a task whose SVE state KVM destroys -> "
+            "set it to NULL if that task has TIF_SVE (read through the pointer)",
+            (Commit("17eed27b02da", "arm64/sve: KVM: Prevent guests from using SVE"),),
+            requires=("sve-host",),
+        ),
+        Fix(
+            "sve-dead-task",
+            "fix",
+            "v4.15",
+            "guest entry reads TIF_SVE through fpsimd_last_state, whose task may be dead -> "
+            "a copy of the flag in fpsimd_last_state, and the pointer only compared",
+            (
+                Commit(
+                    "cb968afc7898",
+                    "arm64/sve: Avoid dereference of dead task_struct in KVM guest entry",
+                ),
+            ),
+            requires=("sve-kvm-null", "bind-factor"),
+            repairs=("17eed27b02da",),
+        ),
+        Fix(
+            "bind-factor",
+            "refactor",
+            "v4.15",
+            "open-coded binding of a task's state -> fpsimd_bind_to_cpu()",
+            (
+                Commit(
+                    "8884b7bd7e52",
+                    "arm64: fpsimd: Abstract out binding of task's fpsimd context to the cpu.",
+                ),
+            ),
+        ),
+        Fix(
+            "null-always",
+            "variant",
+            None,
+            "guest entry sets fpsimd_last_state to NULL for SVE tasks -> for every task",
+            requires=("sve-kvm-null",),
+        ),
+        Fix(
+            "dead-leak",
+            "fix",
+            "v4.15",
+            "a forked child inherits fpsimd_state.cpu -> copy_thread() flushes the child",
+            (Commit("071b6d4a5d34", "arm64: fpsimd: Prevent registers leaking from dead tasks"),),
+        ),
+        Fix(
+            "flush-sets-foreign",
+            "fix",
+            "v4.18",
+            "fpsimd_flush_cpu_state() leaves TIF_FOREIGN_FPSTATE clear -> sets it",
+            (
+                Commit(
+                    "d8ad71fa38a9",
+                    "arm64: fpsimd: Fix TIF_FOREIGN_FPSTATE after invalidating cpu regs",
+                ),
+            ),
+        ),
+        Fix(
+            "kvm-fp-2018",
+            "rework",
+            "v4.18",
+            "hyp saves and restores host V around each entry that used FP -> the host's own "
+            "lazy switch: ownership in the vcpu, guest state bound to the CPU until vcpu_put",
+            (
+                Commit(
+                    "e6b673b741ea",
+                    "KVM: arm64: Optimise FPSIMD handling to reduce guest/host thrashing",
+                ),
+            ),
+        ),
+        Fix(
+            "kvm-trap-noncur",
+            "fix",
+            "v4.18",
+            "vcpu_put re-binds current to mend the EL0 SVE trap, which misses a task whose "
+            "registers are still live -> restores the setting seen at vcpu_load",
+            (
+                Commit(
+                    "b3eb56b629d1",
+                    "KVM: arm64/sve: Fix SVE trap restoration for non-current tasks",
+                ),
+            ),
+            requires=("kvm-fp-2018",),
+            repairs=("e6b673b741ea",),
+        ),
+        Fix(
+            "kvm-sve-guest",
+            "feature",
+            "v5.2",
+            "guests have no SVE -> Z, P, FFR and ZCR_EL1 switched with FP on VHE",
+            (
+                Commit(
+                    "73433762fcae",
+                    "KVM: arm64/sve: System register context switch and access support",
+                ),
+                Commit("b43b5dd990eb", "KVM: arm64/sve: Context switch the SVE registers"),
+            ),
+            requires=("kvm-fp-2018", "sve-host"),
+            link="20190503124427.190206-14-marc.zyngier@arm.com",
+        ),
+        Fix(
+            "nvhe-sve",
+            "feature",
+            "v5.13",
+            "KVM refuses SVE hardware without VHE -> nVHE switches SVE too, host SVE trapped "
+            "to hyp after a guest's use until ZCR_EL2 is put right",
+            (Commit("8c8010d69c13", "KVM: arm64: Save/restore SVE state for nVHE"),),
+            requires=("kvm-sve-guest",),
+            link="20210318122532.505263-11-maz@kernel.org",
+        ),
+        Fix(
+            "sve-trap-inregs",
+            "rework",
+            "v5.13",
+            "do_sve_acc() saves, converts in memory and reloads -> converts in the registers",
+            (
+                Commit(
+                    "cccb78ce89c4",
+                    "arm64/sve: Rework SVE access trap to convert state in registers",
+                ),
+            ),
+            requires=("sve-host",),
+        ),
+        Fix(
+            "drop-host-sve",
+            "rework",
+            "v5.17",
+            "KVM saves the host's SVE state where in use -> BUG if TIF_SVE at vcpu_load, only "
+            "V saved; HOST_SVE_ENABLED is set but never cleared; TIF_FOREIGN_FPSTATE is "
+            "copied before each entry",
+            (
+                Commit("8383741ab2e7", "KVM: arm64: Get rid of host SVE tracking/saving"),
+                Commit("af9a0e21d817", "KVM: arm64: Introduce flag shadowing TIF_FOREIGN_FPSTATE"),
+            ),
+            requires=("kvm-trap-noncur",),
+            link="20211201120436.389756-3-maz@kernel.org",
+        ),
+        Fix(
+            "sve-flag-clear",
+            "fix",
+            "v5.19",
+            "HOST_SVE_ENABLED of an earlier vcpu_load survives -> cleared first",
+            (Commit("d52d165d67c5", "KVM: arm64: Always start with clearing SVE flag on load"),),
+            requires=("drop-host-sve",),
+            repairs=("8383741ab2e7",),
+            link="20220528113829.1043361-2-maz@kernel.org",
+        ),
+        Fix(
+            "sme-host",
+            "feature",
+            "v5.19",
+            "EL0 SME is UNDEFINED -> TIF_SME, do_sme_acc(), SVCR and ZA switched, SM left at "
+            "syscall, SMSTOP when registers are flushed",
+            (
+                Commit(
+                    "8bd7f91c03d8",
+                    "arm64/sme: Implement traps and syscall handling for SME",
+                ),
+                Commit("0033cd933964", "arm64/sme: Implement ZA context switching"),
+            ),
+            requires=("sve-host", "sve-trap-inregs", "flush-sets-foreign"),
+            link="20220419112247.711548-17-broonie@kernel.org",
+        ),
+        Fix(
+            "sme-kvm-load",
+            "fix",
+            "v5.19",
+            "a guest is entered with the host's PSTATE.SM and ZA -> vcpu_load saves and flushes "
+            "if either is set; vcpu_put restores CPACR_EL1.SMEN",
+            (Commit("861262ab8627", "KVM: arm64: Handle SME host state when running guests"),),
+            requires=("sme-host", "drop-host-sve"),
+            link="20220419112247.711548-27-broonie@kernel.org",
+        ),
+        Fix(
+            "sme-flag-clear",
+            "fix",
+            "v5.19",
+            "HOST_SME_ENABLED of an earlier vcpu_load survives -> cleared first",
+            (Commit("039f49c4cafb", "KVM: arm64: Always start with clearing SME flag on load"),),
+            requires=("sme-kvm-load",),
+            repairs=("861262ab8627",),
+            link="20220528113829.1043361-3-maz@kernel.org",
+        ),
+        Fix(
+            "fp-tristate",
+            "refactor",
+            "v6.0",
+            "FP_HOST and FP_ENABLED -> fp_state FREE, HOST_OWNED, GUEST_OWNED",
+            (
+                Commit(
+                    "f8077b0d5923", "KVM: arm64: Move FP state ownership from flag to a tristate"
+                ),
+                Commit(
+                    "e9ada6c208c1", "KVM: arm64: Drop FP_FOREIGN_STATE from the hypervisor code"
+                ),
+            ),
+            requires=("drop-host-sve",),
+            link="20220610092838.1205755-5-maz@kernel.org",
+        ),
+        Fix(
+            "kvm-prepare",
+            "rework",
+            "v6.2",
+            "BUG if TIF_SVE at vcpu_load -> fpsimd_kvm_prepare() clears TIF_SVE and makes the "
+            "memory image FPSIMD, EL0's access stays open",
+            (
+                Commit(
+                    "93ae6b01bafe",
+                    "KVM: arm64: Discard any SVE state when entering KVM guests",
+                ),
+            ),
+            requires=("drop-host-sve",),
+            link="20221115094640.112848-2-broonie@kernel.org",
+        ),
+        Fix(
+            "fp-type",
+            "rework",
+            "v6.2",
+            "TIF_SVE says which image is valid -> thread.fp_type does, written at save",
+            (
+                Commit(
+                    "baa8515281b3",
+                    "arm64/fpsimd: Track the saved FPSIMD state type separately to TIF_SVE",
+                ),
+                Commit("a0136be443d5", "arm64/fpsimd: Load FP state based on recorded data type"),
+            ),
+            requires=("kvm-prepare", "sme-host"),
+            link="20221115094640.112848-3-broonie@kernel.org",
+        ),
+        Fix(
+            "to-save",
+            "rework",
+            "v6.2",
+            "KVM sets TIF_SVE to say how guest registers are saved -> "
+            "fpsimd_last_state.to_save says it",
+            (
+                Commit(
+                    "deeb8f9a80fd",
+                    "arm64/fpsimd: Have KVM explicitly say which FP registers to save",
+                ),
+                Commit(
+                    "62021cc36add",
+                    "arm64/fpsimd: Stop using TIF_SVE to manage register saving in KVM",
+                ),
+            ),
+            requires=("fp-type",),
+            link="20221115094640.112848-4-broonie@kernel.org",
+        ),
+        Fix(
+            "sve-stays-on",
+            "rework",
+            "v6.2",
+            "a syscall clears TIF_SVE and traps SVE -> zeroes the registers above V and keeps "
+            "both; a save during the syscall drops SVE",
+            (
+                Commit(
+                    "8c845e273104",
+                    "arm64/sve: Leave SVE enabled on syscall if we don't context switch",
+                ),
+            ),
+            requires=("to-save",),
+            link="20221115094640.112848-8-broonie@kernel.org",
+        ),
+        Fix(
+            "trap-sve-v1",
+            "variant",
+            None,
+            "fpsimd_kvm_prepare(): also closes EL0's SVE access and sets fp_type, if the "
+            "registers are live and TIF_SVE is set",
+            requires=("sve-stays-on",),
+            link="20250121100026.3974971-1-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sme-clarify",
+            "refactor",
+            "v6.4",
+            "message: defer ZA that has been saved already; diff: comments only",
+            (Commit("aaa2f14e6f3f", "KVM: arm64: Clarify host SME state management"),),
+            requires=("sme-kvm-load",),
+        ),
+        Fix(
+            "defer-za",
+            "variant",
+            None,
+            "vcpu_load saves and flushes for ZA -> leaves ZA on if current's state is not in "
+            "the registers, until the guest's first FP use (as the message of aaa2f14e6f3f says)",
+            requires=("sme-clarify",),
+        ),
+        Fix(
+            "kneon-preempt",
+            "feature",
+            "v6.8",
+            "kernel-mode NEON is not preemptible -> TIF_KERNEL_FPSTATE, registers saved and "
+            "loaded at context switch",
+            (
+                Commit(
+                    "aefbab8e77eb",
+                    "arm64: fpsimd: Preserve/restore kernel mode NEON at context switch",
+                ),
+                Commit("9b19700e623f", "arm64: fpsimd: Drop unneeded 'busy' flag"),
+            ),
+            requires=("flush-sets-foreign", "kvm-fp-2018"),
+            link="20231208113218.3001940-8-ardb@google.com",
+        ),
+        Fix(
+            "kneon-lazy",
+            "rework",
+            "v6.8",
+            "kernel-mode registers are loaded at each switch-in -> not if the CPU still has them",
+            (
+                Commit(
+                    "2632e2521769",
+                    "arm64: fpsimd: Implement lazy restore for kernel mode FPSIMD",
+                ),
+            ),
+            requires=("kneon-preempt",),
+            link="20231208113218.3001940-9-ardb@google.com",
+        ),
+        Fix(
+            "kneon-elide-fix",
+            "fix",
+            "v6.10",
+            "switching to a task in kernel-mode NEON leaves fpsimd_last_state on a user task "
+            "whose registers are overwritten -> flushed",
+            (
+                Commit(
+                    "e92bee9f861b",
+                    "arm64/fpsimd: Avoid erroneous elide of user state reload",
+                ),
+            ),
+            requires=("kneon-preempt",),
+            repairs=("aefbab8e77eb",),
+            link="20240522091335.335346-2-ardb+git@google.com",
+        ),
+        Fix(
+            "hd-accessor",
+            "refactor",
+            "v6.10",
+            "this_cpu_ptr(&kvm_host_data) in hyp, this_cpu_ptr_hyp_sym() in the kernel -> "
+            "host_data_ptr() in both",
+            (Commit("87f842c6c654", "KVM: arm64: Add accessor for per-CPU state"),),
+            link="20240322170945.3292593-2-maz@kernel.org",
+        ),
+        Fix(
+            "fp-owner",
+            "rework",
+            "v6.10",
+            "vcpu->arch.fp_state -> kvm_host_data.fp_owner, per CPU",
+            (
+                Commit(
+                    "51e09b5572d6",
+                    "KVM: arm64: Exclude host_fpsimd_state pointer from kvm_vcpu_arch",
+                ),
+                Commit("5294afdbf45a", "KVM: arm64: Exclude FP ownership from kvm_vcpu_arch"),
+            ),
+            requires=("hd-accessor", "fp-tristate"),
+            link="20240322170945.3292593-6-maz@kernel.org",
+        ),
+        Fix(
+            "hd-kernel-copy",
+            "variant",
+            None,
+            "host_data_ptr() in the kernel finds the copy that hyp uses -> plain "
+            "this_cpu_ptr(), the kernel's own copy, as first posted",
+            requires=("fp-owner",),
+            link="20240302111935.129994-2-maz@kernel.org",
+        ),
+        Fix(
+            "sve-stale-cpu",
+            "fix",
+            "v6.12",
+            "do_sve_acc() with TIF_FOREIGN_FPSTATE set leaves fpsimd_cpu as it was -> flushed",
+            (
+                Commit(
+                    "751ecf6afd65",
+                    "arm64/sve: Discard stale CPU state when handling SVE traps",
+                ),
+            ),
+            requires=("sve-trap-inregs",),
+            repairs=("cccb78ce89c4",),
+            link="20241030-arm64-fpsimd-foreign-flush-v1-1-bd7bd66905a2@kernel.org",
+        ),
+        Fix(
+            "cptr-scratch",
+            "fix",
+            "v6.14",
+            "nVHE guest traps start from a per-vcpu CPTR_EL2 set at KVM_ARM_VCPU_INIT -> "
+            "computed at each activation",
+            (
+                Commit(
+                    "2fd5b4b0e7b4",
+                    "KVM: arm64: Calculate cptr_el2 traps on activating traps",
+                ),
+            ),
+            requires=("nvhe-sve", "fp-owner"),
+            repairs=("5294afdbf45a",),
+            link="20241216105057.579031-13-tabba@google.com",
+        ),
+        Fix(
+            "save-and-flush",
+            "fix",
+            "v6.14",
+            "vcpu_load leaves host state live for hyp to save -> saves and flushes it, nobody "
+            "owns the registers",
+            (
+                Commit(
+                    "fbc7e61195e2",
+                    "KVM: arm64: Unconditionally save+flush host FPSIMD/SVE/SME state",
+                ),
+            ),
+            requires=("sve-stays-on",),
+            repairs=("93ae6b01bafe", "8c845e273104", "ef3be86021c3"),
+            link="20250210195226.1215254-2-mark.rutland@arm.com",
+        ),
+        Fix(
+            "no-hyp-host-save",
+            "refactor",
+            "v6.14",
+            "hyp's saving of host state -> only for protected KVM (dead code otherwise)",
+            (
+                Commit(
+                    "8eca7f6d5100",
+                    "KVM: arm64: Remove host FPSIMD saving for non-protected KVM",
+                ),
+            ),
+            requires=("save-and-flush",),
+            link="20250210195226.1215254-3-mark.rutland@arm.com",
+        ),
+        Fix(
+            "no-zen-restore",
+            "refactor",
+            "v6.14",
+            "vcpu_put restores CPACR_EL1.ZEN -> leaves it to the next bind",
+            (Commit("459f059be702", "KVM: arm64: Remove VHE host restore of CPACR_EL1.ZEN"),),
+            requires=("save-and-flush",),
+            link="20250210195226.1215254-4-mark.rutland@arm.com",
+        ),
+        Fix(
+            "no-smen-restore",
+            "refactor",
+            "v6.14",
+            "vcpu_put restores CPACR_EL1.SMEN -> leaves it to the next bind",
+            (Commit("407a99c4654e", "KVM: arm64: Remove VHE host restore of CPACR_EL1.SMEN"),),
+            requires=("save-and-flush",),
+            link="20250210195226.1215254-5-mark.rutland@arm.com",
+        ),
+        Fix(
+            "eager-zcr",
+            "fix",
+            "v6.14",
+            "the guest's ZCR_EL1 stays live until vcpu_put, ZCR_EL2 until the host uses SVE -> "
+            "both switched around every entry",
+            (Commit("59419f10045b", "KVM: arm64: Eagerly switch ZCR_EL{1,2}"),),
+            requires=("nvhe-sve", "save-and-flush", "cptr-scratch"),
+            repairs=("8c8010d69c13", "2e3cf82063a0"),
+            link="20250210195226.1215254-9-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sme-stale-cpu",
+            "fix",
+            "v6.16",
+            "do_sme_acc() with TIF_FOREIGN_FPSTATE set leaves fpsimd_cpu as it was -> flushed",
+            (
+                Commit(
+                    "d3eaab3c7090",
+                    "arm64/fpsimd: Discard stale CPU state when handling SME traps",
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("8bd7f91c03d8",),
+            link="20250409164010.3480271-6-mark.rutland@arm.com",
+        ),
+        Fix(
+            "kneon-smstop",
+            "fix",
+            "v6.16",
+            "kernel-mode registers are loaded, then SMSTOP may zero them -> the other way round",
+            (
+                Commit(
+                    "01098d893fa8",
+                    "arm64/fpsimd: Avoid clobbering kernel FPSIMD state with SMSTOP",
+                ),
+            ),
+            requires=("kneon-elide-fix", "sme-host"),
+            repairs=("e92bee9f861b",),
+            link="20250409164010.3480271-8-mark.rutland@arm.com",
+        ),
+        Fix(
+            "kneon-stack",
+            "refactor",
+            "v6.19",
+            "kernel-mode registers are kept in the task -> in a buffer of the caller's stack",
+            (
+                Commit(
+                    "4fa617cc6851",
+                    "arm64/fpsimd: Allocate kernel mode FP/SIMD buffers on the stack",
+                ),
+            ),
+            requires=("kneon-preempt",),
+            link="20251031103858.529530-44-ardb+git@google.com",
+        ),
+    )
+)

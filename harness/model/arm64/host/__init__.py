@@ -1,0 +1,1 @@
+"""The host layer: the kernel's tasks and its FP state management."""

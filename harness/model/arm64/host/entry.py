@@ -1,0 +1,70 @@
+"""arch/arm64/kernel/entry-common.c and syscall.c: into the kernel, and back to EL0."""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.state import Mode
+from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK
+from harness.model.arm64.host.process import Process
+from harness.model.arm64.host.state import TIF_SVE, At
+from harness.model.base import kernel_function
+from harness.model.values import EMPTY, Val
+
+
+class Entry(Process):
+    """Exceptions from EL0, and the way back."""
+
+    @kernel_function()
+    def el0_svc(self) -> None:
+        """current makes a system call.
+
+        The ABI keeps V, FPCR, FPSR and ZA. The rest of Z, P and FFR come back
+        as zero (Documentation/arch/arm64/sve.rst), PSTATE.SM as 0 (sme.rst).
+        """
+        current = self.current
+        was = current.logical
+        if was.svcr & SVCR_SM_MASK:
+            was = was._replace(
+                z=EMPTY, fpsr=Val(FPSR_AFTER_SM_CHANGE), svcr=was.svcr & ~SVCR_SM_MASK
+            )
+        current.logical = was._replace(z=was.z.limit(1), p=EMPTY)
+        self.cpu.mode = Mode.KERNEL
+        current.at = At.SYSCALL
+        self.fp_user_discard()
+
+    @kernel_function()
+    def fp_user_discard(self) -> None:
+        """At syscall entry: drop what the ABI need not keep (up to v5.18 sve_user_discard)."""
+        if self.sme_host:
+            self.sme_smstop(SVCR_SM_MASK)
+        if not self.sve_host:
+            return
+        if self.has("sve-stays-on"):
+            if self.test_thread_flag(TIF_SVE):
+                self.sve_flush_live()
+        elif self.test_and_clear_thread_flag(TIF_SVE):
+            self.sve_user_disable()
+
+    def el0_interrupt(self) -> None:
+        """An interrupt, or a trap whose handler has yet to run, takes current from EL0."""
+        self.cpu.mode = Mode.KERNEL
+
+    def el0_access_trap(self) -> None:
+        """el0_sve_acc() or el0_sme_acc(), if current has come into the kernel that way."""
+        current = self.current
+        if current.pending == "sve":
+            self.do_sve_acc()
+        elif current.pending == "sme":
+            self.do_sme_acc()
+        current.pending = ""
+
+    @kernel_function()
+    def exit_to_user_mode(self) -> None:
+        """ret_to_user: finish what is pending, restore the registers, ERET to EL0."""
+        current = self.current
+        if current.killed:
+            self.do_exit()
+            return
+        self.el0_access_trap()
+        self.fpsimd_restore_current_state()
+        current.at = At.USER
+        self.cpu.mode = Mode.USER

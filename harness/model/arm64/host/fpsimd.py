@@ -1,0 +1,429 @@
+"""arch/arm64/kernel/fpsimd.c: who owns the FP registers, and which copy is true.
+
+Up to v6.7 `fpsimd_save` is the name of what v6.8 calls
+`fpsimd_save_user_state`; up to v4.17 `task_fpsimd_save`, up to v4.14 it is
+inline in its callers.
+"""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.cpu import set_svcr
+from harness.model.arm64.cpu.sysreg import (
+    CPACR_EL1_SMEN_EL0EN,
+    CPACR_EL1_ZEN_EL0EN,
+    SMCR_ELX_LEN_MASK,
+    SVCR_SM_MASK,
+    SVCR_ZA_MASK,
+    ZCR_ELX_LEN_MASK,
+)
+from harness.model.arm64.host.state import (
+    FP_STATE_CURRENT,
+    FP_STATE_FPSIMD,
+    FP_STATE_SVE,
+    NR_CPUS,
+    NULL,
+    TIF_FOREIGN_FPSTATE,
+    TIF_KERNEL_FPSTATE,
+    TIF_SME,
+    TIF_SVE,
+    At,
+    Context,
+    FpState,
+    SveState,
+    Task,
+)
+from harness.model.arm64.host.task import Tasks
+from harness.model.base import kernel_function
+from harness.model.values import EMPTY, Bank
+
+
+class Fpsimd(Tasks):
+    """The FP state management of the host kernel."""
+
+    # Lengths and EL0 traps ---------------------------------------------------
+
+    def host_sve_access(self) -> None:
+        """The kernel is about to use SVE at EL1, where a hypervisor may trap it."""
+
+    def sve_set_vq(self, vq: int) -> None:
+        self.host_sve_access()
+        self.sysreg_clear_set("zcr_el1", ZCR_ELX_LEN_MASK, vq - 1)
+
+    def sme_set_vq(self, vq: int) -> None:
+        self.sysreg_clear_set("smcr_el1", SMCR_ELX_LEN_MASK, vq - 1)
+
+    def sve_user_enable(self) -> None:
+        self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_ZEN_EL0EN)
+
+    def sve_user_disable(self) -> None:
+        self.sysreg_clear_set("cpacr_el1", CPACR_EL1_ZEN_EL0EN, 0)
+
+    def sme_user_enable(self) -> None:
+        self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_SMEN_EL0EN)
+
+    def sme_user_disable(self) -> None:
+        self.sysreg_clear_set("cpacr_el1", CPACR_EL1_SMEN_EL0EN, 0)
+
+    def sme_smstop(self, svcr: int = SVCR_SM_MASK | SVCR_ZA_MASK) -> None:
+        if self.cpu.svcr & svcr:
+            set_svcr(self.cpu, self.cpu.svcr & ~svcr)
+            if self.recording:
+                self.note("reg", f"svcr := {self.cpu.svcr:#x}")
+
+    def sve_flush_live(self) -> None:
+        """Zero all of Z but V, and P and FFR, in the registers."""
+        self.host_sve_access()
+        self.cpu.z = self.cpu.z.limit(1)
+        self.cpu.p = EMPTY
+
+    @property
+    def sve_host(self) -> bool:
+        """system_supports_sve(), in a kernel that knows SVE."""
+        return self.system_supports_sve and self.has("sve-host")
+
+    @property
+    def sme_host(self) -> bool:
+        """system_supports_sme(), in a kernel that knows SME."""
+        return self.system_supports_sme and self.has("sme-host")
+
+    def in_syscall(self) -> bool:
+        """in_syscall(current_pt_regs()): current entered the kernel by SVC."""
+        return self.current.at in (At.SYSCALL, At.RUN, At.GUEST)
+
+    # Save and load -----------------------------------------------------------
+
+    @kernel_function()
+    def fpsimd_save(self) -> None:
+        """Write the registers to the memory of whoever they belong to."""
+        current, cpu, last = self.current, self.cpu, self.last
+        if current.flags & TIF_FOREIGN_FPSTATE:
+            return
+        owner: Context | None = current
+        if self.has("kvm-fp-2018"):
+            # From here on the registers may be a vcpu's: go by fpsimd_last_state.
+            owner = self.owner(last.st, "fpsimd_save")
+            if owner is None:
+                return
+        assert owner is not None
+        tif_sve = bool(current.flags & TIF_SVE)
+        if self.has("to-save"):
+            lazy = self.has("sve-stays-on") and self.in_syscall()
+            save_sve = last.to_save is FP_STATE_SVE or (
+                last.to_save is FP_STATE_CURRENT and tif_sve and not lazy
+            )
+        else:
+            save_sve = tif_sve
+        vl = last.sve_vl if self.has("kvm-fp-2018") else current.sve_vl
+        if self.sme_host:
+            owner.svcr = cpu.svcr
+            if cpu.svcr & SVCR_ZA_MASK:
+                owner.sme_state = cpu.za
+            if cpu.svcr & SVCR_SM_MASK:
+                save_sve, vl = True, last.sme_vl
+        if save_sve and self.sve_host:
+            self.host_sve_access()
+            vq = self.current_vq()
+            if vq != vl:
+                self.violate(
+                    "wrong-vl",
+                    owner.name,
+                    "RDVL",
+                    f"fpsimd_save finds RDVL {16 * vq}, the state of {owner.name} is laid out "
+                    f"for {16 * vl}: WARN, SIGKILL to {current.name}",
+                )
+                current.killed = True
+                return
+            owner.sve_state = SveState(cpu.z.limit(vq), cpu.p.limit(vq))
+            saved = FP_STATE_SVE
+        else:
+            owner.fpsimd_state = cpu.z.limit(1)
+            saved = FP_STATE_FPSIMD
+        owner.fpsr, owner.fpcr = cpu.fpsr, cpu.fpcr
+        if self.has("fp-type"):
+            owner.fp_type = saved
+        if isinstance(owner, Task):
+            self.cost.saves += 1
+        else:
+            self.cost.guest_saves += 1
+        if self.recording:
+            self.note("save", f"{owner.name} <- cpu{cpu.id} as {saved.name}")
+
+    @kernel_function()
+    def task_fpsimd_load(self) -> None:
+        """Load current's registers from its memory, before it returns to EL0."""
+        current, cpu = self.current, self.cpu
+        before = (cpu.z, cpu.p, cpu.svcr, cpu.za)
+        if self.has("fp-type"):
+            sve = self._load_by_fp_type()
+        else:
+            sve = self.sve_host and bool(current.flags & TIF_SVE)
+            if sve:
+                self.sve_set_vq(current.sve_vl)
+        if self.sve_host and not self.has("kvm-fp-2018"):
+            # v4.18 moved the EL0 trap setting to fpsimd_bind_task_to_cpu().
+            self.sve_user_enable() if sve else self.sve_user_disable()
+        if self.sme_host:
+            if current.flags & TIF_SME:
+                self.sme_set_vq(current.sme_vl)
+            set_svcr(cpu, current.svcr)
+            if current.svcr & SVCR_ZA_MASK:
+                cpu.za = current.sme_state or EMPTY
+            if current.svcr & SVCR_SM_MASK:
+                sve = True
+        if sve and current.sve_state is not None:
+            cpu.z, cpu.p = current.sve_state
+        else:
+            cpu.z = current.fpsimd_state
+        cpu.fpsr, cpu.fpcr = current.fpsr, current.fpcr
+        self.cost.loads += 1
+        if self._held(before, sve):
+            self.cost.reloads += 1
+        if self.recording:
+            name = "FP_STATE_SVE" if sve else "FP_STATE_FPSIMD"
+            self.note("load", f"{current.name} -> cpu{cpu.id} as {name}")
+
+    def _held(self, before: tuple[Bank, Bank, int, Bank], sve: bool) -> bool:
+        """Whether the registers held all along what has just been loaded."""
+        cpu = self.cpu
+        z, p, svcr, za = before
+        return (
+            cpu.svcr == svcr
+            and cpu.z.limit(1).same(z.limit(1))
+            and (not sve or (cpu.z.same(z) and cpu.p.same(p)))
+            and cpu.za.same(za)
+        )
+
+    def _load_by_fp_type(self) -> bool:
+        """The part of task_fpsimd_load() that chooses the format, v6.2 on."""
+        current = self.current
+        if not (self.sve_host or self.sme_host):
+            return False
+        if current.fp_type is FP_STATE_FPSIMD:
+            # Stop tracking SVE for this task until it uses it again.
+            if self.test_and_clear_thread_flag(TIF_SVE):
+                self.sve_user_disable()
+            return False
+        if current.fp_type is FP_STATE_SVE:
+            if not current.svcr & SVCR_SM_MASK:
+                clear = not self.test_and_set_thread_flag(TIF_SVE)
+                if not self.warn_on(clear, "fp_type is FP_STATE_SVE, TIF_SVE is clear"):
+                    self.sve_user_enable()
+            if current.flags & TIF_SVE:
+                self.sve_set_vq(current.sve_vl)
+            return True
+        return False
+
+    # Bind --------------------------------------------------------------------
+
+    @kernel_function()
+    def fpsimd_bind_task_to_cpu(self) -> None:
+        """Say that this CPU's registers are current's (v4.15: fpsimd_bind_to_cpu)."""
+        current, last = self.current, self.last
+        last.st = current.addr
+        last.sve_in_use = bool(current.flags & TIF_SVE)
+        last.sve_vl, last.sme_vl = current.sve_vl, current.sme_vl
+        last.to_save = FP_STATE_CURRENT
+        current.fpsimd_cpu = self.cpu.id
+        if self.has("kvm-fp-2018"):
+            if self.sme_host:
+                tif_sme = current.flags & TIF_SME
+                self.sme_user_enable() if tif_sme else self.sme_user_disable()
+            if self.sve_host:
+                tif_sve = current.flags & TIF_SVE
+                self.sve_user_enable() if tif_sve else self.sve_user_disable()
+
+    @kernel_function()
+    def fpsimd_bind_state_to_cpu(
+        self, st: int, sve_vl: int, to_save: FpState = FP_STATE_CURRENT
+    ) -> None:
+        """Say that this CPU's registers belong to `st`, which is no task's user state."""
+        last = self.last
+        last.st, last.sve_vl, last.sme_vl = st, sve_vl, 0
+        last.to_save = to_save
+        last.sve_in_use = False
+
+    # Flush -------------------------------------------------------------------
+
+    @kernel_function()
+    def fpsimd_flush_task_state(self, task: Task) -> None:
+        """Invalidate the copies of `task`'s state in any CPU's registers."""
+        task.fpsimd_cpu = NR_CPUS
+        if self.has("kvm-sve-guest"):
+            # efbc20249fee ("arm64: fpsimd: Always set TIF_FOREIGN_FPSTATE on
+            # task state flush") came with v5.2; until then callers set it.
+            self.update_tsk_thread_flag(task, TIF_FOREIGN_FPSTATE, True)
+
+    @kernel_function()
+    def fpsimd_flush_cpu_state(self) -> None:
+        """Say that this CPU's registers are nobody's."""
+        self.last.st = NULL
+        if self.sme_host:
+            # Streaming mode would break kernel-mode NEON; ZA costs power.
+            self.sme_smstop()
+        if self.has("flush-sets-foreign"):
+            self.set_thread_flag(TIF_FOREIGN_FPSTATE)
+
+    @kernel_function()
+    def fpsimd_save_and_flush_cpu_state(self) -> None:
+        """Write the registers back and disown them."""
+        self.fpsimd_save()
+        self.fpsimd_flush_cpu_state()
+
+    # Scheduler and return to user --------------------------------------------
+
+    @kernel_function()
+    def fpsimd_thread_switch(self, next_task: Task) -> None:
+        """Called by __switch_to() with interrupts off; current is still the previous task."""
+        cpu, last = self.cpu, self.last
+        if self.current.flags & TIF_KERNEL_FPSTATE:
+            self.fpsimd_save_kernel_state(self.current)
+        else:
+            self.fpsimd_save()
+        if next_task.flags & TIF_KERNEL_FPSTATE:
+            if self.has("kneon-smstop"):
+                self.fpsimd_flush_cpu_state()
+                self.fpsimd_load_kernel_state(next_task)
+            else:
+                self.fpsimd_load_kernel_state(next_task)
+                if self.has("kneon-elide-fix"):
+                    self.fpsimd_flush_cpu_state()
+                else:
+                    self.update_tsk_thread_flag(next_task, TIF_FOREIGN_FPSTATE, True)
+        else:
+            wrong_task = last.st != next_task.addr
+            wrong_cpu = next_task.fpsimd_cpu != cpu.id
+            self.update_tsk_thread_flag(next_task, TIF_FOREIGN_FPSTATE, wrong_task or wrong_cpu)
+
+    @kernel_function()
+    def fpsimd_restore_current_state(self) -> None:
+        """On the way to EL0: load current's state if the registers do not hold it."""
+        if self.test_and_clear_thread_flag(TIF_FOREIGN_FPSTATE):
+            self.task_fpsimd_load()
+            self.fpsimd_bind_task_to_cpu()
+
+    @kernel_function()
+    def fpsimd_preserve_current_state(self) -> None:
+        self.fpsimd_save()
+
+    # Access traps from EL0 ---------------------------------------------------
+
+    @kernel_function()
+    def fpsimd_to_sve(self, task: Task) -> None:
+        """Lay the V image in memory over the low quadwords of the SVE image."""
+        z, p = task.sve_state or SveState()
+        task.sve_state = SveState(z.over(task.fpsimd_state), p)
+
+    @kernel_function()
+    def do_sve_acc(self) -> None:
+        """The SVE access trap from EL0: from here on current may use SVE."""
+        current = self.current
+        current.sve_state = SveState()  # sve_alloc() zeroes storage it finds
+        if not self.has("sve-trap-inregs"):
+            self.fpsimd_save()
+            self.fpsimd_to_sve(current)
+            self.fpsimd_flush_task_state(current)
+            self.set_thread_flag(TIF_FOREIGN_FPSTATE)
+            self._set_tif_sve()
+            return
+        self._set_tif_sve()
+        if not current.flags & TIF_FOREIGN_FPSTATE:
+            self.sve_set_vq(current.sve_vl)
+            self.sve_flush_live()
+            self.fpsimd_bind_task_to_cpu()
+        else:
+            self.fpsimd_to_sve(current)
+            if self.has("fp-type"):
+                current.fp_type = FP_STATE_SVE
+            if self.has("sve-stale-cpu"):
+                self.fpsimd_flush_task_state(current)
+
+    def _set_tif_sve(self) -> None:
+        had = self.test_and_set_thread_flag(TIF_SVE)
+        self.warn_on(had, "SVE access should not have trapped")
+
+    @kernel_function()
+    def do_sme_acc(self) -> None:
+        """The SME access trap from EL0: from here on current may use SME."""
+        current = self.current
+        if current.sve_state is None:
+            current.sve_state = SveState()
+        if current.sme_state is None:
+            current.sme_state = EMPTY
+        had = self.test_and_set_thread_flag(TIF_SME)
+        self.warn_on(had, "SME access should not have trapped")
+        if not current.flags & TIF_FOREIGN_FPSTATE:
+            self.sme_set_vq(current.sme_vl)
+            self.fpsimd_bind_task_to_cpu()
+        elif self.has("sme-stale-cpu"):
+            self.fpsimd_flush_task_state(current)
+
+    # Kernel-mode NEON --------------------------------------------------------
+
+    @kernel_function()
+    def kernel_neon_begin(self, softirq: bool = False) -> None:
+        """Take the registers for the kernel's own use, and fill V with its values."""
+        current = self.current
+        if self.has("kneon-preempt") and current.flags & TIF_KERNEL_FPSTATE:
+            self.fpsimd_save_kernel_state(current)
+        else:
+            self.fpsimd_save()
+            if self.has("kneon-preempt") and not softirq:
+                self.set_thread_flag(TIF_KERNEL_FPSTATE)
+        self.fpsimd_flush_cpu_state()
+        if not self.has("flush-sets-foreign"):
+            self.set_thread_flag(TIF_FOREIGN_FPSTATE)
+        if softirq or not self.has("kneon-preempt"):
+            self.rqs[self.cpu.id].neon = True
+        # A section may use any of V0-V31, so it is taken to use them all.
+        val = self.value("kernel", 0x6E656F6E << 32 | self.step)
+        self.cpu.z = Bank(dict.fromkeys(range(32), (val,)))
+        if not softirq:
+            current.kernel_logical = self.cpu.z
+
+    @kernel_function()
+    def kernel_neon_end(self, softirq: bool = False) -> None:
+        """Give the registers back."""
+        current = self.current
+        self.rqs[self.cpu.id].neon = False
+        if current.flags & TIF_KERNEL_FPSTATE:
+            if softirq:
+                self.fpsimd_load_kernel_state(current)
+            else:
+                self.clear_thread_flag(TIF_KERNEL_FPSTATE)
+        if not softirq:
+            current.kernel_logical = EMPTY
+
+    @kernel_function()
+    def fpsimd_save_kernel_state(self, task: Task) -> None:
+        task.kernel_fpsimd_state = self.cpu.z.limit(1)
+        if self.has("kneon-lazy"):
+            # A negative pointer is &task->thread.kernel_fpsimd_state.
+            self.fpsimd_bind_state_to_cpu(-task.addr, 0, FP_STATE_FPSIMD)
+            task.kernel_fpsimd_cpu = self.cpu.id
+
+    @kernel_function()
+    def fpsimd_load_kernel_state(self, task: Task) -> None:
+        held = self.last.st == -task.addr and task.kernel_fpsimd_cpu == self.cpu.id
+        if self.has("kneon-lazy") and held:
+            return
+        self.cpu.z = task.kernel_fpsimd_state
+        self.cost.neon_loads += 1
+
+    # KVM's way in, v6.2 to v6.13 ----------------------------------------------
+
+    @kernel_function()
+    def fpsimd_kvm_prepare(self) -> None:
+        """Drop current's SVE state, so that KVM need only care for V."""
+        current = self.current
+        if self.has("trap-sve-v1"):
+            # As first proposed: only registers that are live need this, and
+            # then EL0's access must be closed with TIF_SVE. fp_type is left to
+            # describe what hyp may save.
+            foreign = current.flags & TIF_FOREIGN_FPSTATE
+            if not foreign and self.test_and_clear_thread_flag(TIF_SVE):
+                self.sve_user_disable()
+                current.fp_type = FP_STATE_FPSIMD
+        elif self.test_and_clear_thread_flag(TIF_SVE):
+            if current.sve_state is not None:  # sve_to_fpsimd()
+                current.fpsimd_state = current.sve_state.z.limit(1)
+            current.fp_type = FP_STATE_FPSIMD

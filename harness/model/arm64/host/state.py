@@ -1,0 +1,146 @@
+"""What the host kernel keeps: thread state, per-CPU data, thread flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from harness.model.values import EMPTY, ZERO, Bank, Val
+
+NR_CPUS = 256
+NULL = 0
+
+# Thread flags, by their numbers up to v6.12 (asm/thread_info.h).
+TIF_FOREIGN_FPSTATE = 1 << 3
+TIF_SVE = 1 << 23
+TIF_SME = 1 << 27
+TIF_KERNEL_FPSTATE = 1 << 29
+
+FLAG_NAMES = {
+    TIF_FOREIGN_FPSTATE: "TIF_FOREIGN_FPSTATE",
+    TIF_SVE: "TIF_SVE",
+    TIF_SME: "TIF_SME",
+    TIF_KERNEL_FPSTATE: "TIF_KERNEL_FPSTATE",
+}
+
+
+class FpState(IntEnum):
+    """enum fp_type (asm/processor.h)."""
+
+    FP_STATE_CURRENT = 0
+    FP_STATE_FPSIMD = 1
+    FP_STATE_SVE = 2
+
+
+FP_STATE_CURRENT = FpState.FP_STATE_CURRENT
+FP_STATE_FPSIMD = FpState.FP_STATE_FPSIMD
+FP_STATE_SVE = FpState.FP_STATE_SVE
+
+
+class At(IntEnum):
+    """Where a task's program is, whether or not the task is on a CPU."""
+
+    UNBORN = 0
+    USER = 1
+    SYSCALL = 2
+    RUN = 3  # inside KVM_RUN, vcpu loaded, in the host's half of the run loop
+    GUEST = 4  # inside KVM_RUN, the guest runs, or will once the task does
+    DEAD = 5
+
+
+class SveState(NamedTuple):
+    """thread.sve_state: Z, P and FFR."""
+
+    z: Bank = EMPTY
+    p: Bank = EMPTY
+
+
+class Logical(NamedTuple):
+    """What a program is entitled to read, by the ABI and its own writes."""
+
+    z: Bank = EMPTY
+    p: Bank = EMPTY
+    za: Bank = EMPTY
+    fpsr: Val = ZERO
+    fpcr: Val = ZERO
+    svcr: int = 0
+
+
+UNTOUCHED = Logical()
+
+
+@dataclass(slots=True, eq=False)
+class Context:
+    """A task or a vcpu: memory that its registers are saved to.
+
+    `addr` stands for the address of its `struct user_fpsimd_state`, NULL while
+    the object does not exist. `svcr` and `fp_type` are what
+    `fpsimd_last_state` points to, so vcpus have them too.
+    """
+
+    name: str
+    addr: int = NULL
+    fpsimd_state: Bank = EMPTY
+    fpsr: Val = ZERO
+    fpcr: Val = ZERO
+    sve_state: SveState | None = None
+    sme_state: Bank | None = None
+    svcr: int = 0
+    fp_type: FpState = FP_STATE_CURRENT
+    logical: Logical = UNTOUCHED
+
+
+@dataclass(slots=True, eq=False)
+class Task(Context):
+    """task_struct, as far as FP state goes."""
+
+    at: At = At.UNBORN
+    flags: int = 0
+    fpsimd_cpu: int = NR_CPUS
+    sve_vl: int = 0
+    sme_vl: int = 0
+    on_cpu: int = -1
+    pending: str = ""  # an exception handler that has yet to run
+    vcpu: str = ""  # the vcpu that this task is in KVM_RUN for
+    killed: bool = False
+    kernel_fpsimd_state: Bank = EMPTY
+    kernel_fpsimd_cpu: int = NR_CPUS
+    kernel_logical: Bank = EMPTY  # what its kernel-mode NEON section must find
+
+
+@dataclass(slots=True, eq=False)
+class LastState:
+    """fpsimd_last_state of one CPU.
+
+    Up to v4.14 the bare pointer, with v4.15 `sve_in_use` beside it, from v4.18
+    the pointers and vector lengths of the context at `st`, from v6.2 `to_save`.
+    """
+
+    st: int = NULL
+    sve_in_use: bool = False
+    sve_vl: int = 0
+    sme_vl: int = 0
+    to_save: FpState = FP_STATE_CURRENT
+
+
+@dataclass(slots=True, eq=False)
+class Rq:
+    """What the scheduler and kernel-mode NEON know of one CPU."""
+
+    current: str = ""
+    neon: bool = False  # in kernel-mode NEON that is not preemptible
+
+
+@dataclass(slots=True, eq=False)
+class Counts:
+    """What has been done so far: invariant 8, cost, is about these."""
+
+    saves: int = 0
+    loads: int = 0
+    reloads: int = 0
+    guest_saves: int = 0
+    guest_loads: int = 0
+    host_traps: int = 0
+    guest_traps: int = 0
+    neon_loads: int = 0

@@ -1,0 +1,138 @@
+"""Tasks on CPUs: `current`, thread flags, and the memory that tasks live in."""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.machine import Config, CpuModel
+from harness.model.arm64.host.state import (
+    FLAG_NAMES,
+    NULL,
+    TIF_FOREIGN_FPSTATE,
+    At,
+    Context,
+    Counts,
+    LastState,
+    Rq,
+    Task,
+)
+from harness.model.catalogue import Kernel
+
+
+class Tasks(CpuModel):
+    """The tasks of a machine and the CPU each of them is current on.
+
+    Every CPU has an idle task, `idle0`, `idle1` ..., which has no mm and never
+    returns to user space. Memory of the dead is handed out again last in,
+    first out, as a slab allocator does on one CPU.
+    """
+
+    def __init__(self, kernel: Kernel, config: Config, tasks: tuple[str, ...]) -> None:
+        super().__init__(kernel, config)
+        self.tasks: dict[str, Task] = {}
+        self.contexts: dict[str, Context] = {}
+        self.cost = Counts()
+        self.rqs = [Rq(f"idle{n}") for n in range(config.cpus)]
+        self.fpsimd_last_state = [LastState() for _ in range(config.cpus)]
+        self.memory: tuple[str, ...] = ("",)  # who lives, or last lived, at an address
+        self.freed: tuple[int, ...] = ()
+        self.oops = ""
+        for n in range(config.cpus):
+            idle = self.add_task(f"idle{n}")
+            self.born(idle)
+            idle.at = At.SYSCALL
+            idle.on_cpu = n
+            idle.flags = TIF_FOREIGN_FPSTATE
+        for name in tasks:
+            self.add_task(name)
+
+    def add_task(self, name: str) -> Task:
+        task = Task(name, sve_vl=min(4, self.lengths.sve[-1]), sme_vl=min(2, self.lengths.sme[-1]))
+        self.tasks[name] = self.contexts[name] = task
+        return task
+
+    def born(self, context: Context) -> None:
+        """Give `context` memory to live in."""
+        if self.freed:
+            context.addr, self.freed = self.freed[-1], self.freed[:-1]
+        else:
+            context.addr = len(self.memory)
+            self.memory = (*self.memory, "")
+        at = context.addr
+        self.memory = (*self.memory[:at], context.name, *self.memory[at + 1 :])
+
+    def free(self, context: Context) -> None:
+        self.freed = (*self.freed, context.addr)
+        context.addr = NULL
+
+    def owner(self, st: int, why: str) -> Context | None:
+        """Follow a pointer to a context's FP state. Following a dead one is a violation.
+
+        The memory of the dead still holds what they left there, until someone
+        else lives in it.
+        """
+        name = self.memory[st] if st < len(self.memory) else ""
+        if st == NULL or not name:
+            self.bug(f"{why}: NULL pointer dereference")
+            return None
+        context = self.contexts[name]
+        if context.addr != st:
+            self.violate(
+                "use-after-free",
+                f"cpu{self.cpu.id}",
+                "fpsimd_last_state.st",
+                f"{why} follows fpsimd_last_state to {name}, which is dead",
+            )
+        return context
+
+    def points_to(self, st: int) -> str:
+        """What a pointer in `fpsimd_last_state.st` means, for people."""
+        if st == NULL:
+            return "NULL"
+        name = self.memory[abs(st)]
+        if st < 0:
+            return f"{name}.kernel_fpsimd_state"
+        return name if self.contexts[name].addr == st else f"{name} (dead)"
+
+    @property
+    def current(self) -> Task:
+        return self.tasks[self.rqs[self.cpu.id].current]
+
+    @property
+    def last(self) -> LastState:
+        """this_cpu_ptr(&fpsimd_last_state)"""
+        return self.fpsimd_last_state[self.cpu.id]
+
+    def test_thread_flag(self, flag: int) -> bool:
+        return bool(self.current.flags & flag)
+
+    def update_tsk_thread_flag(self, task: Task, flag: int, value: bool) -> None:
+        if bool(task.flags & flag) != value:
+            task.flags ^= flag
+            if self.recording:
+                self.note("flag", f"{task.name}: {'set' if value else 'clear'} {FLAG_NAMES[flag]}")
+
+    def set_thread_flag(self, flag: int) -> None:
+        self.update_tsk_thread_flag(self.current, flag, True)
+
+    def clear_thread_flag(self, flag: int) -> None:
+        self.update_tsk_thread_flag(self.current, flag, False)
+
+    def test_and_set_thread_flag(self, flag: int) -> bool:
+        old = self.test_thread_flag(flag)
+        self.set_thread_flag(flag)
+        return old
+
+    def test_and_clear_thread_flag(self, flag: int) -> bool:
+        old = self.test_thread_flag(flag)
+        self.clear_thread_flag(flag)
+        return old
+
+    def warn_on(self, condition: bool, text: str) -> bool:
+        """WARN_ON(): the kernel itself says that something is wrong."""
+        if condition:
+            self.violate("warning", self.current.name, text, f"WARN_ON: {text}")
+        return condition
+
+    def bug(self, text: str) -> None:
+        """BUG(): the machine stops here."""
+        self.violate("bug", self.current.name, text, f"BUG: {text}")
+        self.oops = text

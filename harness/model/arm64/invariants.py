@@ -1,0 +1,229 @@
+"""What must hold after every step, judged from the state alone.
+
+None of this calls a function of the modelled kernel: it compares what a
+program would find in the registers with what it is entitled to (`logical`),
+and the settings with each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from harness.model.arm64.cpu.cpu import Access, check_access
+from harness.model.arm64.cpu.state import FFR, Mode, Registers
+from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.host.state import (
+    TIF_FOREIGN_FPSTATE,
+    TIF_KERNEL_FPSTATE,
+    TIF_SME,
+    TIF_SVE,
+    Context,
+    Task,
+)
+from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED, HostData
+from harness.model.base import Violation, classify, shown
+from harness.model.values import EMPTY, Bank, Val, first_difference
+
+if TYPE_CHECKING:
+    from harness.model.arm64.machine import Machine
+
+INVARIANTS: dict[str, str] = {
+    "stale": "a context never reads an older value of its own",
+    "lost": "a context never finds zero or a reset value where it has written",
+    "leak": "a context never reads a value that another context, or the kernel, produced",
+    "missing-trap": "an access traps where the owner's settings call for it",
+    "spurious-trap": "an access does not trap where the owner's settings allow it",
+    "use-after-free": "no pointer to a dead task or a freed vcpu is followed",
+    "incoherent": "at EL0 and at guest entry, flags, owner and storage agree",
+    "wrong-vl": "a register save finds the vector length its memory is laid out for",
+    "wrong-copy": "a per-CPU datum is used through the copy of the mode that runs",
+    "warning": "no WARN_ON() of the kernel fires",
+    "bug": "no BUG() of the kernel fires",
+    "cost": "a trace stays within its budget of saves, loads and traps",
+    "expect": "what the trace expects happens",
+}
+
+
+def check(m: Machine) -> Iterator[Violation]:
+    """Every violation in the present state."""
+    for cpu in m.cpus:
+        if cpu.mode is Mode.USER:
+            yield from _user(m, cpu)
+        elif cpu.mode is Mode.GUEST:
+            yield from _guest(m, cpu)
+        else:
+            yield from _kernel_neon(m, cpu)
+        if not m.config.vhe:
+            yield from _homes(m, cpu)
+
+
+def _wrong(who: Context, what: str, want: Val, got: Val) -> Violation:
+    kind = classify(who.name, want, got)
+    text = f"{who.name} would read {what} = {shown(got)}, is entitled to {shown(want)}"
+    return Violation(kind, who.name, what, text, want, got)
+
+
+def _bank(who: Context, name: str, want: Bank, got: Bank) -> Iterator[Violation]:
+    found = first_difference(want, got)
+    if found:
+        n, quad, a, b = found
+        if name == "p" and n == FFR:
+            reg = "ffr"
+        else:
+            reg = name if name == "za" else f"{name}{n}"
+        yield _wrong(who, f"{reg}[{quad}]" if quad else reg, a, b)
+
+
+def _opens(cpu: Registers, access: Access) -> bool:
+    return check_access(cpu, access) is None
+
+
+def _scalars(who: Context, cpu: Registers) -> Iterator[Violation]:
+    for name in ("fpsr", "fpcr"):
+        want, got = getattr(who.logical, name), getattr(cpu, name)
+        if want.bits != got.bits:
+            yield _wrong(who, name, want, got)
+
+
+def _user(m: Machine, cpu: Registers) -> Iterator[Violation]:
+    """At EL0: the registers are current's, and what may be used without a trap is right."""
+    task = m.tasks[m.rqs[cpu.id].current]
+    if task.flags & TIF_FOREIGN_FPSTATE:
+        yield _incoherent(task, "TIF_FOREIGN_FPSTATE", "is at EL0 with TIF_FOREIGN_FPSTATE set")
+        return
+    last = m.fpsimd_last_state[cpu.id]
+    # Until v4.17 a task may run with fpsimd_last_state empty: it is only
+    # compared, and saves go by current.
+    if m.has("kvm-fp-2018") and (last.st != task.addr or task.fpsimd_cpu != cpu.id):
+        yield _incoherent(
+            task,
+            "fpsimd_last_state",
+            f"is at EL0 on cpu{cpu.id} without TIF_FOREIGN_FPSTATE, but fpsimd_last_state.st is "
+            f"{m.points_to(last.st)} and fpsimd_cpu is {task.fpsimd_cpu}",
+        )
+    streaming = cpu.svcr & SVCR_SM_MASK
+    sve_open = sme_open = False
+    if m.sve_host:
+        sve_open = _opens(cpu, "sve") if not streaming else bool(task.flags & TIF_SVE)
+        # At nVHE hyp may hold host SVE trapped to put ZCR_EL2 right; that is
+        # between kernel and hyp, and EL0 does not see it.
+        if not m.config.vhe and cpu.cptr_el2 & (1 << 8):
+            sve_open = bool(task.flags & TIF_SVE)
+        yield from _trap(task, "SVE", TIF_SVE, sve_open)
+        if task.flags & TIF_SVE and task.sve_state is None:
+            yield _incoherent(task, "sve_state", "has TIF_SVE but no sve_state")
+    if m.sme_host:
+        sme_open = _opens(cpu, "sme")
+        yield from _trap(task, "SME", TIF_SME, sme_open)
+    want = task.logical
+    if want.svcr != cpu.svcr:
+        got = Val(cpu.svcr)
+        kind = "stale" if cpu.svcr else "lost"
+        text = f"{task.name} runs with SVCR = {cpu.svcr:#x}, is entitled to {want.svcr:#x}"
+        yield Violation(kind, task.name, "svcr", text, Val(want.svcr), got)
+    if sve_open or streaming:
+        yield from _bank(task, "z", want.z, cpu.z.limit(m.entitled_vq(task)))
+        yield from _bank(task, "p", want.p, cpu.p.limit(m.entitled_vq(task)))
+    elif not task.flags & TIF_SVE:
+        # The next SVE access traps, and zeroes everything above V.
+        low = want.z.limit(1)
+        yield from _bank(task, "v", low, cpu.z.limit(1))
+        yield from _bank(task, "z", want.z, low)
+        yield from _bank(task, "p", want.p, EMPTY)
+    else:
+        yield from _bank(task, "v", want.z.limit(1), cpu.z.limit(1))
+    if cpu.svcr & SVCR_ZA_MASK:
+        yield from _bank(task, "za", want.za, cpu.za)
+    yield from _scalars(task, cpu)
+
+
+def _trap(task: Task, what: str, flag: int, is_open: bool) -> Iterator[Violation]:
+    may = bool(task.flags & flag)
+    if is_open and not may:
+        text = f"{task.name} can use {what} at EL0 without a trap, but TIF_{what} is clear"
+        yield Violation("missing-trap", task.name, what, text)
+    elif may and not is_open:
+        text = f"{task.name} has TIF_{what}, but {what} traps at EL0"
+        yield Violation("spurious-trap", task.name, what, text)
+
+
+def _incoherent(who: Context, what: str, text: str) -> Violation:
+    return Violation("incoherent", who.name, what, f"{who.name} {text}")
+
+
+def _guest(m: Machine, cpu: Registers) -> Iterator[Violation]:
+    """In a guest: what EL2 leaves open is the guest's, and PSTATE.SM is 0."""
+    task = m.tasks[m.rqs[cpu.id].current]
+    vcpu = m.vcpus[task.vcpu]
+    if cpu.svcr & SVCR_SM_MASK:
+        text = (
+            f"{vcpu.name} runs with PSTATE.SM = 1: its FP and SVE instructions take SME traps "
+            "(EC 0x1d) from EL1 to EL1, which the host cannot intercept"
+        )
+        yield Violation("spurious-trap", vcpu.name, "PSTATE.SM", text)
+        return
+    fp = check_access(cpu, "fp")
+    sve = check_access(cpu, "sve") if m.system_supports_sve else fp
+    if (fp and fp.el == 1) or (m.system_supports_sve and sve and sve.el == 1 and vcpu.sve):
+        return  # the guest's own setting stands before EL2's
+    owns = m.hyp_owner(cpu.id, vcpu) is FP_STATE_GUEST_OWNED
+    if owns and fp:
+        text = f"{vcpu.name} owns the FP registers, but FP traps to EL2"
+        yield Violation("spurious-trap", vcpu.name, "FP", text)
+    if owns and vcpu.sve and not fp and sve:
+        text = f"{vcpu.name} owns the FP registers, but SVE traps to EL2"
+        yield Violation("spurious-trap", vcpu.name, "SVE", text)
+    if not owns and not fp:
+        text = f"{vcpu.name} does not own the FP registers, but FP does not trap to EL2"
+        yield Violation("missing-trap", vcpu.name, "FP", text)
+    if m.system_supports_sve and not vcpu.sve and not fp and _cptr_opens_sve(m, cpu):
+        text = f"{vcpu.name} has no SVE, but SVE does not trap to EL2"
+        yield Violation("missing-trap", vcpu.name, "SVE", text)
+    if fp:
+        return
+    want = vcpu.logical
+    if vcpu.sve:
+        vq = m.entitled_vq(vcpu)
+        yield from _bank(vcpu, "z", want.z.limit(vq), cpu.z.limit(vq))
+        yield from _bank(vcpu, "p", want.p.limit(vq), cpu.p.limit(vq))
+    else:
+        yield from _bank(vcpu, "v", want.z.limit(1), cpu.z.limit(1))
+    yield from _scalars(vcpu, cpu)
+
+
+def _cptr_opens_sve(m: Machine, cpu: Registers) -> bool:
+    """Whether EL2's control alone lets a guest use SVE."""
+    return bool(cpu.cptr_el2 & (1 << 16)) if m.config.vhe else not cpu.cptr_el2 & (1 << 8)
+
+
+def _kernel_neon(m: Machine, cpu: Registers) -> Iterator[Violation]:
+    """A kernel-mode NEON section finds its own registers, whatever came between."""
+    task = m.tasks[m.rqs[cpu.id].current]
+    if task.kernel_logical.regs and (task.flags & TIF_KERNEL_FPSTATE or m.rqs[cpu.id].neon):
+        found = first_difference(task.kernel_logical, cpu.z.limit(1))
+        if found:
+            n, _, want, got = found
+            who = f"{task.name}'s kernel-mode NEON"
+            text = f"{who} would read v{n} = {shown(got)}, is entitled to {shown(want)}"
+            yield Violation(classify("kernel", want, got), task.name, f"kernel v{n}", text)
+
+
+_NEVER = HostData()
+
+
+def _homes(m: Machine, cpu: Registers) -> Iterator[Violation]:
+    """Under nVHE nothing but hyp's own copy of kvm_host_data is in use."""
+    kernel = m.kvm_host_data[cpu.id]
+    for field in ("fp_owner", "fpsimd_state", "host_ctxt_mpidr"):
+        if getattr(kernel, field) != getattr(_NEVER, field):
+            yield Violation(
+                "wrong-copy",
+                f"cpu{cpu.id}",
+                f"kvm_host_data.{field}",
+                f"cpu{cpu.id}: the kernel keeps kvm_host_data.{field} in its own copy, "
+                "hyp reads another",
+            )
+    if cpu.mode is not Mode.GUEST and cpu.vmpidr_el2 != cpu.mpidr_el1:
+        text = f"cpu{cpu.id}: the host reads MPIDR_EL1 = {cpu.vmpidr_el2:#x} after a guest exit"
+        yield Violation("wrong-copy", f"cpu{cpu.id}", "VMPIDR_EL2", text)

@@ -1,0 +1,1 @@
+"""The KVM layer: vcpu load and put, the run loop, and hyp."""

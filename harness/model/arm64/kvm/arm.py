@@ -1,0 +1,69 @@
+"""arch/arm64/kvm/arm.c: vcpu load and put, and the run loop."""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.state import Mode
+from harness.model.arm64.host.state import At, Task
+from harness.model.arm64.kvm.state import Vcpu
+from harness.model.arm64.kvm.switch import HypSwitch
+from harness.model.base import kernel_function
+
+
+class Arm(HypSwitch):
+    """KVM_RUN, taken apart at the points where something else can come between."""
+
+    @kernel_function()
+    def kvm_arch_vcpu_load(self, vcpu: Vcpu) -> None:
+        vcpu.cpu = self.cpu.id
+        if self.has_vhe:
+            self.cpu.cpacr_el1 = vcpu.cpacr_el1  # __vcpu_load_switch_sysregs()
+        if self.has("kvm-fp-2018"):
+            self.kvm_arch_vcpu_load_fp(vcpu)
+
+    @kernel_function()
+    def kvm_arch_vcpu_put(self, vcpu: Vcpu) -> None:
+        if self.has("kvm-fp-2018"):
+            self.kvm_arch_vcpu_put_fp(vcpu)
+        if self.has_vhe:
+            vcpu.cpacr_el1 = self.cpu.cpacr_el1  # __vcpu_put_switch_sysregs()
+        vcpu.cpu = -1
+
+    def vcpu_load(self, vcpu: Vcpu) -> None:
+        """current, inside the KVM_RUN ioctl, takes `vcpu` onto its CPU."""
+        current = self.current
+        current.vcpu, vcpu.thread = vcpu.name, current.name
+        self.kvm_arch_vcpu_load(vcpu)
+        current.at = At.RUN
+
+    def vcpu_put(self, vcpu: Vcpu) -> None:
+        self.kvm_arch_vcpu_put(vcpu)
+        self.current.vcpu = ""
+        self.current.at = At.SYSCALL
+
+    def guest_enter(self, vcpu: Vcpu) -> None:
+        """From the preemptible part of the run loop into the guest."""
+        if not self.has("kvm-fp-2018"):
+            if self.has("sve-kvm-null"):
+                self.kvm_fpsimd_flush_cpu_state()
+        elif self.has("drop-host-sve"):
+            self.kvm_arch_vcpu_ctxflush_fp(vcpu)
+        self.kvm_vcpu_run_enter(vcpu)
+        self.current.at = At.GUEST
+        self.cpu.mode = Mode.GUEST
+
+    def guest_exit(self, vcpu: Vcpu) -> None:
+        """Out of the guest, up to where interrupts are on again."""
+        self.cpu.mode = Mode.KERNEL
+        self.kvm_vcpu_run_exit(vcpu)
+        if self.has("kvm-fp-2018"):
+            self.kvm_arch_vcpu_ctxsync_fp(vcpu)
+
+    def fire_sched_out_preempt_notifiers(self, task: Task) -> None:
+        """kvm_sched_out()"""
+        if task.vcpu:
+            self.kvm_arch_vcpu_put(self.vcpus[task.vcpu])
+
+    def fire_sched_in_preempt_notifiers(self, task: Task) -> None:
+        """kvm_sched_in()"""
+        if task.vcpu:
+            self.kvm_arch_vcpu_load(self.vcpus[task.vcpu])

@@ -1,0 +1,222 @@
+"""arch/arm64/kvm/fpsimd.c: the four places where KVM and the host's FP code meet."""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.machine import Config
+from harness.model.arm64.cpu.sysreg import (
+    CPACR_EL1_FPEN,
+    CPACR_EL1_SMEN,
+    CPACR_EL1_SMEN_EL0EN,
+    CPACR_EL1_SMEN_EL1EN,
+    CPACR_EL1_ZEN,
+    CPACR_EL1_ZEN_EL0EN,
+    SVCR_SM_MASK,
+    SVCR_ZA_MASK,
+    ZCR_ELX_LEN_MASK,
+)
+from harness.model.arm64.host.entry import Entry
+from harness.model.arm64.host.state import (
+    FP_STATE_CURRENT,
+    FP_STATE_FPSIMD,
+    FP_STATE_SVE,
+    NULL,
+    TIF_FOREIGN_FPSTATE,
+    TIF_SVE,
+    SveState,
+)
+from harness.model.arm64.kvm.state import (
+    FP_STATE_FREE,
+    FP_STATE_GUEST_OWNED,
+    FP_STATE_HOST_OWNED,
+    FpOwner,
+    HostData,
+    Vcpu,
+)
+from harness.model.base import kernel_function
+from harness.model.catalogue import Kernel
+
+
+class KvmFpsimd(Entry):
+    """vcpus, kvm_host_data in its homes, and the hooks around a guest's run."""
+
+    def __init__(
+        self, kernel: Kernel, config: Config, tasks: tuple[str, ...], vcpus: tuple[Vcpu, ...]
+    ) -> None:
+        super().__init__(kernel, config, tasks)
+        self.vcpus = {v.name: v for v in vcpus}
+        self.contexts |= self.vcpus
+        self.kvm_host_data = [HostData() for _ in range(config.cpus)]
+        self.kvm_nvhe_host_data = [HostData() for _ in range(config.cpus)]
+        for vcpu in vcpus:
+            self.born(vcpu)
+            vcpu.cpacr_el1 = CPACR_EL1_FPEN
+            if vcpu.sve:
+                vcpu.sve_max_vl = self.lengths.sve[-1]
+                vcpu.sve_state = SveState()
+                vcpu.zcr_el1 = vcpu.logical_zcr = vcpu.sve_max_vl - 1
+                vcpu.cpacr_el1 |= CPACR_EL1_ZEN
+        for cpu in self.cpus:
+            self.cpu = cpu
+            self.cpu_hyp_init_context()
+        self.cpu = self.cpus[0]
+
+    def cpu_hyp_init_context(self) -> None:
+        """Boot: leave this CPU's MPIDR_EL1 where hyp will look for it (kvm/arm.c)."""
+        self.host_data.host_ctxt_mpidr = self.cpu.mpidr_el1
+
+    # The homes of per-CPU data -------------------------------------------------
+
+    @property
+    def host_data(self) -> HostData:
+        """host_data_ptr() in the kernel proper."""
+        if self.has_vhe or self.has("hd-kernel-copy"):
+            return self.kvm_host_data[self.cpu.id]  # this_cpu_ptr()
+        return self.kvm_nvhe_host_data[self.cpu.id]  # this_cpu_ptr_hyp_sym()
+
+    @property
+    def hyp_host_data(self) -> HostData:
+        """host_data_ptr() in hyp code, whose this_cpu_ptr() finds hyp's own copy."""
+        return (self.kvm_host_data if self.has_vhe else self.kvm_nvhe_host_data)[self.cpu.id]
+
+    def fp_owner(self, vcpu: Vcpu) -> FpOwner:
+        return self.host_data.fp_owner if self.has("fp-owner") else vcpu.fp_state
+
+    def set_fp_owner(self, vcpu: Vcpu, owner: FpOwner) -> None:
+        if self.has("fp-owner"):
+            self.host_data.fp_owner = owner
+        else:
+            vcpu.fp_state = owner
+        if self.recording:
+            self.note("owner", owner.name)
+
+    def hyp_fp_owner(self, vcpu: Vcpu) -> FpOwner:
+        return self.hyp_host_data.fp_owner if self.has("fp-owner") else vcpu.fp_state
+
+    def set_hyp_fp_owner(self, vcpu: Vcpu, owner: FpOwner) -> None:
+        if self.has("fp-owner"):
+            self.hyp_host_data.fp_owner = owner
+        else:
+            vcpu.fp_state = owner
+        if self.recording:
+            self.note("owner", owner.name)
+
+    # v4.15 to v4.17 ------------------------------------------------------------
+
+    @kernel_function()
+    def kvm_fpsimd_flush_cpu_state(self) -> None:
+        """Before guest entry: disown registers whose SVE part KVM would destroy."""
+        last = self.last
+        if self.has("null-always"):
+            last.st = NULL
+            return
+        if not self.sve_host or last.st == NULL:
+            return
+        if self.has("sve-dead-task"):
+            sve = last.sve_in_use
+        else:
+            # sve_flush_cpu_state() went through the pointer to the task's flags.
+            owner = self.owner(last.st, "sve_flush_cpu_state")
+            sve = owner is not None and bool(self.tasks[owner.name].flags & TIF_SVE)
+        if sve:
+            last.st = NULL  # fpsimd_flush_cpu_state(), which then did no more
+
+    # v4.18 and after -----------------------------------------------------------
+
+    @kernel_function()
+    def kvm_arch_vcpu_load_fp(self, vcpu: Vcpu) -> None:
+        """At vcpu_load: say who owns the registers, or see that nobody does."""
+        current = self.current
+        if self.has("save-and-flush"):
+            self.fpsimd_save_and_flush_cpu_state()
+            self.set_fp_owner(vcpu, FP_STATE_FREE)
+            return
+        if self.has("kvm-prepare"):
+            self.fpsimd_kvm_prepare()
+        elif self.has("drop-host-sve"):
+            if current.flags & TIF_SVE:
+                self.bug("kvm_arch_vcpu_load_fp: TIF_SVE is set")
+                return
+        else:
+            vcpu.host_sve_in_use = bool(current.flags & TIF_SVE)
+        self.set_fp_owner(vcpu, FP_STATE_HOST_OWNED)
+        self.host_data.fpsimd_state = current.addr
+        cpacr = self.read_sysreg("cpacr_el1")
+        if not self.has("drop-host-sve") or self.has("sve-flag-clear"):
+            vcpu.host_sve_enabled = False
+        if cpacr & CPACR_EL1_ZEN_EL0EN:
+            vcpu.host_sve_enabled = True
+        if self.has("sme-kvm-load") and self.system_supports_sme:
+            if self.has("sme-flag-clear"):
+                vcpu.host_sme_enabled = False
+            if cpacr & CPACR_EL1_SMEN_EL0EN:
+                vcpu.host_sme_enabled = True
+            if self.cpu.svcr & self._svcr_to_leave():
+                self.set_fp_owner(vcpu, FP_STATE_FREE)
+                self.fpsimd_save_and_flush_cpu_state()
+
+    def _svcr_to_leave(self) -> int:
+        if self.has("defer-za") and self.test_thread_flag(TIF_FOREIGN_FPSTATE):
+            # ZA that has been saved already can stay on until the guest uses FP.
+            return SVCR_SM_MASK
+        return SVCR_SM_MASK | SVCR_ZA_MASK
+
+    @kernel_function()
+    def kvm_arch_vcpu_ctxflush_fp(self, vcpu: Vcpu) -> None:
+        """Just before guest entry, no longer preemptible."""
+        if self.test_thread_flag(TIF_FOREIGN_FPSTATE):
+            self.set_fp_owner(vcpu, FP_STATE_FREE)
+
+    @kernel_function()
+    def kvm_arch_vcpu_ctxsync_fp(self, vcpu: Vcpu) -> None:
+        """Just after guest exit, interrupts still off."""
+        if self.fp_owner(vcpu) is not FP_STATE_GUEST_OWNED:
+            return
+        to_save = FP_STATE_CURRENT
+        if self.has("to-save"):
+            to_save = FP_STATE_SVE if vcpu.sve else FP_STATE_FPSIMD
+        self.fpsimd_bind_state_to_cpu(vcpu.addr, vcpu.sve_max_vl, to_save)
+        self.clear_thread_flag(TIF_FOREIGN_FPSTATE)
+        if not self.has("to-save"):
+            self.update_tsk_thread_flag(self.current, TIF_SVE, vcpu.sve)
+
+    @kernel_function()
+    def kvm_arch_vcpu_put_fp(self, vcpu: Vcpu) -> None:
+        """At vcpu_put, interrupts off."""
+        if self.has("save-and-flush"):
+            # The ZEN and SMEN restores that stood here went with the rest of
+            # that series; after a flush every task is bound anew before EL0.
+            if self.fp_owner(vcpu) is FP_STATE_GUEST_OWNED:
+                if vcpu.sve and not self.has("eager-zcr"):
+                    self._save_guest_zcr(vcpu)
+                self.fpsimd_save_and_flush_cpu_state()
+            return
+        if self.has_vhe and self.has("sme-kvm-load") and self.system_supports_sme:
+            if vcpu.host_sme_enabled:
+                self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_SMEN)
+            else:
+                self.sysreg_clear_set("cpacr_el1", CPACR_EL1_SMEN_EL0EN, CPACR_EL1_SMEN_EL1EN)
+        if self.fp_owner(vcpu) is FP_STATE_GUEST_OWNED:
+            if vcpu.sve:
+                self._save_guest_zcr(vcpu)
+            self.fpsimd_save_and_flush_cpu_state()
+        elif self.has_vhe and self.sve_host:
+            # Hyp has reset CPACR_EL1 (that is, CPTR_EL2).
+            if self.has("kvm-trap-noncur"):
+                zen = CPACR_EL1_ZEN_EL0EN
+                if vcpu.host_sve_enabled:
+                    self.sysreg_clear_set("cpacr_el1", 0, zen)
+                else:
+                    self.sysreg_clear_set("cpacr_el1", zen, 0)
+            elif not self.test_thread_flag(TIF_FOREIGN_FPSTATE):
+                self.fpsimd_bind_task_to_cpu()
+        if not self.has("drop-host-sve"):
+            self.update_tsk_thread_flag(self.current, TIF_SVE, vcpu.host_sve_in_use)
+        elif not self.has("to-save"):
+            self.clear_thread_flag(TIF_SVE)
+
+    def _save_guest_zcr(self, vcpu: Vcpu) -> None:
+        """Read the guest's ZCR_EL1, and leave the length the save is laid out for."""
+        vcpu.zcr_el1 = self.cpu.zcr_el1
+        if not self.has_vhe:
+            self.host_sve_access()
+            self.sysreg_clear_set("zcr_el1", ZCR_ELX_LEN_MASK, vcpu.sve_max_vl - 1)

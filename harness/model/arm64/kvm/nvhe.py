@@ -1,0 +1,91 @@
+"""arch/arm64/kvm/hyp/nvhe/switch.c and hyp-main.c"""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.sysreg import (
+    CPTR_EL2_TAM,
+    CPTR_EL2_TFP,
+    CPTR_EL2_TSM,
+    CPTR_EL2_TTA,
+    CPTR_EL2_TZ,
+    CPTR_NVHE_EL2_RES1,
+)
+from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED, Vcpu
+from harness.model.arm64.kvm.switch import HypSwitch
+from harness.model.base import kernel_function
+
+
+class Nvhe(HypSwitch):
+    """The kernel runs at EL1 beside its guests; hyp swaps EL1's registers."""
+
+    @kernel_function("__kvm_vcpu_run")
+    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> None:
+        cpu = self.cpu
+        self.hyp_host_data.host_ctxt_cpacr = cpu.cpacr_el1  # __sysreg_save_state_nvhe()
+        if self.has("eager-zcr"):
+            self.fpsimd_lazy_switch_to_guest(vcpu)
+        cpu.cpacr_el1 = vcpu.cpacr_el1
+        cpu.vmpidr_el2 = 0x80000000  # the vcpu's own; its number does not matter here
+        if self.has("kvm-fp-2018") and not self.has("drop-host-sve"):
+            self.update_fp_enabled(vcpu)
+        self.activate_traps(vcpu)
+
+    @kernel_function("__activate_traps")
+    def activate_traps(self, vcpu: Vcpu) -> None:
+        owned = self.guest_owns_fp_regs(vcpu) and self.has("kvm-fp-2018")
+        val = CPTR_NVHE_EL2_RES1 | CPTR_EL2_TTA | CPTR_EL2_TAM
+        if self.system_supports_sme and self.has("sme-kvm-load"):
+            val |= CPTR_EL2_TSM
+        if not owned:
+            val |= CPTR_EL2_TFP | CPTR_EL2_TZ
+        elif self.has("cptr-scratch") or not self.has("nvhe-sve"):
+            if not vcpu.sve:
+                val |= CPTR_EL2_TZ
+        elif vcpu.cptr_tz:
+            val |= CPTR_EL2_TZ
+        self.write_cptr_el2(val)
+
+    def write_cptr_el2(self, val: int) -> None:
+        self.cpu.cptr_el2 = val
+        if self.recording:
+            self.note("reg", f"cptr_el2 := {val:#x}")
+
+    def open_fpsimd_traps(self, vcpu: Vcpu) -> None:
+        self.write_cptr_el2(self.cpu.cptr_el2 & ~(CPTR_EL2_TFP | (CPTR_EL2_TZ if vcpu.sve else 0)))
+
+    @kernel_function("__guest_exit")
+    def kvm_vcpu_run_exit(self, vcpu: Vcpu) -> None:
+        cpu, host = self.cpu, self.hyp_host_data
+        vcpu.cpacr_el1 = cpu.cpacr_el1
+        self.deactivate_traps(vcpu)
+        cpu.cpacr_el1 = host.host_ctxt_cpacr  # __sysreg_restore_state_nvhe()
+        cpu.vmpidr_el2 = host.host_ctxt_mpidr
+        if not self.has("kvm-fp-2018"):
+            self.restore_host_fpsimd(vcpu)
+        elif self.has("eager-zcr"):
+            self.fpsimd_lazy_switch_to_host(vcpu)
+
+    @kernel_function("__deactivate_traps")
+    def deactivate_traps(self, vcpu: Vcpu) -> None:
+        """Open everything for the host, but SVE if ZCR_EL2 is still the guest's."""
+        self.write_cptr_el2(CPTR_NVHE_EL2_RES1 | self.host_tz(vcpu))
+
+    def host_tz(self, vcpu: Vcpu) -> int:
+        """CPTR_EL2.TZ as kvm_get_reset_cptr_el2() has it, v5.13 to v6.13."""
+        lazy = self.has("nvhe-sve") and not self.has("eager-zcr")
+        return CPTR_EL2_TZ if lazy and vcpu.sve and self.guest_owns_fp_regs(vcpu) else 0
+
+    def host_sve_access(self) -> None:
+        """handle_trap() in hyp-main.c: the host's own SVE access has trapped to EL2."""
+        if self.cpu.cptr_el2 & CPTR_EL2_TZ:
+            self.write_cptr_el2(self.cpu.cptr_el2 & ~CPTR_EL2_TZ)
+            self.write_hyp_zcr(self.lengths.sve[-1] - 1)
+
+    def vcpu_init(self, vcpu: Vcpu) -> None:
+        """KVM_ARM_VCPU_INIT: vcpu->arch.cptr_el2 gets its value, v6.5 to v6.13.
+
+        From v6.10 that value depends on who owns the registers of the CPU on
+        which the ioctl happens to run (2fd5b4b0e7b4).
+        """
+        owned = self.fp_owner(vcpu) is FP_STATE_GUEST_OWNED
+        vcpu.cptr_tz = vcpu.sve and owned and self.has("fp-owner")

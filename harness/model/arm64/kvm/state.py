@@ -1,0 +1,66 @@
+"""What KVM keeps: vcpus, and kvm_host_data on each CPU (asm/kvm_host.h)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from harness.model.arm64.host.state import NULL, Context
+from harness.model.values import EMPTY, ZERO, Bank, Val
+
+
+class FpOwner(IntEnum):
+    """Whose state the FP registers hold, as KVM sees it.
+
+    v4.18 to v5.19 write this as two vcpu flags: FP_HOST is HOST_OWNED,
+    FP_ENABLED is GUEST_OWNED, neither is FREE. f8077b0d5923 made it one
+    tri-state without changing a step.
+    """
+
+    FP_STATE_FREE = 0
+    FP_STATE_HOST_OWNED = 1
+    FP_STATE_GUEST_OWNED = 2
+
+
+FP_STATE_FREE = FpOwner.FP_STATE_FREE
+FP_STATE_HOST_OWNED = FpOwner.FP_STATE_HOST_OWNED
+FP_STATE_GUEST_OWNED = FpOwner.FP_STATE_GUEST_OWNED
+
+
+@dataclass(slots=True, eq=False)
+class Vcpu(Context):
+    """kvm_vcpu_arch, as far as FP state goes. Vector lengths are in quadwords.
+
+    A vcpu starts as a booted Linux guest has set it up: FP (and SVE, if it has
+    it) open at its EL1, ZCR_EL1.LEN at its largest.
+    """
+
+    sve: bool = False
+    sve_max_vl: int = 1
+    zcr_el1: int = 0
+    cpacr_el1: int = 0
+    thread: str = ""
+    cpu: int = -1  # where it is loaded
+    fp_state: FpOwner = FP_STATE_FREE  # until v6.9; then kvm_host_data.fp_owner
+    host_sve_in_use: bool = False
+    host_sve_enabled: bool = False
+    host_sme_enabled: bool = False
+    cptr_tz: bool = False  # CPTR_EL2.TZ in vcpu->arch.cptr_el2, nVHE until v6.13
+    logical_zcr: int = 0  # ZCR_EL1 as the guest last wrote it
+
+
+@dataclass(slots=True, eq=False)
+class HostData:
+    """struct kvm_host_data of one CPU, in one of its homes.
+
+    Under nVHE the symbol exists twice: in the kernel's per-CPU area and in the
+    hyp's.
+    """
+
+    fp_owner: FpOwner = FP_STATE_FREE
+    fpsimd_state: int = NULL
+    host_ctxt_fp: Bank = EMPTY  # host_ctxt.fp_regs, v4.17 and before
+    host_ctxt_fpsr: Val = ZERO
+    host_ctxt_fpcr: Val = ZERO
+    host_ctxt_cpacr: int = 0
+    host_ctxt_mpidr: int = 0

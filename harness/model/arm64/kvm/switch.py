@@ -1,0 +1,140 @@
+"""arch/arm64/kvm/hyp/include/hyp/switch.h: what VHE and nVHE hyp code share."""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.cpu import Trap
+from harness.model.arm64.cpu.sysreg import (
+    ESR_ELX_EC_FP_ASIMD,
+    ESR_ELX_EC_SVE,
+    SVCR_ZA_MASK,
+    ZCR_ELX_LEN_MASK,
+)
+from harness.model.arm64.host.state import FP_STATE_FPSIMD, TIF_FOREIGN_FPSTATE, SveState
+from harness.model.arm64.kvm.fpsimd import KvmFpsimd
+from harness.model.arm64.kvm.state import (
+    FP_STATE_FREE,
+    FP_STATE_GUEST_OWNED,
+    FP_STATE_HOST_OWNED,
+    Vcpu,
+)
+from harness.model.base import kernel_function
+
+
+class HypSwitch(KvmFpsimd):
+    """The lazy FP switch, taken in hyp without leaving for the host kernel."""
+
+    # The halves of __kvm_vcpu_run(); VHE and nVHE have their own.
+
+    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> None:
+        raise NotImplementedError
+
+    def kvm_vcpu_run_exit(self, vcpu: Vcpu) -> None:
+        raise NotImplementedError
+
+    def open_fpsimd_traps(self, vcpu: Vcpu) -> None:
+        """Open as many traps as it takes to move the registers."""
+        raise NotImplementedError
+
+    @kernel_function()
+    def update_fp_enabled(self, vcpu: Vcpu) -> None:
+        """Up to v5.16 hyp itself reads the host's thread flags at entry."""
+        if self.test_thread_flag(TIF_FOREIGN_FPSTATE):
+            self.set_hyp_fp_owner(vcpu, FP_STATE_FREE)
+
+    def guest_owns_fp_regs(self, vcpu: Vcpu) -> bool:
+        return self.hyp_fp_owner(vcpu) is FP_STATE_GUEST_OWNED
+
+    @kernel_function()
+    def kvm_hyp_handle_fpsimd(self, vcpu: Vcpu, trap: Trap) -> bool:
+        """A guest's FP or SVE access has trapped to EL2.
+
+        Returns False for what this vcpu cannot have: the kernel will inject an
+        UNDEFINED exception. (__hyp_handle_fpsimd() up to v5.15,
+        __fpsimd_guest_restore() up to v4.17.)
+        """
+        if trap.ec not in (ESR_ELX_EC_FP_ASIMD, ESR_ELX_EC_SVE):
+            return False
+        if trap.ec == ESR_ELX_EC_SVE and not vcpu.sve:
+            return False
+        cpu = self.cpu
+        self.open_fpsimd_traps(vcpu)
+        if not self.has("kvm-fp-2018"):
+            host = self.hyp_host_data
+            host.host_ctxt_fp = cpu.z.limit(1)
+            host.host_ctxt_fpsr, host.host_ctxt_fpcr = cpu.fpsr, cpu.fpcr
+        elif self.hyp_fp_owner(vcpu) is FP_STATE_HOST_OWNED:
+            self.kvm_hyp_save_fpsimd_host(vcpu)
+        if self.has("defer-za") and cpu.svcr & SVCR_ZA_MASK:
+            self.sme_smstop(SVCR_ZA_MASK)
+        if vcpu.sve:
+            self.hyp_sve_restore_guest(vcpu)
+        else:
+            cpu.z = vcpu.fpsimd_state
+        cpu.fpsr, cpu.fpcr = vcpu.fpsr, vcpu.fpcr
+        self.cost.guest_loads += 1
+        self.set_hyp_fp_owner(vcpu, FP_STATE_GUEST_OWNED)
+        return True
+
+    @kernel_function()
+    def kvm_hyp_save_fpsimd_host(self, vcpu: Vcpu) -> None:
+        """Write the host task's registers to its memory, behind the host's back."""
+        cpu = self.cpu
+        st = self.hyp_host_data.fpsimd_state
+        owner = self.owner(st, "kvm_hyp_save_fpsimd_host")
+        if owner is None:
+            return
+        if vcpu.host_sve_in_use and not self.has("drop-host-sve"):
+            vq = self.current_vq()
+            owner.sve_state = SveState(cpu.z.limit(vq), cpu.p.limit(vq))
+        else:
+            owner.fpsimd_state = cpu.z.limit(1)  # and fp_type is not written
+        owner.fpsr, owner.fpcr = cpu.fpsr, cpu.fpcr
+        self.cost.saves += 1
+        if self.recording:
+            self.note("save", f"{owner.name} <- cpu{cpu.id} by hyp")
+
+    def restore_host_fpsimd(self, vcpu: Vcpu) -> None:
+        """Up to v4.17: put back V if the guest has used it during this entry."""
+        if not self.guest_owns_fp_regs(vcpu):
+            return
+        cpu, host = self.cpu, self.hyp_host_data
+        vcpu.fpsimd_state, vcpu.fp_type = cpu.z.limit(1), FP_STATE_FPSIMD
+        vcpu.fpsr, vcpu.fpcr = cpu.fpsr, cpu.fpcr
+        cpu.z = host.host_ctxt_fp
+        cpu.fpsr, cpu.fpcr = host.host_ctxt_fpsr, host.host_ctxt_fpcr
+        self.set_hyp_fp_owner(vcpu, FP_STATE_FREE)
+        self.cost.guest_saves += 1
+
+    @kernel_function("__hyp_sve_restore_guest")
+    def hyp_sve_restore_guest(self, vcpu: Vcpu) -> None:
+        """Load Z, P, FFR at the vcpu's largest length, then the guest's own ZCR_EL1."""
+        self.write_hyp_zcr(vcpu.sve_max_vl - 1)
+        state = vcpu.sve_state or SveState()
+        self.cpu.z, self.cpu.p = state
+        self.cpu.zcr_el1 = vcpu.zcr_el1
+
+    def write_hyp_zcr(self, length: int) -> None:
+        """sve_cond_update_zcr_vq(..., SYS_ZCR_EL2)"""
+        cpu = self.cpu
+        if cpu.zcr_el2 & ZCR_ELX_LEN_MASK != length:
+            cpu.zcr_el2 = length
+            if self.recording:
+                self.note("reg", f"zcr_el2 := {length:#x}")
+
+    @kernel_function()
+    def fpsimd_lazy_switch_to_guest(self, vcpu: Vcpu) -> None:
+        if self.guest_owns_fp_regs(vcpu) and vcpu.sve:
+            self.write_hyp_zcr(vcpu.sve_max_vl - 1)
+            self.cpu.zcr_el1 = vcpu.zcr_el1
+
+    @kernel_function()
+    def fpsimd_lazy_switch_to_host(self, vcpu: Vcpu) -> None:
+        """Put the lengths where the host can save the guest's state with them."""
+        if not (self.guest_owns_fp_regs(vcpu) and vcpu.sve):
+            return
+        vcpu.zcr_el1 = self.cpu.zcr_el1
+        if self.has_vhe:
+            self.write_hyp_zcr(vcpu.sve_max_vl - 1)
+        else:
+            self.write_hyp_zcr(self.lengths.sve[-1] - 1)
+            self.cpu.zcr_el1 = vcpu.sve_max_vl - 1

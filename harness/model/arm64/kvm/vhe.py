@@ -1,0 +1,62 @@
+"""arch/arm64/kvm/hyp/vhe/switch.c"""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.sysreg import (
+    CPACR_EL1_FPEN,
+    CPACR_EL1_SMEN,
+    CPACR_EL1_TTA,
+    CPACR_EL1_ZEN,
+    CPACR_EL1_ZEN_EL1EN,
+    CPTR_EL2_TAM,
+    HCR_TGE,
+)
+from harness.model.arm64.kvm.state import Vcpu
+from harness.model.arm64.kvm.switch import HypSwitch
+from harness.model.base import kernel_function
+
+CPACR_EL1_DEFAULT = CPACR_EL1_FPEN | CPACR_EL1_ZEN_EL1EN
+
+
+class Vhe(HypSwitch):
+    """The kernel runs at EL2; its CPACR_EL1 is CPTR_EL2, the guest's stays its own."""
+
+    @kernel_function("__kvm_vcpu_run_vhe")
+    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> None:
+        if self.has("eager-zcr"):
+            self.fpsimd_lazy_switch_to_guest(vcpu)
+        if self.has("kvm-fp-2018") and not self.has("drop-host-sve"):
+            self.update_fp_enabled(vcpu)
+        self.activate_traps(vcpu)
+        self.cpu.hcr_el2 &= ~HCR_TGE
+
+    @kernel_function("__activate_traps")
+    def activate_traps(self, vcpu: Vcpu) -> None:
+        val = CPTR_EL2_TAM | CPACR_EL1_TTA
+        if self.guest_owns_fp_regs(vcpu) and self.has("kvm-fp-2018"):
+            val |= CPACR_EL1_FPEN
+            if vcpu.sve:
+                val |= CPACR_EL1_ZEN
+        self.write_sysreg(val, "cpacr_el1")
+
+    def open_fpsimd_traps(self, vcpu: Vcpu) -> None:
+        self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_FPEN | (CPACR_EL1_ZEN if vcpu.sve else 0))
+
+    @kernel_function("__guest_exit")
+    def kvm_vcpu_run_exit(self, vcpu: Vcpu) -> None:
+        self.cpu.hcr_el2 |= HCR_TGE
+        self.deactivate_traps(vcpu)
+        if not self.has("kvm-fp-2018"):
+            self.restore_host_fpsimd(vcpu)
+        elif self.has("eager-zcr"):
+            self.fpsimd_lazy_switch_to_host(vcpu)
+
+    @kernel_function("__deactivate_traps")
+    def deactivate_traps(self, vcpu: Vcpu) -> None:
+        if self.has("save-and-flush"):
+            val = CPACR_EL1_FPEN
+            val |= CPACR_EL1_ZEN if self.system_supports_sve else 0
+            val |= CPACR_EL1_SMEN if self.system_supports_sme else 0
+        else:
+            val = CPACR_EL1_DEFAULT
+        self.write_sysreg(val, "cpacr_el1")

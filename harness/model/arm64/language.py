@@ -1,0 +1,158 @@
+"""arm64 in the trace language: its modes, settings, registers and verbs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import ClassVar
+
+from harness.errors import nearest
+from harness.model.arm64.cpu.machine import Config
+from harness.model.arm64.fixes import CATALOGUE
+from harness.model.arm64.host.state import Counts
+from harness.model.arm64.invariants import INVARIANTS
+from harness.model.arm64.machine import NvheMachine, Setup, VheMachine
+from harness.model.base import BadOperand, Model, Verb, World, recording
+from harness.model.catalogue import Kernel
+
+_REGISTER = re.compile(r"([vzp])([0-9]+)")
+_HIGHEST = {"v": 31, "z": 31, "p": 15}
+_TASK_REGISTERS = ("ffr", "za", "fpsr", "fpcr", "svcr")
+_VCPU_REGISTERS = ("ffr", "fpsr", "fpcr", "zcr_el1", "cpacr_el1")
+_ONE_REGS = ("ffr", "fpsr", "fpcr", "za", "svcr")
+
+_BOTH = ("task", "vcpu")
+_TASK, _VCPU, _CPU = ("task",), ("vcpu",), ("cpu",)
+
+VERBS: dict[str, Verb] = {
+    "read": Verb(_BOTH, ("register",), "reads a register"),
+    "write": Verb(_BOTH, ("register", "value"), "writes a register"),
+    "svcr_write": Verb(_BOTH, ("value",), "writes SVCR by MSR"),
+    "smstart": Verb(_BOTH, ("?both sm za",), "SMSTART: PSTATE.SM, PSTATE.ZA, or both"),
+    "smstop": Verb(_BOTH, ("?both sm za",), "SMSTOP"),
+    "syscall": Verb(_TASK, (), "makes a system call that does nothing, and returns"),
+    "syscall_enter": Verb(_TASK, (), "makes a system call, and is in the kernel"),
+    "ret_to_user": Verb(_TASK, (), "leaves the kernel, whatever is left to do there"),
+    "ioctl": Verb(
+        _TASK, ("KVM_RUN KVM_ARM_VCPU_INIT", "vcpu"), "KVM_RUN: loads the vcpu, enters the guest"
+    ),
+    "one_reg_get": Verb(_TASK, ("vcpu", "register"), "KVM_GET_ONE_REG"),
+    "one_reg_set": Verb(_TASK, ("vcpu", "register", "value"), "KVM_SET_ONE_REG"),
+    "fork": Verb(_TASK, ("child",), "makes a child, which waits for a CPU"),
+    "exec": Verb(_TASK, (), "starts a new program"),
+    "exit": Verb(_TASK, (), "dies; its memory is freed, the CPU idles"),
+    "trap": Verb(
+        _BOTH,
+        ("sve sme fp irq wfx hvc sysreg dabt",),
+        "a task's access traps, and its handler has yet to run; a guest's access "
+        "traps to hyp (fp, sve, sme), or leaves the guest (wfx, hvc, sysreg, dabt)",
+    ),
+    "handle_trap": Verb(_TASK, (), "the handler of its trap runs: do_sve_acc() or do_sme_acc()"),
+    "neon_begin": Verb(_TASK, (), "kernel_neon_begin(), in a system call"),
+    "neon_end": Verb(_TASK, (), "kernel_neon_end()"),
+    "vcpu_load": Verb(_VCPU, (), "is loaded by its thread, which is in a system call"),
+    "vcpu_put": Verb(_VCPU, (), "is put"),
+    "guest_enter": Verb(_VCPU, (), "is entered"),
+    "guest_exit": Verb(_VCPU, ("?irq wfx hvc sysreg dabt",), "leaves the guest for the run loop"),
+    "switch": Verb(_CPU, ("task", "task"), "sched_switch, and the next task goes on"),
+    "sched_switch": Verb(_CPU, ("task", "task"), "the next task is current, in the kernel"),
+    "irq": Verb(_CPU, (), "is interrupted, and goes on"),
+    "softirq": Verb(_CPU, ("neon",), "is interrupted, and a softirq uses kernel-mode NEON"),
+}
+
+
+def lengths(setting: tuple[int, int] | None) -> tuple[int, ...]:
+    """The vector lengths of a range in bytes: its powers of two, in quadwords."""
+    if setting is None:
+        return ()
+    low, high = setting
+    return tuple(1 << n for n in range(5) if low <= 16 << n <= high)
+
+
+class Arm64:
+    """The architecture as the engine and the trace language see it."""
+
+    name = "arm64"
+    modes = ("vhe", "nvhe")
+    settings: ClassVar[dict[str, tuple[int, int, int]]] = {
+        "cpus": (1, 8, 1),
+        "sve": (16, 256, 0),
+        "sme": (16, 256, 0),
+    }
+    features = ("sve",)
+    catalogue = CATALOGUE
+    invariants = INVARIANTS
+    verbs = VERBS
+    counters = tuple(f.name for f in fields(Counts))
+
+    def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
+        others = {"task": _TASK_REGISTERS, "vcpu": _VCPU_REGISTERS, "one_reg": _ONE_REGS}[actor]
+        match = _REGISTER.fullmatch(name)
+        if match:
+            kind, n = match[1], int(match[2])
+            if n > _HIGHEST[kind]:
+                raise BadOperand(f"no register {name!r}: {kind}0 to {kind}{_HIGHEST[kind]}")
+        elif name in others:
+            kind, n = name, 0
+        else:
+            hint = nearest(name, (*others, "v0", "z0", "p0"))
+            raise BadOperand(
+                f"unknown register {name!r}{hint}: v0-v31, z0-z31, p0-p15, " + ", ".join(others)
+            )
+        if kind in ("z", "p", "ffr", "zcr_el1") and "sve" not in world.settings:
+            raise BadOperand(f"{name}: this machine has no SVE (`sve 16..64` would give it some)")
+        if kind in ("za", "svcr") and "sme" not in world.settings and actor != "one_reg":
+            raise BadOperand(f"{name}: this machine has no SME (`sme 16..64` would give it some)")
+        return kind, n
+
+    def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
+        kind = register[0]
+        bits = {
+            "p": 16,
+            "ffr": 16,
+            "fpsr": 32,
+            "fpcr": 32,
+            "svcr": 2,
+            "zcr_el1": 4,
+            "cpacr_el1": 32,
+        }
+        width = bits.get(kind, 128)
+        for quad in quads:
+            if quad >> width:
+                raise BadOperand(f"{quad:#x} does not fit into {width} bits of {kind}")
+        many = kind in ("z", "p", "ffr")
+        if len(quads) > 1 and not many:
+            raise BadOperand(f"{kind} takes one value, not {len(quads)}")
+        most = max(
+            (lengths(world.settings.get(s))[-1] for s in ("sve", "sme") if s in world.settings),
+            default=1,
+        )
+        if len(quads) > most:
+            raise BadOperand(f"{len(quads)} quadwords, but the longest vector here has {most}")
+
+    def unsupported(self, kernel: Kernel, mode: str, world: World) -> str:
+        has = kernel.fixes
+        sve = "sve" in world.settings
+        refused = "kvm-fp-2018" in has and "nvhe-sve" not in has
+        if world.vcpus and mode == "nvhe" and sve and refused:
+            return "KVM refuses SVE hardware without VHE (until nvhe-sve)"
+        wanted = any("sve" in features for *_, features in world.vcpus)
+        if wanted and "kvm-sve-guest" not in has:
+            return "KVM has no SVE guests (until kvm-sve-guest)"
+        return ""
+
+    def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
+        cls = VheMachine if mode == "vhe" else NvheMachine
+        settings = world.settings
+        config = Config(
+            settings.get("cpus", (1, 1))[1],
+            mode == "vhe",
+            lengths(settings.get("sve")),
+            lengths(settings.get("sme")),
+        )
+        vcpus = tuple((name, thread, "sve" in f) for name, thread, f in world.vcpus)
+        setup = Setup(config, world.tasks, world.unborn, vcpus)
+        return (recording(cls) if record else cls)(kernel, setup)
+
+
+ARM64 = Arm64()

@@ -1,0 +1,225 @@
+"""The whole arm64 machine: what the engine replays a trace on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
+from typing import Any
+
+from harness.model.arm64.cpu.cpu import Trap
+from harness.model.arm64.cpu.machine import Config
+from harness.model.arm64.cpu.state import FFR
+from harness.model.arm64.cpu.sysreg import (
+    CPACR_EL1_FPEN,
+    CPACR_EL1_SMEN_EL1EN,
+    CPACR_EL1_ZEN_EL1EN,
+    CPTR_NVHE_EL2_RES1,
+)
+from harness.model.arm64.host.state import Counts
+from harness.model.arm64.invariants import check
+from harness.model.arm64.kvm.nvhe import Nvhe
+from harness.model.arm64.kvm.state import FpOwner, Vcpu
+from harness.model.arm64.kvm.vhe import Vhe
+from harness.model.arm64.stimuli import Stimuli
+from harness.model.arm64.view import owners, snapshot
+from harness.model.base import State, Tree, Violation
+from harness.model.catalogue import Kernel
+from harness.model.values import Bank, Val
+
+_WHAT = re.compile(r"(?:kernel )?(za|ffr|[vzp])(\d*)(?:\[(\d+)\])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Who is there when a trace begins.
+
+    `tasks` pairs each first task with the CPU it is current on, -1 for none;
+    `unborn` are the tasks that will be forked; a vcpu has a name, the task
+    whose thread it is, and whether it has SVE.
+    """
+
+    config: Config
+    tasks: tuple[tuple[str, int], ...] = ()
+    unborn: tuple[str, ...] = ()
+    vcpus: tuple[tuple[str, str, bool], ...] = ()
+
+
+class Machine(Stimuli):
+    """Everything, ready for the engine. `VheMachine` and `NvheMachine` are whole."""
+
+    def __init__(self, kernel: Kernel, setup: Setup) -> None:
+        names = (*(name for name, _ in setup.tasks), *setup.unborn)
+        vcpus = tuple(Vcpu(name, thread=t, sve=sve) for name, t, sve in setup.vcpus)
+        super().__init__(kernel, setup.config, names, vcpus)
+        for cpu in self.cpus:
+            self.cpu = cpu
+            self.write_sysreg(CPACR_EL1_FPEN, "cpacr_el1")
+            if self.sve_host:
+                self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_ZEN_EL1EN)
+            if self.sme_host:
+                self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_SMEN_EL1EN)
+            if not self.has_vhe:
+                cpu.cptr_el2 = CPTR_NVHE_EL2_RES1
+        for name, where in setup.tasks:
+            task = self.tasks[name]
+            self.start(task)
+            if where >= 0:
+                self.cpu = self.cpus[where]
+                self.context_switch(task)
+                self.exit_to_user_mode()
+        self.cost = Counts()
+        self.log.clear()
+        self.violations.clear()
+        self._objects: list[Any] = [
+            *self.cpus,
+            *self.rqs,
+            *self.fpsimd_last_state,
+            *self.tasks.values(),
+            *self.vcpus.values(),
+            *self.kvm_host_data,
+            *self.kvm_nvhe_host_data,
+            self.cost,
+        ]
+        self._names = [[f.name for f in fields(o)] for o in self._objects]
+        self._getters = [attrgetter(*names) for names in self._names]
+
+    # What the engine asks --------------------------------------------------------
+
+    def check(self) -> Iterable[Violation]:
+        return check(self)
+
+    def counts(self) -> dict[str, int]:
+        return asdict(self.cost)
+
+    def snapshot(self) -> Tree:
+        return snapshot(self)
+
+    def owners(self) -> list[str]:
+        return owners(self)
+
+    def observe(self, what: str, args: tuple[Any, ...]) -> str:
+        if what == "trap":
+            return self._observe_trap(*args)
+        if what == "no_trap":
+            return f"there was {_traps(self.traps)}" if self.traps else ""
+        if what == "errno":
+            return "" if self.errno == args[0] else f"it gave {self.errno or 'no error'}"
+        if what == "signal":
+            return "" if self.signal == args[0] else f"there was {self.signal or 'no signal'}"
+        if what == "undef":
+            return "" if self.undef else "the guest took no UNDEFINED exception"
+        if what == "read":
+            return self._observe_read(*args)
+        return self._observe_state(*args)
+
+    def _observe_trap(self, ec: int | None, el: int | None, smtc: int | None) -> str:
+        for trap in self.traps:
+            if ec in (None, trap.ec) and el in (None, trap.el) and smtc in (None, trap.iss):
+                return ""
+        return f"there was {_traps(self.traps)}"
+
+    def _observe_read(self, quad: int, bits: int) -> str:
+        if self.seen is None:
+            return "nothing was read"
+        if quad >= len(self.seen):
+            return f"only {len(self.seen)} quadwords were read"
+        got = self.seen[quad].bits
+        return "" if got == bits else f"it read {got:#x}"
+
+    def _observe_state(self, path: tuple[str, ...], want: str) -> str:
+        node: Any = self.snapshot()
+        for name in path:
+            node = node.get(name) if isinstance(node, dict) else None
+        got = "nothing" if node is None else str(node)
+        words = got.replace(",", " ").split()
+        return "" if want in (got, *words) else f"it is {got}"
+
+    # Saving and going back ---------------------------------------------------------
+
+    def capture(self) -> State:
+        """One tuple of fields an object; the values in it are immutable and shared."""
+        return (
+            tuple(get(o) for get, o in zip(self._getters, self._objects, strict=True)),
+            self.memory,
+            self.freed,
+            self.oops,
+            self.step,
+        )
+
+    def restore(self, state: State) -> None:
+        objects, self.memory, self.freed, self.oops, self.step = state
+        for o, names, values in zip(self._objects, self._names, objects, strict=True):
+            for name, value in zip(names, values, strict=True):
+                setattr(o, name, value)
+        self.violations.clear()
+        self.log.clear()
+
+    def canonical(self) -> State:
+        """The state as bits: contexts by number instead of name, values without origin."""
+        number = {name: n for n, name in enumerate(self.contexts)}
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, Bank):
+                return value.key
+            if isinstance(value, Val):
+                return value.bits
+            if isinstance(value, str):
+                return number.get(value, value)
+            if isinstance(value, tuple):
+                return tuple(plain(v) for v in value)
+            return value
+
+        objects, memory, freed, oops, _step = self.capture()
+        return plain((objects[:-1], memory, freed, bool(oops)))  # type: ignore[no-any-return]
+
+    def places(self, what: str, val: Val) -> list[str]:
+        """The registers and images that hold this value (origin included) as `what`."""
+        match = _WHAT.fullmatch(what)
+        if match is None:
+            return []
+        kind, n, quad = match[1], int(match[2] or 0), int(match[3] or 0)
+        if kind == "ffr":
+            kind, n = "p", FFR
+        found = []
+
+        def look(where: str, bank: Bank | None) -> None:
+            if bank is not None:
+                got = bank.get(n, quad)
+                if got.bits == val.bits and got.origin == val.origin:
+                    found.append(where)
+
+        for cpu in self.cpus:
+            live = {"p": cpu.p, "za": cpu.za}.get(kind, cpu.z)
+            look(f"cpu{cpu.id}'s registers", live)
+            for data in (self.kvm_host_data[cpu.id], self.kvm_nvhe_host_data[cpu.id]):
+                if kind in ("v", "z"):
+                    look(f"cpu{cpu.id}.host_ctxt", data.host_ctxt_fp)
+        for context in self.contexts.values():
+            if kind in ("v", "z"):
+                look(f"{context.name}.fpsimd_state", context.fpsimd_state)
+            if context.sve_state is not None and kind != "za":
+                z, p = context.sve_state
+                look(f"{context.name}.sve_state", p if kind == "p" else z)
+            if kind == "za":
+                look(f"{context.name}.sme_state", context.sme_state)
+        return found
+
+    def hyp_owner(self, cpu: int, vcpu: Vcpu) -> FpOwner:
+        """Who owns a CPU's registers while `vcpu` is loaded there, as hyp sees it."""
+        if not self.has("fp-owner"):
+            return vcpu.fp_state
+        return (self.kvm_host_data if self.has_vhe else self.kvm_nvhe_host_data)[cpu].fp_owner
+
+
+def _traps(traps: list[Trap]) -> str:
+    return ", ".join(f"a trap ec={t.ec:#04x} el={t.el}" for t in traps) or "no trap"
+
+
+class VheMachine(Vhe, Machine):
+    """VHE: the host kernel at EL2."""
+
+
+class NvheMachine(Nvhe, Machine):
+    """nVHE: the host kernel at EL1."""

@@ -1,0 +1,193 @@
+"""What programs do: instructions of tasks at EL0 and of guests at EL1.
+
+An instruction is checked against the traps set up on its CPU, as the CPU
+would. A host trap runs its handler and then the instruction again; a guest's
+trap to EL2 runs hyp's lazy switch, or leaves the guest.
+"""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.cpu import Access, Trap, set_svcr, supported_vq
+from harness.model.arm64.cpu.state import FFR
+from harness.model.arm64.cpu.sysreg import (
+    ESR_ELX_EC_SME,
+    ESR_ELX_EC_SVE,
+    FPSR_AFTER_SM_CHANGE,
+    SMTC_ILL,
+    SMTC_SME_DISABLED,
+    SVCR_SM_MASK,
+    SVCR_ZA_MASK,
+)
+from harness.model.arm64.host.state import Context, Task
+from harness.model.arm64.kvm.arm import Arm
+from harness.model.arm64.kvm.state import Vcpu
+from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
+
+# Every register a program can name, by kind: what access it takes.
+ACCESS: dict[str, Access] = {
+    "v": "fp",
+    "z": "sve",
+    "p": "sve",
+    "ffr": "sve",
+    "za": "za",
+    "fpsr": "fp",
+    "fpcr": "fp",
+    "svcr": "sme",
+    "zcr_el1": "sve",
+}
+
+
+class Program(Arm):
+    """Register reads and writes by whoever runs on `self.cpu`.
+
+    `seen` is what the last read returned, `signal` the signal that the last
+    instruction earned its task, `undef` whether the guest's was UNDEFINED.
+    """
+
+    seen: Quads | None = None
+    signal = ""
+    undef = False
+
+    def instruction(self, who: Context, access: Access) -> bool:
+        """Take whatever traps `access` takes. False if it never executes."""
+        trap = None
+        for _ in range(4):
+            trap = self.access(access)
+            streaming = self.cpu.svcr & SVCR_SM_MASK
+            if trap is None and access == "fp" and streaming and isinstance(who, Vcpu):
+                # An Advanced SIMD instruction is illegal in streaming mode
+                # (without FEAT_SME_FA64). A task's access to V is LDR or STR,
+                # which is not.
+                trap = Trap(ESR_ELX_EC_SME, 1, SMTC_ILL)
+                self.traps.append(trap)
+            if trap is None:
+                return True
+            handled = (
+                self.guest_trap(who, trap, access)
+                if isinstance(who, Vcpu)
+                else self.host_trap(trap)
+            )
+            if not handled:
+                return False
+        self.violate("spurious-trap", who.name, access, f"{who.name} traps again and again: {trap}")
+        return False
+
+    def host_trap(self, trap: Trap) -> bool:
+        """A trap from EL0; True if the instruction is worth another try."""
+        self.cost.host_traps += 1
+        if trap.el == 2 and not self.has_vhe:
+            self.host_sve_access()
+            return True
+        self.el0_interrupt()
+        if trap.ec == ESR_ELX_EC_SVE and self.sve_host:
+            self.current.pending = "sve"
+        elif trap.ec == ESR_ELX_EC_SME and trap.iss == SMTC_SME_DISABLED and self.sme_host:
+            self.current.pending = "sme"
+        else:
+            self.signal = "SIGILL"
+            self.current.killed = True
+        self.exit_to_user_mode()
+        return not self.signal
+
+    def guest_trap(self, vcpu: Vcpu, trap: Trap, access: Access) -> bool:
+        """A trap from a guest; True if hyp dealt with it and the guest goes on."""
+        if trap.el == 1:
+            # The guest's own kernel takes it, and KVM never learns of it.
+            if trap.ec == ESR_ELX_EC_SME and access in ("fp", "sve"):
+                self.violate(
+                    "spurious-trap",
+                    vcpu.name,
+                    "PSTATE.SM",
+                    f"{vcpu.name} takes an SME trap (EC 0x1d, SMTC {trap.iss}) from EL1 to EL1 "
+                    f"on an {'FP' if access == 'fp' else 'SVE'} instruction",
+                )
+            else:
+                self.undef = True
+            return False
+        self.cost.guest_traps += 1
+        if self.kvm_hyp_handle_fpsimd(vcpu, trap):
+            return True
+        self.guest_exit(vcpu)  # handle_exit() injects an UNDEFINED exception
+        self.undef = True
+        self.guest_enter(vcpu)
+        return False
+
+    # Lengths -----------------------------------------------------------------
+
+    def entitled_vq(self, who: Context) -> int:
+        """The vector length that `who` may count on now, in quadwords."""
+        if isinstance(who, Task):
+            return who.sme_vl if who.logical.svcr & SVCR_SM_MASK else who.sve_vl
+        assert isinstance(who, Vcpu)
+        return supported_vq(min(who.logical_zcr + 1, who.sve_max_vl), self.lengths.sve)
+
+    # Reads and writes ----------------------------------------------------------
+
+    def write_register(self, who: Context, kind: str, n: int, bits: tuple[int, ...]) -> None:
+        if kind == "cpacr_el1":
+            self.cpu.cpacr_el1 = bits[0]
+            return
+        if not self.instruction(who, ACCESS[kind]):
+            return
+        cpu, want = self.cpu, who.logical
+        vals = tuple(self.value(who.name, b) for b in bits)
+        if kind == "zcr_el1":
+            cpu.zcr_el1 = bits[0] & 0xF
+            assert isinstance(who, Vcpu)
+            who.logical_zcr = cpu.zcr_el1
+        elif kind == "svcr":
+            self.write_svcr(who, bits[0])
+        elif kind == "fpsr":
+            cpu.fpsr = vals[0]
+            who.logical = want._replace(fpsr=vals[0])
+        elif kind == "fpcr":
+            cpu.fpcr = vals[0]
+            who.logical = want._replace(fpcr=vals[0])
+        elif kind == "v":
+            cpu.z = cpu.z.set(n, vals)
+            who.logical = want._replace(z=want.z.set(n, vals))
+        elif kind == "za":
+            cpu.za = cpu.za.set(0, vals)
+            who.logical = want._replace(za=want.za.set(0, vals))
+        else:
+            n = FFR if kind == "ffr" else n
+            live = self.spread(vals, self.current_vq())
+            due = self.spread(vals, self.entitled_vq(who))
+            if kind == "z":
+                cpu.z = cpu.z.set(n, live)
+                who.logical = want._replace(z=want.z.set(n, due))
+            else:
+                cpu.p = cpu.p.set(n, live)
+                who.logical = want._replace(p=want.p.set(n, due))
+
+    @staticmethod
+    def spread(vals: Quads, vq: int) -> Quads:
+        """One value fills the vector, as DUP does; several are its quadwords."""
+        return vals * vq if len(vals) == 1 else vals[:vq]
+
+    def write_svcr(self, who: Context, svcr: int) -> None:
+        """MSR SVCR, SMSTART or SMSTOP, once it is allowed to execute."""
+        want = who.logical
+        if (want.svcr ^ svcr) & SVCR_SM_MASK:
+            want = want._replace(z=EMPTY, p=EMPTY, fpsr=Val(FPSR_AFTER_SM_CHANGE))
+        if (want.svcr ^ svcr) & SVCR_ZA_MASK:
+            want = want._replace(za=EMPTY)
+        who.logical = want._replace(svcr=svcr)
+        set_svcr(self.cpu, svcr)
+
+    def read_register(self, who: Context, kind: str, n: int) -> None:
+        if not self.instruction(who, ACCESS[kind]):
+            return
+        cpu = self.cpu
+        if kind in ("fpsr", "fpcr"):
+            self.seen = (getattr(cpu, kind),)
+        elif kind == "svcr":
+            self.seen = (Val(cpu.svcr),)
+        elif kind == "zcr_el1":
+            self.seen = (Val(cpu.zcr_el1),)
+        else:
+            bank: Bank = {"v": cpu.z, "z": cpu.z, "za": cpu.za}.get(kind, cpu.p)
+            n = FFR if kind == "ffr" else 0 if kind == "za" else n
+            width = 1 if kind in ("v", "za") else self.current_vq()
+            quads = bank.regs.get(n, ())[:width]
+            self.seen = quads + (ZERO,) * (width - len(quads))

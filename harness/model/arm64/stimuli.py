@@ -1,0 +1,397 @@
+"""The stimuli: what the modelled kernel does not decide, verb by verb.
+
+A coarse verb (`ioctl`, `switch`, `read`, `write` ...) is what a program does or
+the scheduler chooses, and the kernel takes its steps. A fine verb
+(`vcpu_load`, `guest_enter`, `sched_switch`, `trap` ...) runs one kernel step now,
+and is refused where the kernel could not take it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.errors import one_of
+from harness.model.arm64.cpu.cpu import Access
+from harness.model.arm64.cpu.state import Mode
+from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE, At, Task
+from harness.model.arm64.kvm.guest import Guest
+from harness.model.arm64.kvm.state import Vcpu
+from harness.model.base import Refused
+
+Reg = tuple[str, int]
+Bits = tuple[int, ...]
+
+EXITS = ("irq", "wfx", "hvc", "sysreg", "dabt")
+ACCESS_OF_CLASS: dict[str, Access] = {"fp": "fp", "sve": "sve", "sme": "sme"}
+
+WHERE = {
+    At.UNBORN: "does not exist yet",
+    At.USER: "is in user space",
+    At.SYSCALL: "is in a system call",
+    At.RUN: "is in the KVM run loop",
+    At.GUEST: "runs its guest",
+    At.DEAD: "is dead",
+}
+
+
+class Stimuli(Guest):
+    """One method a verb, `on_VERB`, called with the actor's name and operands."""
+
+    def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
+        self.traps.clear()
+        self.seen = None
+        self.signal = self.errno = ""
+        self.undef = False
+        if actor in self.contexts:
+            where = self.place(actor)
+            if where >= 0:
+                self.cpu = self.cpus[where]
+        else:
+            self.cpu = self.cpus[int(actor[3:])]
+        handler: Callable[..., None] = getattr(self, "on_" + verb)
+        handler(actor, *args)
+
+    def place(self, actor: str) -> int:
+        """The CPU that a task is current on, or that a vcpu is loaded on; -1 for none."""
+        if actor in self.tasks:
+            return self.tasks[actor].on_cpu
+        vcpu = self.vcpus[actor]
+        if vcpu.cpu >= 0:
+            return vcpu.cpu
+        return self.tasks[vcpu.thread].on_cpu if vcpu.thread else -1
+
+    def dead(self, actor: str) -> str:
+        if self.oops:
+            return f"the kernel has stopped: {self.oops}"
+        names = [actor]
+        if actor in self.vcpus:
+            names.append(self.vcpus[actor].thread)
+        for name in names:
+            task = self.tasks.get(name)
+            if task is not None and task.killed:
+                return f"{name} has been killed"
+        return ""
+
+    # What a stimulus may count on ----------------------------------------------
+
+    def running(self, name: str) -> Task:
+        """The task, which must be current on a CPU."""
+        task = self.tasks[name]
+        if task.on_cpu < 0:
+            if task.at in (At.UNBORN, At.DEAD):
+                raise Refused(f"{name} {WHERE[task.at]}")
+            raise Refused(
+                f"{name} is not current on any CPU; "
+                f"`cpu0 switch {self.rqs[0].current} -> {name}` would make it so"
+            )
+        return task
+
+    def in_user(self, name: str) -> Task:
+        task = self.running(name)
+        if self.cpu.mode is not Mode.USER:
+            raise Refused(
+                f"{name} {WHERE[task.at]}"
+                if task.at is not At.USER
+                else f"{name} is in the kernel; `{name} ret_to_user` would let it go on"
+            )
+        return task
+
+    def in_kernel(self, name: str, *at: At) -> Task:
+        task = self.running(name)
+        if self.cpu.mode is not Mode.KERNEL:
+            raise Refused(f"{name} {WHERE[task.at]}, not in the kernel")
+        if at and task.at not in at:
+            raise Refused(f"{name} {WHERE[task.at]}")
+        return task
+
+    def in_guest(self, name: str) -> Vcpu:
+        vcpu = self.vcpus[name]
+        if self.cpu.mode is not Mode.GUEST or self.current.vcpu != name:
+            state = "is loaded, but not in the guest" if vcpu.cpu >= 0 else "is not loaded"
+            step = f"{name} guest_enter" if vcpu.cpu >= 0 else f"{vcpu.thread} ioctl KVM_RUN {name}"
+            raise Refused(f"{name} {state}; `{step}` would enter it")
+        return vcpu
+
+    def loaded(self, name: str) -> Vcpu:
+        vcpu = self.vcpus[name]
+        if vcpu.cpu < 0 or self.current.vcpu != name:
+            raise Refused(f"{name} is not loaded")
+        if self.cpu.mode is not Mode.KERNEL:
+            raise Refused(f"{name} is in the guest; `{name} guest_exit irq` would leave it")
+        return vcpu
+
+    # Programs ------------------------------------------------------------------
+
+    def on_read(self, actor: str, reg: Reg) -> None:
+        if actor in self.vcpus:
+            self.read_register(self.in_guest(actor), *reg)
+        else:
+            self.read_register(self.in_user(actor), *reg)
+
+    def on_write(self, actor: str, reg: Reg, bits: Bits) -> None:
+        if actor in self.vcpus:
+            self.write_register(self.in_guest(actor), *reg, bits)
+        else:
+            self.write_register(self.in_user(actor), *reg, bits)
+
+    def on_svcr_write(self, actor: str, bits: Bits) -> None:
+        if actor in self.vcpus:
+            self.instruction(self.in_guest(actor), "sme")  # there are no SME guests
+        else:
+            self.write_register(self.in_user(actor), "svcr", 0, bits)
+
+    def on_smstart(self, actor: str, which: str) -> None:
+        self._smstartstop(actor, which, start=True)
+
+    def on_smstop(self, actor: str, which: str) -> None:
+        self._smstartstop(actor, which, start=False)
+
+    def _smstartstop(self, actor: str, which: str, start: bool) -> None:
+        mask = {"sm": SVCR_SM_MASK, "za": SVCR_ZA_MASK}.get(which, SVCR_SM_MASK | SVCR_ZA_MASK)
+        if actor in self.vcpus:
+            vcpu = self.in_guest(actor)
+            self.instruction(vcpu, "sme")  # there are no SME guests
+            return
+        task = self.in_user(actor)
+        if self.instruction(task, "sme"):
+            svcr = self.cpu.svcr
+            self.write_svcr(task, svcr | mask if start else svcr & ~mask)
+
+    # Into the kernel and back ----------------------------------------------------
+
+    def on_syscall(self, actor: str) -> None:
+        self.in_user(actor)
+        self.el0_svc()
+        self.exit_to_user_mode()
+
+    def on_syscall_enter(self, actor: str) -> None:
+        self.in_user(actor)
+        self.el0_svc()
+
+    def on_ret_to_user(self, actor: str) -> None:
+        task = self.in_kernel(actor, At.USER, At.SYSCALL, At.RUN)
+        self._not_in_neon(task)
+        if task.at is At.RUN:
+            self.vcpu_put(self.vcpus[task.vcpu])
+        self.exit_to_user_mode()
+
+    def on_trap(self, actor: str, what: str) -> None:
+        if actor in self.vcpus:
+            self._guest_class(actor, what)
+            return
+        task = self.in_user(actor)
+        if what not in ("sve", "sme"):
+            raise Refused(f"a task can `trap sve` or `trap sme`, not `trap {what}`")
+        if self.access(ACCESS_OF_CLASS[what]) is None:
+            raise Refused(f"{actor}'s {what.upper()} instruction would not trap here")
+        self.cost.host_traps += 1
+        self.el0_interrupt()
+        task.pending = what
+
+    def on_handle_trap(self, actor: str) -> None:
+        task = self.in_kernel(actor, At.USER)
+        if not task.pending:
+            raise Refused(f"{actor} has no trap to handle; `{actor} trap sve` would take one")
+        self.el0_access_trap()
+
+    def _guest_class(self, actor: str, what: str) -> None:
+        vcpu = self.in_guest(actor)
+        if what in EXITS:
+            self.guest_exit(vcpu)
+            self.current.at = At.RUN
+            return
+        executed = self.instruction(vcpu, ACCESS_OF_CLASS[what])
+        if executed and not self.traps:
+            raise Refused(f"{actor}'s {what.upper()} instruction would not trap here")
+
+    # KVM -------------------------------------------------------------------------
+
+    def on_ioctl(self, actor: str, request: str, name: str) -> None:
+        self.in_user(actor)
+        vcpu = self.vcpus[name]
+        if vcpu.cpu >= 0 or any(t.vcpu == name for t in self.tasks.values()):
+            raise Refused(f"{name} is in KVM_RUN already, by {vcpu.thread}")
+        self.el0_svc()
+        if request == "KVM_RUN":
+            self.vcpu_load(vcpu)
+            if not self.oops:
+                self.guest_enter(vcpu)
+        else:
+            self.vcpu_init(vcpu)
+            self.exit_to_user_mode()
+
+    def vcpu_init(self, vcpu: Vcpu) -> None:
+        """KVM_ARM_VCPU_INIT, as far as it touches what this model is about."""
+
+    def on_vcpu_load(self, actor: str) -> None:
+        vcpu = self.vcpus[actor]
+        task = self.in_kernel(vcpu.thread, At.SYSCALL)
+        if task.vcpu:
+            raise Refused(f"{task.name} has loaded {task.vcpu} already")
+        self.vcpu_load(vcpu)
+
+    def on_vcpu_put(self, actor: str) -> None:
+        self.vcpu_put(self.loaded(actor))
+
+    def on_guest_enter(self, actor: str) -> None:
+        vcpu = self.loaded(actor)
+        self._not_in_neon(self.current)
+        self.guest_enter(vcpu)
+
+    def on_guest_exit(self, actor: str, reason: str) -> None:
+        self.guest_exit(self.in_guest(actor))
+        self.current.at = At.RUN
+
+    def _one_reg(self, actor: str, name: str) -> Vcpu:
+        self.in_user(actor)
+        vcpu = self.vcpus[name]
+        if vcpu.cpu >= 0 or any(t.vcpu == name for t in self.tasks.values()):
+            raise Refused(f"{name} is in KVM_RUN: the ioctl would wait for it")
+        self.el0_svc()
+        return vcpu
+
+    def on_one_reg_get(self, actor: str, name: str, reg: Reg) -> None:
+        self.kvm_arm_get_reg(self._one_reg(actor, name), *reg)
+        self.exit_to_user_mode()
+
+    def on_one_reg_set(self, actor: str, name: str, reg: Reg, bits: Bits) -> None:
+        vcpu = self._one_reg(actor, name)
+        self.kvm_arm_set_reg(vcpu, *reg, tuple(self.value(name, b) for b in bits))
+        self.exit_to_user_mode()
+
+    # The scheduler and interrupts --------------------------------------------------
+
+    def on_sched_switch(self, actor: str, prev: str, next_name: str) -> None:
+        prev, next_name = self._idle(prev), self._idle(next_name)
+        current, task = self.current, self.tasks[next_name]
+        if current.name != prev:
+            raise Refused(f"{actor} runs {current.name}, not {prev}")
+        if task.at in (At.UNBORN, At.DEAD):
+            raise Refused(f"{next_name} {WHERE[task.at]}")
+        if task.on_cpu >= 0:
+            raise Refused(f"{next_name} is current on cpu{task.on_cpu}")
+        if self.rqs[self.cpu.id].neon:
+            raise Refused(f"{prev} is in kernel-mode NEON, which is not preemptible here")
+        self._leave()
+        self.context_switch(task)
+
+    def _idle(self, name: str) -> str:
+        return f"idle{self.cpu.id}" if name == "idle" else name
+
+    def on_switch(self, actor: str, prev: str, next_name: str) -> None:
+        self.on_sched_switch(actor, prev, next_name)
+        self._go_on()
+
+    def _leave(self) -> None:
+        """An interrupt takes the CPU into the host kernel, wherever it is."""
+        if self.cpu.mode is Mode.GUEST:
+            self.guest_exit(self.vcpus[self.current.vcpu])
+        elif self.cpu.mode is Mode.USER:
+            self.el0_interrupt()
+
+    def _go_on(self) -> None:
+        """Let current go on with what it was doing."""
+        task = self.current
+        if task.flags & TIF_KERNEL_FPSTATE:
+            return
+        if task.at is At.USER:
+            self.exit_to_user_mode()
+        elif task.at is At.GUEST and not self.oops:
+            self.guest_enter(self.vcpus[task.vcpu])
+
+    def on_irq(self, actor: str) -> None:
+        was = self.cpu.mode
+        self._leave()
+        if was is not Mode.KERNEL:
+            self._go_on()
+
+    def on_softirq(self, actor: str, what: str) -> None:
+        """An interrupt, and on the way out of it a softirq that uses kernel-mode NEON."""
+        if self.rqs[self.cpu.id].neon:
+            raise Refused("softirqs do not run inside kernel-mode NEON that is not preemptible")
+        was = self.cpu.mode
+        self._leave()
+        self.kernel_neon_begin(softirq=True)
+        self.kernel_neon_end(softirq=True)
+        if was is not Mode.KERNEL:
+            self._go_on()
+
+    # Kernel-mode NEON ----------------------------------------------------------------
+
+    def _in_neon(self, task: Task) -> bool:
+        return bool(task.kernel_logical.regs)
+
+    def _not_in_neon(self, task: Task) -> None:
+        if self._in_neon(task):
+            raise Refused(f"{task.name} is in kernel-mode NEON; `{task.name} neon_end` ends it")
+
+    def on_neon_begin(self, actor: str) -> None:
+        task = self.in_kernel(actor, At.SYSCALL, At.RUN)
+        self._not_in_neon(task)
+        self.kernel_neon_begin()
+
+    def on_neon_end(self, actor: str) -> None:
+        task = self.in_kernel(actor, At.SYSCALL, At.RUN)
+        if not self._in_neon(task):
+            raise Refused(f"{actor} is not in kernel-mode NEON")
+        self.kernel_neon_end()
+
+    # A task's life ---------------------------------------------------------------------
+
+    def on_fork(self, actor: str, child_name: str) -> None:
+        """A whole system call from user space; in one, the copying alone."""
+        from_user = self.cpu.mode is Mode.USER
+        task = self.in_user(actor) if from_user else self.in_kernel(actor, At.SYSCALL)
+        self._not_in_neon(task)
+        child = self.tasks[child_name]
+        if child.at is not At.UNBORN:
+            raise Refused(f"{child_name} exists already, or did")
+        if from_user:
+            self.el0_svc()
+        self.arch_dup_task_struct(child)
+        self.copy_thread(child)
+        if from_user:
+            self.exit_to_user_mode()
+
+    def on_exec(self, actor: str) -> None:
+        self.in_user(actor)
+        self.el0_svc()
+        self.fpsimd_flush_thread()
+        self.exit_to_user_mode()
+
+    def on_exit(self, actor: str) -> None:
+        self.in_user(actor)
+        self.el0_svc()
+        self.do_exit()
+
+    def settle(self, context: str) -> None:
+        """The shortest way to where `context` next reads its registers."""
+        thread = self.vcpus[context].thread if context in self.vcpus else context
+        task = self.tasks[thread]
+        if task.at in (At.UNBORN, At.DEAD) or task.killed or self.oops:
+            raise Refused(f"{thread} cannot run")
+        if task.on_cpu < 0:
+            self.cpu = self.cpus[max(0, min(task.fpsimd_cpu, len(self.cpus) - 1))]
+            if self.rqs[self.cpu.id].neon:
+                raise Refused(one_of(["kernel-mode NEON is not preemptible"]))
+            self._leave()
+            self.context_switch(task)
+        self.cpu = self.cpus[task.on_cpu]
+        if self._in_neon(task):
+            self.kernel_neon_end()
+        if context in self.vcpus:
+            if task.at is At.RUN and self.cpu.mode is Mode.KERNEL:
+                self.guest_enter(self.vcpus[context])
+            elif task.at is At.GUEST and self.cpu.mode is Mode.KERNEL:
+                self._go_on()
+            elif self.cpu.mode is not Mode.GUEST:
+                raise Refused(f"{context} is not being run")
+            return
+        if self.cpu.mode is Mode.GUEST:
+            self._leave()
+        if task.vcpu:
+            self.vcpu_put(self.vcpus[task.vcpu])
+        if self.cpu.mode is Mode.KERNEL:
+            self.exit_to_user_mode()

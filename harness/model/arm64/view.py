@@ -1,0 +1,163 @@
+"""The machine's state in the field's words, sparse: what differs from reset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.model.arm64.cpu.state import FFR, Mode, Registers
+from harness.model.arm64.cpu.sysreg import fields
+from harness.model.arm64.host.state import (
+    FLAG_NAMES,
+    FP_STATE_CURRENT,
+    NR_CPUS,
+    TIF_FOREIGN_FPSTATE,
+    At,
+    Context,
+    Task,
+)
+from harness.model.arm64.kvm.state import FP_STATE_FREE, HostData, Vcpu
+from harness.model.base import Tree, shown
+from harness.model.values import Bank, Quads, Val
+
+if TYPE_CHECKING:
+    from harness.model.arm64.machine import Machine
+
+
+def quads(values: Quads) -> str:
+    """All quadwords of a register in one line: `0xa1 (A) x4`, or one after the other."""
+    texts = [shown(v) for v in values]
+    if len(set(texts)) == 1:
+        return texts[0] if len(texts) == 1 else f"{texts[0]} x{len(texts)}"
+    return ", ".join(texts)
+
+
+def bank(name: str, b: Bank) -> Tree:
+    """A bank's registers; 32 equal ones (kernel-mode NEON) as one line."""
+    tree: Tree = {}
+    texts = {n: quads(b.regs[n]) for n in sorted(b.regs)}
+    if len(texts) == 32 and len(set(texts.values())) == 1:
+        return {f"{name}0-{name}31": texts[0]}
+    for n, text in texts.items():
+        reg = name if name == "za" else "ffr" if name == "p" and n == FFR else f"{name}{n}"
+        tree[reg] = text
+    return tree
+
+
+def put(tree: Tree, key: str, value: Any) -> None:
+    """Add what is not empty."""
+    if value:
+        tree[key] = value
+
+
+def scalar(tree: Tree, key: str, val: Val) -> None:
+    if val.bits:
+        tree[key] = shown(val)
+
+
+def snapshot(m: Machine) -> Tree:
+    tree: Tree = {}
+    for cpu in m.cpus:
+        tree[f"cpu{cpu.id}"] = _cpu(m, cpu)
+    for task in m.tasks.values():
+        if not task.name.startswith("idle") and task.at is not At.UNBORN:
+            tree[task.name] = _task(task)
+    for vcpu in m.vcpus.values():
+        tree[vcpu.name] = _vcpu(m, vcpu)
+    return tree
+
+
+def owners(m: Machine) -> list[str]:
+    """`cpu0: A at EL0, registers A's, SVE traps` for each CPU."""
+    lines = []
+    for cpu in m.cpus:
+        task = m.tasks[m.rqs[cpu.id].current]
+        if task.name.startswith("idle"):
+            what = "idle"
+        elif cpu.mode is Mode.GUEST:
+            what = f"{task.name} in guest {task.vcpu}"
+        else:
+            what = f"{task.name} {'at EL0' if cpu.mode is Mode.USER else 'in the kernel'}"
+        st = m.points_to(m.fpsimd_last_state[cpu.id].st)
+        foreign = ", TIF_FOREIGN_FPSTATE" if task.flags & TIF_FOREIGN_FPSTATE else ""
+        line = f"cpu{cpu.id}: {what}, fpsimd_last_state {st}{foreign}"
+        if task.vcpu:
+            owner = m.hyp_owner(cpu.id, m.vcpus[task.vcpu])
+            line += f", {owner.name}"
+        lines.append(line)
+    return lines
+
+
+def _cpu(m: Machine, cpu: Registers) -> Tree:
+    task = m.rqs[cpu.id].current
+    mode = {Mode.USER: "EL0", Mode.KERNEL: "kernel", Mode.GUEST: "guest"}[cpu.mode]
+    tree: Tree = {"current": f"{task}, {mode}" if not task.startswith("idle") else "idle"}
+    wide = any(len(q) > 1 for q in cpu.z.regs.values())
+    put(tree, "regs", bank("z" if wide else "v", cpu.z) | bank("p", cpu.p) | bank("za", cpu.za))
+    scalar(tree, "fpsr", cpu.fpsr)
+    scalar(tree, "fpcr", cpu.fpcr)
+    if cpu.svcr:
+        tree["svcr"] = fields("svcr", cpu.svcr)
+    if m.config.vhe:
+        tree["cptr_el2"] = fields("cpacr_el1", cpu.cptr_el2)
+    else:
+        tree["cpacr_el1"] = fields("cpacr_el1", cpu.cpacr_el1)
+        if cpu.cptr_el2 & (1 << 8 | 1 << 10 | 1 << 12):
+            tree["cptr_el2"] = fields("cptr_el2", cpu.cptr_el2)
+    last = m.fpsimd_last_state[cpu.id]
+    text = m.points_to(last.st)
+    if m.has("to-save") and last.st and last.to_save is not FP_STATE_CURRENT:
+        text += f", {last.to_save.name}"
+    tree["fpsimd_last_state"] = text
+    for name, copies in (("kvm_host_data", m.kvm_host_data), ("nvhe", m.kvm_nvhe_host_data)):
+        label = "kvm_host_data" if name == "kvm_host_data" else "kvm_nvhe_host_data"
+        put(tree, label, _host_data(m, copies[cpu.id]))
+    return tree
+
+
+def _host_data(m: Machine, data: HostData) -> Tree:
+    tree: Tree = {}
+    if data.fp_owner is not FP_STATE_FREE:
+        tree["fp_owner"] = data.fp_owner.name
+    put(tree, "host_ctxt", bank("v", data.host_ctxt_fp))
+    return tree
+
+
+def _context(c: Context) -> Tree:
+    tree: Tree = {}
+    put(tree, "fpsimd_state", bank("v", c.fpsimd_state))
+    scalar(tree, "fpsr", c.fpsr)
+    scalar(tree, "fpcr", c.fpcr)
+    if c.sve_state is not None:
+        put(tree, "sve_state", bank("z", c.sve_state.z) | bank("p", c.sve_state.p))
+    if c.sme_state is not None:
+        put(tree, "sme_state", bank("za", c.sme_state))
+    if c.svcr:
+        tree["svcr"] = fields("svcr", c.svcr)
+    if c.fp_type is not FP_STATE_CURRENT:
+        tree["fp_type"] = c.fp_type.name
+    return tree
+
+
+def _task(task: Task) -> Tree:
+    if task.at is At.DEAD:
+        return {"state": "dead"}
+    tree: Tree = {}
+    flags = [name for bit, name in FLAG_NAMES.items() if task.flags & bit]
+    put(tree, "flags", " ".join(flags))
+    if task.fpsimd_cpu != NR_CPUS:
+        tree["fpsimd_cpu"] = task.fpsimd_cpu
+    if task.killed:
+        tree["state"] = "killed"
+    put(tree, "kernel_fpsimd_state", bank("v", task.kernel_fpsimd_state))
+    return tree | _context(task)
+
+
+def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
+    tree = _context(vcpu)
+    if not m.has("fp-owner") and vcpu.fp_state is not FP_STATE_FREE:
+        tree["fp_state"] = vcpu.fp_state.name
+    if vcpu.cpu >= 0:
+        tree["cpu"] = vcpu.cpu
+    if vcpu.sve:
+        tree["zcr_el1"] = f"{vcpu.zcr_el1:#x}"
+    return tree

@@ -1,0 +1,219 @@
+"""What the models of all architectures share with the engine.
+
+A model reacts to stimuli. What it did is in its `log` (function calls,
+register writes, traps) when it is a recording model; what went wrong is in
+its `violations`; what it cost is in its `counts`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from harness.model.catalogue import Catalogue, Kernel
+from harness.model.values import Origin, Val
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Refused(Exception):
+    """A stimulus that cannot happen in this state: a mistake in the trace."""
+
+
+class Violation(NamedTuple):
+    """An invariant that does not hold.
+
+    `kind` is the invariant's id; `who` the context whose right is broken, or
+    the CPU; `what` the register, pointer or setting. `want` and `got` are what
+    the context is entitled to and what it would find, where they are values.
+    """
+
+    kind: str
+    who: str
+    what: str
+    text: str
+    want: Val | None = None
+    got: Val | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.kind, self.who, self.what
+
+
+class Reaction(NamedTuple):
+    """One thing the model did: a call (with its depth), a register write, a trap."""
+
+    kind: str
+    depth: int
+    text: str
+
+
+Tree = dict[str, Any]
+"""A snapshot: nested, sparse (what differs from reset), JSON-like."""
+
+State = tuple[Any, ...]
+
+
+class Model(Protocol):
+    """What the engine needs of a model; it knows no architecture beyond this."""
+
+    violations: list[Violation]
+    log: list[Reaction]
+    step: int
+
+    def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
+        """Let one stimulus happen. Raises Refused where it cannot."""
+
+    def dead(self, actor: str) -> str:
+        """Why `actor` can do nothing more (killed, oops), or ''."""
+
+    def check(self) -> Iterable[Violation]:
+        """The violations that the present state shows, by looking at it alone."""
+
+    def observe(self, what: str, args: tuple[Any, ...]) -> str:
+        """'' if the last step showed what an `expect` line asks for, else why not."""
+
+    def snapshot(self) -> Tree:
+        """The state in the field's words."""
+
+    def owners(self) -> list[str]:
+        """Who owns the registers of each CPU, a line each."""
+
+    def counts(self) -> dict[str, int]:
+        """What it has cost so far, by counter name."""
+
+    def capture(self) -> State:
+        """The whole state as a flat tuple of immutable parts."""
+
+    def restore(self, state: State) -> None:
+        """Go back to a captured state."""
+
+    def canonical(self) -> State:
+        """The state without names and provenance: equal means equivalent."""
+
+    def settle(self, context: str) -> None:
+        """Let `context` run again by the shortest way there is."""
+
+    def places(self, what: str, val: Val) -> list[str]:
+        """Where this very value (bits and origin) is held as `what`, a register."""
+
+
+class World(NamedTuple):
+    """Who is there when a trace begins, and on what machine, for any architecture.
+
+    `settings` are ranges by name; `tasks` pairs each first task with the CPU it
+    is current on (-1: none); `unborn` will be forked; a vcpu has a name, the
+    task whose thread it is, and its features.
+    """
+
+    settings: dict[str, tuple[int, int]]
+    tasks: tuple[tuple[str, int], ...]
+    unborn: tuple[str, ...]
+    vcpus: tuple[tuple[str, str, tuple[str, ...]], ...]
+
+
+class Verb(NamedTuple):
+    """What a verb of the trace language asks for.
+
+    `actors` are the kinds that can do it (task, vcpu, cpu). An operand is
+    `register`, `value`, `task`, `child` (a task to be), `vcpu`, or the words it can
+    be, with `?` in front if it can be left out (the first word is meant then).
+    """
+
+    actors: tuple[str, ...]
+    operands: tuple[str, ...]
+    says: str
+
+
+class BadOperand(Exception):
+    """A register or value that this architecture, or this machine, does not have."""
+
+
+class Architecture(Protocol):
+    """What the trace language and the commands need to know of an architecture."""
+
+    name: str
+    modes: tuple[str, ...]
+    settings: dict[str, tuple[int, int, int]]  # lowest, highest, default (0: absent)
+    features: tuple[str, ...]
+    catalogue: Catalogue
+    invariants: dict[str, str]
+    verbs: dict[str, Verb]
+    counters: tuple[str, ...]
+
+    def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
+        """The register that `name` is to an actor of this kind. Raises BadOperand."""
+
+    def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
+        """Raises BadOperand if `register` cannot hold these quadwords."""
+
+    def unsupported(self, kernel: Kernel, mode: str, world: World) -> str:
+        """Why `kernel` cannot run this world in this mode, or ''."""
+
+    def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
+        """A fresh machine."""
+
+
+def kernel_function(name: str | None = None) -> Callable[[F], F]:
+    """Mark a model function that mirrors a kernel function.
+
+    `name` is the kernel's name where it is not Python's: names that begin with
+    two underscores would be mangled inside a class.
+    """
+
+    def mark(function: F) -> F:
+        function.__kernel_name__ = name or function.__name__  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+M = TypeVar("M")
+
+
+@functools.cache
+def recording(cls: type[M]) -> type[M]:
+    """`cls` with every marked function logging its calls.
+
+    A search replays millions of steps and wants no log; only those who show a
+    run pay for one.
+    """
+
+    def wrap(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            self.log.append(Reaction("call", self.depth, name))
+            self.depth += 1
+            try:
+                return function(self, *args, **kwargs)
+            finally:
+                self.depth -= 1
+
+        return call
+
+    wrapped: dict[str, Any] = {"recording": True}
+    for attribute in dir(cls):
+        function = getattr(cls, attribute)
+        name = getattr(function, "__kernel_name__", None)
+        if name:
+            wrapped[attribute] = wrap(function, name)
+    return type(cls.__name__, (cls,), wrapped)
+
+
+def classify(context: str, want: Val, got: Val) -> str:
+    """The kind of violation it is to find `got` where `want` should be.
+
+    A value of another context (or of kernel-mode NEON) is a leak, an older
+    value of its own is stale, and zero or a reset value means that the right
+    one is lost.
+    """
+    if not got.bits or got.origin is None:
+        return "lost"
+    return "stale" if got.origin.context == context else "leak"
+
+
+def shown(val: Val) -> str:
+    """`0xa1 (A)`, or `0x0`."""
+    origin: Origin | None = val.origin
+    return f"{val.bits:#x} ({origin.context})" if origin and val.bits else f"{val.bits:#x}"

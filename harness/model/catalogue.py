@@ -1,0 +1,169 @@
+"""Fixes, releases and kernels: which upstream changes a modelled kernel has.
+
+A kernel is a set of fixes. A release is the set of the fixes that had landed
+by then and nothing else; `v6.12+ID` is a backport, `v6.14-ID` a revert. The
+model never looks at a version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.errors import HarnessError, nearest
+
+Kind = Literal["feature", "fix", "rework", "refactor", "variant"]
+
+_LAST_MINOR = {4: 20, 5: 19, 6: 19, 7: 2}
+RELEASES = tuple(
+    f"v{major}.{minor}"
+    for major, last in _LAST_MINOR.items()
+    for minor in range(13 if major == 4 else 0, last + 1)
+)
+_ORDER = {name: n for n, name in enumerate(RELEASES)}
+
+
+class KernelError(HarnessError):
+    """A kernel that does not exist, or that cannot be built from its fixes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """An upstream commit: 12 hex digits and its title."""
+
+    id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """One upstream change that the model can have or lack.
+
+    `landed` is the first mainline release with it, None for a change that was
+    proposed and never merged. `requires` names the fixes without which it does
+    not make sense (a backport without them is refused). `repairs` names the
+    commits that its `Fixes:` tags blame. A `refactor` changes no step, by its
+    own account, so the model has no switch for it.
+    """
+
+    id: str
+    kind: Kind
+    landed: str | None
+    what: str
+    commits: tuple[Commit, ...] = ()
+    requires: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
+    link: str | None = None
+
+    @property
+    def switch(self) -> bool:
+        """Whether the model behaves differently with and without it."""
+        return self.kind != "refactor"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A named set of fixes."""
+
+    name: str
+    fixes: frozenset[str]
+
+
+class Catalogue:
+    """All fixes of one architecture, and the kernels that can be made of them."""
+
+    def __init__(self, fixes: Iterable[Fix]) -> None:
+        self.fixes = {f.id: f for f in fixes}
+        for fix in self.fixes.values():
+            assert fix.landed is None or fix.landed in _ORDER, fix.id
+            assert all(r in self.fixes for r in fix.requires), fix.id
+        self._by_commit = {c.id: f.id for f in self.fixes.values() for c in f.commits}
+        self._longest_first = sorted(self.fixes, key=len, reverse=True)
+
+    def landed_by(self, release: str) -> frozenset[str]:
+        """The ids of all fixes that `release` has."""
+        order = _ORDER[release]
+        return frozenset(
+            f.id for f in self.fixes.values() if f.landed and _ORDER[f.landed] <= order
+        )
+
+    def dependents(self, fix: str) -> frozenset[str]:
+        """`fix` and every fix that needs it, directly or not."""
+        found = {fix}
+        while True:
+            more = {f.id for f in self.fixes.values() if found & set(f.requires)} - found
+            if not more:
+                return frozenset(found)
+            found |= more
+
+    def kernel(self, spec: str) -> Kernel:
+        """The kernel that `spec` names, such as `v6.12`, `v6.12+ID` or `v6.14-ID`.
+
+        A fix may also be named by its commit (12 hex digits or more). Raises
+        KernelError for an unknown release or fix, for a fix that is added
+        twice or taken away where it is not, and for a set in which a fix lacks
+        what it requires.
+        """
+        release, edits = self._split(spec)
+        have = set(self.landed_by(release))
+        for sign, fix in edits:
+            if sign == "+" and fix in have:
+                raise KernelError(f"{spec}: {release} already has {fix}")
+            if sign == "-" and fix not in have:
+                raise KernelError(f"{spec}: {release} does not have {fix}")
+            have.symmetric_difference_update({fix})
+        for fix in sorted(have):
+            for need in self.fixes[fix].requires:
+                if need not in have:
+                    raise KernelError(
+                        f"{spec}: {fix} needs {need}"
+                        + (f"; add -{fix}" if f"-{need}" in spec else f"; add +{need}")
+                    )
+        return Kernel(spec, frozenset(have))
+
+    def _split(self, spec: str) -> tuple[str, list[tuple[str, str]]]:
+        cut = min((i for i in (spec.find("+"), spec.find("-")) if i > 0), default=len(spec))
+        release, rest = spec[:cut], spec[cut:]
+        if release not in _ORDER:
+            hint = nearest(release, RELEASES)
+            raise KernelError(
+                f"unknown kernel {release[:40]!r}{hint}: mainline "
+                f"{RELEASES[0]} to {RELEASES[-1]}, then +FIX or -FIX"
+            )
+        edits = []
+        while rest:
+            sign, rest = rest[0], rest[1:]
+            fix = self._fix_at(rest)
+            if fix is None:
+                word = rest.split("+")[0]
+                raise KernelError(f"{spec[:80]}: unknown fix {word[:40]!r}{self.suggest(word)}")
+            name, used = fix
+            edits.append((sign, name))
+            rest = rest[used:]
+        return release, edits
+
+    def _fix_at(self, text: str) -> tuple[str, int] | None:
+        # A fix's name may hold dashes, so the longest name that ends at an
+        # edit sign or at the end is meant.
+        for name in self._longest_first:
+            if text.startswith(name) and text[len(name) : len(name) + 1] in ("", "+", "-"):
+                return name, len(name)
+        word = text.split("+")[0].split("-")[0]
+        if len(word) >= 12 and word[:12] in self._by_commit:
+            return self._by_commit[word[:12]], len(word)
+        return None
+
+    def suggest(self, word: str) -> str:
+        """A hint at the known fix nearest to `word`."""
+        return nearest(word, self.fixes)
+
+    def order(self, spec: str) -> tuple[int, str]:
+        """A sort key: by release, then by name."""
+        return _ORDER[self._split(spec)[0]], spec
+
+
+def releases_with_changes(catalogue: Catalogue) -> list[str]:
+    """The releases in which at least one fix of the catalogue landed, and the ends."""
+    landed = {f.landed for f in catalogue.fixes.values()}
+    return [r for r in RELEASES if r in landed or r in (RELEASES[0], RELEASES[-1])]

@@ -1,0 +1,129 @@
+"""Register values: exact bits, and who produced them.
+
+A register bank is an immutable, sparse map from register number to its
+quadwords (lowest first). Saving a bank to memory and loading it back share
+one object, so a save costs what a pointer costs, and states that have the
+same contents mostly are the same objects.
+
+Provenance (`Val.origin`) rides along with the bits and never takes part in a
+comparison: two machines that differ only in who wrote an equal value behave
+the same from then on.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Origin(NamedTuple):
+    """Which context produced a value, and at which step of the trace."""
+
+    context: str
+    step: int
+
+
+class Val:
+    """One quadword (or one predicate chunk, or a scalar) with its origin."""
+
+    __slots__ = ("bits", "origin")
+
+    def __init__(self, bits: int, origin: Origin | None = None) -> None:
+        self.bits = bits
+        self.origin = origin
+
+    def __repr__(self) -> str:
+        return f"Val({self.bits:#x}, {self.origin})"
+
+
+ZERO = Val(0)
+
+Quads = tuple[Val, ...]
+Key = tuple[tuple[int, tuple[int, ...]], ...]
+
+
+def trim(quads: Quads) -> Quads:
+    """`quads` without the zero quadwords at its top."""
+    n = len(quads)
+    while n and not quads[n - 1].bits:
+        n -= 1
+    return quads if n == len(quads) else quads[:n]
+
+
+class Bank:
+    """An immutable bank of registers; a register that is not there is zero."""
+
+    __slots__ = ("_key", "_limits", "regs")
+
+    def __init__(self, regs: dict[int, Quads]) -> None:
+        self.regs = regs
+        self._key: Key | None = None
+        self._limits: dict[int, Bank] = {}
+
+    @property
+    def key(self) -> Key:
+        """The bits alone, in canonical order: equal keys are equal banks."""
+        if self._key is None:
+            self._key = tuple((n, tuple(v.bits for v in self.regs[n])) for n in sorted(self.regs))
+        return self._key
+
+    def same(self, other: Bank) -> bool:
+        """Whether both banks hold the same bits (origins do not count)."""
+        return self is other or self.key == other.key
+
+    def get(self, reg: int, quad: int = 0) -> Val:
+        quads = self.regs.get(reg, ())
+        return quads[quad] if quad < len(quads) else ZERO
+
+    def set(self, reg: int, quads: Quads) -> Bank:
+        """This bank with the whole of register `reg` replaced."""
+        regs = dict(self.regs)
+        quads = trim(quads)
+        if quads:
+            regs[reg] = quads
+        else:
+            regs.pop(reg, None)
+        return Bank(regs) if regs else EMPTY
+
+    def limit(self, quads: int) -> Bank:
+        """This bank cut to `quads` quadwords a register."""
+        cut = self._limits.get(quads)
+        if cut is None:
+            if all(len(q) <= quads for q in self.regs.values()):
+                cut = self
+            else:
+                regs = {n: trim(q[:quads]) for n, q in self.regs.items()}
+                regs = {n: q for n, q in regs.items() if q}
+                cut = Bank(regs) if regs else EMPTY
+            self._limits[quads] = cut
+        return cut
+
+    def over(self, low: Bank) -> Bank:
+        """This bank with the lowest quadword of every register taken from `low`."""
+        low = low.limit(1)
+        if self.limit(1) is low:
+            return self
+        regs: dict[int, Quads] = {}
+        for n in self.regs.keys() | low.regs.keys():
+            quads = trim((low.get(n), *self.regs.get(n, ())[1:]))
+            if quads:
+                regs[n] = quads
+        return Bank(regs) if regs else EMPTY
+
+    def __repr__(self) -> str:
+        return f"Bank({self.regs})"
+
+
+EMPTY = Bank({})
+
+
+def first_difference(want: Bank, got: Bank) -> tuple[int, int, Val, Val] | None:
+    """The lowest (register, quadword, wanted, found) where two banks differ."""
+    if want.same(got):
+        return None
+    for n in sorted(want.regs.keys() | got.regs.keys()):
+        width = max(len(want.regs.get(n, ())), len(got.regs.get(n, ())))
+        for quad in range(width):
+            a, b = want.get(n, quad), got.get(n, quad)
+            if a.bits != b.bits:
+                return n, quad, a, b
+    return None

@@ -1,0 +1,63 @@
+"""Collects `*.trace` files as pytest tests: an item for each kernel and mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.dsl import read_trace
+from harness.engine import Case, cases, judge
+from harness.errors import HarnessError
+from harness.golden import Status, examine, golden_path, load
+
+
+def pytest_collect_file(parent: pytest.Collector, file_path: Path) -> pytest.Collector | None:
+    if file_path.suffix == ".trace":
+        return TraceFile.from_parent(parent, path=file_path)
+    return None
+
+
+class TraceFile(pytest.File):
+    """A trace; its items are its cases."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        trace = read_trace(self.path)
+        for case in cases(trace):
+            yield TraceItem.from_parent(self, name=case.label.replace(" ", "-"), case=case)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, HarnessError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+
+class TraceItem(pytest.Item):
+    """One trace on one kernel in one mode."""
+
+    def __init__(self, *, case: Case, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.case = case
+
+    def runtest(self) -> None:
+        (result,) = examine([judge(self.case)], load(golden_path(self.path)))
+        if result.status is Status.SKIPPED:
+            pytest.skip(result.judgement.unsupported)
+        if result.status.failed:
+            raise Mismatch("\n".join([result.status.value, *result.details]))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, (Mismatch, HarnessError)):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        verdict = self.case.verdict
+        line = verdict.line - 1 if verdict else None
+        return self.path, line, f"{self.case.trace.id} [{self.case.label}]"
+
+
+class Mismatch(Exception):
+    """A trace that does not show what it should."""

@@ -1,0 +1,1 @@
+"""Reports: results for other tools, and a run told step by step."""
