@@ -97,6 +97,11 @@ class Catalogue:
                 return frozenset(found)
             found |= more
 
+    def without(self, kernel: Kernel, fix: str) -> Kernel:
+        """`kernel` without `fix` and without all that needs it."""
+        gone = sorted(self.dependents(fix) & kernel.fixes)
+        return Kernel("-".join((kernel.name, *gone)), kernel.fixes - frozenset(gone))
+
     def kernel(self, spec: str) -> Kernel:
         """The kernel that `spec` names, such as `v6.12`, `v6.12+ID` or `v6.14-ID`.
 

@@ -40,12 +40,11 @@ ACCESS: dict[str, Access] = {
 class Program(Arm):
     """Register reads and writes by whoever runs on `self.cpu`.
 
-    `seen` is what the last read returned, `signal` the signal that the last
-    instruction earned its task, `undef` whether the guest's was UNDEFINED.
+    `seen` is what the last read returned, `undef` whether the guest's last
+    instruction was UNDEFINED.
     """
 
     seen: Quads | None = None
-    signal = ""
     undef = False
 
     def instruction(self, who: Context, access: Access) -> bool:
@@ -79,13 +78,12 @@ class Program(Arm):
             self.host_sve_access()
             return True
         self.el0_interrupt()
-        if trap.ec == ESR_ELX_EC_SVE and self.sve_host:
+        if trap.ec == ESR_ELX_EC_SVE:
             self.current.pending = "sve"
-        elif trap.ec == ESR_ELX_EC_SME and trap.iss == SMTC_SME_DISABLED and self.sme_host:
+        elif trap.ec == ESR_ELX_EC_SME and trap.iss == SMTC_SME_DISABLED:
             self.current.pending = "sme"
         else:
-            self.signal = "SIGILL"
-            self.current.killed = True
+            self.force_signal_inject("SIGILL")
         self.exit_to_user_mode()
         return not self.signal
 

@@ -76,6 +76,12 @@ class Stimuli(Guest):
 
     # What a stimulus may count on ----------------------------------------------
 
+    def exists(self, what: str) -> None:
+        """An SVE or SME instruction is UNDEFINED where there is no such thing: no trap."""
+        there = {"sve": self.system_supports_sve, "sme": self.system_supports_sme}
+        if not there.get(what, True):
+            raise Refused(f"this machine has no {what.upper()}")
+
     def running(self, name: str) -> Task:
         """The task, which must be current on a CPU."""
         task = self.tasks[name]
@@ -137,6 +143,7 @@ class Stimuli(Guest):
             self.write_register(self.in_user(actor), *reg, bits)
 
     def on_svcr_write(self, actor: str, bits: Bits) -> None:
+        self.exists("sme")
         if actor in self.vcpus:
             self.instruction(self.in_guest(actor), "sme")  # there are no SME guests
         else:
@@ -149,6 +156,7 @@ class Stimuli(Guest):
         self._smstartstop(actor, which, start=False)
 
     def _smstartstop(self, actor: str, which: str, start: bool) -> None:
+        self.exists("sme")
         mask = {"sm": SVCR_SM_MASK, "za": SVCR_ZA_MASK}.get(which, SVCR_SM_MASK | SVCR_ZA_MASK)
         if actor in self.vcpus:
             vcpu = self.in_guest(actor)
@@ -178,6 +186,7 @@ class Stimuli(Guest):
         self.exit_to_user_mode()
 
     def on_trap(self, actor: str, what: str) -> None:
+        self.exists(what)
         if actor in self.vcpus:
             self._guest_class(actor, what)
             return

@@ -51,20 +51,22 @@ class Entry(Process):
     def el0_access_trap(self) -> None:
         """el0_sve_acc() or el0_sme_acc(), if current has come into the kernel that way."""
         current = self.current
-        if current.pending == "sve":
+        if current.pending == "sve" and self.sve_host:
             self.do_sve_acc()
-        elif current.pending == "sme":
+        elif current.pending == "sme" and self.sme_host:
             self.do_sme_acc()
+        elif current.pending:
+            self.force_signal_inject("SIGILL")
         current.pending = ""
 
     @kernel_function()
     def exit_to_user_mode(self) -> None:
         """ret_to_user: finish what is pending, restore the registers, ERET to EL0."""
         current = self.current
+        self.el0_access_trap()
         if current.killed:
             self.do_exit()
             return
-        self.el0_access_trap()
         self.fpsimd_restore_current_state()
         current.at = At.USER
         self.cpu.mode = Mode.USER

@@ -131,7 +131,7 @@ class Fpsimd(Tasks):
                     f"fpsimd_save finds RDVL {16 * vq}, the state of {owner.name} is laid out "
                     f"for {16 * vl}: WARN, SIGKILL to {current.name}",
                 )
-                current.killed = True
+                self.force_signal_inject("SIGKILL")
                 return
             owner.sve_state = SveState(cpu.z.limit(vq), cpu.p.limit(vq))
             saved = FP_STATE_SVE
@@ -374,8 +374,10 @@ class Fpsimd(Tasks):
             self.set_thread_flag(TIF_FOREIGN_FPSTATE)
         if softirq or not self.has("kneon-preempt"):
             self.rqs[self.cpu.id].neon = True
-        # A section may use any of V0-V31, so it is taken to use them all.
-        val = self.value("kernel", 0x6E656F6E << 32 | self.step)
+        # A section may use any of V0-V31, so it is taken to use them all. Its
+        # values tell whose section it is ("neon", then the CPU or the task).
+        who = 0x100 | self.cpu.id if softirq else current.addr
+        val = self.value("kernel", 0x6E656F6E << 32 | who)
         self.cpu.z = Bank(dict.fromkeys(range(32), (val,)))
         if not softirq:
             current.kernel_logical = self.cpu.z

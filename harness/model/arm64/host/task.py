@@ -35,6 +35,7 @@ class Tasks(CpuModel):
         self.memory: tuple[str, ...] = ("",)  # who lives, or last lived, at an address
         self.freed: tuple[int, ...] = ()
         self.oops = ""
+        self.signal = ""
         for n in range(config.cpus):
             idle = self.add_task(f"idle{n}")
             self.born(idle)
@@ -131,6 +132,11 @@ class Tasks(CpuModel):
         if condition:
             self.violate("warning", self.current.name, text, f"WARN_ON: {text}")
         return condition
+
+    def force_signal_inject(self, signal: str) -> None:
+        """A signal that kills current when it next leaves for user space."""
+        self.signal = signal
+        self.current.killed = True
 
     def bug(self, text: str) -> None:
         """BUG(): the machine stops here."""

@@ -1,0 +1,116 @@
+"""The catalogue of fixes, held against the model and the corpus."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+import pytest
+
+import harness.model.arm64 as arm64
+from harness.dsl import Trace, read_trace
+from harness.engine import Case, judge
+from harness.errors import SourceError
+from harness.model.arm64.fixes import CATALOGUE
+from harness.model.catalogue import RELEASES, Fix, Kernel
+from harness.resources import folder
+
+SWITCHES = [f for f in CATALOGUE.fixes.values() if f.switch]
+REFACTORS = [f for f in CATALOGUE.fixes.values() if not f.switch]
+
+
+def ids(fix: Fix) -> str:
+    return fix.id
+
+
+@functools.cache
+def corpus() -> list[Trace]:
+    return [read_trace(p) for p in sorted((folder("traces") / "arm64").glob("*.trace"))]
+
+
+@functools.cache
+def asked() -> dict[str, int]:
+    """How often the model's source asks for each fix by name."""
+    source = "".join(
+        p.read_text() for p in Path(arm64.__file__).parent.rglob("*.py") if p.name != "fixes.py"
+    )
+    found: dict[str, int] = {}
+    for name in re.findall(r'has\(\s*"([^"]+)"\s*\)|"([^"]+)" (?:not )?in has', source):
+        fix = name[0] or name[1]
+        found[fix] = found.get(fix, 0) + 1
+    return found
+
+
+def shown(trace: Trace, kernel: Kernel, mode: str) -> str:
+    """The verdict of the model, or why there is none."""
+    try:
+        return judge(Case(trace, kernel, mode, None)).text
+    except SourceError as error:
+        return str(error)
+
+
+def with_and_without(fix: Fix) -> tuple[Kernel, Kernel]:
+    if fix.landed is not None:
+        has = CATALOGUE.kernel(fix.landed)
+        return has, CATALOGUE.without(has, fix.id)
+    names = {v.kernel for t in corpus() for v in t.verdicts if f"+{fix.id}" in v.kernel}
+    assert names, f"no verdict speaks of a kernel with {fix.id}"
+    has = CATALOGUE.kernel(min(names))
+    return has, CATALOGUE.without(has, fix.id)
+
+
+@pytest.mark.parametrize("fix", SWITCHES, ids=ids)
+def test_switching_a_fix_off_changes_a_verdict(fix: Fix) -> None:
+    """No switch of the model goes unnoticed by the corpus."""
+    has, lacks = with_and_without(fix)
+    assert any(
+        shown(trace, has, mode) != shown(trace, lacks, mode)
+        for trace in corpus()
+        for mode in trace.modes
+    )
+
+
+@pytest.mark.parametrize("fix", SWITCHES, ids=ids)
+def test_every_switch_is_asked_for(fix: Fix) -> None:
+    """A switch that the model never asks for is no switch."""
+    assert asked().get(fix.id)
+
+
+@pytest.mark.parametrize("fix", REFACTORS, ids=ids)
+def test_no_refactor_is_asked_for(fix: Fix) -> None:
+    """What changes no step, by its own account, has no branch in the model."""
+    assert fix.id not in asked()
+
+
+def test_the_model_asks_only_for_known_fixes() -> None:
+    """A misspelt switch would be off on every kernel."""
+    assert not set(asked()) - set(CATALOGUE.fixes)
+
+
+def test_no_fix_name_is_ambiguous_in_a_kernel() -> None:
+    """`v6.14-a-b` can be cut in one way only."""
+    names = set(CATALOGUE.fixes)
+    for name in names:
+        for other in names - {name}:
+            if name.startswith(other + "-"):
+                rest = name[len(other) + 1 :]
+                assert not any(rest == n or rest.startswith(n + "-") for n in names)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_release_is_a_legal_kernel(release: str) -> None:
+    """A release has every fix that its fixes need."""
+    assert CATALOGUE.kernel(release).fixes == CATALOGUE.landed_by(release)
+
+
+@pytest.mark.parametrize("fix", CATALOGUE.fixes.values(), ids=ids)
+def test_every_merged_fix_names_its_commit(fix: Fix) -> None:
+    """A row of the catalogue can be looked up: 12 hex digits and a title, or a mail."""
+    for commit in fix.commits:
+        assert re.fullmatch(r"[0-9a-f]{12}", commit.id)
+        assert commit.title
+    if fix.landed is not None:
+        assert fix.commits
+    for repaired in fix.repairs:
+        assert re.fullmatch(r"[0-9a-f]{12}", repaired)

@@ -1,0 +1,101 @@
+"""Random legal traces through every kernel."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.dsl.check import Checker
+from harness.engine import Replay, fingerprint
+from harness.model import architecture
+from harness.model.catalogue import RELEASES
+from tests.model.arm64.walk import Walk, world, written
+
+ARM64 = architecture("arm64")
+VARIANTS = (
+    "v4.15+null-always",
+    "v6.13+trap-sve-v1",
+    "v6.4+defer-za",
+    "v6.10+hd-kernel-copy",
+    "v4.18-flush-sets-foreign",
+    "v5.19-sme-flag-clear-sme-kvm-load",
+)
+MODES = st.sampled_from(ARM64.modes)
+WORLDS = st.builds(world, st.just(True), st.booleans(), st.booleans()) | st.just(
+    world(False, False, False)
+)
+SEEDS = st.integers(0, 2**32)
+
+SLOW = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+
+
+@pytest.mark.parametrize("spec", [*RELEASES, *VARIANTS])
+def test_no_walk_upsets_any_kernel(spec: str) -> None:
+    """Whatever is legal, the model of every kernel takes its steps without an internal error."""
+
+    @settings(SLOW, max_examples=6)
+    @given(mode=MODES, w=WORLDS, seed=SEEDS)
+    def walk(mode: str, w, seed: int) -> None:  # type: ignore[no-untyped-def]
+        if ARM64.unsupported(ARM64.catalogue.kernel(spec), mode, w):
+            return
+        way = Walk(spec, mode, w, seed)
+        for _ in range(60):
+            way.step()
+        way.model.snapshot()
+        way.model.owners()
+
+    walk()
+
+
+@SLOW
+@given(mode=MODES, w=WORLDS, seed=SEEDS)
+def test_no_walk_shows_a_violation_on_the_newest_kernel(mode: str, w, seed: int) -> None:  # type: ignore[no-untyped-def]
+    """The newest kernel has none of the bugs that this model can show."""
+    way = Walk(RELEASES[-1], mode, w, seed)
+    for _ in range(120):
+        violations = way.step()
+        assert not violations, "\n".join(written(way.events, w, RELEASES[-1], mode))
+
+
+@SLOW
+@given(spec=st.sampled_from(RELEASES), mode=MODES, w=WORLDS, seed=SEEDS)
+def test_a_walk_can_be_written_down_and_replayed(spec: str, mode: str, w, seed: int) -> None:  # type: ignore[no-untyped-def]
+    """A walk, written as a trace file and replayed, leads to the same state."""
+    kernel = ARM64.catalogue.kernel(spec)
+    if ARM64.unsupported(kernel, mode, w):
+        return
+    way = Walk(spec, mode, w, seed)
+    for _ in range(40):
+        way.step()
+        if any(way.model.dead(name) for name in ("A", "B", "C", "D")):
+            break
+    trace = Checker("walk.trace", "walk").read(written(way.events, w, spec, mode))
+    replay = Replay(trace, kernel, mode)
+    replay.run()
+    assert replay.model.snapshot() == way.model.snapshot()
+    assert replay.model.counts() == way.model.counts()
+
+
+@SLOW
+@given(spec=st.sampled_from(RELEASES), mode=MODES, w=WORLDS, seed=SEEDS)
+def test_going_back_is_exact(spec: str, mode: str, w, seed: int) -> None:  # type: ignore[no-untyped-def]
+    """A captured state can be restored, and the same events lead on to the same states."""
+    kernel = ARM64.catalogue.kernel(spec)
+    if ARM64.unsupported(kernel, mode, w):
+        return
+    way = Walk(spec, mode, w, seed)
+    states = [way.model.capture()]
+    prints = [fingerprint(way.model)]
+    for _ in range(30):
+        way.step()
+        states.append(way.model.capture())
+        prints.append(fingerprint(way.model))
+    for n in (len(states) // 2, 0):
+        way.model.restore(states[n])
+        assert way.model.capture() == states[n]
+        for event, after in zip(way.events[n:], prints[n + 1 :], strict=False):
+            way.model.apply(*event)
+            assert fingerprint(way.model) == after
