@@ -60,7 +60,7 @@ def snapshot(m: Machine) -> Tree:
         tree[f"cpu{cpu.id}"] = _cpu(m, cpu)
     for task in m.tasks.values():
         if not task.name.startswith("idle") and task.at is not At.UNBORN:
-            tree[task.name] = _task(task)
+            tree[task.name] = _task(m, task)
     for vcpu in m.vcpus.values():
         tree[vcpu.name] = _vcpu(m, vcpu)
     return tree
@@ -122,7 +122,7 @@ def _host_data(m: Machine, data: HostData) -> Tree:
     return tree
 
 
-def _context(c: Context) -> Tree:
+def _context(m: Machine, c: Context) -> Tree:
     tree: Tree = {}
     put(tree, "fpsimd_state", bank("v", c.fpsimd_state))
     scalar(tree, "fpsr", c.fpsr)
@@ -133,12 +133,12 @@ def _context(c: Context) -> Tree:
         put(tree, "sme_state", bank("za", c.sme_state))
     if c.svcr:
         tree["svcr"] = fields("svcr", c.svcr)
-    if c.fp_type is not FP_STATE_CURRENT:
+    if m.has("fp-type") and c.fp_type is not FP_STATE_CURRENT:
         tree["fp_type"] = c.fp_type.name
     return tree
 
 
-def _task(task: Task) -> Tree:
+def _task(m: Machine, task: Task) -> Tree:
     if task.at is At.DEAD:
         return {"state": "dead"}
     tree: Tree = {}
@@ -149,11 +149,11 @@ def _task(task: Task) -> Tree:
     if task.killed:
         tree["state"] = "killed"
     put(tree, "kernel_fpsimd_state", bank("v", task.kernel_fpsimd_state))
-    return tree | _context(task)
+    return tree | _context(m, task)
 
 
 def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
-    tree = _context(vcpu)
+    tree = _context(m, vcpu)
     if not m.has("fp-owner") and vcpu.fp_state is not FP_STATE_FREE:
         tree["fp_state"] = vcpu.fp_state.name
     if vcpu.cpu >= 0:
