@@ -184,6 +184,9 @@ class Checker:
         self.modes = tuple(good)
         for name, low, high in settings:
             self._setting(node.line, name, low, high)
+        why = self.arch.impossible(self.settings)
+        if why:
+            self.wrong(node.line, 1, why, len(node.key))
 
     def _setting(self, line: int, name: Name, low: int, high: int) -> None:
         assert self.arch is not None

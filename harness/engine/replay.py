@@ -28,11 +28,16 @@ class Step:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a trace showed on one kernel in one mode."""
+    """What a trace showed on one kernel in one mode.
+
+    `violations` have the line they stand in, `events` the number and source of
+    the event for each such line.
+    """
 
     violations: list[tuple[int, Violation]] = field(default_factory=list)
     snapshots: dict[str, Tree] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    events: dict[int, str] = field(default_factory=dict)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -40,10 +45,16 @@ class Outcome:
         return tuple(sorted({v.kind for _, v in self.violations}))
 
     def plain(self) -> Tree:
-        """The outcome as it stands in a golden file."""
+        """The outcome as it stands in a golden file.
+
+        There a violation is placed by the number of its event: lines move
+        whenever a verdict is added above them.
+        """
         tree: Tree = {}
         if self.violations:
-            tree["violations"] = [f"line {n}: {v.kind}: {v.text}" for n, v in self.violations]
+            tree["violations"] = [
+                f"event {self.events[n]}: {v.kind}: {v.text}" for n, v in self.violations
+            ]
         counts = {name: n for name, n in self.counts.items() if n}
         if counts:
             tree["counts"] = counts
@@ -72,6 +83,8 @@ class Replay:
         arch = architecture(trace.arch)
         self.model: Model = arch.machine(kernel, mode, world(trace), record)
         self.outcome = Outcome()
+        events = (s.line for s in trace.body if isinstance(s, Event))
+        self._numbers = {line: n for n, line in enumerate(events, 1)}
         self._standing: set[tuple[str, str, str]] = set()
 
     def steps(self) -> Iterator[Step]:
@@ -125,7 +138,10 @@ class Replay:
 
     def _violated(self, step: Step, violation: Violation, line: int = 0) -> None:
         step.violations.append(violation)
-        self.outcome.violations.append((line or step.event.line, violation))
+        line = line or step.event.line
+        source = " ".join(self.trace.source[step.event.line - 1].split("#")[0].split())
+        self.outcome.violations.append((line, violation))
+        self.outcome.events[line] = f"{self._numbers[step.event.line]} ({source})"
 
     def _expect(self, expect: Expect, step: Step) -> None:
         why = self.model.observe(expect.what, expect.args)

@@ -142,6 +142,9 @@ class Architecture(Protocol):
     verbs: dict[str, Verb]
     counters: tuple[str, ...]
 
+    def impossible(self, settings: dict[str, tuple[int, int]]) -> str:
+        """Why there is no machine with these settings, or ''."""
+
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
         """The register that `name` is to an actor of this kind. Raises BadOperand."""
 

@@ -124,6 +124,18 @@ CATALOGUE = Catalogue(
             link="20190503124427.190206-14-marc.zyngier@arm.com",
         ),
         Fix(
+            "task-flush-foreign",
+            "refactor",
+            "v5.2",
+            "callers of fpsimd_flush_task_state() set TIF_FOREIGN_FPSTATE -> it does so itself",
+            (
+                Commit(
+                    "efbc20249fee",
+                    "arm64: fpsimd: Always set TIF_FOREIGN_FPSTATE on task state flush",
+                ),
+            ),
+        ),
+        Fix(
             "nvhe-sve",
             "feature",
             "v5.13",
@@ -207,6 +219,24 @@ CATALOGUE = Catalogue(
             link="20220528113829.1043361-3-maz@kernel.org",
         ),
         Fix(
+            "sme-alloc-noflush",
+            "fix",
+            "v6.0",
+            "do_sme_acc() zeroes sve_state, which may hold the task's only copy -> keeps it",
+            (
+                Commit(
+                    "826a4fdd2ada",
+                    "arm64/sme: Don't flush SVE register state when allocating SME storage",
+                ),
+                Commit(
+                    "714f3cbd70a4",
+                    "arm64/sme: Don't flush SVE register state when handling SME traps",
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("8bd7f91c03d8",),
+        ),
+        Fix(
             "fp-tristate",
             "refactor",
             "v6.0",
@@ -241,16 +271,25 @@ CATALOGUE = Catalogue(
             "fp-type",
             "rework",
             "v6.2",
-            "TIF_SVE says which image is valid -> thread.fp_type does, written at save",
+            "TIF_SVE says which image is valid -> thread.fp_type records it at each save",
             (
                 Commit(
                     "baa8515281b3",
                     "arm64/fpsimd: Track the saved FPSIMD state type separately to TIF_SVE",
                 ),
-                Commit("a0136be443d5", "arm64/fpsimd: Load FP state based on recorded data type"),
             ),
-            requires=("kvm-prepare", "sme-host"),
+            requires=("kvm-prepare",),
             link="20221115094640.112848-3-broonie@kernel.org",
+        ),
+        Fix(
+            "load-by-type",
+            "rework",
+            "v6.2",
+            "task_fpsimd_load() chooses the image by TIF_SVE and SVCR.SM -> by fp_type, and "
+            "sets or clears TIF_SVE to match",
+            (Commit("a0136be443d5", "arm64/fpsimd: Load FP state based on recorded data type"),),
+            requires=("fp-type",),
+            link="20221115094640.112848-6-broonie@kernel.org",
         ),
         Fix(
             "to-save",
@@ -283,7 +322,7 @@ CATALOGUE = Catalogue(
                     "arm64/sve: Leave SVE enabled on syscall if we don't context switch",
                 ),
             ),
-            requires=("to-save",),
+            requires=("to-save", "load-by-type"),
             link="20221115094640.112848-8-broonie@kernel.org",
         ),
         Fix(
@@ -301,6 +340,35 @@ CATALOGUE = Catalogue(
             "v6.4",
             "message: defer ZA that has been saved already; diff: comments only",
             (Commit("aaa2f14e6f3f", "KVM: arm64: Clarify host SME state management"),),
+            requires=("sme-kvm-load",),
+        ),
+        Fix(
+            "cptr-reset",
+            "rework",
+            "v6.5",
+            "vcpu->arch.cptr_el2 is a constant -> made at KVM_ARM_VCPU_INIT, with TZ if the "
+            "owner left behind by an earlier run is the guest",
+            (
+                Commit(
+                    "75c76ab5a641",
+                    "KVM: arm64: Rework CPTR_EL2 programming for HVHE configuration",
+                ),
+            ),
+            requires=("nvhe-sve",),
+            link="20230609162200.2024064-14-maz@kernel.org",
+        ),
+        Fix(
+            "sme-reset-smen",
+            "fix",
+            "v6.5",
+            "VHE hyp leaves the host with CPACR_EL1.SMEN = 0b00, so the kernel's own SME "
+            "accesses trap until vcpu_put -> 0b01",
+            (
+                Commit(
+                    "375110ab51de",
+                    "KVM: arm64: Fix resetting SME trap values on reset for (h)VHE",
+                ),
+            ),
             requires=("sme-kvm-load",),
         ),
         Fix(
@@ -417,7 +485,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Calculate cptr_el2 traps on activating traps",
                 ),
             ),
-            requires=("nvhe-sve", "fp-owner"),
+            requires=("nvhe-sve",),
             repairs=("5294afdbf45a",),
             link="20241216105057.579031-13-tabba@google.com",
         ),
@@ -433,7 +501,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Unconditionally save+flush host FPSIMD/SVE/SME state",
                 ),
             ),
-            requires=("sve-stays-on",),
+            requires=("to-save",),
             repairs=("93ae6b01bafe", "8c845e273104", "ef3be86021c3"),
             link="20250210195226.1215254-2-mark.rutland@arm.com",
         ),
@@ -468,6 +536,40 @@ CATALOGUE = Catalogue(
             (Commit("407a99c4654e", "KVM: arm64: Remove VHE host restore of CPACR_EL1.SMEN"),),
             requires=("save-and-flush",),
             link="20250210195226.1215254-5-mark.rutland@arm.com",
+        ),
+        Fix(
+            "cptr-split",
+            "refactor",
+            "v6.14",
+            "one helper resets CPTR_EL2 for every mode -> VHE and nVHE have their own",
+            (Commit("ee14db31a9c8", "KVM: arm64: Refactor CPTR trap deactivation"),),
+            requires=("save-and-flush",),
+            link="20250210195226.1215254-6-mark.rutland@arm.com",
+        ),
+        Fix(
+            "exit-handlers",
+            "refactor",
+            "v6.14",
+            "exit handlers found at run time -> by each mode's own code",
+            (Commit("9b66195063c5", "KVM: arm64: Refactor exit handlers"),),
+            link="20250210195226.1215254-7-mark.rutland@arm.com",
+        ),
+        Fix(
+            "hyp-inline",
+            "refactor",
+            "v6.14",
+            "functions in hyp headers -> marked inline",
+            (Commit("f9dd00de1e53", "KVM: arm64: Mark some header functions as inline"),),
+            link="20250210195226.1215254-8-mark.rutland@arm.com",
+        ),
+        Fix(
+            "load-fp-warning",
+            "refactor",
+            "v6.14",
+            "the warning at vcpu_load about SVCR is for protected KVM -> for every mode",
+            (Commit("332b7e6d62b7", "KVM: arm64: Simplify warning in kvm_arch_vcpu_load_fp()"),),
+            requires=("save-and-flush",),
+            link="Z626RqzA3HMskwJd@J2N7QTR9R3",
         ),
         Fix(
             "eager-zcr",

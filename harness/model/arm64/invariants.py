@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.model.arm64.cpu.cpu import Access, check_access
 from harness.model.arm64.cpu.state import FFR, Mode, Registers
-from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.cpu.sysreg import CPACR_EL1_ZEN, SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.state import (
     TIF_FOREIGN_FPSTATE,
     TIF_KERNEL_FPSTATE,
@@ -106,10 +106,10 @@ def _user(m: Machine, cpu: Registers) -> Iterator[Violation]:
     sve_open = sme_open = False
     if m.sve_host:
         sve_open = _opens(cpu, "sve") if not streaming else bool(task.flags & TIF_SVE)
-        # At nVHE hyp may hold host SVE trapped to put ZCR_EL2 right; that is
-        # between kernel and hyp, and EL0 does not see it.
-        if not m.config.vhe and cpu.cptr_el2 & (1 << 8):
-            sve_open = bool(task.flags & TIF_SVE)
+        if not streaming and not m.config.vhe:
+            # Hyp may hold host SVE trapped to put ZCR_EL2 right. That is between
+            # kernel and hyp; what EL0 may do is for CPACR_EL1 to say.
+            sve_open = cpu.cpacr_el1 & CPACR_EL1_ZEN == CPACR_EL1_ZEN
         yield from _trap(task, "SVE", TIF_SVE, sve_open)
         if task.flags & TIF_SVE and task.sve_state is None:
             yield _incoherent(task, "sve_state", "has TIF_SVE but no sve_state")
@@ -165,13 +165,13 @@ def _guest(m: Machine, cpu: Registers) -> Iterator[Violation]:
         return
     fp = check_access(cpu, "fp")
     sve = check_access(cpu, "sve") if m.system_supports_sve else fp
-    if (fp and fp.el == 1) or (m.system_supports_sve and sve and sve.el == 1 and vcpu.sve):
+    if fp and fp.el == 1:
         return  # the guest's own setting stands before EL2's
     owns = m.hyp_owner(cpu.id, vcpu) is FP_STATE_GUEST_OWNED
     if owns and fp:
         text = f"{vcpu.name} owns the FP registers, but FP traps to EL2"
         yield Violation("spurious-trap", vcpu.name, "FP", text)
-    if owns and vcpu.sve and not fp and sve:
+    if owns and vcpu.sve and not fp and sve and sve.el == 2:
         text = f"{vcpu.name} owns the FP registers, but SVE traps to EL2"
         yield Violation("spurious-trap", vcpu.name, "SVE", text)
     if not owns and not fp:
@@ -183,7 +183,7 @@ def _guest(m: Machine, cpu: Registers) -> Iterator[Violation]:
     if fp:
         return
     want = vcpu.logical
-    if vcpu.sve:
+    if vcpu.sve and not sve:
         vq = m.entitled_vq(vcpu)
         yield from _bank(vcpu, "z", want.z.limit(vq), cpu.z.limit(vq))
         yield from _bank(vcpu, "p", want.p.limit(vq), cpu.p.limit(vq))
@@ -201,6 +201,12 @@ def _kernel_neon(m: Machine, cpu: Registers) -> Iterator[Violation]:
     """A kernel-mode NEON section finds its own registers, whatever came between."""
     task = m.tasks[m.rqs[cpu.id].current]
     if task.kernel_logical.regs and (task.flags & TIF_KERNEL_FPSTATE or m.rqs[cpu.id].neon):
+        if cpu.svcr & SVCR_SM_MASK:
+            text = (
+                f"{task.name}'s kernel-mode NEON runs with PSTATE.SM = 1: its instructions take "
+                "SME traps (EC 0x1d) in the kernel"
+            )
+            yield Violation("spurious-trap", task.name, "kernel PSTATE.SM", text)
         found = first_difference(task.kernel_logical, cpu.z.limit(1))
         if found:
             n, _, want, got = found

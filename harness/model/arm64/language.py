@@ -85,6 +85,13 @@ class Arm64:
     verbs = VERBS
     counters = tuple(f.name for f in fields(Counts))
 
+    def impossible(self, settings: dict[str, tuple[int, int]]) -> str:
+        if "sve" in settings and settings["sve"][0] != 16:
+            return "SVE always has the vector length 16: expected `sve 16..N`"
+        if "sme" in settings and "sve" not in settings:
+            return "a machine with SME alone is not modelled yet: expected `sve` beside `sme`"
+        return ""
+
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
         others = {"task": _TASK_REGISTERS, "vcpu": _VCPU_REGISTERS, "one_reg": _ONE_REGS}[actor]
         match = _REGISTER.fullmatch(name)

@@ -13,7 +13,6 @@ from harness.model.arm64.cpu.sysreg import (
     ESR_ELX_EC_SME,
     ESR_ELX_EC_SVE,
     FPSR_AFTER_SM_CHANGE,
-    SMTC_ILL,
     SMTC_SME_DISABLED,
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
@@ -25,15 +24,15 @@ from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
 
 # Every register a program can name, by kind: what access it takes.
 ACCESS: dict[str, Access] = {
-    "v": "fp",
+    "v": "asimd",
     "z": "sve",
     "p": "sve",
-    "ffr": "sve",
+    "ffr": "ffr",
     "za": "za",
     "fpsr": "fp",
     "fpcr": "fp",
     "svcr": "sme",
-    "zcr_el1": "sve",
+    "zcr_el1": "zcr",
 }
 
 
@@ -49,16 +48,12 @@ class Program(Arm):
 
     def instruction(self, who: Context, access: Access) -> bool:
         """Take whatever traps `access` takes. False if it never executes."""
+        if access == "asimd" and isinstance(who, Task):
+            # A task reaches V by LDR and STR, which streaming mode allows.
+            access = "fp"
         trap = None
         for _ in range(4):
             trap = self.access(access)
-            streaming = self.cpu.svcr & SVCR_SM_MASK
-            if trap is None and access == "fp" and streaming and isinstance(who, Vcpu):
-                # An Advanced SIMD instruction is illegal in streaming mode
-                # (without FEAT_SME_FA64). A task's access to V is LDR or STR,
-                # which is not.
-                trap = Trap(ESR_ELX_EC_SME, 1, SMTC_ILL)
-                self.traps.append(trap)
             if trap is None:
                 return True
             handled = (
@@ -91,13 +86,13 @@ class Program(Arm):
         """A trap from a guest; True if hyp dealt with it and the guest goes on."""
         if trap.el == 1:
             # The guest's own kernel takes it, and KVM never learns of it.
-            if trap.ec == ESR_ELX_EC_SME and access in ("fp", "sve"):
+            if trap.ec == ESR_ELX_EC_SME and access != "sme":
                 self.violate(
                     "spurious-trap",
                     vcpu.name,
                     "PSTATE.SM",
                     f"{vcpu.name} takes an SME trap (EC 0x1d, SMTC {trap.iss}) from EL1 to EL1 "
-                    f"on an {'FP' if access == 'fp' else 'SVE'} instruction",
+                    f"on an {'SVE' if access == 'sve' else 'FP'} instruction",
                 )
             else:
                 self.undef = True

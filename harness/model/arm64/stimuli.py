@@ -24,7 +24,7 @@ Reg = tuple[str, int]
 Bits = tuple[int, ...]
 
 EXITS = ("irq", "wfx", "hvc", "sysreg", "dabt")
-ACCESS_OF_CLASS: dict[str, Access] = {"fp": "fp", "sve": "sve", "sme": "sme"}
+ACCESS_OF_CLASS: dict[str, Access] = {"fp": "asimd", "sve": "sve", "sme": "sme"}
 
 WHERE = {
     At.UNBORN: "does not exist yet",
@@ -230,9 +230,6 @@ class Stimuli(Guest):
         else:
             self.vcpu_init(vcpu)
             self.exit_to_user_mode()
-
-    def vcpu_init(self, vcpu: Vcpu) -> None:
-        """KVM_ARM_VCPU_INIT, as far as it touches what this model is about."""
 
     def on_vcpu_load(self, actor: str) -> None:
         vcpu = self.vcpus[actor]

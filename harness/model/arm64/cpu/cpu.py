@@ -26,7 +26,7 @@ from harness.model.arm64.cpu.sysreg import (
     HCR_E2H,
     HCR_TGE,
     SMCR_ELX_LEN_MASK,
-    SMTC_SM_DISABLED,
+    SMTC_ILL,
     SMTC_SME_DISABLED,
     SMTC_ZA_DISABLED,
     SVCR_SM_MASK,
@@ -35,9 +35,12 @@ from harness.model.arm64.cpu.sysreg import (
 )
 from harness.model.values import EMPTY, Val
 
-Access = Literal["fp", "sve", "sme", "sm", "za"]
-"""What an instruction needs: FP/ASIMD, SVE, SME control (SMSTART, MSR SVCR),
-streaming mode, or ZA."""
+Access = Literal["fp", "asimd", "sve", "ffr", "zcr", "sme", "za"]
+"""What an instruction needs: FP registers, Advanced SIMD, SVE, the FFR, ZCR_EL1,
+SME control (SMSTART, MSR SVCR), or ZA."""
+
+_SVE = ("sve", "ffr")
+_SME = ("sme", "za")
 
 
 class Trap(NamedTuple):
@@ -94,25 +97,30 @@ def _cpacr_blocks(value: int, access: Access, streaming: int, both: bool) -> int
 
     `both` asks for both bits of a pair (EL0), else the low bit is enough.
     """
-    if access in ("sme", "sm", "za") or (access == "sve" and streaming):
+    if access in _SME or (access in _SVE and streaming):
         want = CPACR_EL1_SMEN if both else CPACR_EL1_SMEN_EL1EN
         if value & want != want:
             return ESR_ELX_EC_SME
-    elif access == "sve":
+    elif access in _SVE or access == "zcr":
         want = CPACR_EL1_ZEN if both else CPACR_EL1_ZEN_EL1EN
         if value & want != want:
             return ESR_ELX_EC_SVE
+        if access == "zcr":
+            return 0  # FPEN does not gate it
     want = CPACR_EL1_FPEN if both else CPACR_EL1_FPEN_EL1EN
     return 0 if value & want == want else ESR_ELX_EC_FP_ASIMD
 
 
 def _cptr_blocks(value: int, access: Access, streaming: int) -> int:
     """The same for CPTR_EL2 in its layout for HCR_EL2.E2H = 0."""
-    if access in ("sme", "sm", "za") or (access == "sve" and streaming):
+    if access in _SME or (access in _SVE and streaming):
         if value & CPTR_EL2_TSM:
             return ESR_ELX_EC_SME
-    elif access == "sve" and value & CPTR_EL2_TZ:
-        return ESR_ELX_EC_SVE
+    elif access in _SVE or access == "zcr":
+        if value & CPTR_EL2_TZ:
+            return ESR_ELX_EC_SVE
+        if access == "zcr":
+            return 0
     return ESR_ELX_EC_FP_ASIMD if value & CPTR_EL2_TFP else 0
 
 
@@ -120,9 +128,9 @@ def check_access(cpu: Registers, access: Access) -> Trap | None:
     """The exception an instruction takes before it executes, or None.
 
     EL1's control comes first, then EL2's, so that EL2 never sees an access
-    that EL1 traps. A guest is taken to run at its EL1. Instructions that are
-    illegal in streaming mode are left to the caller: which ones are depends on
-    FEAT_SME_FA64.
+    that EL1 traps. A guest is taken to run at its EL1. Last comes what only
+    PSTATE can forbid: the FFR and Advanced SIMD in streaming mode (there is no
+    FEAT_SME_FA64 here), ZA while it is off.
     """
     streaming = cpu.svcr & SVCR_SM_MASK
     e2h = bool(cpu.hcr_el2 & HCR_E2H)
@@ -140,8 +148,8 @@ def check_access(cpu: Registers, access: Access) -> Trap | None:
     if ec:
         return Trap(ec, 2, SMTC_SME_DISABLED)
     here = 2 if user and e2h else 1
-    if access == "sm" and not streaming:
-        return Trap(ESR_ELX_EC_SME, here, SMTC_SM_DISABLED)
+    if access in ("ffr", "asimd") and streaming:
+        return Trap(ESR_ELX_EC_SME, here, SMTC_ILL)
     if access == "za" and not cpu.svcr & SVCR_ZA_MASK:
         return Trap(ESR_ELX_EC_SME, here, SMTC_ZA_DISABLED)
     return None

@@ -23,8 +23,8 @@ class Registers:
     """The architectural state of one CPU that this model is about.
 
     `z` holds V in its lowest quadwords; `p` holds P0-P15 and FFR as 16-bit
-    chunks, one a quadword of the vector length. `za` and `zt0` are one
-    register each, filled with one repeated quadword.
+    chunks, one a quadword of the vector length. `za` is one register, filled
+    with one repeated quadword.
     """
 
     id: int

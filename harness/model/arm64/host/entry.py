@@ -41,7 +41,8 @@ class Entry(Process):
         if self.has("sve-stays-on"):
             if self.test_thread_flag(TIF_SVE):
                 self.sve_flush_live()
-        elif self.test_and_clear_thread_flag(TIF_SVE):
+        else:
+            self.clear_thread_flag(TIF_SVE)
             self.sve_user_disable()
 
     def el0_interrupt(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from harness.model.arm64.cpu.cpu import set_svcr
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_SMEN_EL0EN,
+    CPACR_EL1_SMEN_EL1EN,
     CPACR_EL1_ZEN_EL0EN,
     SMCR_ELX_LEN_MASK,
     SVCR_SM_MASK,
@@ -64,7 +65,13 @@ class Fpsimd(Tasks):
     def sme_user_disable(self) -> None:
         self.sysreg_clear_set("cpacr_el1", CPACR_EL1_SMEN_EL0EN, 0)
 
+    def kernel_sme_access(self, what: str) -> None:
+        """SVCR or ZA is about to be touched by a kernel at EL2, whose own SMEN must be open."""
+        if self.has_vhe and not self.cpu.cptr_el2 & CPACR_EL1_SMEN_EL1EN:
+            self.bug(f"{what}: SME access traps in the kernel")
+
     def sme_smstop(self, svcr: int = SVCR_SM_MASK | SVCR_ZA_MASK) -> None:
+        self.kernel_sme_access("sme_smstop")
         if self.cpu.svcr & svcr:
             set_svcr(self.cpu, self.cpu.svcr & ~svcr)
             if self.recording:
@@ -115,6 +122,7 @@ class Fpsimd(Tasks):
             save_sve = tif_sve
         vl = last.sve_vl if self.has("kvm-fp-2018") else current.sve_vl
         if self.sme_host:
+            self.kernel_sme_access("fpsimd_save")
             owner.svcr = cpu.svcr
             if cpu.svcr & SVCR_ZA_MASK:
                 owner.sme_state = cpu.za
@@ -152,8 +160,8 @@ class Fpsimd(Tasks):
     def task_fpsimd_load(self) -> None:
         """Load current's registers from its memory, before it returns to EL0."""
         current, cpu = self.current, self.cpu
-        before = (cpu.z, cpu.p, cpu.svcr, cpu.za)
-        if self.has("fp-type"):
+        before = (cpu.z, cpu.p, cpu.svcr, cpu.za, cpu.fpsr.bits, cpu.fpcr.bits)
+        if self.has("load-by-type"):
             sve = self._load_by_fp_type()
         else:
             sve = self.sve_host and bool(current.flags & TIF_SVE)
@@ -168,7 +176,7 @@ class Fpsimd(Tasks):
             set_svcr(cpu, current.svcr)
             if current.svcr & SVCR_ZA_MASK:
                 cpu.za = current.sme_state or EMPTY
-            if current.svcr & SVCR_SM_MASK:
+            if current.svcr & SVCR_SM_MASK and not self.has("load-by-type"):
                 sve = True
         if sve and current.sve_state is not None:
             cpu.z, cpu.p = current.sve_state
@@ -182,12 +190,12 @@ class Fpsimd(Tasks):
             name = "FP_STATE_SVE" if sve else "FP_STATE_FPSIMD"
             self.note("load", f"{current.name} -> cpu{cpu.id} as {name}")
 
-    def _held(self, before: tuple[Bank, Bank, int, Bank], sve: bool) -> bool:
+    def _held(self, before: tuple[Bank, Bank, int, Bank, int, int], sve: bool) -> bool:
         """Whether the registers held all along what has just been loaded."""
         cpu = self.cpu
-        z, p, svcr, za = before
+        z, p, svcr, za, fpsr, fpcr = before
         return (
-            cpu.svcr == svcr
+            (cpu.svcr, cpu.fpsr.bits, cpu.fpcr.bits) == (svcr, fpsr, fpcr)
             and cpu.z.limit(1).same(z.limit(1))
             and (not sve or (cpu.z.same(z) and cpu.p.same(p)))
             and cpu.za.same(za)
@@ -211,6 +219,8 @@ class Fpsimd(Tasks):
             if current.flags & TIF_SVE:
                 self.sve_set_vq(current.sve_vl)
             return True
+        self.warn_on(True, "fp_type is neither FP_STATE_FPSIMD nor FP_STATE_SVE")
+        self.clear_thread_flag(TIF_SVE)
         return False
 
     # Bind --------------------------------------------------------------------
@@ -246,12 +256,12 @@ class Fpsimd(Tasks):
 
     @kernel_function()
     def fpsimd_flush_task_state(self, task: Task) -> None:
-        """Invalidate the copies of `task`'s state in any CPU's registers."""
+        """Invalidate the copies of `task`'s state in any CPU's registers.
+
+        Until efbc20249fee (v5.2) the callers set TIF_FOREIGN_FPSTATE.
+        """
         task.fpsimd_cpu = NR_CPUS
-        if self.has("kvm-sve-guest"):
-            # efbc20249fee ("arm64: fpsimd: Always set TIF_FOREIGN_FPSTATE on
-            # task state flush") came with v5.2; until then callers set it.
-            self.update_tsk_thread_flag(task, TIF_FOREIGN_FPSTATE, True)
+        self.update_tsk_thread_flag(task, TIF_FOREIGN_FPSTATE, True)
 
     @kernel_function()
     def fpsimd_flush_cpu_state(self) -> None:
@@ -322,7 +332,6 @@ class Fpsimd(Tasks):
             self.fpsimd_save()
             self.fpsimd_to_sve(current)
             self.fpsimd_flush_task_state(current)
-            self.set_thread_flag(TIF_FOREIGN_FPSTATE)
             self._set_tif_sve()
             return
         self._set_tif_sve()
@@ -345,8 +354,8 @@ class Fpsimd(Tasks):
     def do_sme_acc(self) -> None:
         """The SME access trap from EL0: from here on current may use SME."""
         current = self.current
-        if current.sve_state is None:
-            current.sve_state = SveState()
+        if current.sve_state is None or not self.has("sme-alloc-noflush"):
+            current.sve_state = SveState()  # sve_alloc()
         if current.sme_state is None:
             current.sme_state = EMPTY
         had = self.test_and_set_thread_flag(TIF_SME)

@@ -89,7 +89,6 @@ class Process(Fpsimd):
         current.svcr, current.fp_type = 0, FP_STATE_FPSIMD
         self.clear_thread_flag(TIF_SVE)
         self.clear_thread_flag(TIF_SME)
-        self.set_thread_flag(TIF_FOREIGN_FPSTATE)
         current.logical = UNTOUCHED
 
     @kernel_function()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model.arm64.cpu.cpu import supported_vq
 from harness.model.arm64.cpu.machine import Config, CpuModel
 from harness.model.arm64.host.state import (
     FLAG_NAMES,
@@ -46,7 +47,9 @@ class Tasks(CpuModel):
             self.add_task(name)
 
     def add_task(self, name: str) -> Task:
-        task = Task(name, sve_vl=min(4, self.lengths.sve[-1]), sme_vl=min(2, self.lengths.sme[-1]))
+        # /proc/sys/abi: the defaults are 64 bytes for SVE, 32 for SME.
+        sve, sme = supported_vq(4, self.lengths.sve), supported_vq(2, self.lengths.sme)
+        task = Task(name, sve_vl=sve, sme_vl=sme)
         self.tasks[name] = self.contexts[name] = task
         return task
 

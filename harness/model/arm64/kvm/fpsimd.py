@@ -22,6 +22,7 @@ from harness.model.arm64.host.state import (
     NULL,
     TIF_FOREIGN_FPSTATE,
     TIF_SVE,
+    UNTOUCHED,
     SveState,
 )
 from harness.model.arm64.kvm.state import (
@@ -34,6 +35,7 @@ from harness.model.arm64.kvm.state import (
 )
 from harness.model.base import kernel_function
 from harness.model.catalogue import Kernel
+from harness.model.values import EMPTY, ZERO
 
 
 class KvmFpsimd(Entry):
@@ -49,16 +51,27 @@ class KvmFpsimd(Entry):
         self.kvm_nvhe_host_data = [HostData() for _ in range(config.cpus)]
         for vcpu in vcpus:
             self.born(vcpu)
-            vcpu.cpacr_el1 = CPACR_EL1_FPEN
-            if vcpu.sve:
-                vcpu.sve_max_vl = self.lengths.sve[-1]
-                vcpu.sve_state = SveState()
-                vcpu.zcr_el1 = vcpu.logical_zcr = vcpu.sve_max_vl - 1
-                vcpu.cpacr_el1 |= CPACR_EL1_ZEN
+            self.kvm_reset_vcpu(vcpu)
         for cpu in self.cpus:
             self.cpu = cpu
             self.cpu_hyp_init_context()
         self.cpu = self.cpus[0]
+
+    @kernel_function()
+    def kvm_reset_vcpu(self, vcpu: Vcpu) -> None:
+        """Zero the registers, and let the guest boot (see Vcpu) to where it can use them."""
+        vcpu.fpsimd_state, vcpu.fpsr, vcpu.fpcr = EMPTY, ZERO, ZERO
+        vcpu.logical = UNTOUCHED
+        vcpu.cpacr_el1 = CPACR_EL1_FPEN
+        if vcpu.sve:
+            vcpu.sve_max_vl = self.lengths.sve[-1]
+            vcpu.sve_state = SveState()
+            vcpu.zcr_el1 = vcpu.logical_zcr = vcpu.sve_max_vl - 1
+            vcpu.cpacr_el1 |= CPACR_EL1_ZEN
+
+    def vcpu_init(self, vcpu: Vcpu) -> None:
+        """KVM_ARM_VCPU_INIT"""
+        self.kvm_reset_vcpu(vcpu)
 
     def cpu_hyp_init_context(self) -> None:
         """Boot: leave this CPU's MPIDR_EL1 where hyp will look for it (kvm/arm.c)."""

@@ -7,7 +7,7 @@ the vcpu is not loaded anywhere.
 from __future__ import annotations
 
 from harness.model.arm64.cpu.state import FFR
-from harness.model.arm64.host.state import FP_STATE_FPSIMD, SveState
+from harness.model.arm64.host.state import SveState
 from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.program import Program
 from harness.model.base import kernel_function
@@ -30,7 +30,6 @@ class Guest(Program):
             due = due._replace(fpsr=vals[0]) if kind == "fpsr" else due._replace(fpcr=vals[0])
         elif kind == "v":
             vcpu.fpsimd_state = vcpu.fpsimd_state.set(n, vals)
-            vcpu.fp_type = FP_STATE_FPSIMD
             due = due._replace(z=vcpu.fpsimd_state)
         else:
             z, p = vcpu.sve_state or SveState()

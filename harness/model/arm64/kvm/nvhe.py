@@ -84,8 +84,9 @@ class Nvhe(HypSwitch):
     def vcpu_init(self, vcpu: Vcpu) -> None:
         """KVM_ARM_VCPU_INIT: vcpu->arch.cptr_el2 gets its value, v6.5 to v6.13.
 
-        From v6.10 that value depends on who owns the registers of the CPU on
-        which the ioctl happens to run (2fd5b4b0e7b4).
+        It depends on an owner that vcpu_put has left behind: until v6.9 the
+        vcpu's own, from v6.10 that of the CPU on which the ioctl happens to run.
         """
+        super().vcpu_init(vcpu)
         owned = self.fp_owner(vcpu) is FP_STATE_GUEST_OWNED
-        vcpu.cptr_tz = vcpu.sve and owned and self.has("fp-owner")
+        vcpu.cptr_tz = vcpu.sve and owned and self.has("cptr-reset")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.cpu import Trap
+from harness.model.arm64.cpu.cpu import Trap, set_svcr
 from harness.model.arm64.cpu.sysreg import (
     ESR_ELX_EC_FP_ASIMD,
     ESR_ELX_EC_SVE,
@@ -65,7 +65,8 @@ class HypSwitch(KvmFpsimd):
         elif self.hyp_fp_owner(vcpu) is FP_STATE_HOST_OWNED:
             self.kvm_hyp_save_fpsimd_host(vcpu)
         if self.has("defer-za") and cpu.svcr & SVCR_ZA_MASK:
-            self.sme_smstop(SVCR_ZA_MASK)
+            # With SMEN opened for it; saved already, ZA can go.
+            set_svcr(cpu, cpu.svcr & ~SVCR_ZA_MASK)
         if vcpu.sve:
             self.hyp_sve_restore_guest(vcpu)
         else:

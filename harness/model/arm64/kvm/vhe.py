@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
     CPACR_EL1_SMEN,
+    CPACR_EL1_SMEN_EL1EN,
     CPACR_EL1_TTA,
     CPACR_EL1_ZEN,
     CPACR_EL1_ZEN_EL1EN,
@@ -59,4 +60,6 @@ class Vhe(HypSwitch):
             val |= CPACR_EL1_SMEN if self.system_supports_sme else 0
         else:
             val = CPACR_EL1_DEFAULT
+            if self.has("sme-reset-smen") and self.system_supports_sme:
+                val |= CPACR_EL1_SMEN_EL1EN
         self.write_sysreg(val, "cpacr_el1")
