@@ -7,7 +7,6 @@ and the settings with each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.model.arm64.cpu.cpu import Access, check_access
@@ -45,17 +44,22 @@ INVARIANTS: dict[str, str] = {
 }
 
 
-def check(m: Machine) -> Iterator[Violation]:
+Found = list[Violation]
+
+
+def check(m: Machine) -> Found:
     """Every violation in the present state."""
+    found: Found = []
     for cpu in m.cpus:
         if cpu.mode is Mode.USER:
-            yield from _user(m, cpu)
+            _user(m, cpu, found)
         elif cpu.mode is Mode.GUEST:
-            yield from _guest(m, cpu)
+            _guest(m, cpu, found)
         else:
-            yield from _kernel_neon(m, cpu)
+            _kernel_neon(m, cpu, found)
         if not m.config.vhe:
-            yield from _homes(m, cpu)
+            _homes(m, cpu, found)
+    return found
 
 
 def _wrong(who: Context, what: str, want: Val, got: Val) -> Violation:
@@ -64,43 +68,49 @@ def _wrong(who: Context, what: str, want: Val, got: Val) -> Violation:
     return Violation(kind, who.name, what, text, want, got)
 
 
-def _bank(who: Context, name: str, want: Bank, got: Bank) -> Iterator[Violation]:
-    found = first_difference(want, got)
-    if found:
-        n, quad, a, b = found
+def _bank(who: Context, name: str, want: Bank, got: Bank, found: Found) -> None:
+    if want is got:
+        return
+    difference = first_difference(want, got)
+    if difference:
+        n, quad, a, b = difference
         if name == "p" and n == FFR:
             reg = "ffr"
         else:
             reg = name if name == "za" else f"{name}{n}"
-        yield _wrong(who, f"{reg}[{quad}]" if quad else reg, a, b)
+        found.append(_wrong(who, f"{reg}[{quad}]" if quad else reg, a, b))
 
 
 def _opens(cpu: Registers, access: Access) -> bool:
     return check_access(cpu, access) is None
 
 
-def _scalars(who: Context, cpu: Registers) -> Iterator[Violation]:
-    for name in ("fpsr", "fpcr"):
-        want, got = getattr(who.logical, name), getattr(cpu, name)
-        if want.bits != got.bits:
-            yield _wrong(who, name, want, got)
+def _scalars(who: Context, cpu: Registers, found: Found) -> None:
+    due = who.logical
+    for name, want, got in (("fpsr", due.fpsr, cpu.fpsr), ("fpcr", due.fpcr, cpu.fpcr)):
+        if want is not got and want.bits != got.bits:
+            found.append(_wrong(who, name, want, got))
 
 
-def _user(m: Machine, cpu: Registers) -> Iterator[Violation]:
+def _user(m: Machine, cpu: Registers, found: Found) -> None:
     """At EL0: the registers are current's, and what may be used without a trap is right."""
     task = m.tasks[m.rqs[cpu.id].current]
     if task.flags & TIF_FOREIGN_FPSTATE:
-        yield _incoherent(task, "TIF_FOREIGN_FPSTATE", "is at EL0 with TIF_FOREIGN_FPSTATE set")
+        found.append(
+            _incoherent(task, "TIF_FOREIGN_FPSTATE", "is at EL0 with TIF_FOREIGN_FPSTATE set")
+        )
         return
     last = m.fpsimd_last_state[cpu.id]
     # Until v4.17 a task may run with fpsimd_last_state empty: it is only
     # compared, and saves go by current.
     if m.has("kvm-fp-2018") and (last.st != task.addr or task.fpsimd_cpu != cpu.id):
-        yield _incoherent(
-            task,
-            "fpsimd_last_state",
-            f"is at EL0 on cpu{cpu.id} without TIF_FOREIGN_FPSTATE, but fpsimd_last_state.st is "
-            f"{m.points_to(last.st)} and fpsimd_cpu is {task.fpsimd_cpu}",
+        found.append(
+            _incoherent(
+                task,
+                "fpsimd_last_state",
+                f"is at EL0 on cpu{cpu.id} without TIF_FOREIGN_FPSTATE, but fpsimd_last_state.st is "
+                f"{m.points_to(last.st)} and fpsimd_cpu is {task.fpsimd_cpu}",
+            )
         )
     streaming = cpu.svcr & SVCR_SM_MASK
     sve_open = sme_open = False
@@ -110,49 +120,49 @@ def _user(m: Machine, cpu: Registers) -> Iterator[Violation]:
             # Hyp may hold host SVE trapped to put ZCR_EL2 right. That is between
             # kernel and hyp; what EL0 may do is for CPACR_EL1 to say.
             sve_open = cpu.cpacr_el1 & CPACR_EL1_ZEN == CPACR_EL1_ZEN
-        yield from _trap(task, "SVE", TIF_SVE, sve_open)
+        _trap(task, "SVE", TIF_SVE, sve_open, found)
         if task.flags & TIF_SVE and task.sve_state is None:
-            yield _incoherent(task, "sve_state", "has TIF_SVE but no sve_state")
+            found.append(_incoherent(task, "sve_state", "has TIF_SVE but no sve_state"))
     if m.sme_host:
         sme_open = _opens(cpu, "sme")
-        yield from _trap(task, "SME", TIF_SME, sme_open)
+        _trap(task, "SME", TIF_SME, sme_open, found)
     want = task.logical
     if want.svcr != cpu.svcr:
         got = Val(cpu.svcr)
         kind = "stale" if cpu.svcr else "lost"
         text = f"{task.name} runs with SVCR = {cpu.svcr:#x}, is entitled to {want.svcr:#x}"
-        yield Violation(kind, task.name, "svcr", text, Val(want.svcr), got)
+        found.append(Violation(kind, task.name, "svcr", text, Val(want.svcr), got))
     if sve_open or streaming:
-        yield from _bank(task, "z", want.z, cpu.z.limit(m.entitled_vq(task)))
-        yield from _bank(task, "p", want.p, cpu.p.limit(m.entitled_vq(task)))
+        _bank(task, "z", want.z, cpu.z.limit(m.entitled_vq(task)), found)
+        _bank(task, "p", want.p, cpu.p.limit(m.entitled_vq(task)), found)
     elif not task.flags & TIF_SVE:
         # The next SVE access traps, and zeroes everything above V.
         low = want.z.limit(1)
-        yield from _bank(task, "v", low, cpu.z.limit(1))
-        yield from _bank(task, "z", want.z, low)
-        yield from _bank(task, "p", want.p, EMPTY)
+        _bank(task, "v", low, cpu.z.limit(1), found)
+        _bank(task, "z", want.z, low, found)
+        _bank(task, "p", want.p, EMPTY, found)
     else:
-        yield from _bank(task, "v", want.z.limit(1), cpu.z.limit(1))
+        _bank(task, "v", want.z.limit(1), cpu.z.limit(1), found)
     if cpu.svcr & SVCR_ZA_MASK:
-        yield from _bank(task, "za", want.za, cpu.za)
-    yield from _scalars(task, cpu)
+        _bank(task, "za", want.za, cpu.za, found)
+    _scalars(task, cpu, found)
 
 
-def _trap(task: Task, what: str, flag: int, is_open: bool) -> Iterator[Violation]:
+def _trap(task: Task, what: str, flag: int, is_open: bool, found: Found) -> None:
     may = bool(task.flags & flag)
     if is_open and not may:
         text = f"{task.name} can use {what} at EL0 without a trap, but TIF_{what} is clear"
-        yield Violation("missing-trap", task.name, what, text)
+        found.append(Violation("missing-trap", task.name, what, text))
     elif may and not is_open:
         text = f"{task.name} has TIF_{what}, but {what} traps at EL0"
-        yield Violation("spurious-trap", task.name, what, text)
+        found.append(Violation("spurious-trap", task.name, what, text))
 
 
 def _incoherent(who: Context, what: str, text: str) -> Violation:
     return Violation("incoherent", who.name, what, f"{who.name} {text}")
 
 
-def _guest(m: Machine, cpu: Registers) -> Iterator[Violation]:
+def _guest(m: Machine, cpu: Registers, found: Found) -> None:
     """In a guest: what EL2 leaves open is the guest's, and PSTATE.SM is 0."""
     task = m.tasks[m.rqs[cpu.id].current]
     vcpu = m.vcpus[task.vcpu]
@@ -161,7 +171,7 @@ def _guest(m: Machine, cpu: Registers) -> Iterator[Violation]:
             f"{vcpu.name} runs with PSTATE.SM = 1: its FP and SVE instructions take SME traps "
             "(EC 0x1d) from EL1 to EL1, which the host cannot intercept"
         )
-        yield Violation("spurious-trap", vcpu.name, "PSTATE.SM", text)
+        found.append(Violation("spurious-trap", vcpu.name, "PSTATE.SM", text))
         return
     fp = check_access(cpu, "fp")
     sve = check_access(cpu, "sve") if m.system_supports_sve else fp
@@ -170,26 +180,26 @@ def _guest(m: Machine, cpu: Registers) -> Iterator[Violation]:
     owns = m.hyp_owner(cpu.id, vcpu) is FP_STATE_GUEST_OWNED
     if owns and fp:
         text = f"{vcpu.name} owns the FP registers, but FP traps to EL2"
-        yield Violation("spurious-trap", vcpu.name, "FP", text)
+        found.append(Violation("spurious-trap", vcpu.name, "FP", text))
     if owns and vcpu.sve and not fp and sve and sve.el == 2:
         text = f"{vcpu.name} owns the FP registers, but SVE traps to EL2"
-        yield Violation("spurious-trap", vcpu.name, "SVE", text)
+        found.append(Violation("spurious-trap", vcpu.name, "SVE", text))
     if not owns and not fp:
         text = f"{vcpu.name} does not own the FP registers, but FP does not trap to EL2"
-        yield Violation("missing-trap", vcpu.name, "FP", text)
+        found.append(Violation("missing-trap", vcpu.name, "FP", text))
     if m.system_supports_sve and not vcpu.sve and not fp and _cptr_opens_sve(m, cpu):
         text = f"{vcpu.name} has no SVE, but SVE does not trap to EL2"
-        yield Violation("missing-trap", vcpu.name, "SVE", text)
+        found.append(Violation("missing-trap", vcpu.name, "SVE", text))
     if fp:
         return
     want = vcpu.logical
     if vcpu.sve and not sve:
         vq = m.entitled_vq(vcpu)
-        yield from _bank(vcpu, "z", want.z.limit(vq), cpu.z.limit(vq))
-        yield from _bank(vcpu, "p", want.p.limit(vq), cpu.p.limit(vq))
+        _bank(vcpu, "z", want.z.limit(vq), cpu.z.limit(vq), found)
+        _bank(vcpu, "p", want.p.limit(vq), cpu.p.limit(vq), found)
     else:
-        yield from _bank(vcpu, "v", want.z.limit(1), cpu.z.limit(1))
-    yield from _scalars(vcpu, cpu)
+        _bank(vcpu, "v", want.z.limit(1), cpu.z.limit(1), found)
+    _scalars(vcpu, cpu, found)
 
 
 def _cptr_opens_sve(m: Machine, cpu: Registers) -> bool:
@@ -197,7 +207,7 @@ def _cptr_opens_sve(m: Machine, cpu: Registers) -> bool:
     return bool(cpu.cptr_el2 & (1 << 16)) if m.config.vhe else not cpu.cptr_el2 & (1 << 8)
 
 
-def _kernel_neon(m: Machine, cpu: Registers) -> Iterator[Violation]:
+def _kernel_neon(m: Machine, cpu: Registers, found: Found) -> None:
     """A kernel-mode NEON section finds its own registers, whatever came between."""
     task = m.tasks[m.rqs[cpu.id].current]
     if task.kernel_logical.regs and (task.flags & TIF_KERNEL_FPSTATE or m.rqs[cpu.id].neon):
@@ -206,30 +216,32 @@ def _kernel_neon(m: Machine, cpu: Registers) -> Iterator[Violation]:
                 f"{task.name}'s kernel-mode NEON runs with PSTATE.SM = 1: its instructions take "
                 "SME traps (EC 0x1d) in the kernel"
             )
-            yield Violation("spurious-trap", task.name, "kernel PSTATE.SM", text)
-        found = first_difference(task.kernel_logical, cpu.z.limit(1))
-        if found:
-            n, _, want, got = found
+            found.append(Violation("spurious-trap", task.name, "kernel PSTATE.SM", text))
+        difference = first_difference(task.kernel_logical, cpu.z.limit(1))
+        if difference:
+            n, _, want, got = difference
             who = f"{task.name}'s kernel-mode NEON"
             text = f"{who} would read v{n} = {shown(got)}, is entitled to {shown(want)}"
-            yield Violation(classify("kernel", want, got), task.name, f"kernel v{n}", text)
+            found.append(Violation(classify("kernel", want, got), task.name, f"kernel v{n}", text))
 
 
 _NEVER = HostData()
 
 
-def _homes(m: Machine, cpu: Registers) -> Iterator[Violation]:
+def _homes(m: Machine, cpu: Registers, found: Found) -> None:
     """Under nVHE nothing but hyp's own copy of kvm_host_data is in use."""
     kernel = m.kvm_host_data[cpu.id]
     for field in ("fp_owner", "fpsimd_state", "host_ctxt_mpidr"):
         if getattr(kernel, field) != getattr(_NEVER, field):
-            yield Violation(
-                "wrong-copy",
-                f"cpu{cpu.id}",
-                f"kvm_host_data.{field}",
-                f"cpu{cpu.id}: the kernel keeps kvm_host_data.{field} in its own copy, "
-                "hyp reads another",
+            found.append(
+                Violation(
+                    "wrong-copy",
+                    f"cpu{cpu.id}",
+                    f"kvm_host_data.{field}",
+                    f"cpu{cpu.id}: the kernel keeps kvm_host_data.{field} in its own copy, "
+                    "hyp reads another",
+                )
             )
     if cpu.mode is not Mode.GUEST and cpu.vmpidr_el2 != cpu.mpidr_el1:
         text = f"cpu{cpu.id}: the host reads MPIDR_EL1 = {cpu.vmpidr_el2:#x} after a guest exit"
-        yield Violation("wrong-copy", f"cpu{cpu.id}", "VMPIDR_EL2", text)
+        found.append(Violation("wrong-copy", f"cpu{cpu.id}", "VMPIDR_EL2", text))

@@ -54,7 +54,7 @@ class Machine(Stimuli):
         vcpus = tuple(Vcpu(name, thread=t, sve=sve) for name, t, sve in setup.vcpus)
         super().__init__(kernel, setup.config, names, vcpus)
         for cpu in self.cpus:
-            self.cpu = cpu
+            self.run_on(cpu.id)
             self.write_sysreg(CPACR_EL1_FPEN, "cpacr_el1")
             if self.sve_host:
                 self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_ZEN_EL1EN)
@@ -66,7 +66,7 @@ class Machine(Stimuli):
             task = self.tasks[name]
             self.start(task)
             if where >= 0:
-                self.cpu = self.cpus[where]
+                self.run_on(where)
                 self.context_switch(task)
                 self.exit_to_user_mode()
         self.cost = Counts()
@@ -153,6 +153,7 @@ class Machine(Stimuli):
         for o, names, values in zip(self._objects, self._names, objects, strict=True):
             for name, value in zip(names, values, strict=True):
                 setattr(o, name, value)
+        self.run_on(self.cpu.id)
         self.violations.clear()
         self.log.clear()
 

@@ -137,21 +137,27 @@ class Program(Arm):
             cpu.fpcr = vals[0]
             who.logical = want._replace(fpcr=vals[0])
         elif kind == "v":
-            cpu.z = cpu.z.set(n, vals)
-            who.logical = want._replace(z=want.z.set(n, vals))
+            live, due = self.set_both(cpu.z, vals, want.z, vals, n)
+            cpu.z, who.logical = live, want._replace(z=due)
         elif kind == "za":
             cpu.za = cpu.za.set(0, vals)
             who.logical = want._replace(za=want.za.set(0, vals))
         else:
             n = FFR if kind == "ffr" else n
-            live = self.spread(vals, self.current_vq())
-            due = self.spread(vals, self.entitled_vq(who))
+            has = self.spread(vals, self.current_vq())
+            gets = self.spread(vals, self.entitled_vq(who))
             if kind == "z":
-                cpu.z = cpu.z.set(n, live)
-                who.logical = want._replace(z=want.z.set(n, due))
+                live, due = self.set_both(cpu.z, has, want.z, gets, n)
+                cpu.z, who.logical = live, want._replace(z=due)
             else:
-                cpu.p = cpu.p.set(n, live)
-                who.logical = want._replace(p=want.p.set(n, due))
+                live, due = self.set_both(cpu.p, has, want.p, gets, n)
+                cpu.p, who.logical = live, want._replace(p=due)
+
+    @staticmethod
+    def set_both(live: Bank, has: Quads, due: Bank, gets: Quads, n: int) -> tuple[Bank, Bank]:
+        """Set register `n` of the live and the logical bank, in one object if they are one."""
+        after = live.set(n, has)
+        return after, after if due is live and has == gets else due.set(n, gets)
 
     @staticmethod
     def spread(vals: Quads, vq: int) -> Quads:

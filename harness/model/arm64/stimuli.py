@@ -47,9 +47,9 @@ class Stimuli(Guest):
         if actor in self.contexts:
             where = self.place(actor)
             if where >= 0:
-                self.cpu = self.cpus[where]
+                self.run_on(where)
         else:
-            self.cpu = self.cpus[int(actor[3:])]
+            self.run_on(int(actor[3:]))
         handler: Callable[..., None] = getattr(self, "on_" + verb)
         handler(actor, *args)
 
@@ -278,7 +278,7 @@ class Stimuli(Guest):
             raise Refused(f"{next_name} {WHERE[task.at]}")
         if task.on_cpu >= 0:
             raise Refused(f"{next_name} is current on cpu{task.on_cpu}")
-        if self.rqs[self.cpu.id].neon:
+        if self.rq.neon:
             raise Refused(f"{prev} is in kernel-mode NEON, which is not preemptible here")
         self._leave()
         self.context_switch(task)
@@ -315,7 +315,7 @@ class Stimuli(Guest):
 
     def on_softirq(self, actor: str, what: str) -> None:
         """An interrupt, and on the way out of it a softirq that uses kernel-mode NEON."""
-        if self.rqs[self.cpu.id].neon:
+        if self.rq.neon:
             raise Refused("softirqs do not run inside kernel-mode NEON that is not preemptible")
         was = self.cpu.mode
         self._leave()
@@ -379,12 +379,12 @@ class Stimuli(Guest):
         if task.at in (At.UNBORN, At.DEAD) or task.killed or self.oops:
             raise Refused(f"{thread} cannot run")
         if task.on_cpu < 0:
-            self.cpu = self.cpus[max(0, min(task.fpsimd_cpu, len(self.cpus) - 1))]
-            if self.rqs[self.cpu.id].neon:
+            self.run_on(task.fpsimd_cpu if task.fpsimd_cpu < len(self.cpus) else 0)
+            if self.rq.neon:
                 raise Refused(one_of(["kernel-mode NEON is not preemptible"]))
             self._leave()
             self.context_switch(task)
-        self.cpu = self.cpus[task.on_cpu]
+        self.run_on(task.on_cpu)
         if self._in_neon(task):
             self.kernel_neon_end()
         if context in self.vcpus:

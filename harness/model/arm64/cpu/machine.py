@@ -40,6 +40,9 @@ class CpuModel:
         self.kernel = kernel
         self.has = kernel.fixes.__contains__
         self.config = config
+        self.has_vhe = config.vhe
+        self.system_supports_sve = bool(config.sve)
+        self.system_supports_sme = bool(config.sme)
         self.lengths = VectorLengths(config.sve or (1,), config.sme or (1,))
         self.violations: list[Violation] = []
         self.log: list[Reaction] = []
@@ -63,18 +66,6 @@ class CpuModel:
             for n in range(config.cpus)
         ]
         self.cpu = self.cpus[0]
-
-    @property
-    def system_supports_sve(self) -> bool:
-        return bool(self.config.sve)
-
-    @property
-    def system_supports_sme(self) -> bool:
-        return bool(self.config.sme)
-
-    @property
-    def has_vhe(self) -> bool:
-        return self.config.vhe
 
     # Records -----------------------------------------------------------------
 

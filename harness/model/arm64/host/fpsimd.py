@@ -83,16 +83,6 @@ class Fpsimd(Tasks):
         self.cpu.z = self.cpu.z.limit(1)
         self.cpu.p = EMPTY
 
-    @property
-    def sve_host(self) -> bool:
-        """system_supports_sve(), in a kernel that knows SVE."""
-        return self.system_supports_sve and self.has("sve-host")
-
-    @property
-    def sme_host(self) -> bool:
-        """system_supports_sme(), in a kernel that knows SME."""
-        return self.system_supports_sme and self.has("sme-host")
-
     def in_syscall(self) -> bool:
         """in_syscall(current_pt_regs()): current entered the kernel by SVC."""
         return self.current.at in (At.SYSCALL, At.RUN, At.GUEST)
@@ -382,7 +372,7 @@ class Fpsimd(Tasks):
         if not self.has("flush-sets-foreign"):
             self.set_thread_flag(TIF_FOREIGN_FPSTATE)
         if softirq or not self.has("kneon-preempt"):
-            self.rqs[self.cpu.id].neon = True
+            self.rq.neon = True
         # A section may use any of V0-V31, so it is taken to use them all. Its
         # values tell whose section it is ("neon", then the CPU or the task).
         who = 0x100 | self.cpu.id if softirq else current.addr
@@ -395,7 +385,7 @@ class Fpsimd(Tasks):
     def kernel_neon_end(self, softirq: bool = False) -> None:
         """Give the registers back."""
         current = self.current
-        self.rqs[self.cpu.id].neon = False
+        self.rq.neon = False
         if current.flags & TIF_KERNEL_FPSTATE:
             if softirq:
                 self.fpsimd_load_kernel_state(current)

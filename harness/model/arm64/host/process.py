@@ -36,7 +36,7 @@ class Process(Fpsimd):
         prev = self.current
         self.fire_sched_out_preempt_notifiers(prev)
         self.fpsimd_thread_switch(next_task)
-        self.rqs[self.cpu.id].current = next_task.name
+        self.rq.current, self.current = next_task.name, next_task
         prev.on_cpu, next_task.on_cpu = -1, self.cpu.id
         self.cpu.mode = Mode.KERNEL
         self.fire_sched_in_preempt_notifiers(next_task)

@@ -28,6 +28,9 @@ class Tasks(CpuModel):
 
     def __init__(self, kernel: Kernel, config: Config, tasks: tuple[str, ...]) -> None:
         super().__init__(kernel, config)
+        # system_supports_sve() and _sme() of a kernel that knows of them.
+        self.sve_host = self.system_supports_sve and self.has("sve-host")
+        self.sme_host = self.system_supports_sme and self.has("sme-host")
         self.tasks: dict[str, Task] = {}
         self.contexts: dict[str, Context] = {}
         self.cost = Counts()
@@ -43,6 +46,7 @@ class Tasks(CpuModel):
             idle.at = At.SYSCALL
             idle.on_cpu = n
             idle.flags = TIF_FOREIGN_FPSTATE
+        self.run_on(0)
         for name in tasks:
             self.add_task(name)
 
@@ -96,14 +100,12 @@ class Tasks(CpuModel):
             return f"{name}.kernel_fpsimd_state"
         return name if self.contexts[name].addr == st else f"{name} (dead)"
 
-    @property
-    def current(self) -> Task:
-        return self.tasks[self.rqs[self.cpu.id].current]
-
-    @property
-    def last(self) -> LastState:
-        """this_cpu_ptr(&fpsimd_last_state)"""
-        return self.fpsimd_last_state[self.cpu.id]
+    def run_on(self, cpu: int) -> None:
+        """Let what follows execute on this CPU: `cpu`, `rq`, `last`, `current` are its."""
+        self.cpu = self.cpus[cpu]
+        self.rq = self.rqs[cpu]
+        self.last = self.fpsimd_last_state[cpu]
+        self.current = self.tasks[self.rq.current]
 
     def test_thread_flag(self, flag: int) -> bool:
         return bool(self.current.flags & flag)

@@ -53,9 +53,9 @@ class KvmFpsimd(Entry):
             self.born(vcpu)
             self.kvm_reset_vcpu(vcpu)
         for cpu in self.cpus:
-            self.cpu = cpu
+            self.run_on(cpu.id)
             self.cpu_hyp_init_context()
-        self.cpu = self.cpus[0]
+        self.run_on(0)
 
     @kernel_function()
     def kvm_reset_vcpu(self, vcpu: Vcpu) -> None:
