@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from harness import __version__
-from harness.cli import explain, fmt, listing, run, show
+from harness.cli import explain, fmt, listing, matrix, run, show
 from harness.cli.term import Terminal
 from harness.errors import HarnessError, SourceError
 
@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_parser(commands)
     explain.add_parser(commands)
     fmt.add_parser(commands)
+    matrix.add_parsers(commands)
     listing.add_parsers(commands)
     return parser
 

@@ -108,8 +108,8 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
             _incoherent(
                 task,
                 "fpsimd_last_state",
-                f"is at EL0 on cpu{cpu.id} without TIF_FOREIGN_FPSTATE, but fpsimd_last_state.st is "
-                f"{m.points_to(last.st)} and fpsimd_cpu is {task.fpsimd_cpu}",
+                f"is at EL0 on cpu{cpu.id} without TIF_FOREIGN_FPSTATE, but fpsimd_last_state.st "
+                f"is {m.points_to(last.st)} and fpsimd_cpu is {task.fpsimd_cpu}",
             )
         )
     streaming = cpu.svcr & SVCR_SM_MASK

@@ -32,7 +32,7 @@ class Nvhe(HypSwitch):
 
     @kernel_function("__activate_traps")
     def activate_traps(self, vcpu: Vcpu) -> None:
-        owned = self.guest_owns_fp_regs(vcpu) and self.has("kvm-fp-2018")
+        owned = self.guest_owns_fp_regs(vcpu)
         val = CPTR_NVHE_EL2_RES1 | CPTR_EL2_TTA | CPTR_EL2_TAM
         if self.system_supports_sme and self.has("sme-kvm-load"):
             val |= CPTR_EL2_TSM

@@ -34,7 +34,7 @@ class Vhe(HypSwitch):
     @kernel_function("__activate_traps")
     def activate_traps(self, vcpu: Vcpu) -> None:
         val = CPTR_EL2_TAM | CPACR_EL1_TTA
-        if self.guest_owns_fp_regs(vcpu) and self.has("kvm-fp-2018"):
+        if self.guest_owns_fp_regs(vcpu):
             val |= CPACR_EL1_FPEN
             if vcpu.sve:
                 val |= CPACR_EL1_ZEN
