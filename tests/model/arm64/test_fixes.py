@@ -10,10 +10,9 @@ import pytest
 
 import harness.model.arm64 as arm64
 from harness.dsl import Trace, read_trace
-from harness.engine import Case, judge
-from harness.errors import SourceError
+from harness.engine.audit import branches, verdict, with_and_without
 from harness.model.arm64.fixes import CATALOGUE
-from harness.model.catalogue import RELEASES, Fix, Kernel
+from harness.model.catalogue import RELEASES, Fix
 from harness.resources import folder
 
 SWITCHES = [f for f in CATALOGUE.fixes.values() if f.switch]
@@ -42,33 +41,25 @@ def asked() -> dict[str, int]:
     return found
 
 
-def shown(trace: Trace, kernel: Kernel, mode: str) -> str:
-    """The verdict of the model, or why there is none."""
-    try:
-        return judge(Case(trace, kernel, mode, None)).text
-    except SourceError as error:
-        return str(error)
-
-
-def with_and_without(fix: Fix) -> tuple[Kernel, Kernel]:
-    if fix.landed is not None:
-        has = CATALOGUE.kernel(fix.landed)
-        return has, CATALOGUE.without(has, fix.id)
-    names = {v.kernel for t in corpus() for v in t.verdicts if f"+{fix.id}" in v.kernel}
-    assert names, f"no verdict speaks of a kernel with {fix.id}"
-    has = CATALOGUE.kernel(min(names))
-    return has, CATALOGUE.without(has, fix.id)
-
-
 @pytest.mark.parametrize("fix", SWITCHES, ids=ids)
 def test_switching_a_fix_off_changes_a_verdict(fix: Fix) -> None:
     """No switch of the model goes unnoticed by the corpus."""
-    has, lacks = with_and_without(fix)
+    kernels = with_and_without(CATALOGUE, fix, corpus())
+    assert kernels, f"no verdict speaks of a kernel with {fix.id}"
+    has, lacks = kernels
     assert any(
-        shown(trace, has, mode) != shown(trace, lacks, mode)
+        verdict(trace, has, mode) != verdict(trace, lacks, mode)
         for trace in corpus()
         for mode in trace.modes
     )
+
+
+def test_every_branch_on_a_fix_is_reached_both_ways() -> None:
+    """The corpus has a kernel with and one without each fix at each place that asks for it."""
+    found = branches(corpus())
+    assert found
+    one_way = [place for place, answers in found.items() if len(answers) == 1]
+    assert not one_way
 
 
 @pytest.mark.parametrize("fix", SWITCHES, ids=ids)
