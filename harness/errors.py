@@ -62,7 +62,10 @@ class SourceError(HarnessError):
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = list(diagnostics)
-        super().__init__("\n".join(str(d) for d in self.diagnostics))
+        super().__init__(self.diagnostics)  # what pickling between processes hands over
+
+    def __str__(self) -> str:
+        return "\n".join(str(d) for d in self.diagnostics)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from harness.dsl import read_trace
 from harness.engine import Case, cases, judge
+from harness.engine.judge import check_verdicts
 from harness.errors import HarnessError
 from harness.golden import Status, examine, golden_path, load
 
@@ -25,7 +26,9 @@ class TraceFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         trace = read_trace(self.path)
-        for case in cases(trace):
+        found = list(cases(trace))
+        check_verdicts(trace, found)
+        for case in found:
             yield TraceItem.from_parent(self, name=case.label.replace(" ", "-"), case=case)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

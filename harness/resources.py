@@ -20,5 +20,5 @@ def display(path: Path) -> str:
     """`path` as a user would type it: relative to here where that is shorter."""
     try:
         return str(path.relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, OSError):  # not below here, or here is gone
         return str(path)

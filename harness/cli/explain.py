@@ -30,15 +30,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace, out: Terminal) -> int:
     trace, kernel, mode = target(args)
-    head(out, trace, kernel, mode)
     cause = explain(trace, kernel, mode)
+    count = sum(len(s.violations) for s in cause.steps) if cause else 0
+    if args.number is not None and not 1 <= args.number <= count:
+        there = "is 1 violation" if count == 1 else f"are {count or 'no'} violations"
+        raise HarnessError(f"-n {args.number}: there {there} on {kernel.name} {mode}")
+    head(out, trace, kernel, mode)
     if cause is None:
         out.line("holds: there is nothing to explain")
         return 0
-    count = sum(len(s.violations) for s in cause.steps)
     number = count if args.number is None else args.number
-    if not 1 <= number <= count:
-        raise HarnessError(f"-n {number}: there are {count} violations, from 1")
     cause = explain(trace, kernel, mode, number)
     assert cause is not None
     _tell(out, trace, cause, number, count)

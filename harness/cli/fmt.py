@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import sys
+from pathlib import Path
 
 from harness.cli.select import find_traces
 from harness.cli.term import Terminal
 from harness.dsl import read_source, read_trace
 from harness.dsl.format import format_lines
+from harness.errors import HarnessError, SourceError
 from harness.golden import write
 from harness.resources import display
 
@@ -31,22 +34,34 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace, out: Terminal) -> int:
-    changed = 0
+    changed, broken = 0, 0
     for path in find_traces(args.paths):
-        read_trace(path)
-        lines = read_source(path)
-        laid = format_lines(lines)
-        text = "\n".join(laid) + "\n"
-        if text == "\n".join(lines) + "\n":
-            continue
-        changed += 1
-        if args.diff:
-            name = display(path)
-            for line in difflib.unified_diff(lines, laid, name, name, lineterm=""):
-                out.line(line)
-        elif args.check:
-            out.line(f"{display(path)}: would change")
-        else:
-            write(path, text)
-            out.line(f"{display(path)}: laid out")
+        try:
+            changed += _format(args, out, path)
+        except HarnessError as error:
+            broken += 1
+            text = str(error) if isinstance(error, SourceError) else f"kvm-replay: {error}"
+            print(text, file=sys.stderr)
+    if broken:
+        return 2
     return 1 if changed and (args.check or args.diff) else 0
+
+
+def _format(args: argparse.Namespace, out: Terminal, path: Path) -> bool:
+    """Lay one file out, or say how it would be; whether there was anything to do."""
+    read_trace(path)
+    lines = read_source(path)
+    laid = format_lines(lines)
+    text = "\n".join(laid) + "\n"
+    if path.read_bytes() == text.encode():
+        return False
+    name = display(path)
+    if args.diff:
+        for line in difflib.unified_diff(lines, laid, name, name, lineterm=""):
+            out.line(line)
+    elif args.check:
+        out.line(f"{name}: would change")
+    else:
+        write(path, text)
+        out.line(f"{name}: laid out")
+    return True

@@ -9,7 +9,7 @@ import textwrap
 from harness.cli.term import Terminal
 from harness.errors import HarnessError
 from harness.model import ARCHITECTURES, architecture
-from harness.model.catalogue import RELEASES, Fix, releases_with_changes
+from harness.model.catalogue import COMMIT, RELEASES, Fix, releases_with_changes
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,6 +81,7 @@ def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
         landed = fix.landed or "never merged"
         out.line(f"{out.paint(fix.id, 'bold')}  {landed}, {fix.kind}")
         for commit in fix.commits:
+            # Never wrapped: it is copied into mails and searched for.
             out.line(f'  {commit.id} ("{commit.title}")')
         for line in textwrap.wrap(fix.what, 76, break_on_hyphens=False):
             out.line(f"  {line}")
@@ -96,7 +97,8 @@ def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
 
 def _find(name: str, fixes: list[Fix], hint: str) -> Fix:
     for fix in fixes:
-        if fix.id == name or any(len(name) >= 12 and name[:12] == c.id for c in fix.commits):
+        commit = name[:12] if COMMIT.fullmatch(name) else None
+        if fix.id == name or any(commit == c.id for c in fix.commits):
             return fix
     raise HarnessError(f"unknown fix {name[:40]!r}{hint}")
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from harness import __version__
@@ -35,26 +38,45 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
+    _streams()
     args = build_parser().parse_args(argv)
-    out = Terminal(sys.stdout, args.color)
     try:
-        status: int = args.command(args, out)
+        status: int = args.command(args, Terminal(sys.stdout, args.color))
         sys.stdout.flush()
         return status
     except HarnessError as error:
-        text = str(error) if isinstance(error, SourceError) else f"kvm-replay: {error}"
-        print(text, file=sys.stderr)
-        return 2
+        return _fail(2, str(error) if isinstance(error, SourceError) else f"kvm-replay: {error}")
     except BrokenPipeError:
         # Whoever read our output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except KeyboardInterrupt:
-        print("kvm-replay: interrupted", file=sys.stderr)
-        return 130
+        return _fail(130, "kvm-replay: interrupted")
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _drop_output()
+            return _fail(2, f"kvm-replay: standard output: {error.strerror}")
         if args.verbose >= 2:
-            raise
+            traceback.print_exc()
         kind = type(error).__name__
-        print(f"kvm-replay: internal error: {kind}: {error} (-vv shows where)", file=sys.stderr)
-        return 3
+        return _fail(3, f"kvm-replay: internal error: {kind}: {error} (-vv shows where)")
+
+
+def _fail(status: int, message: str) -> int:
+    print(message, file=sys.stderr)
+    return status
+
+
+def _streams() -> None:
+    """Make sure that there is something to write to, whatever it can show."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - kept open
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere, so that nothing fails at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

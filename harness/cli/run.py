@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -75,7 +76,13 @@ def _judge_each(
 ) -> Iterator[tuple[Path, Judged | HarnessError]]:
     progress = Progress(len(paths))
     if jobs > 1 and len(paths) > 1:
-        with ProcessPoolExecutor(min(jobs, len(paths))) as pool:
+        # Ctrl-C reaches the workers too; they leave without a word.
+        workers = ProcessPoolExecutor(
+            min(jobs, len(paths)),
+            initializer=signal.signal,
+            initargs=(signal.SIGINT, signal.SIG_DFL),
+        )
+        with workers as pool:
             judged = pool.map(_judge, paths, [kernels] * len(paths), chunksize=4)
             for path, result in zip(paths, judged, strict=True):
                 progress.step(trace_id(path))
@@ -92,37 +99,35 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if not paths:
         print("kvm-replay: no trace to run", file=sys.stderr)
         return 4
-    kernels = tuple(args.kernel)
+    kernels = tuple(dict.fromkeys(args.kernel))
+    # What is said by the way must not spoil what a machine reads.
+    aside = Terminal(sys.stderr, args.color) if args.json or args.ktap else out
     grouped: list[tuple[str, list[Result]]] = []
-    errors: list[HarnessError] = []
+    broken: list[tuple[str, str]] = []
     for path, judged in _judge_each(paths, kernels, args.jobs):
-        if isinstance(judged, HarnessError):
-            errors.append(judged)
-            continue
-        trace, judgements = judged
-        golden_file = golden_path(path)
         try:
+            if isinstance(judged, HarnessError):
+                raise judged
+            trace, judgements = judged
+            golden_file = golden_path(path)
             results = examine(judgements, load(golden_file))
             if args.update:
-                results = _update(out, trace, results, golden_file, whole=not kernels)
-        except HarnessError as wrong:
-            errors.append(wrong)
-            continue
-        grouped.append((trace.id, results))
+                results = _update(aside, trace, results, golden_file, whole=not kernels)
+            grouped.append((trace.id, results))
+        except HarnessError as error:
+            text = str(error) if isinstance(error, SourceError) else f"kvm-replay: {error}"
+            broken.append((trace_id(path), text))
     if args.json:
-        out.line(as_json(grouped))
+        out.line(as_json(grouped, broken))
     elif args.ktap:
-        out.line(as_ktap(grouped))
-    elif not args.update or any(r.status.failed for _, rs in grouped for r in rs):
+        out.line(as_ktap(grouped, broken))
+    elif grouped and (not args.update or any(r.status.failed for _, rs in grouped for r in rs)):
         _table(out, grouped, args.quiet)
-    if args.junit:
-        write(Path(args.junit), as_junit(grouped) + "\n")
-    for error in errors:
-        print(
-            f"{error}" if isinstance(error, SourceError) else f"kvm-replay: {error}",
-            file=sys.stderr,
-        )
-    if errors:
+    if args.junit is not None:
+        write(Path(args.junit), as_junit(grouped, broken) + "\n")
+    for _, text in broken:
+        print(text, file=sys.stderr)
+    if broken:
         return 2
     total = summary(grouped)
     if total["failed"]:

@@ -11,6 +11,7 @@ from harness.errors import HarnessError, nearest
 from harness.resources import display
 
 Match = Callable[[str], bool]
+MAX_WORDS = 100
 _TOKEN = re.compile(r"\s*(?:([()])|([^\s()]+))")
 
 
@@ -33,10 +34,13 @@ def find_traces(paths: Iterable[str], expression: str | None = None) -> list[Pat
 
 def _under(text: str | None) -> list[Path]:
     path = default_root() if text is None else Path(text)
-    if path.is_dir():
-        return sorted(path.rglob("*.trace"))
-    if text is None or path.exists() or path.is_symlink():
-        return [path]
+    try:
+        if path.is_dir():
+            return sorted(path.rglob("*.trace"))
+        if text is None or path.is_symlink() or path.exists():
+            return [path]
+    except OSError as error:
+        raise HarnessError(f"{str(path)[:60]}: {error.strerror}") from None
     own = {trace_id(p): p for p in sorted(default_root().rglob("*.trace"))}
     for name, trace in own.items():
         if text in (name, name.split("/")[-1]):
@@ -48,6 +52,8 @@ def _under(text: str | None) -> list[Path]:
 def parse_expression(text: str) -> Match:
     """A test of trace names: words that occur in them, with `and`, `or`, `not` and `( )`."""
     tokens = [a or b for a, b in _TOKEN.findall(text)]
+    if len(tokens) > MAX_WORDS:
+        raise HarnessError(f"-k: {len(tokens)} words, {MAX_WORDS} are allowed")
     if not tokens:
         raise HarnessError("-k: expected words of a trace's name, with and, or, not")
     match, rest = _either(tokens)

@@ -37,7 +37,7 @@ def target(args: argparse.Namespace) -> tuple[Trace, Kernel, str]:
         raise HarnessError(f"unknown mode {args.mode!r}: {', '.join(modes)}")
     if args.mode is not None and args.mode not in trace.modes:
         raise HarnessError(f"{trace.id} is not for {args.mode}: {', '.join(trace.modes)}")
-    names = (args.kernel,) if args.kernel else ()
+    names = () if args.kernel is None else (args.kernel,)
     fitting = [c for c in cases(trace, names) if args.mode in (None, c.mode)]
     failing = [c for c in fitting if c.verdict and not c.verdict.holds]
     for case in [*failing, *fitting]:
@@ -84,7 +84,8 @@ def _print(out: Terminal, page: Page) -> None:
     for reaction in step.reactions:
         out.line(out.paint(f"    {reaction_line(reaction)}", "dim"))
     for owner in page.owners:
-        out.line(f"  {owner}")
+        for n, line in enumerate(textwrap.wrap(owner, 76, break_on_hyphens=False)):
+            out.line(f"  {line}" if n == 0 else f"    {line}")
     for change in page.changes:
         for n, line in enumerate(textwrap.wrap(change, 74, break_on_hyphens=False)):
             out.line(f"  {'~' if n == 0 else ' '} {line}")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TextIO
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Terminal:
@@ -28,13 +32,20 @@ class Terminal:
             self.color = stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def paint(self, text: str, *styles: str) -> str:
+        text = plain(text)
         if not self.color:
             return text
         codes = ";".join(_CODES[s] for s in styles)
         return f"\x1b[{codes}m{text}\x1b[0m"
 
     def line(self, text: str = "") -> None:
-        self.stream.write(text + "\n")
+        """Write a line. Only colours of our own reach a terminal, no other control character."""
+        self.stream.write((text if self.color else plain(text)) + "\n")
+
+
+def plain(text: str) -> str:
+    """`text` with control characters (but line ends and tabs) made visible."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
 class Progress:

@@ -18,7 +18,7 @@ from harness.model.base import Architecture, BadOperand, World
 from harness.model.catalogue import KernelError
 
 _MESSAGE_ID = re.compile(r"[^\s<>@]+@[^\s<>@]+")
-_DATE = re.compile(r"(19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]")
+_DATE = re.compile(r"(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _COMMIT = re.compile(r"[0-9a-f]{12}")
 _MOST = 50  # complaints about one file, before it is taken for something else
 
@@ -48,6 +48,8 @@ class Checker:
         self.budget: dict[str, int] = {}
         self.verdicts: list[Verdict] = []
         self.body: list[Statement] = []
+        self.last_event: Event | None = None
+        self.snapshots: set[str] = set()
 
     # Complaints ----------------------------------------------------------------
 
@@ -134,6 +136,8 @@ class Checker:
         getattr(self, "_" + node.key)(node)
 
     def _trace(self, node: Header) -> None:
+        if not node.operands[0].strip():
+            self.wrong(node.line, 1, "the title is empty; say what the trace shows")
         self.fields["trace"] = node.operands[0]
 
     def _about(self, node: Header) -> None:
@@ -191,6 +195,9 @@ class Checker:
     def _setting(self, line: int, name: Name, low: int, high: int) -> None:
         assert self.arch is not None
         known = self.arch.settings
+        if name.text in self.settings:
+            self.wrong_name(line, name, f"{name.text} is set twice")
+            return
         if name.text not in known:
             hint = nearest(name.text, known)
             message = f"unknown setting {name.text!r}{hint}: {one_of(known)}"
@@ -220,6 +227,9 @@ class Checker:
         return True
 
     def _task(self, node: Header) -> None:
+        if "machine" not in self.once:
+            self.wrong(node.line, 1, "`task` belongs after the machine line", len(node.key))
+            return
         for name, where in node.operands:
             if self.taken(node.line, name):
                 continue
@@ -232,7 +242,7 @@ class Checker:
 
     def _cpu(self, line: int, name: Name) -> int:
         cpus = self.settings.get("cpus", (1, 1))[1]
-        match = re.fullmatch(r"cpu([0-9]{1,3})", name.text)
+        match = re.fullmatch(r"cpu(0|[1-9][0-9]{0,2})", name.text)
         if not match or int(match[1]) >= cpus:
             last = f"cpu0 to cpu{cpus - 1}" if cpus > 1 else "cpu0 only"
             self.wrong_name(line, name, f"no CPU {name.text!r}: this machine has {last}")
@@ -240,6 +250,9 @@ class Checker:
         return int(match[1])
 
     def _vm(self, node: Header) -> None:
+        if "machine" not in self.once:
+            self.wrong(node.line, 1, "`vm` belongs after the machine line", len(node.key))
+            return
         vm, vcpus = node.operands
         if not self.taken(node.line, vm):
             self.vms.add(vm.text)
@@ -265,25 +278,35 @@ class Checker:
         self.wrong_name(line, name, f"unknown {what} {name.text!r}{hint}")
 
     def _needs(self, node: Header) -> None:
+        if self.arch is None:
+            self.wrong(node.line, 1, "`needs` belongs after the machine line", len(node.key))
+            return
+        fixes = self.arch.catalogue.fixes
         for name in node.operands:
-            fixes = self.arch.catalogue.fixes if self.arch else {}
-            if self.arch and name.text not in fixes:
+            if name.text not in fixes:
                 self.wrong_name(
                     node.line, name, f"unknown fix {name.text!r}{nearest(name.text, fixes)}"
                 )
+            elif name.text in self.needs:
+                self.wrong_name(node.line, name, f"{name.text} is named twice")
             self.needs.append(name.text)
 
     def _budget(self, node: Header) -> None:
+        if self.arch is None:
+            self.wrong(node.line, 1, "`budget` belongs after the machine line", len(node.key))
+            return
         for name, most in node.operands:
-            known = self.arch.counters if self.arch else ()
-            if name.text not in known:
-                self.unknown(node.line, name, "counter", known)
+            if name.text not in self.arch.counters:
+                self.unknown(node.line, name, "counter", self.arch.counters)
+            elif name.text in self.budget:
+                self.wrong_name(node.line, name, f"{name.text} is named twice")
             self.budget[name.text] = most
 
     def _verdict(self, node: Header) -> None:
         kernel, mode, violates = node.operands
         if self.arch is None:
-            self.wrong_name(node.line, kernel, "a verdict belongs after the machine line")
+            if "machine" not in self.once:
+                self.wrong_name(node.line, kernel, "a verdict belongs after the machine line")
             return
         try:
             self.arch.catalogue.kernel(kernel.text)
@@ -292,7 +315,10 @@ class Checker:
         if mode is not None and mode.text not in self.modes:
             message = f"mode {mode.text!r} is not on the machine line"
             self.wrong_name(node.line, mode, message)
-        for name in violates:
+        names = [name.text for name in violates]
+        for n, name in enumerate(violates):
+            if name.text in names[:n]:
+                self.wrong_name(node.line, name, f"{name.text} is named twice")
             if name.text not in self.arch.invariants:
                 hint = nearest(name.text, self.arch.invariants)
                 message = f"unknown invariant {name.text!r}{hint}"
@@ -323,14 +349,16 @@ class Checker:
                 self.wrong(node.line, 1, "events belong after the machine line")
             return
         if isinstance(node, Event):
-            self.body.append(self._event(node))
+            self.last_event = self._event(node)
+            self.body.append(self.last_event)
         elif isinstance(node, Expect):
-            if not any(isinstance(s, Event) for s in self.body):
+            if self.last_event is None:
                 self.wrong(node.line, 1, "`expect` belongs after the event it speaks of")
             self.body.append(self._expect(node))
         else:
-            if any(isinstance(s, Snapshot) and s.name == node.name for s in self.body):
+            if node.name in self.snapshots:
                 self.wrong(node.line, 1, f"a second snapshot {node.name!r}")
+            self.snapshots.add(node.name)
             self.body.append(node)
 
     def kind(self, line: int, actor: Name) -> str | None:
@@ -413,10 +441,16 @@ class Checker:
 
     def _expect(self, node: Expect) -> Expect:
         assert self.arch is not None
+        if node.what == "state":
+            root = node.operands[0][0]
+            cpus = [f"cpu{n}" for n in range(self.settings.get("cpus", (1, 1))[1])]
+            known = [*cpus, *self.tasks, *self.unborn, *self.vcpus]
+            if root not in known:
+                self.unknown(node.line, Name(root, node.column), "CPU, task or vcpu", known)
         if node.what != "read":
             return dataclasses.replace(node, args=node.operands)
         name, quad, bits = node.operands
-        last = next((s for s in reversed(self.body) if isinstance(s, Event)), None)
+        last = self.last_event
         if last is None or last.verb not in ("read", "one_reg_get"):
             self.wrong_name(node.line, name, "`expect read` belongs after a read")
             return node

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 
 from harness.dsl.nodes import Event, Expect, Snapshot
-from harness.dsl.syntax import parse_line
+from harness.dsl.syntax import code_of, parse_line
 
 COMMENT_COLUMN = 32
-_TOKEN = re.compile(r'"[^"]*"|->|[A-Za-z0-9_.]+(?:[+-][A-Za-z0-9]+)*|\S')
+_TOKEN = re.compile(r'"[^"]*"|->|[0-9]+ *\.\. *[0-9]+|[A-Za-z0-9_.]+(?:[+-][A-Za-z0-9]+)*|\S')
 
 
 def format_lines(lines: Sequence[str]) -> list[str]:
@@ -39,13 +39,10 @@ def format_lines(lines: Sequence[str]) -> list[str]:
 
 def _split(line: str) -> tuple[str, str]:
     """The code and the comment (with its #) of a line."""
-    quoted = False
-    for n, char in enumerate(line):
-        if char == '"':
-            quoted = not quoted
-        elif char == "#" and not quoted:
-            return line[:n].strip(), "# " + line[n + 1 :].strip() if line[n + 1 :].strip() else "#"
-    return line.strip(), ""
+    code = code_of(line)
+    comment = line[len(code) :].strip()
+    words = comment[1:].strip()
+    return code.strip(), f"# {words}" if words else comment
 
 
 def _layout(code: str, width: int) -> str:
@@ -65,6 +62,8 @@ def _join(tokens: list[str], block: bool, tight: str) -> str:
     """Tokens with the spaces between them: `{ a; b }` in a header, `{1, 2}` in a value."""
     text = ""
     for token in tokens:
+        if ".." in token and not token.startswith('"'):
+            token = token.replace(" ", "")
         last = text[-1:]
         glued = (
             not text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from harness.dsl.check import Checker
@@ -33,6 +34,13 @@ def read_source(path: Path) -> tuple[str, ...]:
         column = error.start - data.rfind(b"\n", 0, error.start)
         message = f"byte {data[error.start]:#04x} is no UTF-8 text; expected a trace file"
         raise SourceError([Diagnostic(Position(shown, line, column), message)]) from None
+    if text.startswith("\ufeff"):
+        message = "a byte order mark; expected plain UTF-8"
+        raise SourceError([Diagnostic(Position(shown, 1), message)])
+    if "\r" in text:
+        line = text.count("\n", 0, text.index("\r")) + 1
+        message = "a carriage return; expected lines that end in a newline alone"
+        raise SourceError([Diagnostic(Position(shown, line), message)])
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         message = "a NUL byte: this is a binary file, expected a trace file"
@@ -42,7 +50,7 @@ def read_source(path: Path) -> tuple[str, ...]:
 
 def trace_id(path: Path) -> str:
     """A trace's name for ever: its path below the traces' folder, without suffix."""
-    resolved = path.resolve()
+    resolved = Path(os.path.realpath(path))
     for parent in resolved.parents:
         if parent.name == "traces":
             return resolved.relative_to(parent).with_suffix("").as_posix()

@@ -238,15 +238,33 @@ def parse_line(text: str) -> Line | None:
         raise _explain(text, error) from None
 
 
+def code_of(line: str) -> str:
+    """`line` without its comment."""
+    quoted = False
+    for n, char in enumerate(line):
+        if char == '"':
+            quoted = not quoted
+        elif char == "#" and not quoted:
+            return line[:n].rstrip()
+    return line.rstrip()
+
+
+def _accepted(prefix: str) -> set[str]:
+    """The terminals that can come after `prefix`."""
+    parsing = parser().parse_interactive(prefix)
+    parsing.exhaust_lexer()
+    return set(parsing.accepts())  # type: ignore[no-untyped-call]  # lark has no types there
+
+
 def _explain(text: str, error: UnexpectedInput) -> LineError:
     if isinstance(error, UnexpectedToken):
         expected = set(error.accepts or error.expected)
         if error.token.type == "$END":
-            end = len(text.split("#")[0].rstrip()) + 1
+            end = len(code_of(text)) + 1
             return LineError(f"the line ends too early, expected {_expected(expected)}", end)
     else:
         assert isinstance(error, UnexpectedCharacters)
-        expected = set(error.allowed or ())
+        expected = _accepted(text[: error.column - 1])
     column = error.column if error.column > 0 else 1
     found = re.match(r'"[^"]*"?|[\w.+-]+|.', text[column - 1 :])
     word = found.group() if found else ""

@@ -92,12 +92,17 @@ def judge(case: Case) -> Judgement:
 
 def judge_all(trace: Trace, kernels: tuple[str, ...] = ()) -> list[Judgement]:
     """Every case of `trace`. A verdict that no mode can be judged by is an error."""
-    judgements = [judge(case) for case in cases(trace, kernels)]
+    found = list(cases(trace, kernels))
+    check_verdicts(trace, found)
+    return [judge(case) for case in found]
+
+
+def check_verdicts(trace: Trace, found: list[Case]) -> None:
+    """Raise SourceError for a verdict that none of its cases can be judged by."""
     for verdict in trace.verdicts:
-        of = [j for j in judgements if j.case.verdict is verdict]
-        if of and all(j.outcome is None for j in of):
+        of = [case.unsupported for case in found if case.verdict is verdict]
+        if of and all(of):
             at = Position(trace.path, verdict.line, verdict.column)
-            message = f"{verdict.kernel} cannot run this trace: {of[0].unsupported}"
+            message = f"{verdict.kernel} cannot run this trace: {of[0]}"
             source = trace.source[verdict.line - 1]
             raise SourceError([Diagnostic(at, message, source, len(verdict.kernel))])
-    return judgements

@@ -29,7 +29,12 @@ def differences(expected: Tree, got: Tree) -> list[str]:
 
 
 def _changes(kind: str, found: Any) -> list[tuple[str, str]]:
-    if kind in ("values_changed", "type_changes"):
+    if kind == "type_changes":
+        return [
+            (path, f"expected {c['old_value']!r}, got {c['new_value']!r}")
+            for path, c in found.items()
+        ]
+    if kind == "values_changed":
         return [
             (path, f"expected {_value(c['old_value'])}, got {_value(c['new_value'])}")
             for path, c in found.items()

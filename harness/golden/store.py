@@ -15,6 +15,7 @@ Kernels on which the trace shows the same stand together.
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,8 @@ HEADING = """\
 # Written by `kvm-replay run --update`. Read it line by line against the source
 # it names before you commit it; correct the model, not this file.
 """
+
+MAX_DEPTH = 20
 
 Golden = dict[str, Tree]
 """What is expected, by label: `v6.13 vhe` -> the outcome."""
@@ -74,7 +77,7 @@ def golden_path(trace: Path) -> Path:
     `traces/arm64/x.trace` has it in `expected/arm64/x.yaml` beside `traces`, a
     trace that stands anywhere else has it at its side.
     """
-    resolved = trace.resolve()
+    resolved = Path(os.path.realpath(trace))
     for parent in resolved.parents:
         if parent.name == "traces":
             below = resolved.relative_to(parent)
@@ -92,14 +95,34 @@ def load(path: Path) -> Golden | None:
     except OSError as error:
         raise GoldenError(f"{shown}: {error.strerror}") from None
     try:
+        _look_over(text)
         document = yaml.load(text, Loader=_Strict)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         at = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
         raise GoldenError(f"{at}: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise GoldenError(f"{shown}: no YAML: {str(error).splitlines()[0]}") from None
     return _by_label(shown, document)
+
+
+def _look_over(text: bytes) -> None:
+    """Refuse aliases and deep nesting, which no golden file has, before anything is built."""
+    depth = 0
+    for event in yaml.parse(text, Loader=Loader):
+        mark: Any = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(
+                problem=f"alias *{event.anchor}: a golden file has none", problem_mark=mark
+            )
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(
+                problem=f"nested more than {MAX_DEPTH} deep", problem_mark=mark
+            )
 
 
 def _by_label(shown: str, document: Any) -> Golden:
@@ -149,7 +172,7 @@ def dump(trace: Trace, golden: Mapping[str, Tree]) -> str:
     source = [*trace.links, *(f"{d}, {who}: {what}" for d, who, what in trace.mails)]
     source += [f'{commit} ("{title}")' for commit, title in trace.commits]
     document = {
-        "trace": trace.id,
+        "trace": trace.id.encode("utf-8", "backslashreplace").decode(),
         "source": source,
         "outcomes": [{"kernels": labels, **outcome} for labels, outcome in groups],
     }
@@ -162,9 +185,16 @@ def dump(trace: Trace, golden: Mapping[str, Tree]) -> str:
 def write(path: Path, text: str) -> None:
     """Put `text` into `path`: the old file or the new one, never half of one.
 
-    Raises GoldenError where that is not possible; nothing is left behind.
+    A link is followed, permissions are kept; what is no regular file (a pipe, a
+    device) is written to as it is. Raises GoldenError where that is not
+    possible; nothing is left behind.
     """
+    path = Path(os.path.realpath(path))
     try:
+        old = path.stat().st_mode if path.exists() else None
+        if old is not None and not stat.S_ISREG(old):
+            path.write_text(text, encoding="utf-8")
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
@@ -174,7 +204,7 @@ def write(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, 0o644 if old is None else stat.S_IMODE(old))
         os.replace(name, path)
     except BaseException as error:
         Path(name).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ model never looks at a version.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +23,9 @@ RELEASES = tuple(
     for minor in range(13 if major == 4 else 0, last + 1)
 )
 _ORDER = {name: n for n, name in enumerate(RELEASES)}
+
+
+COMMIT = re.compile(r"[0-9a-f]{12,40}")
 
 
 class KernelError(HarnessError):
@@ -155,7 +159,7 @@ class Catalogue:
             if text.startswith(name) and text[len(name) : len(name) + 1] in ("", "+", "-"):
                 return name, len(name)
         word = text.split("+")[0].split("-")[0]
-        if len(word) >= 12 and word[:12] in self._by_commit:
+        if COMMIT.fullmatch(word) and word[:12] in self._by_commit:
             return self._by_commit[word[:12]], len(word)
         return None
 

@@ -16,6 +16,9 @@ _CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 Grouped = Sequence[tuple[str, Sequence[Result]]]
 """The results by trace id, in order."""
 
+Broken = Sequence[tuple[str, str]]
+"""The traces that could not be judged, by id, and why."""
+
 
 def summary(grouped: Grouped) -> dict[str, int]:
     """How many cases of each kind, and how many traces."""
@@ -28,10 +31,12 @@ def summary(grouped: Grouped) -> dict[str, int]:
     }
 
 
-def as_json(grouped: Grouped) -> str:
+def as_json(grouped: Grouped, broken: Broken = ()) -> str:
     """One document, keys sorted; its schema has a version."""
     cases = [_case(trace, result) for trace, results in grouped for result in results]
-    document = {"schema": SCHEMA, "summary": summary(grouped), "cases": cases}
+    errors = [{"trace": trace, "message": text} for trace, text in broken]
+    total = summary(grouped) | {"broken": len(broken)}
+    document = {"schema": SCHEMA, "summary": total, "cases": cases, "errors": errors}
     return json.dumps(document, indent=1, sort_keys=True)
 
 
@@ -55,9 +60,9 @@ def _case(trace: str, result: Result) -> dict[str, Any]:
     return tree
 
 
-def as_ktap(grouped: Grouped) -> str:
+def as_ktap(grouped: Grouped, broken: Broken = ()) -> str:
     """KTAP version 1 (Documentation/dev-tools/ktap.rst): a test a trace, a subtest a case."""
-    lines = ["KTAP version 1", f"1..{len(grouped)}"]
+    lines = ["KTAP version 1", f"1..{len(grouped) + len(broken)}"]
     for number, (trace, results) in enumerate(grouped, 1):
         lines += ["  KTAP version 1", f"  # Subtest: {trace}", f"  1..{len(results)}"]
         for n, result in enumerate(results, 1):
@@ -68,14 +73,20 @@ def as_ktap(grouped: Grouped) -> str:
             lines.append(f"  {state} {n} {result.judgement.case.label.replace(' ', '_')}{tail}")
         failed = any(r.status.failed for r in results)
         lines.append(f"{'not ok' if failed else 'ok'} {number} {trace}")
+    for number, (trace, text) in enumerate(broken, len(grouped) + 1):
+        lines += [f"# {line}" for line in text.splitlines()]
+        lines.append(f"not ok {number} {trace}")
     return "\n".join(lines)
 
 
-def as_junit(grouped: Grouped) -> str:
+def as_junit(grouped: Grouped, broken: Broken = ()) -> str:
     """JUnit XML, a suite a trace. Control characters, which XML cannot hold, are left out."""
     total = summary(grouped)
     root = ElementTree.Element(
-        "testsuites", tests=str(total["cases"]), failures=str(total["failed"])
+        "testsuites",
+        tests=str(total["cases"] + len(broken)),
+        failures=str(total["failed"]),
+        errors=str(len(broken)),
     )
     for trace, results in grouped:
         suite = ElementTree.SubElement(
@@ -95,6 +106,10 @@ def as_junit(grouped: Grouped) -> str:
                 bad.text = text
             elif result.status is Status.SKIPPED:
                 ElementTree.SubElement(case, "skipped", message=text)
+    for trace, text in broken:
+        suite = ElementTree.SubElement(root, "testsuite", name=_clean(trace), tests="1", errors="1")
+        case = ElementTree.SubElement(suite, "testcase", classname=_clean(trace), name="read")
+        ElementTree.SubElement(case, "error", message="cannot be judged").text = _clean(text)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
 

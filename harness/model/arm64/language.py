@@ -15,7 +15,7 @@ from harness.model.arm64.machine import NvheMachine, Setup, VheMachine
 from harness.model.base import BadOperand, Model, Verb, World, recording
 from harness.model.catalogue import Kernel
 
-_REGISTER = re.compile(r"([vzp])([0-9]+)")
+_REGISTER = re.compile(r"([vzp])(0|[1-9][0-9]*)")
 _HIGHEST = {"v": 31, "z": 31, "p": 15}
 _TASK_REGISTERS = ("ffr", "za", "fpsr", "fpcr", "svcr")
 _VCPU_REGISTERS = ("ffr", "fpsr", "fpcr", "zcr_el1", "cpacr_el1")

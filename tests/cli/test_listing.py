@@ -1,0 +1,124 @@
+"""`kvm-replay kernels` and `kvm-replay fixes`: what the model knows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.model import architecture
+from harness.model.catalogue import Fix
+from tests.cli.conftest import Cli
+
+CATALOGUE = architecture("arm64").catalogue
+FIXES = list(CATALOGUE.fixes.values())
+
+
+def _heads(out: str) -> list[str]:
+    """The ids that head the paragraphs of `kvm-replay fixes`."""
+    return [paragraph.split()[0] for paragraph in out.split("\n\n")]
+
+
+def test_kernels(cli: Cli) -> None:
+    """Every fix of the catalogue stands in the list of kernels, with its release."""
+    ran = cli("kernels")
+    assert (ran.status, ran.err) == (0, "")
+    text = " ".join(ran.out.split())
+    for fix in FIXES:
+        assert fix.id in text
+    assert ran.out.splitlines()[0].split() == ["v4.13", "0", "-"]
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_kernels_json(cli: Cli) -> None:
+    """--json has a schema, sorted keys, and what each release landed and has."""
+    out = cli("kernels", "--json").out
+    tree = json.loads(out)
+    assert out == json.dumps(tree, indent=1, sort_keys=True) + "\n"
+    assert tree["schema"] == "kvm-replay/kernels/1"
+    assert tree["kernels"]["v4.13"] == {"fixes": [], "landed": []}
+    for release, row in tree["kernels"].items():
+        assert set(row["landed"]) <= set(row["fixes"]) == CATALOGUE.landed_by(release)
+
+
+def test_fixes(cli: Cli) -> None:
+    """Without arguments, every fix of the catalogue is listed."""
+    ran = cli("fixes")
+    assert (ran.status, ran.err) == (0, "")
+    assert _heads(ran.out) == [fix.id for fix in FIXES]
+
+
+@pytest.mark.parametrize("fix", FIXES, ids=lambda fix: fix.id)
+def test_fix(cli: Cli, fix: Fix) -> None:
+    """A fix is shown with its release, kind, commits, what it needs and its link."""
+    out = cli("fixes", fix.id).out
+    assert out.startswith(f"{fix.id}  {fix.landed or 'never merged'}, {fix.kind}\n")
+    for commit in fix.commits:
+        assert f'  {commit.id} ("{commit.title}")\n' in out
+        assert cli("fixes", commit.id).out == out
+    assert ("Needs: " + ", ".join(fix.requires) in out) == bool(fix.requires)
+    assert (f"Link: {fix.link}" in out) == (fix.link is not None)
+
+
+def test_fixes_by_name(cli: Cli) -> None:
+    """Fixes are shown in the order in which they are asked for."""
+    assert _heads(cli("fixes", "fp-type", "751ecf6afd65").out) == ["fp-type", "sve-stale-cpu"]
+
+
+@pytest.mark.parametrize("length", [13, 20, 40])
+def test_longer_commit(cli: Cli, length: int) -> None:
+    """A commit may be named by more than 12 digits, as git log prints it."""
+    commit = "751ecf6afd65".ljust(length, "0")
+    assert _heads(cli("fixes", commit).out) == ["sve-stale-cpu"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fp-tpye", "unknown fix 'fp-tpye' (did you mean 'fp-type'?)"),
+        ("", "unknown fix ''"),
+        ("0123456789ab", "unknown fix '0123456789ab'"),
+        ("751ecf6afd6", "unknown fix '751ecf6afd6'"),
+        ("751ecf6afd65-and-more", "unknown fix '751ecf6afd65-and-more'"),
+        ("x" * 5000, "unknown fix '" + "x" * 40 + "'"),
+    ],
+    ids=["near", "empty", "commit", "short commit", "no commit", "long"],
+)
+def test_unknown_fix(cli: Cli, name: str, message: str) -> None:
+    """A fix that the catalogue does not have is exit status 2, with the nearest that it has."""
+    assert cli("fixes", name) == (2, "", f"kvm-replay: {message}\n")
+
+
+def test_fixes_of_a_kernel(cli: Cli) -> None:
+    """--kernel lists the fixes that this kernel has."""
+    ran = cli("fixes", "--kernel", "v4.15+null-always")
+    assert set(_heads(ran.out)) == CATALOGUE.kernel("v4.15+null-always").fixes
+
+
+def test_named_fixes_of_a_kernel(cli: Cli) -> None:
+    """Of the fixes that are named, those that the kernel has are listed."""
+    ran = cli("fixes", "sve-host", "fp-type", "--kernel", "v4.15")
+    assert _heads(ran.out) == ["sve-host"]
+
+
+def test_fixes_of_an_unknown_kernel(cli: Cli) -> None:
+    """A kernel that there is not is exit status 2."""
+    ran = cli("fixes", "--kernel", "v6.41")
+    assert ran.status == 2
+    assert ran.err.startswith("kvm-replay: unknown kernel 'v6.41'")
+
+
+def test_fixes_json(cli: Cli) -> None:
+    """--json has a schema, sorted keys, and every field of every fix."""
+    out = cli("fixes", "--json").out
+    tree = json.loads(out)
+    assert out == json.dumps(tree, indent=1, sort_keys=True) + "\n"
+    assert tree["schema"] == "kvm-replay/fixes/1"
+    assert [(f["id"], f["landed"], f["kind"], f["what"]) for f in tree["fixes"]] == [
+        (f.id, f.landed, f.kind, f.what) for f in FIXES
+    ]
+
+
+def test_unknown_architecture(cli: Cli) -> None:
+    """An architecture that there is not is exit status 2."""
+    assert cli("kernels", "--arch", "riscv").status == 2

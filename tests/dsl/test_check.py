@@ -1,0 +1,445 @@
+"""A whole trace: its names resolved, its mistakes reported, each at its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.dsl import Event, Expect, Snapshot, Verdict, read_trace
+from harness.engine import judge_all
+from harness.errors import SourceError
+from tests.dsl.samples import BODY, HEADER, SAMPLE, complaints, places, put, read
+
+# What a trace says --------------------------------------------------------------
+
+FULL = """\
+trace "what it shows"
+about "a first line"
+about "a second"
+link "user-1@host.example"
+mail "2017-11-23" "A Developer" "Re: something"
+commit "0123456789ab" "A title"
+machine arm64 vhe nvhe { cpus 2; sve 16..64; sme 32 }
+needs sve-host, fp-type
+budget saves 3, reloads 0
+verdict v6.14 holds
+verdict v6.13 nvhe violates stale, lost
+task A, B on cpu1, D
+vm V { vcpu v0 in A; vcpu v1 in B sve }
+vm W { vcpu w0 in D }
+
+A fork C
+snapshot "forked"
+A syscall
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", "x"),
+        ("arch", "arm64"),
+        ("title", "what it shows"),
+        ("about", ("a first line", "a second")),
+        ("links", ("user-1@host.example",)),
+        ("mails", (("2017-11-23", "A Developer", "Re: something"),)),
+        ("commits", (("0123456789ab", "A title"),)),
+        ("modes", ("vhe", "nvhe")),
+        ("settings", {"cpus": (2, 2), "sve": (16, 64), "sme": (32, 32)}),
+        ("needs", ("sve-host", "fp-type")),
+        ("budget", {"saves": 3, "reloads": 0}),
+        (
+            "verdicts",
+            (
+                Verdict("v6.14", None, (), 10, 9),
+                Verdict("v6.13", "nvhe", ("lost", "stale"), 11, 9),
+            ),
+        ),
+        ("tasks", (("A", 0), ("B", 1), ("D", -1))),
+        ("unborn", ("C",)),
+        ("vcpus", (("v0", "A", ()), ("v1", "B", ("sve",)), ("w0", "D", ()))),
+        ("source", tuple(FULL.splitlines())),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_field(tmp_path: Path, field: str, value: Any) -> None:
+    """Each header line ends up in its field of the trace."""
+    assert getattr(read(tmp_path, FULL), field) == value
+
+
+def test_body_keeps_order_and_lines(tmp_path: Path) -> None:
+    """Events and snapshots stand in the body in order, with their lines."""
+    body = read(tmp_path, FULL).body
+    assert [(type(s), s.line) for s in body] == [(Event, 16), (Snapshot, 17), (Event, 18)]
+
+
+ARGS: dict[str, tuple[Any, ...]] = {
+    "A read z31": (("z", 31),),
+    "A write p15 = 0xffff": (("p", 15), (0xFFFF,)),
+    "A write z0 = {1, 2, 3, 4}": (("z", 0), (1, 2, 3, 4)),
+    "A write za = 10": (("za", 0), (10,)),
+    "A svcr write 3": ((3,),),
+    "A smstart": ("both",),
+    "A smstop za": ("za",),
+    "A syscall": (),
+    "A syscall_enter": (),
+    "A ret_to_user": (),
+    "A ioctl KVM_RUN v0": ("KVM_RUN", "v0"),
+    "A ioctl KVM_ARM_VCPU_INIT v1": ("KVM_ARM_VCPU_INIT", "v1"),
+    "A one_reg get v0 fpsr": ("v0", ("fpsr", 0)),
+    "A one_reg set v1 z2 = 5": ("v1", ("z", 2), (5,)),
+    "A fork C": ("C",),
+    "A exec": (),
+    "A exit": (),
+    "A trap sme": ("sme",),
+    "A handle_trap": (),
+    "A neon_begin": (),
+    "A neon_end": (),
+    "v0 read zcr_el1": (("zcr_el1", 0),),
+    "v0 trap wfx": ("wfx",),
+    "v0 vcpu_load": (),
+    "v0 vcpu_put": (),
+    "v0 guest_enter": (),
+    "v0 guest_exit": ("irq",),
+    "v0 guest_exit hvc": ("hvc",),
+    "cpu0 switch A -> idle": ("A", "idle"),
+    "cpu1 sched_switch idle -> B": ("idle", "B"),
+    "cpu0 irq": (),
+    "cpu1 softirq neon": ("neon",),
+}
+
+
+@pytest.mark.parametrize("line", ARGS)
+def test_event_args(tmp_path: Path, line: str) -> None:
+    """Each event's operands are resolved to what the model is given."""
+    (event,) = read(tmp_path, HEADER + line + "\n").body
+    assert isinstance(event, Event)
+    assert event.args == ARGS[line]
+
+
+@pytest.mark.parametrize(
+    ("line", "args"),
+    [
+        ("expect trap ec=0x19 el=1", (0x19, 1, None)),
+        ("expect errno EINVAL", ("EINVAL",)),
+        ("expect read v0 = 0x7", (0, 7)),
+        ("expect A.flags = TIF_SVE", (("A", "flags"), "TIF_SVE")),
+    ],
+)
+def test_expect_args(tmp_path: Path, line: str, args: tuple[Any, ...]) -> None:
+    """Each expectation's operands are resolved to what the model observes."""
+    expect = read(tmp_path, SAMPLE + line + "\n").body[-1]
+    assert isinstance(expect, Expect)
+    assert expect.args == args
+
+
+@pytest.mark.parametrize(
+    ("folders", "name"),
+    [
+        ("traces/arm64", "arm64/x"),
+        ("traces", "x"),
+        ("elsewhere", "x"),
+        ("traces/traces/deep", "deep/x"),
+    ],
+)
+def test_id(tmp_path: Path, folders: str, name: str) -> None:
+    """A trace's id is its path below the nearest folder `traces`."""
+    assert read_trace(put(tmp_path / folders, SAMPLE)).id == name
+
+
+# Mistakes -----------------------------------------------------------------------
+
+L = HEADER.count("\n") + 1  # the line behind the header
+
+IN_EVENTS: dict[str, tuple[int, str]] = {
+    # the line: (column, message)
+    "C read v0": (1, "unknown actor 'C': there is A, B, v0, v1, cpu0 or cpu1"),
+    "v2 read v0": (1, "unknown actor 'v2': there is A, B, v0, v1, cpu0 or cpu1"),
+    "cpu2 irq": (1, "no CPU 'cpu2': this machine has cpu0 to cpu1"),
+    "cpu1000 irq": (1, "no CPU 'cpu1000': this machine has cpu0 to cpu1"),
+    "V read v0": (1, "V is a VM; its vcpus act"),
+    "idle read v0": (1, "unknown actor 'idle'"),
+    "cpu0 read v0": (1, "`read` is for a task or vcpu, cpu0 is a cpu"),
+    "v0 syscall": (1, "`syscall` is for a task, v0 is a vcpu"),
+    "A guest_enter": (1, "`guest_enter` is for a vcpu, A is a task"),
+    "A irq": (1, "`irq` is for a cpu, A is a task"),
+    "cpu0 switch A -> C": (18, "unknown task 'C'"),
+    "cpu0 switch C -> A": (13, "unknown task 'C'"),
+    "cpu0 switch A -> v0": (18, "unknown task 'v0'"),
+    "A ioctl KVM_RUN v7": (17, "unknown vcpu 'v7': there is v0 or v1"),
+    "cpuu0 irq": (1, "unknown actor 'cpuu0' (did you mean 'cpu0'?)"),
+    "A ioctl KVM_RUM v0": (9, "'KVM_RUM' (did you mean 'KVM_RUN'?)"),
+    "A read z32": (8, "no register 'z32': z0 to z31"),
+    "A read v32": (8, "no register 'v32': v0 to v31"),
+    "A read p16": (8, "no register 'p16': p0 to p15"),
+    "A read fpsrr": (8, "unknown register 'fpsrr' (did you mean 'fpsr'?)"),
+    "A read x0": (8, "unknown register 'x0'"),
+    "A read zcr_el1": (8, "unknown register 'zcr_el1'"),
+    "A write z0 = {1, 2, 3, 4, 5}": (15, "5 quadwords, but the longest vector here has 4"),
+    "A write v0 = {1, 2}": (15, "v takes one value, not 2"),
+    "A write p0 = 0x10000": (14, "0x10000 does not fit into 16 bits of p"),
+    "A write fpsr = 0x100000000": (16, "0x100000000 does not fit into 32 bits of fpsr"),
+    f"A write v0 = {1 << 128:#x}": (14, "does not fit into 128 bits of v"),
+    "A svcr write 4": (14, "0x4 does not fit into 2 bits of svcr"),
+    "A smstart zaa": (11, "'zaa' (did you mean 'za'?): expected both, sm or za"),
+    "A trap svee": (8, "'svee' (did you mean 'sve'?)"),
+    "cpu0 softirq neno": (14, "'neno' (did you mean 'neon'?): expected neon"),
+    "v0 guest_exit irk": (15, "'irk' (did you mean 'irq'?)"),
+    "A fork B": (8, "'B' is named already"),
+    "A fork cpu1": (8, "'cpu1' is the name of a CPU or of its idle task"),
+    "A fork idle": (8, "'idle' is the name of a CPU or of its idle task"),
+    "expect read v0 = 1": (1, "`expect` belongs after the event it speaks of"),
+}
+
+
+@pytest.mark.parametrize("line", IN_EVENTS)
+def test_mistake_in_an_event(tmp_path: Path, line: str) -> None:
+    """An event that cannot be meant is reported at the word that is wrong."""
+    column, message = IN_EVENTS[line]
+    found = complaints(tmp_path, HEADER + line + "\n")
+    assert any(d.at.line == L and d.at.column == column and message in d.message for d in found), (
+        places(found)
+    )
+
+
+IN_HEADERS: dict[str, tuple[str, str, int, int, str]] = {
+    # id: (replace, by, line, column, message)
+    "link with <>": ("user-1@host.example", "<u@h>", 2, 6, "'<u@h>' is no Message-ID; write it wi"),
+    "link no mail": ("user-1@host.example", "http://x", 2, 6, "'http://x' is no Message-ID; such"),
+    "link empty": ("user-1@host.example", "", 2, 6, "'' is no Message-ID"),
+    "commit short": (
+        'link "user-1@host.example"',
+        'commit "0123456789a" "t"',
+        2,
+        8,
+        "'0123456789a' is no commit: 12 hex digits",
+    ),
+    "commit long": (
+        'link "user-1@host.example"',
+        'commit "0123456789abc" "t"',
+        2,
+        8,
+        "'0123456789abc' is no commit: 12 hex digits",
+    ),
+    "commit not hex": (
+        'link "user-1@host.example"',
+        'commit "0123456789xy" "t"',
+        2,
+        8,
+        "'0123456789xy' is no commit: 12 hex digits",
+    ),
+    "mail date": (
+        'link "user-1@host.example"',
+        'mail "23.11.2017" "Who" "What"',
+        2,
+        6,
+        "'23.11.2017' is no date: YYYY-MM-DD",
+    ),
+    "architecture": ("arm64", "arm46", 3, 9, "unknown architecture 'arm46' (did you mean 'arm64'"),
+    "mode": ("vhe nvhe", "vhe nvhee", 3, 19, "unknown mode 'nvhee' (did you mean 'nvhe'?)"),
+    "mode twice": ("vhe nvhe", "vhe vhe", 3, 19, "mode vhe is named twice"),
+    "setting": ("cpus 2", "cpsu 2", 3, 26, "unknown setting 'cpsu' (did you mean 'cpus'?)"),
+    "too many cpus": ("cpus 2", "cpus 9", 3, 26, "cpus 9..9: expected a range within 1..8"),
+    "no cpu": ("cpus 2", "cpus 0", 3, 26, "cpus 0..0: expected a range within 1..8"),
+    "vector too long": ("16..64", "16..512", 3, 34, "sve 16..512: expected a range within 16..256"),
+    "range reversed": ("16..64", "64..16", 3, 34, "sve 64..16: expected a range within 16..256"),
+    "no power of two": ("16..64", "16..48", 3, 34, "sve: 48 is no power of two"),
+    "release": ("v6.14", "v6.41", 4, 9, "unknown kernel 'v6.41'"),
+    "fix": ("v6.14", "v6.14+fp-tpye", 4, 9, "unknown fix 'fp-tpye' (did you mean 'fp-type'?)"),
+    "fix it has": ("v6.14", "v6.14+fp-type", 4, 9, "v6.14 already has fp-type"),
+    "fix it lacks": ("v6.14", "v6.1-fp-type", 4, 9, "v6.1 does not have fp-type"),
+    "verdict mode": ("v6.14 holds", "v6.14 vhee holds", 4, 15, "mode 'vhee' is not on the machine"),
+    "invariant": ("holds", "violates lots", 4, 24, "unknown invariant 'lots' (did you mean 'lost'"),
+    "verdict twice": (
+        "verdict v6.14 holds",
+        "verdict v6.14 holds\nverdict v6.14 violates lost",
+        5,
+        9,
+        "v6.14 is judged in line 4 already",
+    ),
+    "task twice": ("task A, B", "task A, A", 5, 9, "'A' is named already"),
+    "task like a cpu": ("task A, B", "task A, B, cpu7", 5, 12, "'cpu7' is the name of a CPU or"),
+    "task on no cpu": ("task A, B", "task A, B on cpu2", 5, 14, "no CPU 'cpu2': this machine has"),
+    "cpu taken": ("task A, B", "task A, B on cpu0", 5, 14, "cpu0 has a task already"),
+    "vcpu twice": ("vcpu v1", "vcpu v0", 6, 27, "'v0' is named already"),
+    "vcpu named like a task": ("vcpu v1", "vcpu A", 6, 27, "'A' is named already"),
+    "vm named like a task": ("vm V", "vm A", 6, 4, "'A' is named already"),
+    "vcpu of nobody": ("in B", "in C", 6, 33, "unknown task 'C': there is A or B"),
+    "vcpu feature": ("in B sve", "in B svee", 6, 35, "unknown vcpu feature 'svee' (did you mean"),
+    "feature without hardware": (
+        "sve 16..64; ",
+        "",
+        6,
+        35,
+        "v1 cannot have sve: the machine has",
+    ),
+    "needs": ("task A, B", "needs fp-tpye\ntask A, B", 5, 7, "unknown fix 'fp-tpye' (did you mean"),
+    "budget": ("task A, B", "budget svaes 1\ntask A, B", 5, 8, "unknown counter 'svaes' (did you"),
+    "second title": (
+        "task A, B",
+        'trace "b"\ntask A, B',
+        5,
+        1,
+        "a second `trace`, the first is",
+    ),
+    "second machine": (
+        "task A, B",
+        "machine arm64 vhe { }\ntask A, B",
+        5,
+        1,
+        "a second `machine`, the first is in line 3",
+    ),
+    "second budget": (
+        "task A, B",
+        "budget saves 1\nbudget loads 1\ntask A, B",
+        6,
+        1,
+        "a second `budget`, the first is in line 5",
+    ),
+    "no title": ('trace "a sample"\n', "", 1, 1, 'no title: a trace begins with: trace "'),
+    "no source": ('link "user-1@host.example"\n', "", 8, 1, "no source: expected a line such as"),
+    "no verdict": ("verdict v6.14 holds\n", "", 8, 1, "no verdict: expected a line such as"),
+    "no events": (BODY, "\n", 7, 1, "no events: nothing happens in this trace"),
+    "setting twice": ("cpus 2", "cpus 2; cpus 1", 3, 34, "cpus"),
+    "counter twice": ("task A, B", "budget saves 1, saves 2\ntask A, B", 5, 17, "saves"),
+}
+
+
+@pytest.mark.parametrize("case", IN_HEADERS)
+def test_mistake_in_a_header(tmp_path: Path, case: str) -> None:
+    """A header line that cannot be meant is reported at the word that is wrong."""
+    old, new, line, column, message = IN_HEADERS[case]
+    assert old in SAMPLE
+    found = places(complaints(tmp_path, SAMPLE.replace(old, new, 1)))
+    assert any((n, c) == (line, column) and message in m for n, c, m in found), found
+
+
+def test_no_machine(tmp_path: Path) -> None:
+    """Without a machine line, that is what is missing."""
+    text = "\n".join(line for line in SAMPLE.splitlines() if not line.startswith("machine"))
+    found = places(complaints(tmp_path, text))
+    assert any(message.startswith("no machine: expected a line such as") for *_, message in found)
+
+
+@pytest.mark.parametrize("line", [n for n in HEADER.splitlines() if n])
+def test_header_after_events(tmp_path: Path, line: str) -> None:
+    """A header line behind the first event is refused, whichever it is."""
+    key = line.split()[0]
+    found = places(complaints(tmp_path, SAMPLE + line + "\n"))
+    assert found == [(SAMPLE.count("\n") + 1, 1, f"`{key}` belongs before the first event")]
+
+
+def test_unknown_need_before_the_machine_line(tmp_path: Path) -> None:
+    """A fix in `needs` cannot be looked up before the architecture is known."""
+    found = places(complaints(tmp_path, SAMPLE.replace("link", "needs no-such-fix\nlink", 1)))
+    assert (2, 1, "`needs` belongs after the machine line") in found
+
+
+def test_second_snapshot_of_a_name(tmp_path: Path) -> None:
+    """Two snapshots of one name are refused, for the golden file holds one."""
+    found = places(complaints(tmp_path, SAMPLE + 'snapshot "s"\nA syscall\nsnapshot "s"\n'))
+    assert found == [(12, 1, "a second snapshot 's'")]
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "message"),
+    [
+        ("expect read v1 = 1", 13, "the event before reads v0, not v1"),
+        ("expect read v0[1] = 1", 13, "v takes one value, not 2"),
+        (f"expect read v0 = {1 << 128:#x}", 13, "does not fit into 128 bits of v"),
+    ],
+)
+def test_expect_that_does_not_fit_its_read(
+    tmp_path: Path, line: str, column: int, message: str
+) -> None:
+    """`expect read` is held against the read before it."""
+    ((_, at, text),) = places(complaints(tmp_path, SAMPLE + line + "\n"))
+    assert at == column
+    assert message in text
+
+
+def test_expect_read_after_no_read(tmp_path: Path) -> None:
+    """`expect read` after an event that reads nothing is refused."""
+    found = places(complaints(tmp_path, SAMPLE + "A syscall\nexpect read v0 = 1\n"))
+    assert found == [(11, 13, "`expect read` belongs after a read")]
+
+
+def test_registers_the_machine_lacks(tmp_path: Path) -> None:
+    """SVE and SME registers need a machine that has them."""
+    text = HEADER.replace("; sve 16..64; sme 16..32", "").replace(" sve }", " }")
+    found = places(complaints(tmp_path, text + "A read z0\nA read za\n"))
+    assert [message.split(" (")[0] for *_, message in found] == [
+        "z0: this machine has no SVE",
+        "za: this machine has no SME",
+    ]
+
+
+def test_several_mistakes_at_once(tmp_path: Path) -> None:
+    """One run reports the mistakes of all lines, in their order."""
+    text = SAMPLE.replace("v6.14", "v9.9").replace("A     read", "A     raed") + "A read z32\n"
+    found = places(complaints(tmp_path, text))
+    assert [(line, column) for line, column, _ in found] == [(4, 9), (9, 7), (10, 8)]
+
+
+def test_no_flood_of_complaints(tmp_path: Path) -> None:
+    """A file that is something else altogether gives fifty complaints, not thousands."""
+    assert len(complaints(tmp_path, "lorem ipsum\n" * 5000)) == 50
+
+
+def test_complaint_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A complaint shows place, message, source line and a caret under the word."""
+    monkeypatch.chdir(tmp_path)
+    path = put(tmp_path, HEADER + "A     read z32   # c\n")
+    with pytest.raises(SourceError) as caught:
+        read_trace(path.relative_to(tmp_path))
+    assert str(caught.value) == (
+        "x.trace:7:12: no register 'z32': z0 to z31\n    A     read z32   # c\n               ^^^"
+    )
+
+
+# Mistakes that only a replay finds -------------------------------------------------
+
+DYNAMIC: dict[str, tuple[str, str]] = {
+    # events: (the refused line, message)
+    "B read v0": ("B read v0", "B is not current on any CPU; `cpu0 switch A -> B` would make it"),
+    "v0 write v0 = 1": ("v0 write v0 = 1", "v0 is not loaded; `A ioctl KVM_RUN v0` would enter it"),
+    "A ioctl KVM_RUN v0; v0 guest_exit; v0 read v0": (
+        "v0 read v0",
+        "v0 is loaded, but not in the guest; `v0 guest_enter` would enter it",
+    ),
+    "A syscall_enter; A read v0": ("A read v0", "A is in a system call"),
+    "A exit; A read v0": ("A read v0", "A is dead"),
+    "A fork C; C read v0": ("C read v0", "C is not current on any CPU"),
+    "cpu0 switch B -> A": ("cpu0 switch B -> A", "cpu0 runs A, not B"),
+    "A ret_to_user": ("A ret_to_user", "A is in user space, not in the kernel"),
+    "v0 guest_enter": ("v0 guest_enter", "v0 is not loaded"),
+    "A handle_trap": ("A handle_trap", "A is in user space, not in the kernel"),
+    "A syscall_enter; A neon_end": ("A neon_end", "A is not in kernel-mode NEON"),
+}
+
+
+@pytest.mark.parametrize("events", DYNAMIC)
+def test_event_that_cannot_happen(tmp_path: Path, events: str) -> None:
+    """An event that is impossible where it stands is refused by the replay, at its line."""
+    refused, message = DYNAMIC[events]
+    lines = events.split("; ")
+    trace = read(tmp_path, HEADER + "\n".join(lines) + "\n")
+    with pytest.raises(SourceError) as caught:
+        judge_all(trace)
+    (found,) = caught.value.diagnostics
+    assert message in found.message
+    assert found.message.endswith("(on v6.14 vhe)")
+    assert (found.at.line, found.at.column) == (L + lines.index(refused), 1)
+    assert (found.source, found.width) == (refused, len(refused))
+
+
+def test_verdict_on_a_kernel_that_cannot_run_the_trace(tmp_path: Path) -> None:
+    """A verdict that no mode can be judged by is an error at the verdict."""
+    trace = read(tmp_path, SAMPLE.replace("v6.14 holds", "v4.15 holds"))
+    with pytest.raises(SourceError) as caught:
+        judge_all(trace)
+    assert places(caught.value.diagnostics) == [
+        (4, 9, "v4.15 cannot run this trace: KVM has no SVE guests (until kvm-sve-guest)")
+    ]
