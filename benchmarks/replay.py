@@ -51,9 +51,7 @@ cpu0 switch B -> A
 
 def main() -> None:
     rounds = 1000
-    body = "".join(
-        ROUND.format(a=0xA0000 + n, b=0xB0000 + n, c=0xC0000 + n) for n in range(rounds)
-    )
+    body = "".join(ROUND.format(a=0xA0000 + n, b=0xB0000 + n, c=0xC0000 + n) for n in range(rounds))
     lines = (HEAD + body).splitlines()
     start = time.perf_counter()
     trace = Checker("long.trace", "long").read(lines)

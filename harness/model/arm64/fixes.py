@@ -2,7 +2,7 @@
 
 Ids, commits, titles and releases are upstream's; `what` is in our words. A
 `refactor` is listed so that a backport can name it and be told what it needs,
-but by its own account it changes no step, so it is no switch.
+but by its own account it changes no step, so it is no switch. A table, as long as history is.
 """
 
 from __future__ import annotations

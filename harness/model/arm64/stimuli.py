@@ -16,8 +16,8 @@ from harness.model.arm64.cpu.cpu import Access
 from harness.model.arm64.cpu.state import Mode
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE, At, Task
-from harness.model.arm64.kvm.guest import Guest
 from harness.model.arm64.kvm.state import Vcpu
+from harness.model.arm64.legal import WHERE, Legal
 from harness.model.base import Refused
 
 Reg = tuple[str, int]
@@ -26,17 +26,8 @@ Bits = tuple[int, ...]
 EXITS = ("irq", "wfx", "hvc", "sysreg", "dabt")
 ACCESS_OF_CLASS: dict[str, Access] = {"fp": "asimd", "sve": "sve", "sme": "sme"}
 
-WHERE = {
-    At.UNBORN: "does not exist yet",
-    At.USER: "is in user space",
-    At.SYSCALL: "is in a system call",
-    At.RUN: "is in the KVM run loop",
-    At.GUEST: "runs its guest",
-    At.DEAD: "is dead",
-}
 
-
-class Stimuli(Guest):
+class Stimuli(Legal):
     """One method a verb, `on_VERB`, called with the actor's name and operands."""
 
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
@@ -52,81 +43,6 @@ class Stimuli(Guest):
             self.run_on(int(actor[3:]))
         handler: Callable[..., None] = getattr(self, "on_" + verb)
         handler(actor, *args)
-
-    def place(self, actor: str) -> int:
-        """The CPU that a task is current on, or that a vcpu is loaded on; -1 for none."""
-        if actor in self.tasks:
-            return self.tasks[actor].on_cpu
-        vcpu = self.vcpus[actor]
-        if vcpu.cpu >= 0:
-            return vcpu.cpu
-        return self.tasks[vcpu.thread].on_cpu if vcpu.thread else -1
-
-    def dead(self, actor: str) -> str:
-        if self.oops:
-            return f"the kernel has stopped: {self.oops}"
-        names = [actor]
-        if actor in self.vcpus:
-            names.append(self.vcpus[actor].thread)
-        for name in names:
-            task = self.tasks.get(name)
-            if task is not None and task.killed:
-                return f"{name} has been killed"
-        return ""
-
-    # What a stimulus may count on ----------------------------------------------
-
-    def exists(self, what: str) -> None:
-        """An SVE or SME instruction is UNDEFINED where there is no such thing: no trap."""
-        there = {"sve": self.system_supports_sve, "sme": self.system_supports_sme}
-        if not there.get(what, True):
-            raise Refused(f"this machine has no {what.upper()}")
-
-    def running(self, name: str) -> Task:
-        """The task, which must be current on a CPU."""
-        task = self.tasks[name]
-        if task.on_cpu < 0:
-            if task.at in (At.UNBORN, At.DEAD):
-                raise Refused(f"{name} {WHERE[task.at]}")
-            raise Refused(
-                f"{name} is not current on any CPU; "
-                f"`cpu0 switch {self.rqs[0].current} -> {name}` would make it so"
-            )
-        return task
-
-    def in_user(self, name: str) -> Task:
-        task = self.running(name)
-        if self.cpu.mode is not Mode.USER:
-            raise Refused(
-                f"{name} {WHERE[task.at]}"
-                if task.at is not At.USER
-                else f"{name} is in the kernel; `{name} ret_to_user` would let it go on"
-            )
-        return task
-
-    def in_kernel(self, name: str, *at: At) -> Task:
-        task = self.running(name)
-        if self.cpu.mode is not Mode.KERNEL:
-            raise Refused(f"{name} {WHERE[task.at]}, not in the kernel")
-        if at and task.at not in at:
-            raise Refused(f"{name} {WHERE[task.at]}")
-        return task
-
-    def in_guest(self, name: str) -> Vcpu:
-        vcpu = self.vcpus[name]
-        if self.cpu.mode is not Mode.GUEST or self.current.vcpu != name:
-            state = "is loaded, but not in the guest" if vcpu.cpu >= 0 else "is not loaded"
-            step = f"{name} guest_enter" if vcpu.cpu >= 0 else f"{vcpu.thread} ioctl KVM_RUN {name}"
-            raise Refused(f"{name} {state}; `{step}` would enter it")
-        return vcpu
-
-    def loaded(self, name: str) -> Vcpu:
-        vcpu = self.vcpus[name]
-        if vcpu.cpu < 0 or self.current.vcpu != name:
-            raise Refused(f"{name} is not loaded")
-        if self.cpu.mode is not Mode.KERNEL:
-            raise Refused(f"{name} is in the guest; `{name} guest_exit irq` would leave it")
-        return vcpu
 
     # Programs ------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from harness.dsl.check import Checker
 from harness.engine import Replay, fingerprint
 from harness.model import architecture
+from harness.model.base import World
 from harness.model.catalogue import RELEASES
 from tests.model.arm64.walk import Walk, world, written
 
@@ -38,7 +39,7 @@ def test_no_walk_upsets_any_kernel(spec: str) -> None:
 
     @settings(SLOW, max_examples=6)
     @given(mode=MODES, w=WORLDS, seed=SEEDS)
-    def walk(mode: str, w, seed: int) -> None:  # type: ignore[no-untyped-def]
+    def walk(mode: str, w: World, seed: int) -> None:
         if ARM64.unsupported(ARM64.catalogue.kernel(spec), mode, w):
             return
         way = Walk(spec, mode, w, seed)
@@ -52,7 +53,7 @@ def test_no_walk_upsets_any_kernel(spec: str) -> None:
 
 @SLOW
 @given(mode=MODES, w=WORLDS, seed=SEEDS)
-def test_no_walk_shows_a_violation_on_the_newest_kernel(mode: str, w, seed: int) -> None:  # type: ignore[no-untyped-def]
+def test_no_walk_shows_a_violation_on_the_newest_kernel(mode: str, w: World, seed: int) -> None:
     """The newest kernel has none of the bugs that this model can show."""
     way = Walk(RELEASES[-1], mode, w, seed)
     for _ in range(120):
@@ -62,7 +63,7 @@ def test_no_walk_shows_a_violation_on_the_newest_kernel(mode: str, w, seed: int)
 
 @SLOW
 @given(spec=st.sampled_from(RELEASES), mode=MODES, w=WORLDS, seed=SEEDS)
-def test_a_walk_can_be_written_down_and_replayed(spec: str, mode: str, w, seed: int) -> None:  # type: ignore[no-untyped-def]
+def test_a_walk_can_be_written_down_and_replayed(spec: str, mode: str, w: World, seed: int) -> None:
     """A walk, written as a trace file and replayed, leads to the same state."""
     kernel = ARM64.catalogue.kernel(spec)
     if ARM64.unsupported(kernel, mode, w):
@@ -81,7 +82,7 @@ def test_a_walk_can_be_written_down_and_replayed(spec: str, mode: str, w, seed: 
 
 @SLOW
 @given(spec=st.sampled_from(RELEASES), mode=MODES, w=WORLDS, seed=SEEDS)
-def test_going_back_is_exact(spec: str, mode: str, w, seed: int) -> None:  # type: ignore[no-untyped-def]
+def test_going_back_is_exact(spec: str, mode: str, w: World, seed: int) -> None:
     """A captured state can be restored, and the same events lead on to the same states."""
     kernel = ARM64.catalogue.kernel(spec)
     if ARM64.unsupported(kernel, mode, w):

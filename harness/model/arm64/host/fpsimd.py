@@ -1,5 +1,7 @@
 """arch/arm64/kernel/fpsimd.c: who owns the FP registers, and which copy is true.
 
+Longer than other modules because it mirrors one kernel file.
+
 Up to v6.7 `fpsimd_save` is the name of what v6.8 calls
 `fpsimd_save_user_state`; up to v4.17 `task_fpsimd_save`, up to v4.14 it is
 inline in its callers.

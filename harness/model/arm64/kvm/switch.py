@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from harness.model.arm64.cpu.cpu import Trap, set_svcr
 from harness.model.arm64.cpu.sysreg import (
     ESR_ELX_EC_FP_ASIMD,
@@ -23,17 +25,17 @@ from harness.model.base import kernel_function
 class HypSwitch(KvmFpsimd):
     """The lazy FP switch, taken in hyp without leaving for the host kernel."""
 
-    # The halves of __kvm_vcpu_run(); VHE and nVHE have their own.
-
+    @abstractmethod
     def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> None:
-        raise NotImplementedError
+        """__kvm_vcpu_run() up to the guest; VHE and nVHE have their own."""
 
+    @abstractmethod
     def kvm_vcpu_run_exit(self, vcpu: Vcpu) -> None:
-        raise NotImplementedError
+        """__kvm_vcpu_run() from the guest on."""
 
+    @abstractmethod
     def open_fpsimd_traps(self, vcpu: Vcpu) -> None:
         """Open as many traps as it takes to move the registers."""
-        raise NotImplementedError
 
     @kernel_function()
     def update_fp_enabled(self, vcpu: Vcpu) -> None:

@@ -1,0 +1,278 @@
+"""The header of a trace: who is there, on what machine, and what the author says.
+
+Everything is checked where it stands; complaints are collected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from harness.dsl.nodes import Event, Header, Name, Statement, Verdict
+from harness.errors import Diagnostic, Position, SourceError, nearest, one_of
+from harness.model import ARCHITECTURES, architecture
+from harness.model.base import Architecture
+from harness.model.catalogue import KernelError
+
+_MESSAGE_ID = re.compile(r"[^\s<>@]+@[^\s<>@]+")
+_DATE = re.compile(r"(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+_COMMIT = re.compile(r"[0-9a-f]{12}")
+_MOST = 50  # complaints about one file, before it is taken for something else
+
+
+class HeaderChecker:
+    """What is known of a file so far, and what is wrong with it."""
+
+    def __init__(self, path: str, trace_id: str) -> None:
+        self.path = path
+        self.id = trace_id
+        self.lines: tuple[str, ...] = ()
+        self.complaints: list[Diagnostic] = []
+        self.arch: Architecture | None = None
+        self.once: dict[str, int] = {}
+        self.fields: dict[str, Any] = {}
+        self.about: list[str] = []
+        self.links: list[str] = []
+        self.mails: list[tuple[str, str, str]] = []
+        self.commits: list[tuple[str, str]] = []
+        self.modes: tuple[str, ...] = ()
+        self.settings: dict[str, tuple[int, int]] = {}
+        self.tasks: dict[str, int] = {}
+        self.unborn: dict[str, int] = {}
+        self.vcpus: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.vms: set[str] = set()
+        self.needs: list[str] = []
+        self.budget: dict[str, int] = {}
+        self.verdicts: list[Verdict] = []
+        self.body: list[Statement] = []
+        self.last_event: Event | None = None
+        self.snapshots: set[str] = set()
+
+    # Complaints ----------------------------------------------------------------
+
+    def wrong(self, line: int, column: int, message: str, width: int = 1) -> None:
+        source = self.lines[line - 1] if 0 < line <= len(self.lines) else None
+        at = Position(self.path, line, column)
+        self.complaints.append(Diagnostic(at, message, source, width))
+        if len(self.complaints) >= _MOST:
+            raise SourceError(self.complaints)
+
+    def wrong_name(self, line: int, name: Name, message: str) -> None:
+        self.wrong(line, name.column, message, len(name.text))
+
+    # Header --------------------------------------------------------------------
+
+    def header(self, node: Header) -> None:
+        if self.body:
+            self.wrong(node.line, 1, f"`{node.key}` belongs before the first event")
+            return
+        if node.key in ("trace", "machine", "budget"):
+            if node.key in self.once:
+                first = self.once[node.key]
+                self.wrong(node.line, 1, f"a second `{node.key}`, the first is in line {first}")
+                return
+            self.once[node.key] = node.line
+        getattr(self, "_" + node.key)(node)
+
+    def _trace(self, node: Header) -> None:
+        if not node.operands[0].strip():
+            self.wrong(node.line, 1, "the title is empty; say what the trace shows")
+        self.fields["trace"] = node.operands[0]
+
+    def _about(self, node: Header) -> None:
+        self.about.append(node.operands[0])
+
+    def _link(self, node: Header) -> None:
+        text, column = node.operands
+        if not _MESSAGE_ID.fullmatch(text):
+            hint = "write it without < >" if text.startswith("<") else "such as user-1@host.example"
+            self.wrong(node.line, column, f"{text!r} is no Message-ID; {hint}", len(text) + 2)
+            return
+        self.links.append(text)
+
+    def _mail(self, node: Header) -> None:
+        date, sender, subject, column = node.operands
+        if not _DATE.fullmatch(date):
+            self.wrong(node.line, column, f"{date!r} is no date: YYYY-MM-DD", len(date) + 2)
+            return
+        self.mails.append((date, sender, subject))
+
+    def _commit(self, node: Header) -> None:
+        commit, title, column = node.operands
+        if not _COMMIT.fullmatch(commit):
+            self.wrong(
+                node.line, column, f"{commit!r} is no commit: 12 hex digits", len(commit) + 2
+            )
+            return
+        self.commits.append((commit, title))
+
+    def _machine(self, node: Header) -> None:
+        arch, modes, settings = node.operands
+        if arch.text not in ARCHITECTURES:
+            hint = nearest(arch.text, ARCHITECTURES)
+            known = one_of(ARCHITECTURES)
+            self.wrong_name(node.line, arch, f"unknown architecture {arch.text!r}{hint}: {known}")
+            return
+        self.arch = architecture(arch.text)
+        good = []
+        for mode in modes:
+            if mode.text not in self.arch.modes:
+                hint = nearest(mode.text, self.arch.modes)
+                message = f"unknown mode {mode.text!r}{hint}: {one_of(self.arch.modes)}"
+                self.wrong_name(node.line, mode, message)
+            elif mode.text in good:
+                self.wrong_name(node.line, mode, f"mode {mode.text} is named twice")
+            else:
+                good.append(mode.text)
+        self.modes = tuple(good)
+        for name, low, high in settings:
+            self._setting(node.line, name, low, high)
+        why = self.arch.impossible(self.settings)
+        if why:
+            self.wrong(node.line, 1, why, len(node.key))
+
+    def _setting(self, line: int, name: Name, low: int, high: int) -> None:
+        assert self.arch is not None
+        known = self.arch.settings
+        if name.text in self.settings:
+            self.wrong_name(line, name, f"{name.text} is set twice")
+            return
+        if name.text not in known:
+            hint = nearest(name.text, known)
+            message = f"unknown setting {name.text!r}{hint}: {one_of(known)}"
+            self.wrong_name(line, name, message)
+            return
+        lowest, highest, _ = known[name.text]
+        if not lowest <= low <= high <= highest:
+            message = f"{name.text} {low}..{high}: expected a range within {lowest}..{highest}"
+            self.wrong_name(line, name, message)
+            return
+        for length in (low, high):
+            if name.text != "cpus" and length & (length - 1):
+                message = f"{name.text}: {length} is no power of two"
+                self.wrong_name(line, name, message)
+                return
+        self.settings[name.text] = (low, high)
+
+    def taken(self, line: int, name: Name) -> bool:
+        """Complain if `name` cannot be given to something new."""
+        text = name.text
+        if re.fullmatch(r"cpu[0-9]+|idle[0-9]*", text):
+            self.wrong_name(line, name, f"{text!r} is the name of a CPU or of its idle task")
+        elif text in self.tasks or text in self.unborn or text in self.vcpus or text in self.vms:
+            self.wrong_name(line, name, f"{text!r} is named already")
+        else:
+            return False
+        return True
+
+    def _task(self, node: Header) -> None:
+        if "machine" not in self.once:
+            self.wrong(node.line, 1, "`task` belongs after the machine line", len(node.key))
+            return
+        for name, where in node.operands:
+            if self.taken(node.line, name):
+                continue
+            cpu = 0 if where is None and not self.tasks else -1
+            if where is not None:
+                cpu = self._cpu(node.line, where)
+                if cpu >= 0 and cpu in self.tasks.values():
+                    self.wrong_name(node.line, where, f"{where.text} has a task already")
+            self.tasks[name.text] = cpu
+
+    def _cpu(self, line: int, name: Name) -> int:
+        cpus = self.settings.get("cpus", (1, 1))[1]
+        match = re.fullmatch(r"cpu(0|[1-9][0-9]{0,2})", name.text)
+        if not match or int(match[1]) >= cpus:
+            last = f"cpu0 to cpu{cpus - 1}" if cpus > 1 else "cpu0 only"
+            self.wrong_name(line, name, f"no CPU {name.text!r}: this machine has {last}")
+            return -1
+        return int(match[1])
+
+    def _vm(self, node: Header) -> None:
+        if "machine" not in self.once:
+            self.wrong(node.line, 1, "`vm` belongs after the machine line", len(node.key))
+            return
+        vm, vcpus = node.operands
+        if not self.taken(node.line, vm):
+            self.vms.add(vm.text)
+        for name, thread, features in vcpus:
+            if thread.text not in self.tasks:
+                self.unknown(node.line, thread, "task", self.tasks)
+            if self.taken(node.line, name):
+                continue
+            known = self.arch.features if self.arch else ()
+            for feature in features:
+                if feature.text not in known:
+                    hint = nearest(feature.text, known)
+                    message = f"unknown vcpu feature {feature.text!r}{hint}"
+                    self.wrong_name(node.line, feature, message)
+                elif feature.text not in self.settings:
+                    message = f"{name.text} cannot have {feature.text}: the machine has none"
+                    self.wrong_name(node.line, feature, message)
+            self.vcpus[name.text] = (thread.text, tuple(f.text for f in features))
+
+    def unknown(self, line: int, name: Name, what: str, known: Iterable[str]) -> None:
+        names = list(known)
+        hint = nearest(name.text, names) or (f": there is {one_of(names)}" if names else "")
+        self.wrong_name(line, name, f"unknown {what} {name.text!r}{hint}")
+
+    def _needs(self, node: Header) -> None:
+        if self.arch is None:
+            self.wrong(node.line, 1, "`needs` belongs after the machine line", len(node.key))
+            return
+        fixes = self.arch.catalogue.fixes
+        for name in node.operands:
+            if name.text not in fixes:
+                self.wrong_name(
+                    node.line, name, f"unknown fix {name.text!r}{nearest(name.text, fixes)}"
+                )
+            elif name.text in self.needs:
+                self.wrong_name(node.line, name, f"{name.text} is named twice")
+            self.needs.append(name.text)
+
+    def _budget(self, node: Header) -> None:
+        if self.arch is None:
+            self.wrong(node.line, 1, "`budget` belongs after the machine line", len(node.key))
+            return
+        for name, most in node.operands:
+            if name.text not in self.arch.counters:
+                self.unknown(node.line, name, "counter", self.arch.counters)
+            elif name.text in self.budget:
+                self.wrong_name(node.line, name, f"{name.text} is named twice")
+            self.budget[name.text] = most
+
+    def _verdict(self, node: Header) -> None:
+        kernel, mode, violates = node.operands
+        if self.arch is None:
+            if "machine" not in self.once:
+                self.wrong_name(node.line, kernel, "a verdict belongs after the machine line")
+            return
+        try:
+            self.arch.catalogue.kernel(kernel.text)
+        except KernelError as error:
+            self.wrong_name(node.line, kernel, str(error))
+        if mode is not None and mode.text not in self.modes:
+            message = f"mode {mode.text!r} is not on the machine line"
+            self.wrong_name(node.line, mode, message)
+        names = [name.text for name in violates]
+        for n, name in enumerate(violates):
+            if name.text in names[:n]:
+                self.wrong_name(node.line, name, f"{name.text} is named twice")
+            if name.text not in self.arch.invariants:
+                hint = nearest(name.text, self.arch.invariants)
+                message = f"unknown invariant {name.text!r}{hint}"
+                self.wrong_name(node.line, name, message)
+        verdict = Verdict(
+            kernel.text,
+            mode.text if mode else None,
+            tuple(sorted({v.text for v in violates})),
+            node.line,
+            kernel.column,
+        )
+        for other in self.verdicts:
+            if other.kernel == verdict.kernel and other.mode == verdict.mode:
+                self.wrong_name(
+                    node.line, kernel, f"{kernel.text} is judged in line {other.line} already"
+                )
+        self.verdicts.append(verdict)
