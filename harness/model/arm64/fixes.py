@@ -410,6 +410,14 @@ CATALOGUE = Catalogue(
             link="20231208113218.3001940-9-ardb@google.com",
         ),
         Fix(
+            "fpmr",
+            "feature",
+            "v6.9",
+            "FPMR is UNDEFINED at EL0 -> saved and loaded with the rest",
+            (Commit("203f2b95a882", "arm64/fpsimd: Support FEAT_FPMR"),),
+            requires=("kvm-fp-2018",),
+        ),
+        Fix(
             "kneon-elide-fix",
             "fix",
             "v6.10",
@@ -472,6 +480,17 @@ CATALOGUE = Catalogue(
             requires=("sve-trap-inregs",),
             repairs=("cccb78ce89c4",),
             link="20241030-arm64-fpsimd-foreign-flush-v1-1-bd7bd66905a2@kernel.org",
+        ),
+        Fix(
+            "kvm-fpmr",
+            "feature",
+            "v6.12",
+            "guests have no FPMR -> switched with FP; hyp saves the host's if the VM has it",
+            (
+                Commit("7d9c1ed6f4bf", "KVM: arm64: Move FPMR into the sysreg array"),
+                Commit("ef3be86021c3", "KVM: arm64: Add save/restore support for FPMR"),
+            ),
+            requires=("fpmr", "fp-owner"),
         ),
         Fix(
             "cptr-scratch",
@@ -596,6 +615,30 @@ CATALOGUE = Catalogue(
             requires=("sme-host",),
             repairs=("8bd7f91c03d8",),
             link="20250409164010.3480271-6-mark.rutland@arm.com",
+        ),
+        Fix(
+            "fpmr-sm",
+            "fix",
+            "v6.16",
+            "FPMR is loaded, then SVCR, whose change of SM zeroes it -> the other way round",
+            (
+                Commit(
+                    "e5fa85fce08b", "arm64/fpsimd: Don't corrupt FPMR when streaming mode changes"
+                ),
+            ),
+            requires=("fpmr", "sme-host"),
+            repairs=("203f2b95a882",),
+            link="20250409164010.3480271-7-mark.rutland@arm.com",
+        ),
+        Fix(
+            "fpmr-exec",
+            "fix",
+            "v6.16",
+            "exec() keeps FPMR -> zero",
+            (Commit("a90878f297d3", "arm64/fpsimd: Reset FPMR upon exec()"),),
+            requires=("fpmr",),
+            repairs=("203f2b95a882",),
+            link="20250409164010.3480271-9-mark.rutland@arm.com",
         ),
         Fix(
             "kneon-smstop",

@@ -85,11 +85,13 @@ def _opens(cpu: Registers, access: Access) -> bool:
     return check_access(cpu, access) is None
 
 
-def _scalars(who: Context, cpu: Registers, found: Found) -> None:
+def _scalars(who: Context, cpu: Registers, fpmr: bool, found: Found) -> None:
     due = who.logical
     for name, want, got in (("fpsr", due.fpsr, cpu.fpsr), ("fpcr", due.fpcr, cpu.fpcr)):
         if want is not got and want.bits != got.bits:
             found.append(_wrong(who, name, want, got))
+    if fpmr and due.fpmr.bits != cpu.fpmr.bits:
+        found.append(_wrong(who, "fpmr", due.fpmr, cpu.fpmr))
 
 
 def _user(m: Machine, cpu: Registers, found: Found) -> None:
@@ -145,7 +147,7 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
         _bank(task, "v", want.z.limit(1), cpu.z.limit(1), found)
     if cpu.svcr & SVCR_ZA_MASK:
         _bank(task, "za", want.za, cpu.za, found)
-    _scalars(task, cpu, found)
+    _scalars(task, cpu, m.fpmr_host, found)
 
 
 def _trap(task: Task, what: str, flag: int, is_open: bool, found: Found) -> None:
@@ -199,7 +201,7 @@ def _guest(m: Machine, cpu: Registers, found: Found) -> None:
         _bank(vcpu, "p", want.p.limit(vq), cpu.p.limit(vq), found)
     else:
         _bank(vcpu, "v", want.z.limit(1), cpu.z.limit(1), found)
-    _scalars(vcpu, cpu, found)
+    _scalars(vcpu, cpu, vcpu.fpmr_vm, found)
 
 
 def _cptr_opens_sve(m: Machine, cpu: Registers) -> bool:

@@ -17,8 +17,8 @@ from harness.model.catalogue import Kernel
 
 _REGISTER = re.compile(r"([vzp])(0|[1-9][0-9]*)")
 _HIGHEST = {"v": 31, "z": 31, "p": 15}
-_TASK_REGISTERS = ("ffr", "za", "fpsr", "fpcr", "svcr")
-_VCPU_REGISTERS = ("ffr", "fpsr", "fpcr", "zcr_el1", "cpacr_el1")
+_TASK_REGISTERS = ("ffr", "za", "fpsr", "fpcr", "fpmr", "svcr")
+_VCPU_REGISTERS = ("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1")
 _ONE_REGS = ("ffr", "fpsr", "fpcr", "za", "svcr")
 
 _BOTH = ("task", "vcpu")
@@ -78,8 +78,9 @@ class Arm64:
         "cpus": (1, 8, 1),
         "sve": (16, 256, 0),
         "sme": (16, 256, 0),
+        "fpmr": (1, 1, 0),
     }
-    features = ("sve",)
+    features = ("sve", "fpmr")
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
@@ -108,6 +109,8 @@ class Arm64:
             )
         if kind in ("z", "p", "ffr", "zcr_el1") and "sve" not in world.settings:
             raise BadOperand(f"{name}: this machine has no SVE (`sve 16..64` would give it some)")
+        if kind == "fpmr" and "fpmr" not in world.settings:
+            raise BadOperand("fpmr: this machine has no FPMR (`fpmr 1` would give it one)")
         if kind in ("za", "svcr") and "sme" not in world.settings and actor != "one_reg":
             raise BadOperand(f"{name}: this machine has no SME (`sme 16..64` would give it some)")
         return kind, n
@@ -119,6 +122,7 @@ class Arm64:
             "ffr": 16,
             "fpsr": 32,
             "fpcr": 32,
+            "fpmr": 64,
             "svcr": 2,
             "zcr_el1": 4,
             "cpacr_el1": 32,
@@ -146,6 +150,9 @@ class Arm64:
         wanted = any("sve" in features for *_, features in world.vcpus)
         if wanted and "kvm-sve-guest" not in has:
             return "KVM has no SVE guests (until kvm-sve-guest)"
+        wanted = any("fpmr" in features for *_, features in world.vcpus)
+        if wanted and "kvm-fpmr" not in has:
+            return "KVM has no guests with FPMR (until kvm-fpmr)"
         return ""
 
     def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
@@ -156,9 +163,9 @@ class Arm64:
             mode == "vhe",
             lengths(settings.get("sve")),
             lengths(settings.get("sme")),
+            "fpmr" in settings,
         )
-        vcpus = tuple((name, thread, "sve" in f) for name, thread, f in world.vcpus)
-        setup = Setup(config, world.tasks, world.unborn, vcpus)
+        setup = Setup(config, world.tasks, world.unborn, world.vcpus)
         return (recording(cls) if record else cls)(kernel, setup)
 
 

@@ -37,13 +37,13 @@ class Setup:
 
     `tasks` pairs each first task with the CPU it is current on, -1 for none;
     `unborn` are the tasks that will be forked; a vcpu has a name, the task
-    whose thread it is, and whether it has SVE.
+    whose thread it is, and its features (`sve`, `fpmr`).
     """
 
     config: Config
     tasks: tuple[tuple[str, int], ...] = ()
     unborn: tuple[str, ...] = ()
-    vcpus: tuple[tuple[str, str, bool], ...] = ()
+    vcpus: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
 
 class Machine(Stimuli):
@@ -51,7 +51,10 @@ class Machine(Stimuli):
 
     def __init__(self, kernel: Kernel, setup: Setup) -> None:
         names = (*(name for name, _ in setup.tasks), *setup.unborn)
-        vcpus = tuple(Vcpu(name, thread=t, sve=sve) for name, t, sve in setup.vcpus)
+        vcpus = tuple(
+            Vcpu(name, thread=thread, sve="sve" in features, fpmr_vm="fpmr" in features)
+            for name, thread, features in setup.vcpus
+        )
         super().__init__(kernel, setup.config, names, vcpus)
         for cpu in self.cpus:
             self.run_on(cpu.id)

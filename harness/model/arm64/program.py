@@ -31,6 +31,7 @@ ACCESS: dict[str, Access] = {
     "za": "za",
     "fpsr": "fp",
     "fpcr": "fp",
+    "fpmr": "fp",
     "svcr": "sme",
     "zcr_el1": "zcr",
 }
@@ -114,13 +115,26 @@ class Program(Arm):
         assert isinstance(who, Vcpu)
         return supported_vq(min(who.logical_zcr + 1, who.sve_max_vl), self.lengths.sve)
 
+    def has_register(self, who: Context, kind: str) -> bool:
+        """FPMR is UNDEFINED where SCTLR_EL1.EnFPM or HCRX_EL2.EnFPM keeps it closed."""
+        if kind != "fpmr":
+            return True
+        if isinstance(who, Vcpu):
+            self.undef = not who.fpmr_vm
+            return who.fpmr_vm
+        if not self.fpmr_host:
+            self.el0_interrupt()
+            self.force_signal_inject("SIGILL")
+            self.exit_to_user_mode()
+        return self.fpmr_host
+
     # Reads and writes ----------------------------------------------------------
 
     def write_register(self, who: Context, kind: str, n: int, bits: tuple[int, ...]) -> None:
         if kind == "cpacr_el1":
             self.cpu.cpacr_el1 = bits[0]
             return
-        if not self.instruction(who, ACCESS[kind]):
+        if not self.has_register(who, kind) or not self.instruction(who, ACCESS[kind]):
             return
         cpu, want = self.cpu, who.logical
         vals = tuple(self.value(who.name, b) for b in bits)
@@ -136,6 +150,9 @@ class Program(Arm):
         elif kind == "fpcr":
             cpu.fpcr = vals[0]
             who.logical = want._replace(fpcr=vals[0])
+        elif kind == "fpmr":
+            cpu.fpmr = vals[0]
+            who.logical = want._replace(fpmr=vals[0])
         elif kind == "v":
             live, due = self.set_both(cpu.z, vals, want.z, vals, n)
             cpu.z, who.logical = live, want._replace(z=due)
@@ -168,17 +185,18 @@ class Program(Arm):
         """MSR SVCR, SMSTART or SMSTOP, once it is allowed to execute."""
         want = who.logical
         if (want.svcr ^ svcr) & SVCR_SM_MASK:
-            want = want._replace(z=EMPTY, p=EMPTY, fpsr=Val(FPSR_AFTER_SM_CHANGE))
+            fpsr = Val(FPSR_AFTER_SM_CHANGE)
+            want = want._replace(z=EMPTY, p=EMPTY, fpsr=fpsr, fpmr=ZERO)
         if (want.svcr ^ svcr) & SVCR_ZA_MASK:
             want = want._replace(za=EMPTY)
         who.logical = want._replace(svcr=svcr)
         set_svcr(self.cpu, svcr)
 
     def read_register(self, who: Context, kind: str, n: int) -> None:
-        if not self.instruction(who, ACCESS[kind]):
+        if not self.has_register(who, kind) or not self.instruction(who, ACCESS[kind]):
             return
         cpu = self.cpu
-        if kind in ("fpsr", "fpcr"):
+        if kind in ("fpsr", "fpcr", "fpmr"):
             self.seen = (getattr(cpu, kind),)
         elif kind == "svcr":
             self.seen = (Val(cpu.svcr),)

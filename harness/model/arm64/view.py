@@ -95,6 +95,7 @@ def _cpu(m: Machine, cpu: Registers) -> Tree:
     put(tree, "regs", bank("z" if wide else "v", cpu.z) | bank("p", cpu.p) | bank("za", cpu.za))
     scalar(tree, "fpsr", cpu.fpsr)
     scalar(tree, "fpcr", cpu.fpcr)
+    scalar(tree, "fpmr", cpu.fpmr)
     if cpu.svcr:
         tree["svcr"] = fields("svcr", cpu.svcr)
     if m.config.vhe:
@@ -127,6 +128,7 @@ def _context(m: Machine, c: Context) -> Tree:
     put(tree, "fpsimd_state", bank("v", c.fpsimd_state))
     scalar(tree, "fpsr", c.fpsr)
     scalar(tree, "fpcr", c.fpcr)
+    scalar(tree, "fpmr", c.fpmr)
     if c.sve_state is not None:
         put(tree, "sve_state", bank("z", c.sve_state.z) | bank("p", c.sve_state.p))
     if c.sme_state is not None:

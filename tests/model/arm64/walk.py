@@ -23,6 +23,7 @@ def world(sve: bool, sme: bool, guest_sve: bool) -> World:
         settings["sve"] = (16, 64)
     if sme:
         settings["sme"] = (16, 32)
+        settings["fpmr"] = (1, 1)
     features = ("sve",) if guest_sve else ()
     tasks = (("A", 0), ("B", 1), ("C", -1))
     vcpus = (("v0", "A", ()), ("v1", "B", features))
@@ -35,6 +36,8 @@ def alphabet(w: World) -> list[Event]:
     registers: list[tuple[str, int]] = [("v", 0), ("v", 1), ("fpsr", 0)]
     if "sve" in w.settings:
         registers += [("z", 0), ("z", 1), ("p", 0), ("ffr", 0)]
+    if "fpmr" in w.settings:
+        registers.append(("fpmr", 0))
     events: list[Event] = []
     for who in (*tasks, *vcpus):
         own = list(registers)
@@ -121,7 +124,7 @@ class Walk:
 def written(events: list[Event], w: World, spec: str, mode: str) -> list[str]:
     """The trace file that `events` make."""
     settings = [
-        f"{name} {high if name == 'cpus' else f'{low}..{high}'}"
+        f"{name} {high if name in ('cpus', 'fpmr') else f'{low}..{high}'}"
         for name, (low, high) in w.settings.items()
     ]
     lines = [

@@ -33,7 +33,7 @@ from harness.model.arm64.cpu.sysreg import (
     SVCR_ZA_MASK,
     ZCR_ELX_LEN_MASK,
 )
-from harness.model.values import EMPTY, Val
+from harness.model.values import EMPTY, ZERO, Val
 
 Access = Literal["fp", "asimd", "sve", "ffr", "zcr", "sme", "za"]
 """What an instruction needs: FP registers, Advanced SIMD, SVE, the FFR, ZCR_EL1,
@@ -82,11 +82,11 @@ def current_vq(cpu: Registers, lengths: VectorLengths, el: int) -> int:
 
 
 def set_svcr(cpu: Registers, svcr: int) -> None:
-    """Write SVCR. A change of SM zeroes Z, P and FFR; setting ZA zeroes ZA."""
+    """Write SVCR. A change of SM zeroes Z, P, FFR and FPMR; setting ZA zeroes ZA."""
     changed = cpu.svcr ^ svcr
     if changed & SVCR_SM_MASK:
         cpu.z = cpu.p = EMPTY
-        cpu.fpsr = Val(FPSR_AFTER_SM_CHANGE)
+        cpu.fpsr, cpu.fpmr = Val(FPSR_AFTER_SM_CHANGE), ZERO
     if changed & SVCR_ZA_MASK:
         cpu.za = EMPTY
     cpu.svcr = svcr

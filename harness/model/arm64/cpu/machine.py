@@ -23,9 +23,7 @@ class Config:
     vhe: bool = True
     sve: tuple[int, ...] = ()
     sme: tuple[int, ...] = ()
-
-    def key(self) -> tuple[object, ...]:
-        return self.cpus, self.vhe, self.sve, self.sme
+    fpmr: bool = False
 
 
 class CpuModel:

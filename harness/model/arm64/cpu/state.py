@@ -34,6 +34,7 @@ class Registers:
     za: Bank = EMPTY
     fpsr: Val = ZERO
     fpcr: Val = ZERO
+    fpmr: Val = ZERO
     svcr: int = 0
     hcr_el2: int = 0
     cpacr_el1: int = 0

@@ -7,7 +7,7 @@ from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK
 from harness.model.arm64.host.process import Process
 from harness.model.arm64.host.state import TIF_SVE, At
 from harness.model.base import kernel_function
-from harness.model.values import EMPTY, Val
+from harness.model.values import EMPTY, ZERO, Val
 
 
 class Entry(Process):
@@ -24,7 +24,10 @@ class Entry(Process):
         was = current.logical
         if was.svcr & SVCR_SM_MASK:
             was = was._replace(
-                z=EMPTY, fpsr=Val(FPSR_AFTER_SM_CHANGE), svcr=was.svcr & ~SVCR_SM_MASK
+                z=EMPTY,
+                fpsr=Val(FPSR_AFTER_SM_CHANGE),
+                fpmr=ZERO,
+                svcr=was.svcr & ~SVCR_SM_MASK,
             )
         current.logical = was._replace(z=was.z.limit(1), p=EMPTY)
         self.cpu.mode = Mode.KERNEL

@@ -10,6 +10,7 @@ inline in its callers.
 from __future__ import annotations
 
 from harness.model.arm64.cpu.cpu import set_svcr
+from harness.model.arm64.cpu.state import Registers
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_SMEN_EL0EN,
     CPACR_EL1_SMEN_EL1EN,
@@ -38,6 +39,11 @@ from harness.model.arm64.host.state import (
 from harness.model.arm64.host.task import Tasks
 from harness.model.base import kernel_function
 from harness.model.values import EMPTY, Bank
+
+
+def scalars(cpu: Registers) -> tuple[int, ...]:
+    """FPSR, FPCR and FPMR."""
+    return cpu.fpsr.bits, cpu.fpcr.bits, cpu.fpmr.bits
 
 
 class Fpsimd(Tasks):
@@ -113,6 +119,8 @@ class Fpsimd(Tasks):
         else:
             save_sve = tif_sve
         vl = last.sve_vl if self.has("kvm-fp-2018") else current.sve_vl
+        if self.fpmr_host:
+            owner.fpmr = cpu.fpmr
         if self.sme_host:
             self.kernel_sme_access("fpsimd_save")
             owner.svcr = cpu.svcr
@@ -152,7 +160,7 @@ class Fpsimd(Tasks):
     def task_fpsimd_load(self) -> None:
         """Load current's registers from its memory, before it returns to EL0."""
         current, cpu = self.current, self.cpu
-        before = (cpu.z, cpu.p, cpu.svcr, cpu.za, cpu.fpsr.bits, cpu.fpcr.bits)
+        before = (cpu.z, cpu.p, cpu.za, (cpu.svcr, *scalars(cpu)))
         if self.has("load-by-type"):
             sve = self._load_by_fp_type()
         else:
@@ -162,6 +170,8 @@ class Fpsimd(Tasks):
         if self.sve_host and not self.has("kvm-fp-2018"):
             # v4.18 moved the EL0 trap setting to fpsimd_bind_task_to_cpu().
             self.sve_user_enable() if sve else self.sve_user_disable()
+        if self.fpmr_host and not self.has("fpmr-sm"):
+            cpu.fpmr = current.fpmr
         if self.sme_host:
             if current.flags & TIF_SME:
                 self.sme_set_vq(current.sme_vl)
@@ -174,6 +184,8 @@ class Fpsimd(Tasks):
             cpu.z, cpu.p = current.sve_state
         else:
             cpu.z = current.fpsimd_state
+        if self.fpmr_host and self.has("fpmr-sm"):
+            cpu.fpmr = current.fpmr
         cpu.fpsr, cpu.fpcr = current.fpsr, current.fpcr
         self.cost.loads += 1
         if self._held(before, sve):
@@ -182,12 +194,12 @@ class Fpsimd(Tasks):
             name = "FP_STATE_SVE" if sve else "FP_STATE_FPSIMD"
             self.note("load", f"{current.name} -> cpu{cpu.id} as {name}")
 
-    def _held(self, before: tuple[Bank, Bank, int, Bank, int, int], sve: bool) -> bool:
+    def _held(self, before: tuple[Bank, Bank, Bank, tuple[int, ...]], sve: bool) -> bool:
         """Whether the registers held all along what has just been loaded."""
         cpu = self.cpu
-        z, p, svcr, za, fpsr, fpcr = before
+        z, p, za, rest = before
         return (
-            (cpu.svcr, cpu.fpsr.bits, cpu.fpcr.bits) == (svcr, fpsr, fpcr)
+            (cpu.svcr, *scalars(cpu)) == rest
             and cpu.z.limit(1).same(z.limit(1))
             and (not sve or (cpu.z.same(z) and cpu.p.same(p)))
             and cpu.za.same(za)

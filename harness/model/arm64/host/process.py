@@ -56,6 +56,7 @@ class Process(Fpsimd):
         self.fpsimd_preserve_current_state()
         self.born(child)
         child.fpsimd_state, child.fpsr, child.fpcr = src.fpsimd_state, src.fpsr, src.fpcr
+        child.fpmr = src.fpmr
         child.fpsimd_cpu, child.flags = src.fpsimd_cpu, src.flags
         child.sve_vl, child.sme_vl = src.sve_vl, src.sme_vl
         child.svcr, child.fp_type = src.svcr, src.fp_type
@@ -85,6 +86,8 @@ class Process(Fpsimd):
         current = self.current
         self.fpsimd_flush_task_state(current)
         current.fpsimd_state, current.fpsr, current.fpcr = EMPTY, ZERO, ZERO
+        if self.has("fpmr-exec"):
+            current.fpmr = ZERO
         current.sve_state = current.sme_state = None
         current.svcr, current.fp_type = 0, FP_STATE_FPSIMD
         self.clear_thread_flag(TIF_SVE)

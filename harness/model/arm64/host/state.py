@@ -64,6 +64,7 @@ class Logical(NamedTuple):
     za: Bank = EMPTY
     fpsr: Val = ZERO
     fpcr: Val = ZERO
+    fpmr: Val = ZERO
     svcr: int = 0
 
 
@@ -84,6 +85,7 @@ class Context:
     fpsimd_state: Bank = EMPTY
     fpsr: Val = ZERO
     fpcr: Val = ZERO
+    fpmr: Val = ZERO
     sve_state: SveState | None = None
     sme_state: Bank | None = None
     svcr: int = 0

@@ -28,9 +28,10 @@ class Tasks(CpuModel):
 
     def __init__(self, kernel: Kernel, config: Config, tasks: tuple[str, ...]) -> None:
         super().__init__(kernel, config)
-        # system_supports_sve() and _sme() of a kernel that knows of them.
+        # system_supports_sve(), _sme() and _fpmr() of a kernel that knows of them.
         self.sve_host = self.system_supports_sve and self.has("sve-host")
         self.sme_host = self.system_supports_sme and self.has("sme-host")
+        self.fpmr_host = config.fpmr and self.has("fpmr")
         self.tasks: dict[str, Task] = {}
         self.contexts: dict[str, Context] = {}
         self.cost = Counts()

@@ -60,7 +60,7 @@ class KvmFpsimd(Entry):
     @kernel_function()
     def kvm_reset_vcpu(self, vcpu: Vcpu) -> None:
         """Zero the registers, and let the guest boot (see Vcpu) to where it can use them."""
-        vcpu.fpsimd_state, vcpu.fpsr, vcpu.fpcr = EMPTY, ZERO, ZERO
+        vcpu.fpsimd_state, vcpu.fpsr, vcpu.fpcr, vcpu.fpmr = EMPTY, ZERO, ZERO, ZERO
         vcpu.logical = UNTOUCHED
         vcpu.cpacr_el1 = CPACR_EL1_FPEN
         if vcpu.sve:

@@ -36,6 +36,7 @@ class Vcpu(Context):
     """
 
     sve: bool = False
+    fpmr_vm: bool = False  # kvm_has_fpmr(): the VM has FEAT_FPMR
     sve_max_vl: int = 1
     zcr_el1: int = 0
     cpacr_el1: int = 0

@@ -74,6 +74,8 @@ class HypSwitch(KvmFpsimd):
         else:
             cpu.z = vcpu.fpsimd_state
         cpu.fpsr, cpu.fpcr = vcpu.fpsr, vcpu.fpcr
+        if vcpu.fpmr_vm:
+            cpu.fpmr = vcpu.fpmr
         self.cost.guest_loads += 1
         self.set_hyp_fp_owner(vcpu, FP_STATE_GUEST_OWNED)
         return True
@@ -92,6 +94,8 @@ class HypSwitch(KvmFpsimd):
         else:
             owner.fpsimd_state = cpu.z.limit(1)  # and fp_type is not written
         owner.fpsr, owner.fpcr = cpu.fpsr, cpu.fpcr
+        if vcpu.fpmr_vm:  # and else the host's FPMR is not saved
+            owner.fpmr = cpu.fpmr
         self.cost.saves += 1
         if self.recording:
             self.note("save", f"{owner.name} <- cpu{cpu.id} by hyp")
