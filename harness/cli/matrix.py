@@ -129,7 +129,7 @@ def run_audit(args: argparse.Namespace, out: Terminal) -> int:
         return 1 if unnoticed or one_way else 0
     if args.all:
         for n in found:
-            out.line(f"{n.fix.id} ({n.has.name}): {', '.join(n.traces) or 'nobody'}")
+            out.line(f"{n.fix.id} ({n.kernel}): {', '.join(n.traces) or 'nobody'}")
     for fix in unnoticed:
         out.line(f"{fix}: no trace notices that it is off")
     for at, fix, on in one_way:

@@ -124,7 +124,7 @@ class Checker(HeaderChecker):
         if kind is None:
             return node
         if kind not in verb.actors:
-            spelled = node.verb.replace("_get", " get").replace("_set", " set")
+            spelled = re.sub("_(get|set|write)$", r" \1", node.verb)
             message = f"`{spelled}` is for a {one_of(verb.actors)}, {node.actor.text} is a {kind}"
             self.wrong_name(node.line, node.actor, message)
             return node
@@ -132,7 +132,11 @@ class Checker(HeaderChecker):
         register: tuple[str, int] | None = ("svcr", 0) if node.verb == "svcr_write" else None
         for wants, operand in zip(verb.operands, node.operands, strict=True):
             if wants == "register":
-                actor = "one_reg" if node.verb.startswith("one_reg") else kind
+                actor = {
+                    "one_reg_get": "one_reg",
+                    "one_reg_set": "one_reg",
+                    "frame_write": "frame",
+                }.get(node.verb, kind)
                 register = self._register(node.line, operand, actor)
                 args.append(register)
             elif wants == "value":

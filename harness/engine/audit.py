@@ -16,11 +16,10 @@ from harness.model.catalogue import Catalogue, Fix, Kernel
 
 @dataclass(slots=True)
 class Noticed:
-    """A fix, a kernel with and one without it, and the traces whose verdict differs."""
+    """A fix, a kernel that has it, and the traces whose verdict differs without it."""
 
     fix: Fix
-    has: Kernel
-    lacks: Kernel
+    kernel: str = "-"
     traces: list[str] = field(default_factory=list)
 
 
@@ -34,22 +33,28 @@ def verdict(trace: Trace, kernel: Kernel, mode: str) -> str:
 
 def with_and_without(
     catalogue: Catalogue, fix: Fix, traces: Iterable[Trace]
-) -> tuple[Kernel, Kernel] | None:
-    """A kernel that has `fix` and the same one without it (and without what needs it).
+) -> list[tuple[Kernel, Kernel]]:
+    """Pairs of a kernel that has `fix` and one that differs by lacking it.
 
-    That is the release in which it landed; for a change that was never merged,
-    the first kernel with it that a verdict speaks of. None if there is none.
+    First the release in which it landed, without it and without what needs it;
+    then the backports of it that verdicts speak of. A change that was never
+    merged has only the latter.
     """
+    pairs = []
     if fix.landed is not None:
         has = catalogue.kernel(fix.landed)
-    else:
-        names = (v.kernel for t in traces for v in t.verdicts)
-        kernels = (catalogue.kernel(name) for name in sorted(set(names)))
-        found = next((k for k in kernels if fix.id in k.fixes), None)
-        if found is None:
-            return None
-        has = found
-    return has, catalogue.without(has, fix.id)
+        pairs.append((has, catalogue.without(has, fix.id)))
+    names = {v.kernel for t in traces for v in t.verdicts if f"+{fix.id}" in v.kernel}
+    for name in sorted(names):
+        has = catalogue.kernel(name)
+        if fix.id in has.fixes:
+            pairs.append((has, catalogue.without(has, fix.id)))
+    return pairs
+
+
+def notices(trace: Trace, has: Kernel, lacks: Kernel) -> bool:
+    """Whether the verdict on `trace` differs between the two kernels in some mode."""
+    return any(verdict(trace, has, mode) != verdict(trace, lacks, mode) for mode in trace.modes)
 
 
 def audit(arch: str, traces: list[Trace]) -> Iterator[Noticed]:
@@ -58,17 +63,12 @@ def audit(arch: str, traces: list[Trace]) -> Iterator[Noticed]:
     for fix in catalogue.fixes.values():
         if not fix.switch:
             continue
-        kernels = with_and_without(catalogue, fix, traces)
-        if kernels is None:
-            nowhere = Kernel("-", frozenset())
-            yield Noticed(fix, nowhere, nowhere)
-            continue
-        noticed = Noticed(fix, *kernels)
-        for trace in traces:
-            for mode in trace.modes:
-                if verdict(trace, kernels[0], mode) != verdict(trace, kernels[1], mode):
-                    noticed.traces.append(trace.id)
-                    break
+        noticed = Noticed(fix)
+        for has, lacks in with_and_without(catalogue, fix, traces):
+            noticed.kernel = has.name
+            noticed.traces = [t.id for t in traces if notices(t, has, lacks)]
+            if noticed.traces:
+                break
         yield noticed
 
 

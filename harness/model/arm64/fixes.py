@@ -69,6 +69,19 @@ CATALOGUE = Catalogue(
             (Commit("071b6d4a5d34", "arm64: fpsimd: Prevent registers leaking from dead tasks"),),
         ),
         Fix(
+            "sig-fpsimd-lost",
+            "fix",
+            "v4.15",
+            "sigreturn takes V from the frame only for a task with TIF_SVE -> always",
+            (
+                Commit(
+                    "9de52a755cfb",
+                    "arm64: fpsimd: Fix failure to restore FPSIMD state after signals",
+                ),
+            ),
+            requires=("sve-host",),
+        ),
+        Fix(
             "flush-sets-foreign",
             "fix",
             "v4.18",
@@ -410,6 +423,20 @@ CATALOGUE = Catalogue(
             link="20231208113218.3001940-9-ardb@google.com",
         ),
         Fix(
+            "sig-fptype",
+            "fix",
+            "v6.8",
+            "a signal frame takes sve_state for valid by TIF_SVE -> by fp_type",
+            (
+                Commit(
+                    "61da7c8e2a60",
+                    "arm64/signal: Don't assume that TIF_SVE means we saved SVE state",
+                ),
+            ),
+            requires=("fp-type",),
+            repairs=("8c845e273104",),
+        ),
+        Fix(
             "fpmr",
             "feature",
             "v6.9",
@@ -641,6 +668,47 @@ CATALOGUE = Catalogue(
             link="20250409164010.3480271-9-mark.rutland@arm.com",
         ),
         Fix(
+            "sig-merge",
+            "fix",
+            "v6.16",
+            "sigreturn lays V over the SVE image if TIF_SVE is set -> if fp_type says SVE",
+            (
+                Commit(
+                    "c94f2f326146",
+                    "arm64/fpsimd: Fix merging of FPSIMD state during signal return",
+                ),
+            ),
+            requires=("sig-fptype",),
+            link="20250409164010.3480271-10-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sig-flush",
+            "fix",
+            "v6.16",
+            "signal code edits registers and memory, without holding the context -> saves and "
+            "flushes first, then edits memory alone",
+            (
+                Commit("d3a181588df9", "arm64/fpsimd: Add fpsimd_save_and_flush_current_state()"),
+                Commit("929fa99b1215", "arm64/fpsimd: signal: Always save+flush state early"),
+                Commit("3aa4d74438af", "arm64/fpsimd: signal32: Always save+flush state early"),
+            ),
+            requires=("sig-merge",),
+            link="20250409164010.3480271-13-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sig-sm-fpsimd",
+            "fix",
+            "v6.16",
+            "sigreturn with an FPSIMD record alone leaves thread.svcr -> clears SM",
+            (
+                Commit(
+                    "1bf663a86a45",
+                    "arm64/fpsimd: signal: Clear PSTATE.SM when restoring FPSIMD frame only",
+                ),
+            ),
+            requires=("sme-host",),
+        ),
+        Fix(
             "kneon-smstop",
             "fix",
             "v6.16",
@@ -668,6 +736,16 @@ CATALOGUE = Catalogue(
             ),
             requires=("kneon-preempt",),
             link="20251031103858.529530-44-ardb+git@google.com",
+        ),
+        Fix(
+            "sig-sve-restore",
+            "fix",
+            "v6.19",
+            "sigreturn with a streaming SVE record leaves TIF_SME clear and ZA without storage, "
+            "one that is not streaming leaves SM -> both mended",
+            (Commit("d2907cbe9ea0", "arm64/fpsimd: signal: Fix restoration of SVE context"),),
+            requires=("sig-flush",),
+            repairs=("85ed24dad290",),
         ),
     )
 )

@@ -18,6 +18,8 @@ from harness.model.arm64.host.state import (
     TIF_SME,
     TIF_SVE,
     Context,
+    Frame,
+    SveState,
     Task,
 )
 from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED, HostData
@@ -53,6 +55,9 @@ def check(m: Machine) -> Found:
     for cpu in m.cpus:
         if cpu.mode is Mode.USER:
             _user(m, cpu, found)
+            task = m.tasks[m.rqs[cpu.id].current]
+            if task.frames:
+                _frame(task, task.frames[-1], found)
         elif cpu.mode is Mode.GUEST:
             _guest(m, cpu, found)
         else:
@@ -74,10 +79,10 @@ def _bank(who: Context, name: str, want: Bank, got: Bank, found: Found) -> None:
     difference = first_difference(want, got)
     if difference:
         n, quad, a, b = difference
-        if name == "p" and n == FFR:
-            reg = "ffr"
+        if name.endswith("p") and n == FFR:
+            reg = f"{name[:-1]}ffr"
         else:
-            reg = name if name == "za" else f"{name}{n}"
+            reg = name if name.endswith("za") else f"{name}{n}"
         found.append(_wrong(who, f"{reg}[{quad}]" if quad else reg, a, b))
 
 
@@ -123,6 +128,8 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
             # kernel and hyp; what EL0 may do is for CPACR_EL1 to say.
             sve_open = cpu.cpacr_el1 & CPACR_EL1_ZEN == CPACR_EL1_ZEN
         _trap(task, "SVE", TIF_SVE, sve_open, found)
+        if m.sme_host and cpu.svcr and not task.flags & TIF_SME:
+            found.append(_incoherent(task, "TIF_SME", "has PSTATE.SM or ZA set without TIF_SME"))
         if task.flags & TIF_SVE and task.sve_state is None:
             found.append(_incoherent(task, "sve_state", "has TIF_SVE but no sve_state"))
     if m.sme_host:
@@ -148,6 +155,17 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
     if cpu.svcr & SVCR_ZA_MASK:
         _bank(task, "za", want.za, cpu.za, found)
     _scalars(task, cpu, m.fpmr_host, found)
+
+
+def _frame(task: Task, frame: Frame, found: Found) -> None:
+    """A signal frame says what its program was entitled to when the signal came."""
+    due = frame.logical
+    _bank(task, "frame v", due.z.limit(1), frame.v, found)
+    sve = frame.sve or SveState()
+    # The low quadwords are the FPSIMD record's; what stands above them is compared here.
+    _bank(task, "frame z", due.z.over(frame.v), sve.z.over(frame.v), found)
+    _bank(task, "frame p", due.p, sve.p, found)
+    _bank(task, "frame za", due.za, frame.za or EMPTY, found)
 
 
 def _trap(task: Task, what: str, flag: int, is_open: bool, found: Found) -> None:

@@ -38,6 +38,18 @@ VERBS: dict[str, Verb] = {
     ),
     "one_reg_get": Verb(_TASK, ("vcpu", "register"), "KVM_GET_ONE_REG"),
     "one_reg_set": Verb(_TASK, ("vcpu", "register", "value"), "KVM_SET_ONE_REG"),
+    "signal": Verb(
+        _TASK, (), "gets a signal: its frame is written; from user space the handler runs next"
+    ),
+    "frame_write": Verb(
+        _TASK, ("register", "value"), "changes a V register in the FPSIMD record of its frame"
+    ),
+    "sigreturn": Verb(
+        _TASK,
+        ("?whole fpsimd streaming",),
+        "returns from the handler: with the frame as it was, with its FPSIMD record alone, or "
+        "with its SVE record made a streaming one",
+    ),
     "fork": Verb(_TASK, ("child",), "makes a child, which waits for a CPU"),
     "exec": Verb(_TASK, (), "starts a new program"),
     "exit": Verb(_TASK, (), "dies; its memory is freed, the CPU idles"),
@@ -94,6 +106,9 @@ class Arm64:
         return ""
 
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
+        if actor == "frame" and not re.fullmatch(r"v(0|[1-9][0-9]*)", name):
+            raise BadOperand(f"{name}: the FPSIMD record has v0 to v31")
+        actor = "task" if actor == "frame" else actor
         others = {"task": _TASK_REGISTERS, "vcpu": _VCPU_REGISTERS, "one_reg": _ONE_REGS}[actor]
         match = _REGISTER.fullmatch(name)
         if match:

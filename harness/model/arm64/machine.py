@@ -28,7 +28,7 @@ from harness.model.base import State, Tree, Violation
 from harness.model.catalogue import Kernel
 from harness.model.values import Bank, Val
 
-_WHAT = re.compile(r"(?:kernel )?(za|ffr|[vzp])(\d*)(?:\[(\d+)\])?")
+_WHAT = re.compile(r"(?:kernel |frame )?(za|ffr|[vzp])(\d*)(?:\[(\d+)\])?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from harness.errors import one_of
 from harness.model.arm64.cpu.cpu import Access
 from harness.model.arm64.cpu.state import Mode
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
-from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE, At, Task
+from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE, At, Frame, SveState, Task
 from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.legal import WHERE, Legal
 from harness.model.base import Refused
+from harness.model.values import EMPTY
 
 Reg = tuple[str, int]
 Bits = tuple[int, ...]
@@ -259,6 +260,61 @@ class Stimuli(Legal):
         if not self._in_neon(task):
             raise Refused(f"{actor} is not in kernel-mode NEON")
         self.kernel_neon_end()
+
+    # Signals ---------------------------------------------------------------------------
+
+    def on_signal(self, actor: str) -> None:
+        """From user space a whole interrupt; in the kernel, on the way out, delivery alone."""
+        task = self.running(actor)
+        from_user = self.cpu.mode is Mode.USER
+        if from_user:
+            self.el0_interrupt()
+        else:
+            self.in_kernel(actor, At.USER, At.SYSCALL)
+            self._not_in_neon(task)
+        self.el0_access_trap()
+        self.setup_rt_frame()
+        task.at = At.USER
+        if from_user:
+            self.exit_to_user_mode()
+
+    def on_frame_write(self, actor: str, reg: Reg, bits: Bits) -> None:
+        task = self.in_user(actor)
+        if not task.frames:
+            raise Refused(f"{actor} is in no signal handler; `{actor} signal` would put it in one")
+        frame, (_, n), val = task.frames[-1], reg, self.value(actor, bits[0])
+        due = frame.logical
+        # The FPSIMD record counts for the low quadwords, whatever the SVE record says.
+        z = due.z.set(n, (val, *due.z.regs.get(n, ())[1:]))
+        changed = frame._replace(v=frame.v.set(n, (val,)), logical=due._replace(z=z))
+        task.frames = (*task.frames[:-1], changed)
+
+    def on_sigreturn(self, actor: str, what: str) -> None:
+        task = self.in_user(actor)
+        if not task.frames:
+            raise Refused(f"{actor} is in no signal handler; `{actor} signal` would put it in one")
+        frame = task.frames[-1]
+        if what == "streaming":
+            if not self.sme_host or frame.sve is None:
+                raise Refused(f"{actor}'s frame has no SVE record, or this kernel no SME")
+            frame = self.made_streaming(task, frame)
+        elif what == "fpsimd":
+            due = frame.logical
+            low = due._replace(z=due.z.limit(1), p=EMPTY, svcr=due.svcr & ~SVCR_SM_MASK)
+            frame = frame._replace(sve=None, streaming=False, logical=low)
+        self.el0_svc()
+        task.frames = task.frames[:-1]
+        self.restore_sigframe(frame)
+        self.exit_to_user_mode()
+
+    @staticmethod
+    def made_streaming(task: Task, frame: Frame) -> Frame:
+        """The frame as a program may forge it: its SVE record with the SM flag set."""
+        sve = frame.sve or SveState()
+        z, p = sve.z.limit(task.sme_vl), sve.p.limit(task.sme_vl)
+        due = frame.logical
+        due = due._replace(z=z, p=p, svcr=due.svcr | SVCR_SM_MASK)
+        return frame._replace(sve=SveState(z, p), streaming=True, logical=due)
 
     # A task's life ---------------------------------------------------------------------
 

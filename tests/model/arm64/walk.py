@@ -52,7 +52,9 @@ def alphabet(w: World) -> list[Event]:
                 events.append((who, op, (what,)))
     for t in tasks:
         plain = ("syscall", "syscall_enter", "ret_to_user", "handle_trap", "neon_begin")
-        events += [(t, verb, ()) for verb in (*plain, "neon_end", "exec", "exit")]
+        events += [(t, verb, ()) for verb in (*plain, "neon_end", "exec", "exit", "signal")]
+        events.append((t, "frame_write", (("v", 1), None)))
+        events += [(t, "sigreturn", (what,)) for what in ("whole", "fpsimd", "streaming")]
         events += [(t, "ioctl", ("KVM_RUN", v)) for v in vcpus]
         events += [(t, "ioctl", ("KVM_ARM_VCPU_INIT", v)) for v in vcpus]
         events += [(t, "fork", (c,)) for c in CHILDREN]
@@ -140,12 +142,12 @@ def written(events: list[Event], w: World, spec: str, mode: str) -> list[str]:
 
 def sentence(actor: str, verb: str, args: tuple[Any, ...]) -> str:
     """One event in the trace language."""
-    words = [actor, *verb.removeprefix("one_reg_").split()]
+    words = [actor, *verb.removeprefix("one_reg_").replace("frame_", "frame ").split()]
     if verb.startswith("one_reg"):
         words.insert(1, "one_reg")
     for n, arg in enumerate(args):
         if isinstance(arg, str):
-            if verb in ("smstart", "smstop") and arg == "both":
+            if arg in ("both", "whole"):
                 continue
             if verb in ("switch", "sched_switch"):
                 arg = ("" if n == 0 else "-> ") + ("idle" if arg.startswith("idle") else arg)

@@ -283,6 +283,12 @@ class Fpsimd(Tasks):
         self.fpsimd_save()
         self.fpsimd_flush_cpu_state()
 
+    @kernel_function()
+    def fpsimd_save_and_flush_current_state(self) -> None:
+        """Bring current's state to memory, and let no register hold it (v6.16)."""
+        self.fpsimd_save()
+        self.fpsimd_flush_task_state(self.current)
+
     # Scheduler and return to user --------------------------------------------
 
     @kernel_function()
@@ -318,6 +324,12 @@ class Fpsimd(Tasks):
     @kernel_function()
     def fpsimd_preserve_current_state(self) -> None:
         self.fpsimd_save()
+
+    @kernel_function()
+    def sve_to_fpsimd(self, task: Task) -> None:
+        """Take V from the SVE image in memory."""
+        if task.sve_state is not None:
+            task.fpsimd_state = task.sve_state.z.limit(1)
 
     # Access traps from EL0 ---------------------------------------------------
 
@@ -439,6 +451,5 @@ class Fpsimd(Tasks):
                 self.sve_user_disable()
                 current.fp_type = FP_STATE_FPSIMD
         elif self.test_and_clear_thread_flag(TIF_SVE):
-            if current.sve_state is not None:  # sve_to_fpsimd()
-                current.fpsimd_state = current.sve_state.z.limit(1)
+            self.sve_to_fpsimd(current)
             current.fp_type = FP_STATE_FPSIMD

@@ -70,6 +70,7 @@ class Process(Fpsimd):
         if self.has("fp-type"):
             child.fp_type = FP_STATE_FPSIMD
         za = src.logical.za if child.sme_state is not None else EMPTY
+        child.frames = src.frames
         child.logical = src.logical._replace(
             z=src.logical.z.limit(1), p=EMPTY, za=za, svcr=child.svcr
         )
@@ -92,7 +93,7 @@ class Process(Fpsimd):
         current.svcr, current.fp_type = 0, FP_STATE_FPSIMD
         self.clear_thread_flag(TIF_SVE)
         self.clear_thread_flag(TIF_SME)
-        current.logical = UNTOUCHED
+        current.logical, current.frames = UNTOUCHED, ()
 
     @kernel_function()
     def do_exit(self) -> None:

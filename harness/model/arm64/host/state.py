@@ -71,6 +71,19 @@ class Logical(NamedTuple):
 UNTOUCHED = Logical()
 
 
+class Frame(NamedTuple):
+    """A signal frame's records, and what the program was entitled to when it was written."""
+
+    v: Bank
+    fpsr: Val
+    fpcr: Val
+    fpmr: Val
+    sve: SveState | None
+    streaming: bool
+    za: Bank | None
+    logical: Logical
+
+
 @dataclass(slots=True, eq=False)
 class Context:
     """A task or a vcpu: memory that its registers are saved to.
@@ -106,6 +119,7 @@ class Task(Context):
     pending: str = ""  # an exception handler that has yet to run
     vcpu: str = ""  # the vcpu that this task is in KVM_RUN for
     killed: bool = False
+    frames: tuple[Frame, ...] = ()  # of the signal handlers it is in
     kernel_fpsimd_state: Bank = EMPTY
     kernel_fpsimd_cpu: int = NR_CPUS
     kernel_logical: Bank = EMPTY  # what its kernel-mode NEON section must find

@@ -14,7 +14,7 @@ from harness.model.arm64.cpu.sysreg import (
     SVCR_ZA_MASK,
     ZCR_ELX_LEN_MASK,
 )
-from harness.model.arm64.host.entry import Entry
+from harness.model.arm64.host.signal import Signal
 from harness.model.arm64.host.state import (
     FP_STATE_CURRENT,
     FP_STATE_FPSIMD,
@@ -38,7 +38,7 @@ from harness.model.catalogue import Kernel
 from harness.model.values import EMPTY, ZERO
 
 
-class KvmFpsimd(Entry):
+class KvmFpsimd(Signal):
     """vcpus, kvm_host_data in its homes, and the hooks around a guest's run."""
 
     def __init__(

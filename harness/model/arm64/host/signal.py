@@ -1,0 +1,169 @@
+"""arch/arm64/kernel/signal.c: frames of FP state, written and read back."""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.host.entry import Entry
+from harness.model.arm64.host.state import (
+    FP_STATE_FPSIMD,
+    FP_STATE_SVE,
+    TIF_FOREIGN_FPSTATE,
+    TIF_SME,
+    TIF_SVE,
+    Frame,
+    SveState,
+)
+from harness.model.base import kernel_function
+from harness.model.values import EMPTY, ZERO, Val
+
+
+class Signal(Entry):
+    """Delivery and return. A frame holds the records that the kernel has written."""
+
+    # Delivery ------------------------------------------------------------------
+
+    @kernel_function()
+    def setup_rt_frame(self) -> None:
+        """Write current's state to a frame, and leave it as a handler must find it."""
+        current = self.current
+        if self.has("sig-flush"):
+            self.fpsimd_save_and_flush_current_state()
+            self.fpsimd_sync_from_effective_state()
+        else:
+            self.fpsimd_signal_preserve_current_state()
+        current.frames = (*current.frames, self.setup_sigframe())
+        was = current.logical
+        if was.svcr & SVCR_SM_MASK:
+            fpsr = Val(FPSR_AFTER_SM_CHANGE)
+            was = was._replace(z=EMPTY, p=EMPTY, fpsr=fpsr, fpmr=ZERO)
+        current.logical = was._replace(za=EMPTY, svcr=0)
+        self.setup_return()
+
+    @kernel_function()
+    def fpsimd_signal_preserve_current_state(self) -> None:
+        self.fpsimd_preserve_current_state()
+        self.fpsimd_sync_from_effective_state()
+
+    @kernel_function()
+    def fpsimd_sync_from_effective_state(self) -> None:
+        if self.saved_as_sve():
+            self.sve_to_fpsimd(self.current)
+
+    def saved_as_sve(self) -> bool:
+        """Whether sve_state is taken for the valid image: by TIF_SVE, later by fp_type."""
+        if self.has("sig-fptype"):
+            return self.current.fp_type is FP_STATE_SVE
+        return bool(self.current.flags & TIF_SVE)
+
+    @kernel_function()
+    def setup_sigframe(self) -> Frame:
+        """The records: FPSIMD always, SVE and ZA with what is in use."""
+        current = self.current
+        streaming = bool(current.svcr & SVCR_SM_MASK) and self.sme_host
+        sve = None
+        if self.sve_host and (streaming or self.saved_as_sve()):
+            sve = current.sve_state or SveState()
+        za = current.sme_state if self.sme_host and current.svcr & SVCR_ZA_MASK else None
+        return Frame(
+            v=current.fpsimd_state,
+            fpsr=current.fpsr,
+            fpcr=current.fpcr,
+            fpmr=current.fpmr,
+            sve=sve,
+            streaming=streaming,
+            za=za,
+            logical=current.logical,
+        )
+
+    @kernel_function()
+    def setup_return(self) -> None:
+        """A handler runs with PSTATE.SM and PSTATE.ZA clear."""
+        current = self.current
+        if not self.sme_host:
+            return
+        if current.svcr & SVCR_SM_MASK:
+            current.fpsimd_state = EMPTY
+            if self.has("sig-flush"):  # task_smstop_sm()
+                current.fpsr, current.fpmr = Val(FPSR_AFTER_SM_CHANGE), ZERO
+            current.fp_type = FP_STATE_FPSIMD
+        current.svcr &= ~(SVCR_SM_MASK | SVCR_ZA_MASK)
+        if not self.has("sig-flush"):
+            # Whosever registers these are: the context is not held.
+            self.sme_smstop()
+
+    # Return ----------------------------------------------------------------------
+
+    @kernel_function()
+    def restore_sigframe(self, frame: Frame) -> None:
+        """sys_rt_sigreturn(): current's state becomes what the frame says."""
+        current = self.current
+        if self.has("sig-flush"):
+            self.fpsimd_save_and_flush_current_state()
+        current.fpmr = frame.fpmr
+        if frame.sve is None:
+            self.restore_fpsimd_context(frame)
+        else:
+            self.restore_sve_fpsimd_context(frame, frame.sve)
+        if self.sme_host:
+            self.restore_za_context(frame)
+        current.logical = frame.logical
+
+    @kernel_function()
+    def restore_fpsimd_context(self, frame: Frame) -> None:
+        """An FPSIMD record alone."""
+        current = self.current
+        self.clear_thread_flag(TIF_SVE)
+        current.fp_type = FP_STATE_FPSIMD
+        if self.has("sig-sm-fpsimd"):
+            current.svcr &= ~SVCR_SM_MASK
+        self.fpsimd_update_current_state(frame)
+
+    @kernel_function()
+    def restore_sve_fpsimd_context(self, frame: Frame, sve: SveState) -> None:
+        """An SVE record, streaming or not, with the FPSIMD record laid over it."""
+        current = self.current
+        if not self.has("sig-flush"):
+            self.fpsimd_flush_task_state(current)
+        current.sve_state = sve
+        if frame.streaming:
+            if self.has("sig-sve-restore"):
+                if current.sme_state is None:
+                    current.sme_state = EMPTY
+                self.set_thread_flag(TIF_SME)
+            current.svcr |= SVCR_SM_MASK
+        else:
+            self.set_thread_flag(TIF_SVE)
+            if self.has("sig-sve-restore"):
+                current.svcr &= ~SVCR_SM_MASK
+        current.fp_type = FP_STATE_SVE
+        self.fpsimd_update_current_state(frame)
+
+    @kernel_function()
+    def restore_za_context(self, frame: Frame) -> None:
+        current = self.current
+        if frame.za is None:
+            current.svcr &= ~SVCR_ZA_MASK
+            return
+        if not self.has("sig-flush"):
+            self.fpsimd_flush_task_state(current)
+        current.sme_state = frame.za
+        self.set_thread_flag(TIF_SME)
+        current.svcr |= SVCR_ZA_MASK
+
+    @kernel_function()
+    def fpsimd_update_current_state(self, frame: Frame) -> None:
+        """Take V, FPSR and FPCR from a frame; until v6.15 into the registers as well."""
+        current = self.current
+        if self.has("sig-merge"):
+            merge = current.fp_type is FP_STATE_SVE
+        else:
+            merge = bool(current.flags & TIF_SVE)
+        if merge or self.has("sig-fpsimd-lost"):
+            current.fpsimd_state = frame.v
+            current.fpsr, current.fpcr = frame.fpsr, frame.fpcr
+        if merge:
+            self.fpsimd_to_sve(current)
+        if not self.has("sig-flush"):
+            self.task_fpsimd_load()
+            if self.test_and_clear_thread_flag(TIF_FOREIGN_FPSTATE):
+                self.fpsimd_bind_task_to_cpu()
