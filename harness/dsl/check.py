@@ -16,6 +16,15 @@ from harness.dsl.syntax import LineError, parse_line
 from harness.errors import SourceError, nearest, one_of
 from harness.model.base import BadOperand, World
 
+# Whose view of the registers an event takes, where it is not its actor's.
+_VIEWS = {
+    "one_reg_get": "one_reg",
+    "one_reg_set": "one_reg",
+    "frame_write": "frame",
+    "ptrace_get": "ptrace",
+    "ptrace_set": "ptrace",
+}
+
 
 class Checker(HeaderChecker):
     """Reads the lines of one file, in order."""
@@ -132,13 +141,11 @@ class Checker(HeaderChecker):
         register: tuple[str, int] | None = ("svcr", 0) if node.verb == "svcr_write" else None
         for wants, operand in zip(verb.operands, node.operands, strict=True):
             if wants == "register":
-                actor = {
-                    "one_reg_get": "one_reg",
-                    "one_reg_set": "one_reg",
-                    "frame_write": "frame",
-                }.get(node.verb, kind)
+                actor = _VIEWS.get(node.verb, kind)
                 register = self._register(node.line, operand, actor)
                 args.append(register)
+            elif wants == "number":
+                args.append(int(operand.text, 0))
             elif wants == "value":
                 args.append(self._value(node.line, operand, register))
             else:
@@ -196,7 +203,7 @@ class Checker(HeaderChecker):
             return dataclasses.replace(node, args=node.operands)
         name, quad, bits = node.operands
         last = self.last_event
-        if last is None or last.verb not in ("read", "one_reg_get"):
+        if last is None or last.verb not in ("read", "one_reg_get", "ptrace_get"):
             self.wrong_name(node.line, name, "`expect read` belongs after a read")
             return node
         read = last.operands[-1]

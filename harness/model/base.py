@@ -117,7 +117,7 @@ class Verb(NamedTuple):
     """What a verb of the trace language asks for.
 
     `actors` are the kinds that can do it (task, vcpu, cpu). An operand is
-    `register`, `value`, `task`, `child` (a task to be), `vcpu`, or the words it can
+    `register`, `value`, `number`, `task`, `child` (a task to be), `vcpu`, or the words it can
     be, with `?` in front if it can be left out (the first word is meant then).
     """
 

@@ -52,7 +52,8 @@ def test_reactions_are_recorded_on_request() -> None:
         ("flag", 2, "A: set TIF_SVE"),
         ("call", 2, "fpsimd_bind_task_to_cpu"),
         ("reg", 3, "cpacr_el1 := 0x1330000"),
-        ("call", 1, "fpsimd_restore_current_state"),
+        ("call", 1, "do_notify_resume"),
+        ("call", 2, "fpsimd_restore_current_state"),
     ]
 
 

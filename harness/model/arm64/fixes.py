@@ -122,6 +122,20 @@ CATALOGUE = Catalogue(
             repairs=("e6b673b741ea",),
         ),
         Fix(
+            "kvm-tifsve-vcpu",
+            "fix",
+            "v4.18",
+            "the VMM's TIF_SVE says how a vcpu's registers are saved -> cleared while they are "
+            "bound, restored at vcpu_put",
+            (
+                Commit(
+                    "2955bcc8c309",
+                    "KVM: arm64: Avoid mistaken attempts to save SVE state for vcpus",
+                ),
+            ),
+            requires=("kvm-fp-2018",),
+        ),
+        Fix(
             "kvm-sve-guest",
             "feature",
             "v5.2",
@@ -461,6 +475,19 @@ CATALOGUE = Catalogue(
             link="20240522091335.335346-2-ardb+git@google.com",
         ),
         Fix(
+            "ptrace-fptype",
+            "fix",
+            "v6.10",
+            "a tracer reads sve_state by TIF_SVE -> by fp_type",
+            (
+                Commit(
+                    "b017a0cea627",
+                    "arm64/ptrace: Use saved floating point state type to determine SVE layout",
+                ),
+            ),
+            requires=("fp-type",),
+        ),
+        Fix(
             "hd-accessor",
             "refactor",
             "v6.10",
@@ -707,6 +734,41 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("sme-host",),
+        ),
+        Fix(
+            "discard-modified",
+            "fix",
+            "v6.16",
+            "a save in a system call drops SVE, even what a tracer has just written -> only what "
+            "fpsimd_last_state.to_save says, from system call entry to the next load",
+            (Commit("398edaa12f9c", "arm64/fpsimd: Do not discard modified SVE state"),),
+            requires=("sve-stays-on",),
+            repairs=("8c845e273104", "f130ac0ae441"),
+            link="20250508132644.1395904-2-mark.rutland@arm.com",
+        ),
+        Fix(
+            "effective",
+            "fix",
+            "v6.16",
+            "helpers that bring V and the SVE image into line go by TIF_SVE -> by fp_type",
+            (Commit("b255be426913", "arm64/fpsimd: Clarify sve_sync_*() functions"),),
+            requires=("fp-type",),
+            link="20250508132644.1395904-8-mark.rutland@arm.com",
+        ),
+        Fix(
+            "vl-stale",
+            "fix",
+            "v6.16",
+            "a change of the vector length takes V from sve_state by TIF_SVE -> from the image "
+            "that is valid",
+            (
+                Commit(
+                    "49ce484187f7",
+                    "arm64/fpsimd: ptrace/prctl: Ensure VL changes do not resurrect stale data",
+                ),
+            ),
+            requires=("effective", "sig-flush"),
+            link="20250508132644.1395904-14-mark.rutland@arm.com",
         ),
         Fix(
             "kneon-smstop",

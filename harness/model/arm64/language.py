@@ -38,6 +38,14 @@ VERBS: dict[str, Verb] = {
     ),
     "one_reg_get": Verb(_TASK, ("vcpu", "register"), "KVM_GET_ONE_REG"),
     "one_reg_set": Verb(_TASK, ("vcpu", "register", "value"), "KVM_SET_ONE_REG"),
+    "do_notify_resume": Verb(
+        _TASK, (), "restores its registers on the way to user space, and is still in the kernel"
+    ),
+    "prctl": Verb(_TASK, ("PR_SVE_SET_VL", "number"), "sets its SVE vector length, in bytes"),
+    "ptrace_get": Verb(_TASK, ("task", "register"), "reads a register of a stopped task"),
+    "ptrace_set": Verb(
+        _TASK, ("task", "register", "value"), "writes one: V by NT_PRFPREG, Z, P, FFR by NT_ARM_SVE"
+    ),
     "signal": Verb(
         _TASK, (), "gets a signal: its frame is written; from user space the handler runs next"
     ),
@@ -106,6 +114,10 @@ class Arm64:
         return ""
 
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
+        if actor == "ptrace":
+            if not re.fullmatch(r"[vzp][0-9]+|ffr", name):
+                raise BadOperand(f"{name}: a tracer reaches v, z, p and ffr here")
+            actor = "task"
         if actor == "frame" and not re.fullmatch(r"v(0|[1-9][0-9]*)", name):
             raise BadOperand(f"{name}: the FPSIMD record has v0 to v31")
         actor = "task" if actor == "frame" else actor

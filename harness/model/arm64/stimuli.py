@@ -261,6 +261,51 @@ class Stimuli(Legal):
             raise Refused(f"{actor} is not in kernel-mode NEON")
         self.kernel_neon_end()
 
+    def on_do_notify_resume(self, actor: str) -> None:
+        task = self.in_kernel(actor, At.USER, At.SYSCALL)
+        self._not_in_neon(task)
+        self.el0_access_trap()
+        self.do_notify_resume()
+
+    def on_prctl(self, actor: str, option: str, vl: int) -> None:
+        self.in_user(actor)
+        if not self.sve_host:
+            raise Refused("this kernel, or this machine, has no SVE")
+        self.el0_svc()
+        self.vec_set_vector_length(vl)
+        self.exit_to_user_mode()
+
+    # ptrace ----------------------------------------------------------------------------
+
+    def _traced(self, actor: str, name: str) -> Task:
+        self.in_user(actor)
+        task = self.tasks[name]
+        if task.on_cpu >= 0 or task.at in (At.UNBORN, At.DEAD):
+            state = "runs" if task.on_cpu >= 0 else WHERE[task.at]
+            raise Refused(f"{name} {state}: a tracer needs it stopped, off its CPU")
+        if task.vcpu or task.pending or self._in_neon(task) or task.logical.svcr:
+            raise Refused(f"{name} is not where a tracer could have stopped it, or streams")
+        return task
+
+    def on_ptrace_get(self, actor: str, name: str, reg: Reg) -> None:
+        task = self._traced(actor, name)
+        self.el0_svc()
+        self.seen = self.traced_read(task, *reg)
+        self.exit_to_user_mode()
+
+    def on_ptrace_set(self, actor: str, name: str, reg: Reg, bits: Bits) -> None:
+        task = self._traced(actor, name)
+        kind, n = reg
+        if kind != "v" and not self.sve_host:
+            raise Refused("this kernel has no NT_ARM_SVE")
+        self.el0_svc()
+        vals = tuple(self.value(name, b) for b in bits)
+        if kind == "v":
+            self.fpr_set(task, n, vals)
+        else:
+            self.sve_set(task, kind, n, vals)
+        self.exit_to_user_mode()
+
     # Signals ---------------------------------------------------------------------------
 
     def on_signal(self, actor: str) -> None:
@@ -314,7 +359,8 @@ class Stimuli(Legal):
         z, p = sve.z.limit(task.sme_vl), sve.p.limit(task.sme_vl)
         due = frame.logical
         due = due._replace(z=z, p=p, svcr=due.svcr | SVCR_SM_MASK)
-        return frame._replace(sve=SveState(z, p), streaming=True, logical=due)
+        sve = SveState(z, p)
+        return frame._replace(sve=sve, streaming=True, vl=task.sme_vl, logical=due)
 
     # A task's life ---------------------------------------------------------------------
 

@@ -53,6 +53,13 @@ def alphabet(w: World) -> list[Event]:
     for t in tasks:
         plain = ("syscall", "syscall_enter", "ret_to_user", "handle_trap", "neon_begin")
         events += [(t, verb, ()) for verb in (*plain, "neon_end", "exec", "exit", "signal")]
+        events.append((t, "do_notify_resume", ()))
+        if "sve" in w.settings:
+            events += [(t, "prctl", ("PR_SVE_SET_VL", n)) for n in (16, 32, 64)]
+        for other in tasks:
+            kinds = [r for r in registers if r[0] in ("v", "z", "p", "ffr")]
+            events += [(t, "ptrace_set", (other, r, None)) for r in kinds]
+            events += [(t, "ptrace_get", (other, r)) for r in kinds]
         events.append((t, "frame_write", (("v", 1), None)))
         events += [(t, "sigreturn", (what,)) for what in ("whole", "fpsimd", "streaming")]
         events += [(t, "ioctl", ("KVM_RUN", v)) for v in vcpus]
@@ -142,9 +149,10 @@ def written(events: list[Event], w: World, spec: str, mode: str) -> list[str]:
 
 def sentence(actor: str, verb: str, args: tuple[Any, ...]) -> str:
     """One event in the trace language."""
-    words = [actor, *verb.removeprefix("one_reg_").replace("frame_", "frame ").split()]
-    if verb.startswith("one_reg"):
-        words.insert(1, "one_reg")
+    for kind in ("one_reg", "frame", "ptrace"):
+        if verb.startswith(kind + "_"):
+            verb = f"{kind} {verb.removeprefix(kind + '_')}"
+    words = [actor, *verb.split()]
     for n, arg in enumerate(args):
         if isinstance(arg, str):
             if arg in ("both", "whole"):
@@ -152,6 +160,8 @@ def sentence(actor: str, verb: str, args: tuple[Any, ...]) -> str:
             if verb in ("switch", "sched_switch"):
                 arg = ("" if n == 0 else "-> ") + ("idle" if arg.startswith("idle") else arg)
             words.append(arg)
+        elif isinstance(arg, int):
+            words.append(str(arg))
         elif isinstance(arg[0], str):
             kind, number = arg
             words.append(f"{kind}{number}" if kind in ("v", "z", "p") else kind)

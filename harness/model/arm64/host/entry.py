@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.model.arm64.cpu.state import Mode
 from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK
 from harness.model.arm64.host.process import Process
-from harness.model.arm64.host.state import TIF_SVE, At
+from harness.model.arm64.host.state import FP_STATE_CURRENT, FP_STATE_FPSIMD, TIF_SVE, At
 from harness.model.base import kernel_function
 from harness.model.values import EMPTY, ZERO, Val
 
@@ -36,7 +36,10 @@ class Entry(Process):
 
     @kernel_function()
     def fp_user_discard(self) -> None:
-        """At syscall entry: drop what the ABI need not keep (up to v5.18 sve_user_discard)."""
+        """At syscall entry: drop what the ABI need not keep.
+
+        Up to v5.18 sve_user_discard(), from v6.16 fpsimd_syscall_enter().
+        """
         if self.sme_host:
             self.sme_smstop(SVCR_SM_MASK)
         if not self.sve_host:
@@ -44,6 +47,8 @@ class Entry(Process):
         if self.has("sve-stays-on"):
             if self.test_thread_flag(TIF_SVE):
                 self.sve_flush_live()
+            if self.has("discard-modified"):
+                self.last.to_save = FP_STATE_FPSIMD
         else:
             self.clear_thread_flag(TIF_SVE)
             self.sve_user_disable()
@@ -64,6 +69,11 @@ class Entry(Process):
         current.pending = ""
 
     @kernel_function()
+    def do_notify_resume(self) -> None:
+        """The work on the way to user space: current's registers are restored if need be."""
+        self.fpsimd_restore_current_state()
+
+    @kernel_function()
     def exit_to_user_mode(self) -> None:
         """ret_to_user: finish what is pending, restore the registers, ERET to EL0."""
         current = self.current
@@ -71,6 +81,8 @@ class Entry(Process):
         if current.killed:
             self.do_exit()
             return
-        self.fpsimd_restore_current_state()
+        self.do_notify_resume()
+        if self.has("discard-modified") and self.sve_host:
+            self.last.to_save = FP_STATE_CURRENT  # fpsimd_syscall_exit()
         current.at = At.USER
         self.cpu.mode = Mode.USER

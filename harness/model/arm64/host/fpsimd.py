@@ -113,6 +113,8 @@ class Fpsimd(Tasks):
         tif_sve = bool(current.flags & TIF_SVE)
         if self.has("to-save"):
             lazy = self.has("sve-stays-on") and self.in_syscall()
+            if self.has("discard-modified"):
+                lazy = False  # to_save says what a system call lets go
             save_sve = last.to_save is FP_STATE_SVE or (
                 last.to_save is FP_STATE_CURRENT and tif_sve and not lazy
             )

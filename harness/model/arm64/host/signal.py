@@ -71,6 +71,7 @@ class Signal(Entry):
             fpmr=current.fpmr,
             sve=sve,
             streaming=streaming,
+            vl=current.sme_vl if streaming else current.sve_vl,
             za=za,
             logical=current.logical,
         )
@@ -122,6 +123,9 @@ class Signal(Entry):
     def restore_sve_fpsimd_context(self, frame: Frame, sve: SveState) -> None:
         """An SVE record, streaming or not, with the FPSIMD record laid over it."""
         current = self.current
+        if frame.vl != (current.sme_vl if frame.streaming else current.sve_vl):
+            self.force_signal_inject("SIGSEGV")  # EINVAL: no frame of this task as it is
+            return
         if not self.has("sig-flush"):
             self.fpsimd_flush_task_state(current)
         current.sve_state = sve

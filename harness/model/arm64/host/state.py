@@ -80,6 +80,7 @@ class Frame(NamedTuple):
     fpmr: Val
     sve: SveState | None
     streaming: bool
+    vl: int
     za: Bank | None
     logical: Logical
 

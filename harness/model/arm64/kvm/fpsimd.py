@@ -14,7 +14,7 @@ from harness.model.arm64.cpu.sysreg import (
     SVCR_ZA_MASK,
     ZCR_ELX_LEN_MASK,
 )
-from harness.model.arm64.host.signal import Signal
+from harness.model.arm64.host.ptrace import Ptrace
 from harness.model.arm64.host.state import (
     FP_STATE_CURRENT,
     FP_STATE_FPSIMD,
@@ -38,7 +38,7 @@ from harness.model.catalogue import Kernel
 from harness.model.values import EMPTY, ZERO
 
 
-class KvmFpsimd(Signal):
+class KvmFpsimd(Ptrace):
     """vcpus, kvm_host_data in its homes, and the hooks around a guest's run."""
 
     def __init__(
@@ -189,7 +189,7 @@ class KvmFpsimd(Signal):
             to_save = FP_STATE_SVE if vcpu.sve else FP_STATE_FPSIMD
         self.fpsimd_bind_state_to_cpu(vcpu.addr, vcpu.sve_max_vl, to_save)
         self.clear_thread_flag(TIF_FOREIGN_FPSTATE)
-        if not self.has("to-save"):
+        if not self.has("to-save") and self.has("kvm-tifsve-vcpu"):
             self.update_tsk_thread_flag(self.current, TIF_SVE, vcpu.sve)
 
     @kernel_function()
@@ -223,7 +223,8 @@ class KvmFpsimd(Signal):
             elif not self.test_thread_flag(TIF_FOREIGN_FPSTATE):
                 self.fpsimd_bind_task_to_cpu()
         if not self.has("drop-host-sve"):
-            self.update_tsk_thread_flag(self.current, TIF_SVE, vcpu.host_sve_in_use)
+            if self.has("kvm-tifsve-vcpu"):
+                self.update_tsk_thread_flag(self.current, TIF_SVE, vcpu.host_sve_in_use)
         elif not self.has("to-save"):
             self.clear_thread_flag(TIF_SVE)
 
