@@ -358,7 +358,7 @@ class Stimuli(Legal):
         sve = frame.sve or SveState()
         z, p = sve.z.limit(task.sme_vl), sve.p.limit(task.sme_vl)
         due = frame.logical
-        due = due._replace(z=z, p=p, svcr=due.svcr | SVCR_SM_MASK)
+        due = due._replace(z=z.over(frame.v), p=p, svcr=due.svcr | SVCR_SM_MASK)
         sve = SveState(z, p)
         return frame._replace(sve=sve, streaming=True, vl=task.sme_vl, logical=due)
 
