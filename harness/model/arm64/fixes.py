@@ -771,6 +771,20 @@ CATALOGUE = Catalogue(
             link="20250508132644.1395904-14-mark.rutland@arm.com",
         ),
         Fix(
+            "fork-preserve",
+            "fix",
+            "v6.16",
+            "clone() copies V from memory, even if sve_state is the valid image -> saves and "
+            "flushes the parent, and takes V from the image that is valid",
+            (
+                Commit(
+                    "e0cb0f26594c",
+                    "arm64/fpsimd: Consistently preserve FPSIMD state during clone()",
+                ),
+            ),
+            requires=("effective", "sig-flush"),
+        ),
+        Fix(
             "kneon-smstop",
             "fix",
             "v6.16",

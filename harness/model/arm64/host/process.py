@@ -7,6 +7,7 @@ from harness.model.arm64.cpu.sysreg import SVCR_ZA_MASK
 from harness.model.arm64.host.fpsimd import Fpsimd
 from harness.model.arm64.host.state import (
     FP_STATE_FPSIMD,
+    FP_STATE_SVE,
     TIF_FOREIGN_FPSTATE,
     TIF_SME,
     TIF_SVE,
@@ -53,7 +54,12 @@ class Process(Fpsimd):
     def arch_dup_task_struct(self, child: Task) -> None:
         """Copy current's thread state into `child`, which lives in new memory."""
         src = self.current
-        self.fpsimd_preserve_current_state()
+        if self.has("fork-preserve"):
+            self.fpsimd_save_and_flush_current_state()
+            if src.fp_type is FP_STATE_SVE:  # fpsimd_sync_from_effective_state()
+                self.sve_to_fpsimd(src)
+        else:
+            self.fpsimd_preserve_current_state()
         self.born(child)
         child.fpsimd_state, child.fpsr, child.fpcr = src.fpsimd_state, src.fpsr, src.fpcr
         child.fpmr = src.fpmr
