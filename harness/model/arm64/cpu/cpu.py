@@ -92,36 +92,37 @@ def set_svcr(cpu: Registers, svcr: int) -> None:
     cpu.svcr = svcr
 
 
-def _cpacr_blocks(value: int, access: Access, streaming: int, both: bool) -> int:
-    """The class of the trap that a CPACR-shaped control calls for, or 0.
-
-    `both` asks for both bits of a pair (EL0), else the low bit is enough.
-    """
+def _controls(access: str, streaming: bool) -> list[str]:
+    """The controls that an access must pass at each EL, in the architecture's order."""
     if access in _SME or (access in _SVE and streaming):
-        want = CPACR_EL1_SMEN if both else CPACR_EL1_SMEN_EL1EN
-        if value & want != want:
-            return ESR_ELX_EC_SME
-    elif access in _SVE or access == "zcr":
-        want = CPACR_EL1_ZEN if both else CPACR_EL1_ZEN_EL1EN
-        if value & want != want:
-            return ESR_ELX_EC_SVE
-        if access == "zcr":
-            return 0  # FPEN does not gate it
-    want = CPACR_EL1_FPEN if both else CPACR_EL1_FPEN_EL1EN
-    return 0 if value & want == want else ESR_ELX_EC_FP_ASIMD
+        return ["sm", "fp"]
+    if access == "zcr":
+        return ["z"]  # FPEN does not gate it
+    return ["z", "fp"] if access in _SVE else ["fp"]
 
 
-def _cptr_blocks(value: int, access: Access, streaming: int) -> int:
-    """The same for CPTR_EL2 in its layout for HCR_EL2.E2H = 0."""
-    if access in _SME or (access in _SVE and streaming):
-        if value & CPTR_EL2_TSM:
-            return ESR_ELX_EC_SME
-    elif access in _SVE or access == "zcr":
-        if value & CPTR_EL2_TZ:
-            return ESR_ELX_EC_SVE
-        if access == "zcr":
-            return 0
-    return ESR_ELX_EC_FP_ASIMD if value & CPTR_EL2_TFP else 0
+_CLASS = {"fp": ESR_ELX_EC_FP_ASIMD, "z": ESR_ELX_EC_SVE, "sm": ESR_ELX_EC_SME}
+_BOTH = {"fp": CPACR_EL1_FPEN, "z": CPACR_EL1_ZEN, "sm": CPACR_EL1_SMEN}
+_LOW = {"fp": CPACR_EL1_FPEN_EL1EN, "z": CPACR_EL1_ZEN_EL1EN, "sm": CPACR_EL1_SMEN_EL1EN}
+_TRAP = {"fp": CPTR_EL2_TFP, "z": CPTR_EL2_TZ, "sm": CPTR_EL2_TSM}
+
+# For each access, with SM clear and set: the bits that must be set in a
+# CPACR-shaped control (at EL0 both of a pair, else the low one), and those that
+# must be clear in CPTR_EL2 for HCR_EL2.E2H = 0, each with its exception class.
+_Rules = dict[str, tuple[tuple[tuple[int, int], ...], ...]]
+
+
+def _rules(bits: dict[str, int]) -> _Rules:
+    return {
+        access: tuple(
+            tuple((bits[c], _CLASS[c]) for c in _controls(access, streaming))
+            for streaming in (False, True)
+        )
+        for access in ("fp", "asimd", *_SVE, "zcr", *_SME)
+    }
+
+
+_EL0, _EL1, _CPTR = _rules(_BOTH), _rules(_LOW), _rules(_TRAP)
 
 
 def check_access(cpu: Registers, access: Access) -> Trap | None:
@@ -133,20 +134,23 @@ def check_access(cpu: Registers, access: Access) -> Trap | None:
     FEAT_SME_FA64 here), ZA while it is off.
     """
     streaming = cpu.svcr & SVCR_SM_MASK
-    e2h = bool(cpu.hcr_el2 & HCR_E2H)
+    e2h = cpu.hcr_el2 & HCR_E2H
     user = cpu.mode is Mode.USER
+    wanted = (_EL0 if user else _EL1)[access][streaming]
     if not (user and e2h):
-        ec = _cpacr_blocks(cpu.cpacr_el1, access, streaming, both=user)
-        if ec:
-            return Trap(ec, 1, SMTC_SME_DISABLED)
+        for bits, ec in wanted:
+            if cpu.cpacr_el1 & bits != bits:
+                return Trap(ec, 1, SMTC_SME_DISABLED)
     if e2h:
         # TGE = 1: the pair has its full meaning. TGE = 0 (a guest runs): only
         # the low bit counts, for EL0 and EL1 alike.
-        ec = _cpacr_blocks(cpu.cptr_el2, access, streaming, both=user)
+        for bits, ec in wanted:
+            if cpu.cptr_el2 & bits != bits:
+                return Trap(ec, 2, SMTC_SME_DISABLED)
     else:
-        ec = _cptr_blocks(cpu.cptr_el2, access, streaming)
-    if ec:
-        return Trap(ec, 2, SMTC_SME_DISABLED)
+        for bits, ec in _CPTR[access][streaming]:
+            if cpu.cptr_el2 & bits:
+                return Trap(ec, 2, SMTC_SME_DISABLED)
     here = 2 if user and e2h else 1
     if access in ("ffr", "asimd") and streaming:
         return Trap(ESR_ELX_EC_SME, here, SMTC_ILL)

@@ -39,6 +39,7 @@ class CpuModel:
         self.has = kernel.fixes.__contains__
         self.config = config
         self.has_vhe = config.vhe
+        self.aliases = _E2H_ALIAS if config.vhe else {}
         self.system_supports_sve = bool(config.sve)
         self.system_supports_sme = bool(config.sme)
         self.lengths = VectorLengths(config.sve or (1,), config.sme or (1,))
@@ -84,14 +85,10 @@ class CpuModel:
     def resolve(self, name: str) -> str:
         """The register that `name` reaches from the host kernel or VHE hyp.
 
-        `X_el12` is the guest's EL1 register on VHE. At nVHE every name means
+        What KVM calls X_EL12 there is `cpu.x_el1` itself. At nVHE every name means
         what it says.
         """
-        if name.endswith("_el12"):
-            return name[:-1]
-        if self.config.vhe:
-            return _E2H_ALIAS.get(name, name)
-        return name
+        return self.aliases.get(name) or name
 
     def read_sysreg(self, name: str) -> int:
         value: int = getattr(self.cpu, self.resolve(name))
