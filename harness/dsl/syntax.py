@@ -55,6 +55,7 @@ _TERMINALS = {
     "STRING": 'a text in "quotes"',
     "KERNEL": "a kernel (v6.12, v6.12+FIX, v6.14-FIX)",
     "PATH": "a path such as cpu0.fpsimd_last_state",
+    "NULL": "NULL",
     "ARROW": "'->'",
     "RANGE": "'..'",
     "EQUAL": "'='",
@@ -99,9 +100,16 @@ class _Build(Transformer[Token, Line]):
     # Operands
 
     register = v_args(inline=True)(lambda self, token: _name(token))
+    reg_id = v_args(inline=True)(lambda self, token: _name(token))
     feature = v_args(inline=True)(lambda self, token: _name(token))
 
     def value(self, tokens: list[Token]) -> tuple[Name, ...]:
+        return tuple(_name(t) for t in tokens)
+
+    def nothing(self, tokens: list[Token]) -> tuple[Name, ...]:
+        return ()
+
+    def argument(self, tokens: list[Token]) -> tuple[Name, ...]:
         return tuple(_name(t) for t in tokens)
 
     def setting(self, parts: list[Any]) -> tuple[Name, int, int]:

@@ -9,6 +9,10 @@ from harness.model.arm64.host.state import NULL, Context
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
 
+class Errno(Exception):
+    """What an ioctl fails with: a function of KVM returns -EINVAL and the like."""
+
+
 class FpOwner(IntEnum):
     """Whose state the FP registers hold, as KVM sees it.
 
@@ -31,11 +35,17 @@ FP_STATE_GUEST_OWNED = FpOwner.FP_STATE_GUEST_OWNED
 class Vcpu(Context):
     """kvm_vcpu_arch, as far as FP state goes. Vector lengths are in quadwords.
 
-    A vcpu starts as a booted Linux guest has set it up: FP (and SVE, if it has
-    it) open at its EL1, ZCR_EL1.LEN at its largest.
+    A guest boots before its first instruction in a trace, as Linux does: FP (and
+    SVE, if it has it) open at its EL1, ZCR_EL1.LEN at its largest. A vcpu that
+    is given CPACR_EL1 by KVM_SET_ONE_REG has booted elsewhere.
     """
 
-    sve: bool = False
+    asked: tuple[int, ...] = ()  # the features that its VMM asks for at KVM_ARM_VCPU_INIT
+    initialized: bool = False  # kvm_vcpu_initialized()
+    features: int = 0  # the bitmap it was initialized with
+    sve: bool = False  # vcpu_has_sve()
+    sve_finalized: bool = False  # kvm_arm_vcpu_sve_finalized()
+    booted: bool = False
     sve_max_vl: int = 1
     zcr_el1: int = 0
     cpacr_el1: int = 0
