@@ -138,6 +138,8 @@ class Checker(HeaderChecker):
                 args.append(register)
             elif wants == "value":
                 args.append(self._value(node.line, operand, register))
+            elif wants.startswith("*"):
+                args.append(tuple(self._word(node.line, one, wants[1:]) for one in operand))
             elif wants == "argument":
                 pass  # below: also where it is missing
             else:

@@ -30,6 +30,8 @@ VERBS = (
     "ioctl",
     "one_reg_get",
     "one_reg_set",
+    "save",
+    "restore",
     "fork",
     "exec",
     "exit",
@@ -108,6 +110,9 @@ class _Build(Transformer[Token, Line]):
 
     def nothing(self, tokens: list[Token]) -> tuple[Name, ...]:
         return ()
+
+    def names(self, tokens: list[Token]) -> tuple[Name, ...]:
+        return tuple(_name(t) for t in tokens)
 
     def argument(self, tokens: list[Token]) -> tuple[Name, ...]:
         return tuple(_name(t) for t in tokens)

@@ -119,7 +119,8 @@ class Verb(NamedTuple):
     `actors` are the kinds that can do it (task, vcpu, cpu). An operand is
     `register`, `value`, `task`, `child` (a task to be), `vcpu`, `argument` (of an
     ioctl), or the words it can be, with `?` in front if it can be left out (the
-    first word is meant then). The last operands may be missing from an event.
+    first word is meant then), with `*` if there can be several. The last operands
+    may be missing from an event.
     """
 
     actors: tuple[str, ...]

@@ -99,6 +99,9 @@ ARGS: dict[str, tuple[Any, ...]] = {
     "A one_reg set v1 z2 = NULL": ("v1", ("z", 2), ()),
     "A one_reg get v1 KVM_REG_ARM64_SVE_VLS": ("v1", ("sve_vls", 0)),
     "A one_reg get v1 0x6080000000150000": ("v1", ("id", 0x6080000000150000)),
+    "A save v1": ("v1",),
+    "A save v1 without U2048, U512": ("v1", ("U2048", "U512")),
+    "A restore v1 from v0": ("v1", "v0"),
     "A fork C": ("C",),
     "A exec": (),
     "A exit": (),
@@ -179,6 +182,8 @@ IN_EVENTS: dict[str, tuple[int, str]] = {
     "cpu0 switch A -> v0": (18, "unknown task 'v0'"),
     "A ioctl KVM_RUN v7": (17, "unknown vcpu 'v7': there is v0 or v1"),
     "cpuu0 irq": (1, "unknown actor 'cpuu0' (did you mean 'cpu0'?)"),
+    "A save v1 without U2047": (19, "'U2047' (did you mean 'U2048'?): expected U8, U16, U32"),
+    "A restore v1 from v9": (19, "unknown vcpu 'v9'"),
     "A ioctl KVM_RUN v0 3": (20, "KVM_RUN takes no more than the vcpu"),
     "A ioctl KVM_ARM_VCPU_FINALIZE v1": (9, "takes one feature, such as KVM_ARM_VCPU_SVE"),
     "A ioctl KVM_ARM_VCPU_INIT v1 KVM_ARM_VCPU_SVW": (

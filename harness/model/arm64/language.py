@@ -11,7 +11,7 @@ from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.fixes import CATALOGUE
 from harness.model.arm64.host.state import Counts
 from harness.model.arm64.invariants import INVARIANTS
-from harness.model.arm64.kvm.uapi import FEATURES, named, size
+from harness.model.arm64.kvm.uapi import FEATURES, SIZES, named, size
 from harness.model.arm64.machine import NvheMachine, Setup, VheMachine
 from harness.model.base import BadOperand, Model, Verb, World, recording
 from harness.model.catalogue import Kernel
@@ -47,6 +47,17 @@ VERBS: dict[str, Verb] = {
     ),
     "one_reg_set": Verb(
         _TASK, ("vcpu", "register", "value"), "KVM_SET_ONE_REG, from a bad pointer with `= NULL`"
+    ),
+    "save": Verb(
+        _TASK,
+        ("vcpu", "*" + " ".join(SIZES)),
+        "saves a vcpu by ONE_REG, in KVM_GET_REG_LIST order",
+    ),
+    "restore": Verb(
+        _TASK,
+        ("vcpu", "vcpu"),
+        "restores it into another (or the same), which it initialises "
+        "and finalizes where that is still to be done",
     ),
     "fork": Verb(_TASK, ("child",), "makes a child, which waits for a CPU"),
     "exec": Verb(_TASK, (), "starts a new program"),

@@ -16,15 +16,16 @@ from harness.model.arm64.cpu.cpu import Access
 from harness.model.arm64.cpu.state import Mode
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE, At, Task
-from harness.model.arm64.ioctls import Bits, Ioctls, Reg
+from harness.model.arm64.ioctls import Bits, Reg
 from harness.model.arm64.legal import WHERE
+from harness.model.arm64.vmm import Vmm
 from harness.model.base import Refused
 
 EXITS = ("irq", "wfx", "hvc", "sysreg", "dabt")
 ACCESS_OF_CLASS: dict[str, Access] = {"fp": "asimd", "sve": "sve", "sme": "sme"}
 
 
-class Stimuli(Ioctls):
+class Stimuli(Vmm):
     """One method a verb, `on_VERB`, called with the actor's name and operands."""
 
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:

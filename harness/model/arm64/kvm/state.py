@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
-from harness.model.arm64.host.state import NULL, Context
-from harness.model.values import EMPTY, ZERO, Bank, Val
+from harness.model.arm64.host.state import NULL, Context, Logical
+from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
 
 
 class Errno(Exception):
@@ -29,6 +30,14 @@ class FpOwner(IntEnum):
 FP_STATE_FREE = FpOwner.FP_STATE_FREE
 FP_STATE_HOST_OWNED = FpOwner.FP_STATE_HOST_OWNED
 FP_STATE_GUEST_OWNED = FpOwner.FP_STATE_GUEST_OWNED
+
+
+class Saved(NamedTuple):
+    """A VMM's copy of a vcpu: registers by id; what its guest was entitled to, and its VL."""
+
+    regs: tuple[tuple[int, Quads], ...]
+    had: Logical
+    vq: int
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +65,7 @@ class Vcpu(Context):
     host_sve_enabled: bool = False
     host_sme_enabled: bool = False
     cptr_tz: bool = False  # CPTR_EL2.TZ in vcpu->arch.cptr_el2, nVHE until v6.13
+    saved: Saved | None = None
     logical_zcr: int = 0  # ZCR_EL1 as the guest last wrote it
 
 
