@@ -31,8 +31,13 @@ class Ioctls(Legal):
         try:
             do()
         except Errno as error:
-            self.errno = str(error)
+            self.fails(error)
         self.exit_to_user_mode()
+
+    def fails(self, error: Errno) -> None:
+        self.errno = str(error)
+        if self.recording:
+            self.note("errno", self.errno)
 
     def on_ioctl(
         self, actor: str, request: str, name: str, argument: tuple[int, ...] | None = None
@@ -55,7 +60,7 @@ class Ioctls(Legal):
         try:
             self.kvm_arch_vcpu_run_pid_change(vcpu)
         except Errno as error:
-            self.errno = str(error)
+            self.fails(error)
             self.exit_to_user_mode()
             return
         self.vcpu_load(vcpu)

@@ -21,7 +21,7 @@ from harness.model.arm64.host.state import Counts
 from harness.model.arm64.invariants import check
 from harness.model.arm64.kvm.nvhe import Nvhe
 from harness.model.arm64.kvm.state import FpOwner, Vcpu
-from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE
+from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE, named
 from harness.model.arm64.kvm.vhe import Vhe
 from harness.model.arm64.stimuli import Stimuli
 from harness.model.arm64.view import owners, snapshot
@@ -220,6 +220,10 @@ class Machine(Stimuli):
                 look(f"{context.name}.sve_state", p if kind == "p" else z)
             if kind == "za":
                 look(f"{context.name}.sme_state", context.sme_state)
+        for vcpu in self.vcpus.values():
+            for reg, vals in vcpu.saved.regs if vcpu.saved else ():
+                if named(reg) in ((kind, n), ("ffr", n - FFR)) and val in vals[quad : quad + 1]:
+                    found.append(f"{vcpu.name}, saved by its VMM")
         return found
 
     def hyp_owner(self, cpu: int, vcpu: Vcpu) -> FpOwner:

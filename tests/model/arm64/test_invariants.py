@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.model import architecture
+from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
     CPACR_EL1_ZEN,
@@ -304,6 +305,18 @@ def test_another_vector_length_than_the_saved_one() -> None:
     vcpu.saved = vcpu.saved._replace(vq=1)
     m.apply("A", "restore", ("v1", "v0"))
     assert ("round-trip", "v1", "VL") in {v.key for v in m.violations}
+
+
+def test_a_saved_value_is_found() -> None:
+    """What a VMM has saved is one of the places where a value can be."""
+    m = in_guest("vhe", sve_guest=True)
+    m.apply("v0", "write", (("ffr", 0), (0x3,)))
+    m.apply("v0", "guest_exit", ("irq",))
+    m.apply("A", "ret_to_user", ())
+    m.apply("A", "save", ("v0",))
+    due = m.vcpus["v0"].logical
+    for what, val in (("z0", due.z.get(0)), ("ffr", due.p.get(FFR))):
+        assert {"v0.sve_state", "v0, saved by its VMM"} <= set(m.places(what, val))
 
 
 def test_nothing_to_restore() -> None:

@@ -5,7 +5,8 @@ the vcpu is not loaded anywhere. Registers that are not about FP or SVE are not
 modelled; an id of one is refused, it has no errno.
 
 Every function raises Errno where the kernel returns an error. Values are
-quadwords, lowest first; a predicate has one chunk of 16 bits for each.
+quadwords, lowest first; a predicate has one chunk of 16 bits for each. What is
+done for each register of a restore is not recorded as a call of its own.
 """
 
 from __future__ import annotations
@@ -93,7 +94,6 @@ class Guest(Program):
             raise Errno("EINVAL")
         return offset
 
-    @kernel_function()
     def get_core_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
         offset = self.core_reg_offset(vcpu, reg)
         self._copy_user(reg)
@@ -103,7 +103,6 @@ class Guest(Program):
             return (vcpu.fpcr,)
         return (vcpu.fpsimd_state.get((offset - VREGS) // 4),)
 
-    @kernel_function()
     def set_core_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
         offset = self.core_reg_offset(vcpu, reg)
         self._copy_user(reg)
@@ -132,7 +131,6 @@ class Guest(Program):
         self._copy_user(reg)
         return kind, FFR if kind == "ffr" else n
 
-    @kernel_function()
     def get_sve_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
         if reg.id == KVM_REG_ARM64_SVE_VLS:
             return self.get_sve_vls(vcpu, reg)
@@ -141,7 +139,6 @@ class Guest(Program):
         bank = z if kind == "z" else p
         return tuple(bank.get(n, quad) for quad in range(16))  # zero above the vector length
 
-    @kernel_function()
     def set_sve_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
         if reg.id == KVM_REG_ARM64_SVE_VLS:
             self.set_sve_vls(vcpu, reg, vals)
@@ -198,13 +195,11 @@ class Guest(Program):
             raise Errno("ENOENT")
         return name
 
-    @kernel_function()
     def kvm_arm_sys_reg_get_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
         name = self.sys_reg(vcpu, reg)
         self._copy_user(reg)
         return (Val(vcpu.zcr_el1 if name == "zcr_el1" else vcpu.cpacr_el1),)
 
-    @kernel_function()
     def kvm_arm_sys_reg_set_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
         name = self.sys_reg(vcpu, reg)
         self._copy_user(reg)
