@@ -139,7 +139,8 @@ class Checker(HeaderChecker):
             return node
         args: list[Any] = []
         register: tuple[str, int] | None = ("svcr", 0) if node.verb == "svcr_write" else None
-        for wants, operand in zip(verb.operands, node.operands, strict=True):
+        # The last operands may be missing: the grammar knows which.
+        for wants, operand in zip(verb.operands, node.operands, strict=False):
             if wants == "register":
                 actor = _VIEWS.get(node.verb, kind)
                 register = self._register(node.line, operand, actor)
@@ -148,8 +149,17 @@ class Checker(HeaderChecker):
                 args.append(int(operand.text, 0))
             elif wants == "value":
                 args.append(self._value(node.line, operand, register))
+            elif wants.startswith("*"):
+                args.append(tuple(self._word(node.line, one, wants[1:]) for one in operand))
+            elif wants == "argument":
+                pass  # below: also where it is missing
             else:
                 args.append(self._word(node.line, operand, wants))
+        if node.verb == "ioctl":
+            words = node.operands[2] if len(node.operands) > 2 else ()
+            argument = self._argument(node.line, node.operands[0], words)
+            if argument is not None:
+                args.append(argument)
         return dataclasses.replace(node, args=tuple(args))
 
     def _register(self, line: int, name: Name, actor: str) -> tuple[str, int] | None:
@@ -160,12 +170,22 @@ class Checker(HeaderChecker):
             self.wrong_name(line, name, str(error))
             return None
 
+    def _argument(
+        self, line: int, request: Name, words: tuple[Name, ...]
+    ) -> tuple[int, ...] | None:
+        assert self.arch is not None
+        try:
+            return self.arch.argument(request.text, tuple(w.text for w in words))
+        except BadOperand as error:
+            self.wrong_name(line, words[0] if words else request, str(error))
+            return None
+
     def _value(
         self, line: int, words: tuple[Name, ...], register: tuple[str, int] | None
     ) -> tuple[int, ...]:
         assert self.arch is not None
         quads = tuple(int(w.text, 16 if w.text.startswith("0x") else 10) for w in words)
-        if register is not None:
+        if register is not None and quads:
             try:
                 self.arch.value(register, quads, self.world())
             except BadOperand as error:
@@ -203,14 +223,17 @@ class Checker(HeaderChecker):
             return dataclasses.replace(node, args=node.operands)
         name, quad, bits = node.operands
         last = self.last_event
+        if name.text == "n" and last is not None and last.verb == "ioctl":
+            return dataclasses.replace(node, args=(quad, bits))  # kvm_reg_list.n
         if last is None or last.verb not in ("read", "one_reg_get", "ptrace_get"):
             self.wrong_name(node.line, name, "`expect read` belongs after a read")
             return node
-        read = last.operands[-1]
+        at = 1 if last.verb in ("one_reg_get", "ptrace_get") else 0
+        read = last.operands[at]
         if read.text != name.text:
             self.wrong_name(node.line, name, f"the event before reads {read.text}, not {name.text}")
             return node
-        register = last.args[-1] if last.args else None
+        register = last.args[at] if len(last.args) > at else None
         if register is not None:
             try:
                 self.arch.value(register, (bits,), self.world())

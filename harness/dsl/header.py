@@ -202,12 +202,13 @@ class HeaderChecker:
             if self.taken(node.line, name):
                 continue
             known = self.arch.features if self.arch else ()
+            settings = self.arch.settings if self.arch else ()
             for feature in features:
                 if feature.text not in known:
                     hint = nearest(feature.text, known)
                     message = f"unknown vcpu feature {feature.text!r}{hint}"
                     self.wrong_name(node.line, feature, message)
-                elif feature.text not in self.settings:
+                elif feature.text in settings and feature.text not in self.settings:
                     message = f"{name.text} cannot have {feature.text}: the machine has none"
                     self.wrong_name(node.line, feature, message)
             self.vcpus[name.text] = (thread.text, tuple(f.text for f in features))

@@ -30,6 +30,8 @@ VERBS = (
     "ioctl",
     "one_reg_get",
     "one_reg_set",
+    "save",
+    "restore",
     "do_notify_resume",
     "prctl",
     "ptrace_get",
@@ -62,6 +64,7 @@ _TERMINALS = {
     "STRING": 'a text in "quotes"',
     "KERNEL": "a kernel (v6.12, v6.12+FIX, v6.14-FIX)",
     "PATH": "a path such as cpu0.fpsimd_last_state",
+    "NULL": "NULL",
     "ARROW": "'->'",
     "RANGE": "'..'",
     "EQUAL": "'='",
@@ -106,9 +109,19 @@ class _Build(Transformer[Token, Line]):
     # Operands
 
     register = v_args(inline=True)(lambda self, token: _name(token))
+    reg_id = v_args(inline=True)(lambda self, token: _name(token))
     feature = v_args(inline=True)(lambda self, token: _name(token))
 
     def value(self, tokens: list[Token]) -> tuple[Name, ...]:
+        return tuple(_name(t) for t in tokens)
+
+    def nothing(self, tokens: list[Token]) -> tuple[Name, ...]:
+        return ()
+
+    def names(self, tokens: list[Token]) -> tuple[Name, ...]:
+        return tuple(_name(t) for t in tokens)
+
+    def argument(self, tokens: list[Token]) -> tuple[Name, ...]:
         return tuple(_name(t) for t in tokens)
 
     def setting(self, parts: list[Any]) -> tuple[Name, int, int]:

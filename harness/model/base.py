@@ -117,8 +117,10 @@ class Verb(NamedTuple):
     """What a verb of the trace language asks for.
 
     `actors` are the kinds that can do it (task, vcpu, cpu). An operand is
-    `register`, `value`, `number`, `task`, `child` (a task to be), `vcpu`, or the words it can
-    be, with `?` in front if it can be left out (the first word is meant then).
+    `register`, `value`, `number`, `task`, `child` (a task to be), `vcpu`, `argument`
+    (of an ioctl), or the words it can be, with `?` in front if it can be left out
+    (the first word is meant then), with `*` if there can be several. The last
+    operands may be missing from an event.
     """
 
     actors: tuple[str, ...]
@@ -147,6 +149,9 @@ class Architecture(Protocol):
 
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
         """The register that `name` is to an actor of this kind. Raises BadOperand."""
+
+    def argument(self, request: str, words: tuple[str, ...]) -> tuple[int, ...] | None:
+        """What the words after an ioctl mean, None if it takes none. Raises BadOperand."""
 
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
         """Raises BadOperand if `register` cannot hold these quadwords."""

@@ -39,6 +39,7 @@ INVARIANTS: dict[str, str] = {
     "incoherent": "at EL0 and at guest entry, flags, owner and storage agree",
     "wrong-vl": "a register save finds the vector length its memory is laid out for",
     "wrong-copy": "a per-CPU datum is used through the copy of the mode that runs",
+    "round-trip": "a vcpu that is restored by ONE_REG reads what the saved one had",
     "warning": "no WARN_ON() of the kernel fires",
     "bug": "no BUG() of the kernel fires",
     "cost": "a trace stays within its budget of saves, loads and traps",

@@ -6,11 +6,12 @@ import re
 from dataclasses import fields
 from typing import ClassVar
 
-from harness.errors import nearest
+from harness.errors import nearest, one_of
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.fixes import CATALOGUE
 from harness.model.arm64.host.state import Counts
 from harness.model.arm64.invariants import INVARIANTS
+from harness.model.arm64.kvm.uapi import FEATURES, SIZES, named, size
 from harness.model.arm64.machine import NvheMachine, Setup, VheMachine
 from harness.model.base import BadOperand, Model, Verb, World, recording
 from harness.model.catalogue import Kernel
@@ -19,7 +20,10 @@ _REGISTER = re.compile(r"([vzp])(0|[1-9][0-9]*)")
 _HIGHEST = {"v": 31, "z": 31, "p": 15}
 _TASK_REGISTERS = ("ffr", "za", "fpsr", "fpcr", "fpmr", "svcr")
 _VCPU_REGISTERS = ("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1")
-_ONE_REGS = ("ffr", "fpsr", "fpcr", "za", "svcr")
+_ONE_REGS = (
+    *("ffr", "fpsr", "fpcr", "zcr_el1", "cpacr_el1", "za", "svcr", "smcr_el1"),
+    "KVM_REG_ARM64_SVE_VLS",
+)
 
 _BOTH = ("task", "vcpu")
 _TASK, _VCPU, _CPU = ("task",), ("vcpu",), ("cpu",)
@@ -34,10 +38,27 @@ VERBS: dict[str, Verb] = {
     "syscall_enter": Verb(_TASK, (), "makes a system call, and is in the kernel"),
     "ret_to_user": Verb(_TASK, (), "leaves the kernel, whatever is left to do there"),
     "ioctl": Verb(
-        _TASK, ("KVM_RUN KVM_ARM_VCPU_INIT", "vcpu"), "KVM_RUN: loads the vcpu, enters the guest"
+        _TASK,
+        ("KVM_RUN KVM_ARM_VCPU_INIT KVM_ARM_VCPU_FINALIZE KVM_GET_REG_LIST", "vcpu", "argument"),
+        "KVM_RUN: loads the vcpu, enters the guest",
     ),
-    "one_reg_get": Verb(_TASK, ("vcpu", "register"), "KVM_GET_ONE_REG"),
-    "one_reg_set": Verb(_TASK, ("vcpu", "register", "value"), "KVM_SET_ONE_REG"),
+    "one_reg_get": Verb(
+        _TASK, ("vcpu", "register", "NULL"), "KVM_GET_ONE_REG, into a bad pointer with `NULL`"
+    ),
+    "one_reg_set": Verb(
+        _TASK, ("vcpu", "register", "value"), "KVM_SET_ONE_REG, from a bad pointer with `= NULL`"
+    ),
+    "save": Verb(
+        _TASK,
+        ("vcpu", "*" + " ".join(SIZES)),
+        "saves a vcpu by ONE_REG, in KVM_GET_REG_LIST order",
+    ),
+    "restore": Verb(
+        _TASK,
+        ("vcpu", "vcpu"),
+        "restores it into another (or the same), which it initialises "
+        "and finalizes where that is still to be done",
+    ),
     "do_notify_resume": Verb(
         _TASK, (), "restores its registers on the way to user space, and is still in the kernel"
     ),
@@ -100,7 +121,7 @@ class Arm64:
         "sme": (16, 256, 0),
         "fpmr": (1, 1, 0),
     }
-    features = ("sve", "fpmr")
+    features = ("sve", "fpmr", "created")
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
@@ -123,18 +144,23 @@ class Arm64:
         actor = "task" if actor == "frame" else actor
         others = {"task": _TASK_REGISTERS, "vcpu": _VCPU_REGISTERS, "one_reg": _ONE_REGS}[actor]
         match = _REGISTER.fullmatch(name)
+        if name[0].isdigit():
+            reg = int(name, 0) if name.startswith("0x") else int(name)
+            if reg >> 64:
+                raise BadOperand(f"{name} is no register id: it has more than 64 bits")
+            return "id", reg
         if match:
             kind, n = match[1], int(match[2])
             if n > _HIGHEST[kind]:
                 raise BadOperand(f"no register {name!r}: {kind}0 to {kind}{_HIGHEST[kind]}")
         elif name in others:
-            kind, n = name, 0
+            kind, n = "sve_vls" if name == "KVM_REG_ARM64_SVE_VLS" else name, 0
         else:
             hint = nearest(name, (*others, "v0", "z0", "p0"))
             raise BadOperand(
                 f"unknown register {name!r}{hint}: v0-v31, z0-z31, p0-p15, " + ", ".join(others)
             )
-        if kind in ("z", "p", "ffr", "zcr_el1") and "sve" not in world.settings:
+        if kind in ("z", "p", "ffr", "zcr_el1", "sve_vls") and "sve" not in world.settings:
             raise BadOperand(f"{name}: this machine has no SVE (`sve 16..64` would give it some)")
         if kind == "fpmr" and "fpmr" not in world.settings:
             raise BadOperand("fpmr: this machine has no FPMR (`fpmr 1` would give it one)")
@@ -142,8 +168,38 @@ class Arm64:
             raise BadOperand(f"{name}: this machine has no SME (`sme 16..64` would give it some)")
         return kind, n
 
+    def argument(self, request: str, words: tuple[str, ...]) -> tuple[int, ...] | None:
+        if request == "KVM_ARM_VCPU_INIT" and words == ("none",):
+            return ()
+        if request == "KVM_ARM_VCPU_FINALIZE" and len(words) != 1:
+            raise BadOperand(f"{request} takes one feature, such as KVM_ARM_VCPU_SVE")
+        if request == "KVM_GET_REG_LIST" and len(words) > 1:
+            raise BadOperand(f"{request} takes one number, `kvm_reg_list.n`")
+        if request == "KVM_RUN" and words:
+            raise BadOperand(f"{request} takes no more than the vcpu")
+        return tuple(self._number(request, word) for word in words) or None
+
+    def _number(self, request: str, word: str) -> int:
+        if word[0].isdigit():
+            number = int(word, 0) if word.startswith("0x") else int(word)
+            if number >> 32:
+                raise BadOperand(f"{word} does not fit into 32 bits")
+            return number
+        if request == "KVM_GET_REG_LIST" or word not in FEATURES:
+            what = "a number" if request == "KVM_GET_REG_LIST" else one_of(FEATURES)
+            raise BadOperand(f"{word!r}{nearest(word, FEATURES)}: expected {what}")
+        return FEATURES[word]
+
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
-        kind = register[0]
+        kind, n = register
+        slice_ = 1
+        if kind == "id":
+            known = named(n)
+            if known is None:
+                if len(quads) > 1 or quads[0] >> 8 * size(n):
+                    raise BadOperand(f"no register {n:#x}: expected one value of {size(n)} bytes")
+                return
+            kind, slice_ = known[0], 16  # all of it, whatever the machine has
         bits = {
             "p": 16,
             "ffr": 16,
@@ -153,6 +209,7 @@ class Arm64:
             "svcr": 2,
             "zcr_el1": 4,
             "cpacr_el1": 32,
+            "sve_vls": 512,
         }
         width = bits.get(kind, 128)
         for quad in quads:
@@ -165,6 +222,7 @@ class Arm64:
             (lengths(world.settings.get(s))[-1] for s in ("sve", "sme") if s in world.settings),
             default=1,
         )
+        most = max(most, slice_)
         if len(quads) > most:
             raise BadOperand(f"{len(quads)} quadwords, but the longest vector here has {most}")
 

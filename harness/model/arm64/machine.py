@@ -21,6 +21,7 @@ from harness.model.arm64.host.state import Counts
 from harness.model.arm64.invariants import check
 from harness.model.arm64.kvm.nvhe import Nvhe
 from harness.model.arm64.kvm.state import FpOwner, Vcpu
+from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE, named
 from harness.model.arm64.kvm.vhe import Vhe
 from harness.model.arm64.stimuli import Stimuli
 from harness.model.arm64.view import owners, snapshot
@@ -37,7 +38,8 @@ class Setup:
 
     `tasks` pairs each first task with the CPU it is current on, -1 for none;
     `unborn` are the tasks that will be forked; a vcpu has a name, the task
-    whose thread it is, and its features (`sve`, `fpmr`).
+    whose thread it is, and its features: `sve`, `fpmr`, and `created` if it has
+    yet to be initialized.
     """
 
     config: Config
@@ -52,7 +54,12 @@ class Machine(Stimuli):
     def __init__(self, kernel: Kernel, setup: Setup) -> None:
         names = (*(name for name, _ in setup.tasks), *setup.unborn)
         vcpus = tuple(
-            Vcpu(name, thread=thread, sve="sve" in features, fpmr_vm="fpmr" in features)
+            Vcpu(
+                name,
+                thread=thread,
+                asked=(KVM_ARM_VCPU_SVE,) if "sve" in features else (),
+                fpmr_vm="fpmr" in features,
+            )
             for name, thread, features in setup.vcpus
         )
         super().__init__(kernel, setup.config, names, vcpus)
@@ -72,6 +79,9 @@ class Machine(Stimuli):
                 self.run_on(where)
                 self.context_switch(task)
                 self.exit_to_user_mode()
+        for name, _, features in setup.vcpus:
+            if "created" not in features:
+                self._start_vcpu(self.vcpus[name])
         self.cost = Counts()
         self.log.clear()
         self.violations.clear()
@@ -87,6 +97,13 @@ class Machine(Stimuli):
         ]
         self._names = [[f.name for f in fields(o)] for o in self._objects]
         self._getters = [attrgetter(*names) for names in self._names]
+
+    def _start_vcpu(self, vcpu: Vcpu) -> None:
+        """A vcpu's life up to where its guest has booted."""
+        self.kvm_arch_vcpu_ioctl_vcpu_init(vcpu, vcpu.asked if self.sve_guests else ())
+        if vcpu.sve:
+            self.kvm_arm_vcpu_finalize(vcpu, KVM_ARM_VCPU_SVE)
+        self.boot(vcpu)
 
     # What the engine asks --------------------------------------------------------
 
@@ -208,6 +225,10 @@ class Machine(Stimuli):
                 look(f"{context.name}.sve_state", p if kind == "p" else z)
             if kind == "za":
                 look(f"{context.name}.sme_state", context.sme_state)
+        for vcpu in self.vcpus.values():
+            for reg, vals in vcpu.saved.regs if vcpu.saved else ():
+                if named(reg) in ((kind, n), ("ffr", n - FFR)) and val in vals[quad : quad + 1]:
+                    found.append(f"{vcpu.name}, saved by its VMM")
         return found
 
     def hyp_owner(self, cpu: int, vcpu: Vcpu) -> FpOwner:

@@ -16,19 +16,17 @@ from harness.model.arm64.cpu.cpu import Access
 from harness.model.arm64.cpu.state import Mode
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE, At, Frame, SveState, Task
-from harness.model.arm64.kvm.state import Vcpu
-from harness.model.arm64.legal import WHERE, Legal
+from harness.model.arm64.ioctls import Bits, Reg
+from harness.model.arm64.legal import WHERE
+from harness.model.arm64.vmm import Vmm
 from harness.model.base import Refused
 from harness.model.values import EMPTY
-
-Reg = tuple[str, int]
-Bits = tuple[int, ...]
 
 EXITS = ("irq", "wfx", "hvc", "sysreg", "dabt")
 ACCESS_OF_CLASS: dict[str, Access] = {"fp": "asimd", "sve": "sve", "sme": "sme"}
 
 
-class Stimuli(Legal):
+class Stimuli(Vmm):
     """One method a verb, `on_VERB`, called with the actor's name and operands."""
 
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
@@ -134,25 +132,13 @@ class Stimuli(Legal):
 
     # KVM -------------------------------------------------------------------------
 
-    def on_ioctl(self, actor: str, request: str, name: str) -> None:
-        self.in_user(actor)
-        vcpu = self.vcpus[name]
-        if vcpu.cpu >= 0 or any(t.vcpu == name for t in self.tasks.values()):
-            raise Refused(f"{name} is in KVM_RUN already, by {vcpu.thread}")
-        self.el0_svc()
-        if request == "KVM_RUN":
-            self.vcpu_load(vcpu)
-            if not self.oops:
-                self.guest_enter(vcpu)
-        else:
-            self.vcpu_init(vcpu)
-            self.exit_to_user_mode()
-
     def on_vcpu_load(self, actor: str) -> None:
         vcpu = self.vcpus[actor]
         task = self.in_kernel(vcpu.thread, At.SYSCALL)
         if task.vcpu:
             raise Refused(f"{task.name} has loaded {task.vcpu} already")
+        if not (vcpu.initialized and self.kvm_arm_vcpu_is_finalized(vcpu)):
+            raise Refused(f"{actor} cannot run yet: KVM_RUN would fail before it is loaded")
         self.vcpu_load(vcpu)
 
     def on_vcpu_put(self, actor: str) -> None:
@@ -166,23 +152,6 @@ class Stimuli(Legal):
     def on_guest_exit(self, actor: str, reason: str) -> None:
         self.guest_exit(self.in_guest(actor))
         self.current.at = At.RUN
-
-    def _one_reg(self, actor: str, name: str) -> Vcpu:
-        self.in_user(actor)
-        vcpu = self.vcpus[name]
-        if vcpu.cpu >= 0 or any(t.vcpu == name for t in self.tasks.values()):
-            raise Refused(f"{name} is in KVM_RUN: the ioctl would wait for it")
-        self.el0_svc()
-        return vcpu
-
-    def on_one_reg_get(self, actor: str, name: str, reg: Reg) -> None:
-        self.kvm_arm_get_reg(self._one_reg(actor, name), *reg)
-        self.exit_to_user_mode()
-
-    def on_one_reg_set(self, actor: str, name: str, reg: Reg, bits: Bits) -> None:
-        vcpu = self._one_reg(actor, name)
-        self.kvm_arm_set_reg(vcpu, *reg, tuple(self.value(name, b) for b in bits))
-        self.exit_to_user_mode()
 
     # The scheduler and interrupts --------------------------------------------------
 

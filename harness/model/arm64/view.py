@@ -160,6 +160,12 @@ def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
         tree["fp_state"] = vcpu.fp_state.name
     if vcpu.cpu >= 0:
         tree["cpu"] = vcpu.cpu
+    if not vcpu.initialized:
+        tree["state"] = "created"
+    elif not m.kvm_arm_vcpu_is_finalized(vcpu):
+        tree["state"] = "not finalized"
+    if vcpu.sve and vcpu.sve_max_vl != m.lengths.sve[-1]:
+        tree["sve_max_vl"] = 16 * vcpu.sve_max_vl
     if vcpu.sve:
         tree["zcr_el1"] = f"{vcpu.zcr_el1:#x}"
     return tree

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.model import architecture
+from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
     CPACR_EL1_ZEN,
@@ -15,22 +16,25 @@ from harness.model.arm64.cpu.sysreg import (
     CPTR_EL2_TZ,
     SVCR_SM_MASK,
 )
-from harness.model.arm64.host.state import NULL, TIF_FOREIGN_FPSTATE, TIF_SVE
-from harness.model.arm64.kvm.state import FP_STATE_FREE, FP_STATE_HOST_OWNED
+from harness.model.arm64.host.state import NULL, TIF_FOREIGN_FPSTATE, TIF_SVE, SveState
+from harness.model.arm64.kvm.state import FP_STATE_FREE, FP_STATE_HOST_OWNED, Vcpu
 from harness.model.arm64.machine import Machine
-from harness.model.base import World
+from harness.model.base import Refused, World
 from harness.model.values import EMPTY, Origin, Val
 
 ARM64 = architecture("arm64")
 
 
 def machine(mode: str, sve_guest: bool = False, spec: str = "v7.2") -> Machine:
-    """A on cpu0 at EL0, with SVE in use; v0 to be run by A."""
+    """A on cpu0 at EL0, with SVE in use; v0 to be run by A, v1 created."""
     w = World(
         {"cpus": (1, 1), "sve": (16, 64), "sme": (16, 64)},
         (("A", 0), ("B", -1)),
         (),
-        (("v0", "A", ("sve",) if sve_guest else ()),),
+        (
+            ("v0", "A", ("sve",) if sve_guest else ()),
+            ("v1", "A", ("sve", "created") if sve_guest else ("created",)),
+        ),
     )
     m = ARM64.machine(ARM64.catalogue.kernel(spec), mode, w, record=False)
     assert isinstance(m, Machine)
@@ -266,3 +270,57 @@ def test_null_pointer_followed() -> None:
     m.owner(NULL, "test")
     assert [v.kind for v in m.violations] == ["bug"]
     assert m.dead("B")
+
+
+@pytest.mark.parametrize("mode", ARM64.modes)
+@pytest.mark.parametrize(
+    ("what", "sve_guest", "plant"),
+    [
+        ("", False, lambda v: None),
+        ("", True, lambda v: None),
+        ("v0", False, lambda v: setattr(v, "fpsimd_state", EMPTY)),
+        ("z0", True, lambda v: setattr(v, "sve_state", SveState())),
+        ("fpsr", True, lambda v: setattr(v, "fpsr", Val(7))),
+    ],
+)
+def test_saved_registers_that_are_not_the_guests(
+    what: str, sve_guest: bool, plant: Callable[[Vcpu], None], mode: str
+) -> None:
+    """A guest that is restored reads what it had when it was saved."""
+    m = in_guest(mode, sve_guest)
+    m.apply("v0", "guest_exit", ("irq",))
+    m.apply("A", "ret_to_user", ())
+    plant(m.vcpus["v0"])
+    m.apply("A", "save", ("v0",))
+    m.apply("A", "restore", ("v1", "v0"))
+    assert {v.key for v in m.violations} == ({("round-trip", "v1", what)} if what else set())
+
+
+def test_another_vector_length_than_the_saved_one() -> None:
+    """A guest that is restored has the vector length that it had."""
+    m = machine("vhe", sve_guest=True)
+    m.apply("A", "save", ("v0",))
+    vcpu = m.vcpus["v0"]
+    assert vcpu.saved is not None
+    vcpu.saved = vcpu.saved._replace(vq=1)
+    m.apply("A", "restore", ("v1", "v0"))
+    assert ("round-trip", "v1", "VL") in {v.key for v in m.violations}
+
+
+def test_a_saved_value_is_found() -> None:
+    """What a VMM has saved is one of the places where a value can be."""
+    m = in_guest("vhe", sve_guest=True)
+    m.apply("v0", "write", (("ffr", 0), (0x3,)))
+    m.apply("v0", "guest_exit", ("irq",))
+    m.apply("A", "ret_to_user", ())
+    m.apply("A", "save", ("v0",))
+    due = m.vcpus["v0"].logical
+    for what, val in (("z0", due.z.get(0)), ("ffr", due.p.get(FFR))):
+        assert {"v0.sve_state", "v0, saved by its VMM"} <= set(m.places(what, val))
+
+
+def test_nothing_to_restore() -> None:
+    """A vcpu that nobody has saved cannot be restored from."""
+    m = machine("vhe")
+    with pytest.raises(Refused, match="`A save v0` would do it"):
+        m.apply("A", "restore", ("v1", "v0"))

@@ -66,6 +66,13 @@ def alphabet(w: World) -> list[Event]:
         events += [(t, "ioctl", ("KVM_ARM_VCPU_INIT", v)) for v in vcpus]
         events += [(t, "fork", (c,)) for c in CHILDREN]
         events += [(t, "one_reg_set", (v, ("v", 2), None)) for v in vcpus]
+        events += [(t, "one_reg_set", (v, ("fpsr", 0), None)) for v in vcpus]
+        events += [(t, "save", (v,)) for v in vcpus]
+        events += [(t, "restore", pair) for pair in itertools.product(vcpus, vcpus)]
+        if "sve" in w.settings:
+            sve = (("z", 2), ("p", 1), ("ffr", 0))
+            events += [(t, "one_reg_set", (v, r, None)) for v in vcpus for r in sve]
+            events += [(t, "one_reg_set", (v, ("zcr_el1", 0), (n,))) for v in vcpus for n in (0, 3)]
     for v in vcpus:
         events += [(v, verb, ()) for verb in ("vcpu_load", "vcpu_put", "guest_enter")]
         events.append((v, "guest_exit", ("irq",)))
@@ -159,7 +166,7 @@ def sentence(actor: str, verb: str, args: tuple[Any, ...]) -> str:
                 continue
             if verb in ("switch", "sched_switch"):
                 arg = ("" if n == 0 else "-> ") + ("idle" if arg.startswith("idle") else arg)
-            words.append(arg)
+            words += ["from", arg] if verb == "restore" and n else [arg]
         elif isinstance(arg, int):
             words.append(str(arg))
         elif isinstance(arg[0], str):

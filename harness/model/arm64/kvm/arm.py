@@ -1,16 +1,43 @@
-"""arch/arm64/kvm/arm.c: vcpu load and put, and the run loop."""
+"""arch/arm64/kvm/arm.c: a vcpu's ioctls, vcpu load and put, and the run loop."""
 
 from __future__ import annotations
 
 from harness.model.arm64.cpu.state import Mode
 from harness.model.arm64.host.state import At, Task
-from harness.model.arm64.kvm.state import Vcpu
+from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.switch import HypSwitch
-from harness.model.base import kernel_function
+from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_EL1_32BIT, KVM_ARM_VCPU_SVE
+from harness.model.base import Refused, kernel_function
 
 
 class Arm(HypSwitch):
     """KVM_RUN, taken apart at the points where something else can come between."""
+
+    @kernel_function()
+    def kvm_arch_vcpu_ioctl_vcpu_init(self, vcpu: Vcpu, features: tuple[int, ...]) -> None:
+        """KVM_ARM_VCPU_INIT. Raises Errno, and then leaves the vcpu as it was."""
+        # KVM_VCPU_MAX_FEATURES: SVE came with the two of pointer authentication.
+        if any(feature >= (7 if self.sve_guests else 4) for feature in features):
+            raise Errno("ENOENT")
+        wants = sum(1 << feature for feature in set(features))
+        if vcpu.initialized and wants != vcpu.features:
+            raise Errno("EINVAL")
+        aarch32 = KVM_ARM_VCPU_EL1_32BIT in features
+        if KVM_ARM_VCPU_SVE in features and (aarch32 or not self.system_supports_sve):
+            raise Errno("EINVAL")
+        if aarch32:
+            raise Refused("AArch32 guests are not modelled")
+        vcpu.features = wants
+        self.vcpu_init(vcpu)
+        vcpu.initialized = True
+
+    @kernel_function()
+    def kvm_arch_vcpu_run_pid_change(self, vcpu: Vcpu) -> None:
+        """At KVM_RUN (up to v5.15 kvm_vcpu_first_run_init() and its caller). Raises Errno."""
+        if not vcpu.initialized:
+            raise Errno("ENOEXEC")
+        if not self.kvm_arm_vcpu_is_finalized(vcpu):
+            raise Errno("EPERM")
 
     @kernel_function()
     def kvm_arch_vcpu_load(self, vcpu: Vcpu) -> None:
@@ -30,6 +57,8 @@ class Arm(HypSwitch):
 
     def vcpu_load(self, vcpu: Vcpu) -> None:
         """current, inside the KVM_RUN ioctl, takes `vcpu` onto its CPU."""
+        if not vcpu.booted:
+            self.boot(vcpu)
         current = self.current
         current.vcpu, vcpu.thread = vcpu.name, current.name
         self.kvm_arch_vcpu_load(vcpu)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.cpu.sysreg import (
-    CPACR_EL1_FPEN,
     CPACR_EL1_SMEN,
     CPACR_EL1_SMEN_EL0EN,
     CPACR_EL1_SMEN_EL1EN,
-    CPACR_EL1_ZEN,
     CPACR_EL1_ZEN_EL0EN,
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
     ZCR_ELX_LEN_MASK,
 )
-from harness.model.arm64.host.ptrace import Ptrace
 from harness.model.arm64.host.state import (
     FP_STATE_CURRENT,
     FP_STATE_FPSIMD,
@@ -22,9 +19,8 @@ from harness.model.arm64.host.state import (
     NULL,
     TIF_FOREIGN_FPSTATE,
     TIF_SVE,
-    UNTOUCHED,
-    SveState,
 )
+from harness.model.arm64.kvm.reset import Reset
 from harness.model.arm64.kvm.state import (
     FP_STATE_FREE,
     FP_STATE_GUEST_OWNED,
@@ -35,10 +31,9 @@ from harness.model.arm64.kvm.state import (
 )
 from harness.model.base import kernel_function
 from harness.model.catalogue import Kernel
-from harness.model.values import EMPTY, ZERO
 
 
-class KvmFpsimd(Ptrace):
+class KvmFpsimd(Reset):
     """vcpus, kvm_host_data in its homes, and the hooks around a guest's run."""
 
     def __init__(
@@ -51,26 +46,13 @@ class KvmFpsimd(Ptrace):
         self.kvm_nvhe_host_data = [HostData() for _ in range(config.cpus)]
         for vcpu in vcpus:
             self.born(vcpu)
-            self.kvm_reset_vcpu(vcpu)
         for cpu in self.cpus:
             self.run_on(cpu.id)
             self.cpu_hyp_init_context()
         self.run_on(0)
 
-    @kernel_function()
-    def kvm_reset_vcpu(self, vcpu: Vcpu) -> None:
-        """Zero the registers, and let the guest boot (see Vcpu) to where it can use them."""
-        vcpu.fpsimd_state, vcpu.fpsr, vcpu.fpcr, vcpu.fpmr = EMPTY, ZERO, ZERO, ZERO
-        vcpu.logical = UNTOUCHED
-        vcpu.cpacr_el1 = CPACR_EL1_FPEN
-        if vcpu.sve:
-            vcpu.sve_max_vl = self.lengths.sve[-1]
-            vcpu.sve_state = SveState()
-            vcpu.zcr_el1 = vcpu.logical_zcr = vcpu.sve_max_vl - 1
-            vcpu.cpacr_el1 |= CPACR_EL1_ZEN
-
     def vcpu_init(self, vcpu: Vcpu) -> None:
-        """KVM_ARM_VCPU_INIT"""
+        """KVM_ARM_VCPU_INIT, where it is granted."""
         self.kvm_reset_vcpu(vcpu)
 
     def cpu_hyp_init_context(self) -> None:

@@ -1,17 +1,44 @@
-"""arch/arm64/kvm/guest.c: KVM_GET_ONE_REG and KVM_SET_ONE_REG.
+"""arch/arm64/kvm/guest.c: KVM_GET_ONE_REG, KVM_SET_ONE_REG, KVM_GET_REG_LIST.
 
 Registers of a vcpu are its saved image: the ioctl holds the vcpu's mutex, so
-the vcpu is not loaded anywhere.
+the vcpu is not loaded anywhere. Registers that are not about FP or SVE are not
+modelled; an id of one is refused, it has no errno.
+
+Every function raises Errno where the kernel returns an error. Values are
+quadwords, lowest first; a predicate has one chunk of 16 bits for each. What is
+done for each register of a restore is not recorded as a call of its own.
 """
 
 from __future__ import annotations
 
 from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.host.state import SveState
-from harness.model.arm64.kvm.state import Vcpu
+from harness.model.arm64.kvm.state import Errno, Vcpu
+from harness.model.arm64.kvm.uapi import (
+    CORE_END,
+    FPCR,
+    FPSR,
+    KVM_REG_ARCH_MASK,
+    KVM_REG_ARM64,
+    KVM_REG_ARM64_SVE,
+    KVM_REG_ARM64_SVE_VLS,
+    KVM_REG_ARM64_SYSREG,
+    KVM_REG_ARM_COPROC_MASK,
+    KVM_REG_ARM_CORE,
+    KVM_REG_SIZE_MASK,
+    SYS_REGS,
+    U64,
+    VREGS,
+    OneReg,
+    reg_id,
+    size,
+    sve_reg,
+)
 from harness.model.arm64.program import Program
-from harness.model.base import kernel_function
-from harness.model.values import ZERO, Quads, Val
+from harness.model.base import Refused, kernel_function
+from harness.model.values import Quads, Val
+
+_DEMUX, _FW, _FW_FEAT_BMAP = 0x11 << 16, 0x14 << 16, 0x16 << 16
 
 
 class Guest(Program):
@@ -20,52 +47,194 @@ class Guest(Program):
     errno = ""
 
     @kernel_function()
-    def kvm_arm_set_reg(self, vcpu: Vcpu, kind: str, n: int, vals: Quads) -> None:
-        self.errno = self.one_reg_errno(vcpu, kind)
-        if self.errno:
-            return
-        due = vcpu.logical
-        if kind in ("fpsr", "fpcr"):
-            setattr(vcpu, kind, vals[0])
-            due = due._replace(fpsr=vals[0]) if kind == "fpsr" else due._replace(fpcr=vals[0])
-        elif kind == "v":
-            vcpu.fpsimd_state = vcpu.fpsimd_state.set(n, vals)
-            due = due._replace(z=vcpu.fpsimd_state)
-        else:
-            z, p = vcpu.sve_state or SveState()
-            quads = self.spread(vals, vcpu.sve_max_vl)
-            if kind == "z":
-                z = z.set(n, quads)
-            else:
-                p = p.set(FFR if kind == "ffr" else n, quads)
-            vcpu.sve_state = SveState(z, p)
-            vq = self.entitled_vq(vcpu)
-            due = due._replace(z=z.limit(vq), p=p.limit(vq))
-        vcpu.logical = due
+    def kvm_arm_get_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
+        coproc = self._coproc(reg)
+        if coproc == KVM_REG_ARM_CORE:
+            return self.get_core_reg(vcpu, reg)
+        if coproc == KVM_REG_ARM64_SVE and self.sve_guests:
+            return self.get_sve_reg(vcpu, reg)
+        return self.kvm_arm_sys_reg_get_reg(vcpu, reg)
 
     @kernel_function()
-    def kvm_arm_get_reg(self, vcpu: Vcpu, kind: str, n: int) -> None:
-        self.errno = self.one_reg_errno(vcpu, kind)
-        if self.errno:
-            return
-        seen: tuple[Val, ...]
-        if kind in ("fpsr", "fpcr"):
-            seen = (getattr(vcpu, kind),)
-        elif kind == "v":
-            seen = (vcpu.fpsimd_state.get(n),)
+    def kvm_arm_set_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
+        coproc = self._coproc(reg)
+        if coproc == KVM_REG_ARM_CORE:
+            self.set_core_reg(vcpu, reg, vals)
+        elif coproc == KVM_REG_ARM64_SVE and self.sve_guests:
+            self.set_sve_reg(vcpu, reg, vals)
         else:
-            z, p = vcpu.sve_state or SveState()
-            bank = z if kind == "z" else p
-            n = FFR if kind == "ffr" else n
-            seen = tuple(bank.get(n, q) for q in range(vcpu.sve_max_vl)) or (ZERO,)
-        self.seen = seen
+            self.kvm_arm_sys_reg_set_reg(vcpu, reg, vals)
 
-    def one_reg_errno(self, vcpu: Vcpu, kind: str) -> str:
-        """get_core_reg(), get_sve_reg(): EINVAL for V of an SVE vcpu, ENOENT for what is not."""
-        if kind == "v" and vcpu.sve:
-            return "EINVAL"
-        if kind in ("z", "p", "ffr") and not vcpu.sve:
-            return "ENOENT"
-        if kind in ("za", "svcr"):
-            return "ENOENT"  # no SME guests in mainline (v7.2)
-        return ""
+    def _coproc(self, reg: OneReg) -> int:
+        if (reg.id & ~KVM_REG_SIZE_MASK) >> 32 != KVM_REG_ARM64 >> 32:
+            raise Errno("EINVAL")
+        coproc = reg.id & KVM_REG_ARM_COPROC_MASK
+        if coproc in (_DEMUX, _FW, _FW_FEAT_BMAP):
+            raise Refused(f"register {reg.id:#x} is not modelled")
+        return coproc
+
+    def _copy_user(self, reg: OneReg) -> None:
+        if not reg.good:
+            raise Errno("EFAULT")
+
+    # Core registers ------------------------------------------------------------
+
+    def core_reg_offset(self, vcpu: Vcpu, reg: OneReg) -> int:
+        """core_reg_addr(): the offset of a whole register that this vcpu has."""
+        offset = reg.id & ~(KVM_REG_ARCH_MASK | KVM_REG_SIZE_MASK | KVM_REG_ARM_CORE)
+        if offset >= CORE_END or offset + size(reg.id) // 4 >= CORE_END:
+            raise Errno("ENOENT")
+        if offset < VREGS:
+            raise Refused(f"register {reg.id:#x} is not modelled: no core register below V0 is")
+        if VREGS <= offset < FPSR:
+            # An SVE vcpu's V registers are reached as Z.
+            if offset % 4 or size(reg.id) != 16 or vcpu.sve:
+                raise Errno("EINVAL")
+        elif offset not in (FPSR, FPCR) or size(reg.id) != 4:
+            raise Errno("EINVAL")
+        return offset
+
+    def get_core_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
+        offset = self.core_reg_offset(vcpu, reg)
+        self._copy_user(reg)
+        if offset == FPSR:
+            return (vcpu.fpsr,)
+        if offset == FPCR:
+            return (vcpu.fpcr,)
+        return (vcpu.fpsimd_state.get((offset - VREGS) // 4),)
+
+    def set_core_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
+        offset = self.core_reg_offset(vcpu, reg)
+        self._copy_user(reg)
+        due = vcpu.logical
+        if offset == FPSR:
+            vcpu.fpsr, vcpu.logical = vals[0], due._replace(fpsr=vals[0])
+        elif offset == FPCR:
+            vcpu.fpcr, vcpu.logical = vals[0], due._replace(fpcr=vals[0])
+        else:
+            n = (offset - VREGS) // 4
+            live, z = self.set_both(vcpu.fpsimd_state, vals, due.z, vals, n)
+            vcpu.fpsimd_state, vcpu.logical = live, due._replace(z=z)
+
+    # SVE registers ---------------------------------------------------------------
+
+    def sve_reg_to_region(self, vcpu: Vcpu, reg: OneReg) -> tuple[str, int]:
+        """Which register a slice is of. No vector is longer than a slice, so it is the first."""
+        found = sve_reg(reg.id)
+        if found is None:
+            raise Errno("EINVAL")
+        kind, n, slice_ = found
+        if not vcpu.sve or slice_:
+            raise Errno("ENOENT")
+        if not vcpu.sve_finalized:
+            raise Errno("EPERM")
+        self._copy_user(reg)
+        return kind, FFR if kind == "ffr" else n
+
+    def get_sve_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
+        if reg.id == KVM_REG_ARM64_SVE_VLS:
+            return self.get_sve_vls(vcpu, reg)
+        kind, n = self.sve_reg_to_region(vcpu, reg)
+        z, p = vcpu.sve_state or SveState()
+        bank = z if kind == "z" else p
+        return tuple(bank.get(n, quad) for quad in range(16))  # zero above the vector length
+
+    def set_sve_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
+        if reg.id == KVM_REG_ARM64_SVE_VLS:
+            self.set_sve_vls(vcpu, reg, vals)
+            return
+        kind, n = self.sve_reg_to_region(vcpu, reg)
+        z, p = vcpu.sve_state or SveState()
+        due, quads = vcpu.logical, self.spread(vals, vcpu.sve_max_vl)
+        if kind == "z":
+            z, owed = self.set_both(z, quads, due.z, quads, n)
+            vcpu.logical = due._replace(z=owed)
+        else:
+            p, owed = self.set_both(p, quads, due.p, quads, n)
+            vcpu.logical = due._replace(p=owed)
+        vcpu.sve_state = SveState(z, p)
+
+    @kernel_function()
+    def get_sve_vls(self, vcpu: Vcpu, reg: OneReg) -> Quads:
+        if not vcpu.sve:
+            raise Errno("ENOENT")
+        self._copy_user(reg)
+        return (Val(self._vls(vcpu.sve_max_vl)),)
+
+    def _vls(self, most: int) -> int:
+        """The lengths of the host up to `most`, as a bitmap: bit n - 1 is n quadwords."""
+        return sum(1 << vq - 1 for vq in self.lengths.sve if vq <= most)
+
+    @kernel_function()
+    def set_sve_vls(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
+        """Choose the vector lengths: all of the host's up to one of them, before FINALIZE."""
+        if not vcpu.sve:
+            raise Errno("ENOENT")
+        if vcpu.sve_finalized:
+            raise Errno("EPERM")
+        self._copy_user(reg)
+        vls = vals[0].bits
+        most = vls.bit_length()
+        if not most or vls != self._vls(most):
+            raise Errno("EINVAL")
+        vcpu.sve_max_vl = most
+
+    # System registers --------------------------------------------------------------
+
+    def sys_reg(self, vcpu: Vcpu, reg: OneReg) -> str:
+        """get_reg_by_id(), and whether the register is visible."""
+        if reg.id & KVM_REG_ARM_COPROC_MASK != KVM_REG_ARM64_SYSREG:
+            raise Errno("ENOENT")
+        if reg.id & KVM_REG_SIZE_MASK != U64:
+            raise Errno("ENOENT")
+        name = next((name for name, known in SYS_REGS.items() if known == reg.id), "")
+        if not name:
+            raise Refused(f"register {reg.id:#x} is not modelled")
+        # There are no SME guests in mainline (v7.2).
+        if name in ("smcr_el1", "svcr") or (name == "zcr_el1" and not vcpu.sve):
+            raise Errno("ENOENT")
+        return name
+
+    def kvm_arm_sys_reg_get_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
+        name = self.sys_reg(vcpu, reg)
+        self._copy_user(reg)
+        return (Val(vcpu.zcr_el1 if name == "zcr_el1" else vcpu.cpacr_el1),)
+
+    def kvm_arm_sys_reg_set_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
+        name = self.sys_reg(vcpu, reg)
+        self._copy_user(reg)
+        if name == "zcr_el1":
+            vcpu.zcr_el1 = vcpu.logical_zcr = vals[0].bits
+        else:
+            vcpu.cpacr_el1, vcpu.booted = vals[0].bits, True
+
+    # The list ------------------------------------------------------------------------
+
+    @kernel_function()
+    def kvm_arm_copy_reg_indices(self, vcpu: Vcpu) -> tuple[int, ...]:
+        """The ids of what this vcpu has (of what is modelled), in the kernel's order."""
+        ids = [] if vcpu.sve else [reg_id("v", n) for n in range(32)]
+        ids += [reg_id("fpsr", 0), reg_id("fpcr", 0)]
+        if vcpu.sve:
+            # First, so that a VMM can restore in the order of the list.
+            ids.append(KVM_REG_ARM64_SVE_VLS)
+            ids += [reg_id("z", n) for n in range(32)]
+            ids += [reg_id("p", n) for n in range(16)]
+            ids.append(reg_id("ffr", 0))
+        ids.append(SYS_REGS["cpacr_el1"])
+        if vcpu.sve:
+            ids.append(SYS_REGS["zcr_el1"])
+        return tuple(ids)
+
+    @kernel_function()
+    def kvm_get_reg_list(self, vcpu: Vcpu, room: int | None) -> tuple[int, ...]:
+        """KVM_GET_REG_LIST with `kvm_reg_list.n` = `room` (None: as much as it takes)."""
+        if not vcpu.initialized:
+            raise Errno("ENOEXEC")
+        if not self.kvm_arm_vcpu_is_finalized(vcpu):
+            raise Errno("EPERM")
+        ids = self.kvm_arm_copy_reg_indices(vcpu)
+        self.seen = (Val(len(ids)),)  # n is written back either way
+        if room is not None and room < len(ids):
+            raise Errno("E2BIG")
+        return ids

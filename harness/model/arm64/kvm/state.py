@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
-from harness.model.arm64.host.state import NULL, Context
-from harness.model.values import EMPTY, ZERO, Bank, Val
+from harness.model.arm64.host.state import NULL, Context, Logical
+from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
+
+
+class Errno(Exception):
+    """What an ioctl fails with: a function of KVM returns -EINVAL and the like."""
 
 
 class FpOwner(IntEnum):
@@ -27,16 +32,30 @@ FP_STATE_HOST_OWNED = FpOwner.FP_STATE_HOST_OWNED
 FP_STATE_GUEST_OWNED = FpOwner.FP_STATE_GUEST_OWNED
 
 
+class Saved(NamedTuple):
+    """A VMM's copy of a vcpu: registers by id; what its guest was entitled to, and its VL."""
+
+    regs: tuple[tuple[int, Quads], ...]
+    had: Logical
+    vq: int
+
+
 @dataclass(slots=True, eq=False)
 class Vcpu(Context):
     """kvm_vcpu_arch, as far as FP state goes. Vector lengths are in quadwords.
 
-    A vcpu starts as a booted Linux guest has set it up: FP (and SVE, if it has
-    it) open at its EL1, ZCR_EL1.LEN at its largest.
+    A guest boots before its first instruction in a trace, as Linux does: FP (and
+    SVE, if it has it) open at its EL1, ZCR_EL1.LEN at its largest. A vcpu that
+    is given CPACR_EL1 by KVM_SET_ONE_REG has booted elsewhere.
     """
 
-    sve: bool = False
+    asked: tuple[int, ...] = ()  # the features that its VMM asks for at KVM_ARM_VCPU_INIT
+    initialized: bool = False  # kvm_vcpu_initialized()
+    features: int = 0  # the bitmap it was initialized with
+    sve: bool = False  # vcpu_has_sve()
     fpmr_vm: bool = False  # kvm_has_fpmr(): the VM has FEAT_FPMR
+    sve_finalized: bool = False  # kvm_arm_vcpu_sve_finalized()
+    booted: bool = False
     sve_max_vl: int = 1
     zcr_el1: int = 0
     cpacr_el1: int = 0
@@ -47,6 +66,7 @@ class Vcpu(Context):
     host_sve_enabled: bool = False
     host_sme_enabled: bool = False
     cptr_tz: bool = False  # CPTR_EL2.TZ in vcpu->arch.cptr_el2, nVHE until v6.13
+    saved: Saved | None = None
     logical_zcr: int = 0  # ZCR_EL1 as the guest last wrote it
 
 

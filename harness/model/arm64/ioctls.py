@@ -1,0 +1,105 @@
+"""The ioctls of a VMM on its vcpus, as stimuli."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.model.arm64.kvm.state import Errno, Vcpu
+from harness.model.arm64.kvm.uapi import OneReg, reg_id
+from harness.model.arm64.legal import Legal
+from harness.model.base import Refused
+from harness.model.values import Quads
+
+Reg = tuple[str, int]
+Bits = tuple[int, ...]
+
+
+class Ioctls(Legal):
+    """A whole system call each, but for KVM_RUN, which goes on in the guest."""
+
+    def idle_vcpu(self, actor: str, name: str) -> Vcpu:
+        """The vcpu, which nobody runs: a task in user space can call an ioctl on it."""
+        self.in_user(actor)
+        vcpu = self.vcpus[name]
+        if vcpu.cpu >= 0 or any(t.vcpu == name for t in self.tasks.values()):
+            raise Refused(f"{name} is in KVM_RUN already, by {vcpu.thread}; an ioctl would wait")
+        return vcpu
+
+    def vcpu_ioctl(self, do: Callable[[], None]) -> None:
+        """kvm_vcpu_ioctl(), from user space and back, with the errno it gives."""
+        self.el0_svc()
+        try:
+            do()
+        except Errno as error:
+            self.fails(error)
+        self.exit_to_user_mode()
+
+    def fails(self, error: Errno) -> None:
+        self.errno = str(error)
+        if self.recording:
+            self.note("errno", self.errno)
+
+    def on_ioctl(
+        self, actor: str, request: str, name: str, argument: tuple[int, ...] | None = None
+    ) -> None:
+        vcpu = self.idle_vcpu(actor, name)
+        if request == "KVM_RUN":
+            self._run(vcpu)
+        elif request == "KVM_ARM_VCPU_INIT":
+            features = vcpu.asked if argument is None else argument
+            self.vcpu_ioctl(lambda: self.kvm_arch_vcpu_ioctl_vcpu_init(vcpu, features))
+        elif request == "KVM_ARM_VCPU_FINALIZE":
+            assert argument is not None
+            self.vcpu_ioctl(lambda: self._finalize(vcpu, argument[0]))
+        else:
+            room = argument[0] if argument else None
+            self.vcpu_ioctl(lambda: self._list(vcpu, room))
+
+    def _run(self, vcpu: Vcpu) -> None:
+        self.el0_svc()
+        try:
+            self.kvm_arch_vcpu_run_pid_change(vcpu)
+        except Errno as error:
+            self.fails(error)
+            self.exit_to_user_mode()
+            return
+        self.vcpu_load(vcpu)
+        if not self.oops:
+            self.guest_enter(vcpu)
+
+    def _finalize(self, vcpu: Vcpu, feature: int) -> None:
+        if not self.sve_guests:
+            raise Errno("EINVAL")  # no such ioctl
+        self._initialized(vcpu)
+        self.kvm_arm_vcpu_finalize(vcpu, feature)
+
+    def _list(self, vcpu: Vcpu, room: int | None) -> None:
+        self.kvm_get_reg_list(vcpu, room)
+
+    def _initialized(self, vcpu: Vcpu) -> None:
+        if not vcpu.initialized:
+            raise Errno("ENOEXEC")
+
+    # One register ----------------------------------------------------------------
+
+    def on_one_reg_get(self, actor: str, name: str, reg: Reg, addr: str = "") -> None:
+        vcpu = self.idle_vcpu(actor, name)
+        self.vcpu_ioctl(lambda: self._get(vcpu, reg, addr != "NULL"))
+
+    def on_one_reg_set(self, actor: str, name: str, reg: Reg, bits: Bits) -> None:
+        vcpu = self.idle_vcpu(actor, name)
+        vals = tuple(self.value(name, b) for b in bits)
+        self.vcpu_ioctl(lambda: self._set(vcpu, reg, vals))
+
+    def _get(self, vcpu: Vcpu, reg: Reg, good: bool) -> None:
+        self._initialized(vcpu)
+        if reg[0] == "za":
+            raise Errno("ENOENT")  # it has no id in mainline (v7.2)
+        self.seen = self.kvm_arm_get_reg(vcpu, OneReg(reg_id(*reg), good))
+
+    def _set(self, vcpu: Vcpu, reg: Reg, vals: Quads) -> None:
+        """No values stand for a bad pointer."""
+        self._initialized(vcpu)
+        if reg[0] == "za":
+            raise Errno("ENOENT")
+        self.kvm_arm_set_reg(vcpu, OneReg(reg_id(*reg), bool(vals)), vals)
