@@ -27,6 +27,9 @@ def test_kernels(cli: Cli) -> None:
     for fix in FIXES:
         assert fix.id in text
     assert ran.out.splitlines()[0].split() == ["v4.13", "0", "-"]
+    for hybrid in CATALOGUE.hybrids.values():
+        assert f"{hybrid.name} {len(CATALOGUE.named(hybrid.name))}, on {hybrid.base}" in text
+        assert all(b.source in text for b in hybrid.backports)
     assert max(map(len, ran.out.splitlines())) <= 80
 
 
@@ -39,6 +42,9 @@ def test_kernels_json(cli: Cli) -> None:
     assert tree["kernels"]["v4.13"] == {"fixes": [], "landed": []}
     for release, row in tree["kernels"].items():
         assert set(row["landed"]) <= set(row["fixes"]) == CATALOGUE.landed_by(release)
+    debian = tree["hybrids"]["debian-6.1.192"]
+    assert debian["base"] == "v6.1"
+    assert set(debian["fixes"]) == CATALOGUE.landed_by("v6.1") | set(debian["backports"])
 
 
 def test_fixes(cli: Cli) -> None:

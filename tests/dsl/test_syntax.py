@@ -98,6 +98,8 @@ HEADERS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "budget saves 0, loads 0x2": ("budget", (("saves", 0), ("loads", 2))),
     "verdict v6.14 holds": ("verdict", ("v6.14", None, ())),
     "verdict v6.14 nvhe holds": ("verdict", ("v6.14", "nvhe", ())),
+    "verdict debian-6.1.192 holds": ("verdict", ("debian-6.1.192", None, ())),
+    "verdict debian-6.1.192-fp-type holds": ("verdict", ("debian-6.1.192-fp-type", None, ())),
     "verdict v6.12+fp-type violates lost, stale": (
         "verdict",
         ("v6.12+fp-type", None, ("lost", "stale")),

@@ -7,6 +7,7 @@ but by its own account it changes no step, so it is no switch. A table, as long 
 
 from __future__ import annotations
 
+from harness.model.arm64.hybrids import HYBRIDS
 from harness.model.catalogue import Catalogue, Commit, Fix
 
 CATALOGUE = Catalogue(
@@ -626,5 +627,6 @@ CATALOGUE = Catalogue(
             requires=("kneon-preempt",),
             link="20251031103858.529530-44-ardb+git@google.com",
         ),
-    )
+    ),
+    HYBRIDS,
 )
