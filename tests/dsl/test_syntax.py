@@ -127,6 +127,7 @@ EXPECTATIONS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "expect undef": ("undef", ()),
     "expect read v0 = 0xa1": ("read", ("v0", 0, 0xA1)),
     "expect read z3[2] = 9": ("read", ("z3", 2, 9)),
+    "expect cpu0.cptr_el2.zen = 1": ("state", (("cpu0", "cptr_el2", "zen"), "1")),
     "expect cpu0.fpsimd_last_state = A": ("state", (("cpu0", "fpsimd_last_state"), "A")),
 }
 

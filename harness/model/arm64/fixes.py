@@ -540,9 +540,10 @@ CATALOGUE = Catalogue(
         ),
         Fix(
             "cptr-split",
-            "refactor",
+            "rework",
             "v6.14",
-            "one helper resets CPTR_EL2 for every mode -> VHE and nVHE have their own",
+            "VHE hyp leaves the host with CPACR_EL1.ZEN and SMEN open to EL1 alone -> to EL0 too, "
+            "until the next bind; one helper for every mode becomes one for each",
             (Commit("ee14db31a9c8", "KVM: arm64: Refactor CPTR trap deactivation"),),
             requires=("save-and-flush",),
             link="20250210195226.1215254-6-mark.rutland@arm.com",

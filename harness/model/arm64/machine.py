@@ -131,6 +131,9 @@ class Machine(Stimuli):
     def _observe_state(self, path: tuple[str, ...], want: str) -> str:
         node: Any = self.snapshot()
         for name in path:
+            if isinstance(node, str):  # a field of a register: `fpen=0b11 zen=0b01`
+                pairs = (word.partition("=") for word in node.split())
+                node = {field: int(bits, 0) for field, _, bits in pairs if bits}
             node = node.get(name) if isinstance(node, dict) else None
         got = "nothing" if node is None else str(node)
         words = got.replace(",", " ").split()
