@@ -57,6 +57,9 @@ def list_kernels(args: argparse.Namespace, out: Terminal) -> int:
         whole = {"schema": "kvm-replay/kernels/1", "kernels": tree, "hybrids": hybrids}
         out.line(json.dumps(whole, indent=1, sort_keys=True))
         return 0
+    older = ", ".join(f.id for f in catalogue.fixes.values() if f.landed not in (None, *RELEASES))
+    if older:
+        out.line(f"older      {older}")
     for release, new in rows.items():
         head = f"{release:<7}{len(catalogue.landed_by(release)):>3}  "
         text = ", ".join(new) or "-"

@@ -44,6 +44,8 @@ VERBS = (
     "switch",
     "sched_switch",
     "irq",
+    "cpu_pm",
+    "hotplug",
     "softirq",
 )
 

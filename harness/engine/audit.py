@@ -40,8 +40,9 @@ def with_and_without(
     That is the release in which it landed; for a change that was never merged,
     the first kernel with it that a verdict speaks of. None if there is none.
     """
-    if fix.landed is not None:
-        has = catalogue.kernel(fix.landed)
+    first = catalogue.first(fix)
+    if first is not None:
+        has = catalogue.kernel(first)
     else:
         names = (v.kernel for t in traces for v in t.verdicts)
         kernels = (catalogue.kernel(name) for name in sorted(set(names)))

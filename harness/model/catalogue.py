@@ -25,6 +25,9 @@ RELEASES = tuple(
 )
 _ORDER = {name: n for n, name in enumerate(RELEASES)}
 
+# Releases that are too old to be modelled, in which something landed all the same.
+_EARLIER = {"v4.2": -1}
+
 
 COMMIT = re.compile(r"[0-9a-f]{12,40}")
 
@@ -45,11 +48,12 @@ class Commit:
 class Fix:
     """One upstream change that the model can have or lack.
 
-    `landed` is the first mainline release with it, None for a change that was
-    proposed and never merged. `requires` names the fixes without which it does
-    not make sense (a backport without them is refused). `repairs` names the
-    commits that its `Fixes:` tags blame. A `refactor` changes no step, by its
-    own account, so the model has no switch for it.
+    `landed` is the first mainline release with it (it may be older than every
+    release that is modelled), None for a change that was proposed and never
+    merged. `requires` names the fixes without which it does not make sense (a
+    backport without them is refused). `repairs` names the commits that its
+    `Fixes:` tags blame. A `refactor` changes no step, by its own account, so
+    the model has no switch for it.
     """
 
     id: str
@@ -102,7 +106,7 @@ class Catalogue:
             assert hybrid.base in _ORDER, hybrid.name
             assert all(b.fix in self.fixes for b in hybrid.backports), hybrid.name
         for fix in self.fixes.values():
-            assert fix.landed is None or fix.landed in _ORDER, fix.id
+            assert fix.landed is None or fix.landed in _ORDER | _EARLIER, fix.id
             assert all(r in self.fixes for r in fix.requires), fix.id
         self._by_commit = {c.id: f.id for f in self.fixes.values() for c in f.commits}
         self._longest_first = sorted(self.fixes, key=len, reverse=True)
@@ -111,8 +115,14 @@ class Catalogue:
         """The ids of all fixes that `release` has."""
         order = _ORDER[release]
         return frozenset(
-            f.id for f in self.fixes.values() if f.landed and _ORDER[f.landed] <= order
+            f.id
+            for f in self.fixes.values()
+            if f.landed and (f.landed in _EARLIER or _ORDER[f.landed] <= order)
         )
+
+    def first(self, fix: Fix) -> str | None:
+        """The first release that is modelled and has `fix`."""
+        return RELEASES[0] if fix.landed in _EARLIER else fix.landed
 
     def named(self, name: str) -> frozenset[str]:
         """The ids of all fixes that a release or a hybrid has."""

@@ -13,6 +13,19 @@ from harness.model.catalogue import Catalogue, Commit, Fix
 CATALOGUE = Catalogue(
     (
         Fix(
+            "hotplug-last",
+            "fix",
+            "v4.2",
+            "a CPU that goes off line leaves fpsimd_last_state on the task it ran last, which may "
+            "come back to it when it is on again -> set to NULL",
+            (
+                Commit(
+                    "32365e64a20e",
+                    "arm64: fix bug for reloading FPSIMD state after CPU hotplug.",
+                ),
+            ),
+        ),
+        Fix(
             "sve-host",
             "feature",
             "v4.15",
@@ -379,6 +392,19 @@ CATALOGUE = Catalogue(
             "vcpu_load saves and flushes for ZA -> leaves ZA on if current's state is not in "
             "the registers, until the guest's first FP use (as the message of aaa2f14e6f3f says)",
             requires=("sme-clarify",),
+        ),
+        Fix(
+            "sme-resume",
+            "fix",
+            "v6.8",
+            "after a suspend that lost power SMCR_EL1 is what reset made of it, so FA64 is off at "
+            "EL1 -> written anew (with EZT0, and SMPRI_EL1, which are not modelled)",
+            (
+                Commit("9533864816fb", "arm64/sme: Restore SMCR on exit from suspend"),
+                Commit("d7b77a0d565b", "arm64/sme: Restore SMCR_EL1.EZT0 on exit from suspend"),
+            ),
+            requires=("sme-host",),
+            link="20240203-arm64-sme-resume-v2-1-a1fbaddc4425@kernel.org",
         ),
         Fix(
             "kneon-preempt",

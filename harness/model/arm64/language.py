@@ -57,6 +57,8 @@ VERBS: dict[str, Verb] = {
     "switch": Verb(_CPU, ("task", "task"), "sched_switch, and the next task goes on"),
     "sched_switch": Verb(_CPU, ("task", "task"), "the next task is current, in the kernel"),
     "irq": Verb(_CPU, (), "is interrupted, and goes on"),
+    "cpu_pm": Verb(_CPU, (), "idles or suspends, loses power, and is back (CPU_PM enter and exit)"),
+    "hotplug": Verb(_CPU, ("off on",), "goes off line, or comes back with its registers reset"),
     "softirq": Verb(_CPU, ("neon",), "is interrupted, and a softirq uses kernel-mode NEON"),
 }
 
@@ -78,6 +80,7 @@ class Arm64:
         "cpus": (1, 8, 1),
         "sve": (16, 256, 0),
         "sme": (16, 256, 0),
+        "fa64": (0, 1, 0),
     }
     features = ("sve",)
     catalogue = CATALOGUE
@@ -90,6 +93,8 @@ class Arm64:
             return "SVE always has the vector length 16: expected `sve 16..N`"
         if "sme" in settings and "sve" not in settings:
             return "a machine with SME alone is not modelled yet: expected `sve` beside `sme`"
+        if "fa64" in settings and "sme" not in settings:
+            return "FEAT_SME_FA64 is part of SME: expected `sme 16..N` beside `fa64`"
         return ""
 
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
@@ -156,6 +161,7 @@ class Arm64:
             mode == "vhe",
             lengths(settings.get("sve")),
             lengths(settings.get("sme")),
+            settings.get("fa64", (0, 0))[1] == 1,
         )
         vcpus = tuple((name, thread, "sve" in f) for name, thread, f in world.vcpus)
         setup = Setup(config, world.tasks, world.unborn, vcpus)

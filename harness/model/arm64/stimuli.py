@@ -41,6 +41,8 @@ class Stimuli(Legal):
                 self.run_on(where)
         else:
             self.run_on(int(actor[3:]))
+            if not self.rq.online and verb != "hotplug":
+                raise Refused(f"{actor} is off line; `{actor} hotplug on` would bring it back")
         handler: Callable[..., None] = getattr(self, "on_" + verb)
         handler(actor, *args)
 
@@ -240,6 +242,32 @@ class Stimuli(Legal):
         if was is not Mode.KERNEL:
             self._go_on()
 
+    def on_cpu_pm(self, actor: str) -> None:
+        self._quiet(actor)
+        self.cpu_suspend()
+
+    def on_hotplug(self, actor: str, what: str) -> None:
+        if self.rq.online == (what == "on"):
+            raise Refused(f"{actor} is {'on' if self.rq.online else 'off'} line already")
+        if what == "on":
+            self.cpu_up()
+            return
+        if not self.current.name.startswith("idle"):
+            raise Refused(
+                f"{actor} runs {self.current.name}; "
+                f"`{actor} switch {self.current.name} -> idle` would let it go"
+            )
+        if sum(rq.online for rq in self.rqs) == 1:
+            raise Refused(f"{actor} is the last CPU that is on line")
+        self.cpu_down()
+
+    def _quiet(self, actor: str) -> None:
+        """Where a CPU can be suspended: in the idle task, or in a system call that does it."""
+        task = self.current
+        if self.cpu.mode is not Mode.KERNEL or task.at is not At.SYSCALL:
+            raise Refused(f"{actor} runs {task.name}, which {WHERE[task.at]}")
+        self._not_in_neon(task)
+
     # Kernel-mode NEON ----------------------------------------------------------------
 
     def _in_neon(self, task: Task) -> bool:
@@ -295,7 +323,9 @@ class Stimuli(Legal):
         if task.at in (At.UNBORN, At.DEAD) or task.killed or self.oops:
             raise Refused(f"{thread} cannot run")
         if task.on_cpu < 0:
-            self.run_on(task.fpsimd_cpu if task.fpsimd_cpu < len(self.cpus) else 0)
+            home = task.fpsimd_cpu if task.fpsimd_cpu < len(self.cpus) else 0
+            there = [n for n, rq in enumerate(self.rqs) if rq.online]
+            self.run_on(home if home in there else there[0])
             if self.rq.neon:
                 raise Refused(one_of(["kernel-mode NEON is not preemptible"]))
             self._leave()

@@ -60,7 +60,8 @@ def alphabet(w: World) -> list[Event]:
         if "sve" in w.settings:
             events += [(v, "write", (("zcr_el1", 0), (n,))) for n in (0, 1)]
     for c in CPUS:
-        events += [(c, "irq", ()), (c, "softirq", ("neon",))]
+        events += [(c, "irq", ()), (c, "softirq", ("neon",)), (c, "cpu_pm", ())]
+        events += [(c, "hotplug", (what,)) for what in ("off", "on")]
     return events
 
 

@@ -23,9 +23,10 @@ class Config:
     vhe: bool = True
     sve: tuple[int, ...] = ()
     sme: tuple[int, ...] = ()
+    fa64: bool = False  # FEAT_SME_FA64: streaming mode has the FFR and Advanced SIMD
 
     def key(self) -> tuple[object, ...]:
-        return self.cpus, self.vhe, self.sve, self.sme
+        return self.cpus, self.vhe, self.sve, self.sme, self.fa64
 
 
 class CpuModel:
