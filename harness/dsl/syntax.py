@@ -31,6 +31,7 @@ VERBS = (
     "one_reg_get",
     "one_reg_set",
     "fork",
+    "clone",
     "exec",
     "exit",
     "trap",

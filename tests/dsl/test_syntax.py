@@ -56,6 +56,7 @@ EVENTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "cpu0 switch A -> B": ("cpu0", "switch", ("A", "B")),
     "cpu0 sched_switch A->idle": ("cpu0", "sched_switch", ("A", "idle")),
     "cpu1 irq": ("cpu1", "irq", ()),
+    "A clone T": ("A", "clone", ("T",)),
     "cpu0 cpu_pm": ("cpu0", "cpu_pm", ()),
     "cpu1 hotplug off": ("cpu1", "hotplug", ("off",)),
     "cpu1 softirq neon": ("cpu1", "softirq", ("neon",)),

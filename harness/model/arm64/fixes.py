@@ -611,6 +611,35 @@ CATALOGUE = Catalogue(
             link="20250210195226.1215254-9-mark.rutland@arm.com",
         ),
         Fix(
+            "clone-preserve",
+            "fix",
+            "v6.16",
+            "a child gets the V image that was saved last, and its parent's registers stay live "
+            "-> the parent is saved and flushed first (the format of that image, which only a "
+            "tracer or a signal can make another, is not modelled)",
+            (
+                Commit(
+                    "e0cb0f26594c",
+                    "arm64/fpsimd: Consistently preserve FPSIMD state during clone()",
+                ),
+            ),
+            requires=("to-save",),
+        ),
+        Fix(
+            "clone-za",
+            "fix",
+            "v6.16",
+            "every child inherits ZA -> only one with memory of its own (without CLONE_VM), so "
+            "that AAPCS64's lazy saving of ZA works in threads",
+            (
+                Commit(
+                    "cde5c32db557",
+                    "arm64/fpsimd: Make clone() compatible with ZA lazy saving",
+                ),
+            ),
+            requires=("sme-host",),
+        ),
+        Fix(
             "sme-stale-cpu",
             "fix",
             "v6.16",

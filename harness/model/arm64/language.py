@@ -39,6 +39,7 @@ VERBS: dict[str, Verb] = {
     "one_reg_get": Verb(_TASK, ("vcpu", "register"), "KVM_GET_ONE_REG"),
     "one_reg_set": Verb(_TASK, ("vcpu", "register", "value"), "KVM_SET_ONE_REG"),
     "fork": Verb(_TASK, ("child",), "makes a child, which waits for a CPU"),
+    "clone": Verb(_TASK, ("child",), "makes a thread that shares its memory, and waits for a CPU"),
     "exec": Verb(_TASK, (), "starts a new program"),
     "exit": Verb(_TASK, (), "dies; its memory is freed, the CPU idles"),
     "trap": Verb(

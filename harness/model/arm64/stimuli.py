@@ -291,6 +291,12 @@ class Stimuli(Legal):
     # A task's life ---------------------------------------------------------------------
 
     def on_fork(self, actor: str, child_name: str) -> None:
+        self._clone(actor, child_name, clone_vm=False)
+
+    def on_clone(self, actor: str, child_name: str) -> None:
+        self._clone(actor, child_name, clone_vm=True)
+
+    def _clone(self, actor: str, child_name: str, clone_vm: bool) -> None:
         """A whole system call from user space; in one, the copying alone."""
         from_user = self.cpu.mode is Mode.USER
         task = self.in_user(actor) if from_user else self.in_kernel(actor, At.SYSCALL)
@@ -301,7 +307,7 @@ class Stimuli(Legal):
         if from_user:
             self.el0_svc()
         self.arch_dup_task_struct(child)
-        self.copy_thread(child)
+        self.copy_thread(child, clone_vm)
         if from_user:
             self.exit_to_user_mode()
 

@@ -52,7 +52,7 @@ def alphabet(w: World) -> list[Event]:
         events += [(t, verb, ()) for verb in (*plain, "neon_end", "exec", "exit")]
         events += [(t, "ioctl", ("KVM_RUN", v)) for v in vcpus]
         events += [(t, "ioctl", ("KVM_ARM_VCPU_INIT", v)) for v in vcpus]
-        events += [(t, "fork", (c,)) for c in CHILDREN]
+        events += [(t, verb, (c,)) for c in CHILDREN for verb in ("fork", "clone")]
         events += [(t, "one_reg_set", (v, ("v", 2), None)) for v in vcpus]
     for v in vcpus:
         events += [(v, verb, ()) for verb in ("vcpu_load", "vcpu_put", "guest_enter")]
