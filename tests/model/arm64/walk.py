@@ -16,13 +16,15 @@ CHILDREN = ("D",)
 CPUS = ("cpu0", "cpu1")
 
 
-def world(sve: bool, sme: bool, guest_sve: bool) -> World:
+def world(sve: bool, sme: bool, guest_sve: bool, fa64: bool = False) -> World:
     """Two CPUs, three tasks and a child to be, two vcpus of different threads."""
     settings: dict[str, tuple[int, int]] = {"cpus": (2, 2)}
     if sve:
         settings["sve"] = (16, 64)
     if sme:
         settings["sme"] = (16, 32)
+        if fa64:
+            settings["fa64"] = (1, 1)
     features = ("sve",) if guest_sve else ()
     tasks = (("A", 0), ("B", 1), ("C", -1))
     vcpus = (("v0", "A", ()), ("v1", "B", features))
