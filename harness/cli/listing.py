@@ -18,7 +18,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="list the kernels, and what landed in each",
         description="List the releases in which a fix of the catalogue landed. Every release "
         f"from {RELEASES[0]} to {RELEASES[-1]} can be named, with fixes added (v6.12+FIX) or taken "
-        "away (v6.14-FIX).",
+        "away (v6.14-FIX). Below them: distributions' kernels, each with what it has beyond its "
+        "base and the source that says so.",
     )
     kernels.add_argument("--json", action="store_true", help="print JSON")
     kernels.add_argument("--arch", default=ARCHITECTURES[0], choices=ARCHITECTURES)
@@ -45,17 +46,32 @@ def list_kernels(args: argparse.Namespace, out: Terminal) -> int:
         tree = {
             r: {"landed": new, "fixes": sorted(catalogue.landed_by(r))} for r, new in rows.items()
         }
-        out.line(
-            json.dumps(
-                {"schema": "kvm-replay/kernels/1", "kernels": tree}, indent=1, sort_keys=True
-            )
-        )
+        hybrids = {
+            h.name: {
+                "base": h.base,
+                "backports": {b.fix: b.source for b in h.backports},
+                "fixes": sorted(catalogue.named(h.name)),
+            }
+            for h in catalogue.hybrids.values()
+        }
+        whole = {"schema": "kvm-replay/kernels/1", "kernels": tree, "hybrids": hybrids}
+        out.line(json.dumps(whole, indent=1, sort_keys=True))
         return 0
+    older = ", ".join(f.id for f in catalogue.fixes.values() if f.landed not in (None, *RELEASES))
+    if older:
+        out.line(f"older      {older}")
     for release, new in rows.items():
         head = f"{release:<7}{len(catalogue.landed_by(release)):>3}  "
         text = ", ".join(new) or "-"
         lines = textwrap.wrap(text, 80 - len(head), break_on_hyphens=False)
         out.line(head + f"\n{'':{len(head)}}".join(lines))
+    for hybrid in catalogue.hybrids.values():
+        out.line(f"{hybrid.name}  {len(catalogue.named(hybrid.name))}, on {hybrid.base}")
+        for source in dict.fromkeys(b.source for b in hybrid.backports):
+            names = ", ".join(b.fix for b in hybrid.backports if b.source == source)
+            for text in (f"+ {names}", f"  ({source})"):
+                lines = textwrap.wrap(text, 70, break_on_hyphens=False, subsequent_indent="  ")
+                out.line("\n".join("        " + line for line in lines))
     variants = ", ".join(f.id for f in catalogue.fixes.values() if f.landed is None)
     out.line(textwrap.fill(f"never merged: {variants}", 80, break_on_hyphens=False))
     return 0

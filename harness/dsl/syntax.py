@@ -40,6 +40,7 @@ VERBS = (
     "frame_write",
     "sigreturn",
     "fork",
+    "clone",
     "exec",
     "exit",
     "trap",
@@ -53,6 +54,8 @@ VERBS = (
     "switch",
     "sched_switch",
     "irq",
+    "cpu_pm",
+    "hotplug",
     "softirq",
 )
 

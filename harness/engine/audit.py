@@ -41,8 +41,9 @@ def with_and_without(
     merged has only the latter.
     """
     pairs = []
-    if fix.landed is not None:
-        has = catalogue.kernel(fix.landed)
+    first = catalogue.first(fix)
+    if first is not None:
+        has = catalogue.kernel(first)
         pairs.append((has, catalogue.without(has, fix.id)))
     names = {v.kernel for t in traces for v in t.verdicts if f"+{fix.id}" in v.kernel}
     for name in sorted(names):

@@ -1,8 +1,9 @@
 """Fixes, releases and kernels: which upstream changes a modelled kernel has.
 
 A kernel is a set of fixes. A release is the set of the fixes that had landed
-by then and nothing else; `v6.12+ID` is a backport, `v6.14-ID` a revert. The
-model never looks at a version.
+by then and nothing else; `v6.12+ID` is a backport, `v6.14-ID` a revert. A
+hybrid is a kernel that people run under a name of its own: a release and what
+its maintainers backported. The model never looks at a version.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ RELEASES = tuple(
 )
 _ORDER = {name: n for n, name in enumerate(RELEASES)}
 
+# Releases that are too old to be modelled, in which something landed all the same.
+_EARLIER = {"v4.2": -1}
+
 
 COMMIT = re.compile(r"[0-9a-f]{12,40}")
 
@@ -44,11 +48,12 @@ class Commit:
 class Fix:
     """One upstream change that the model can have or lack.
 
-    `landed` is the first mainline release with it, None for a change that was
-    proposed and never merged. `requires` names the fixes without which it does
-    not make sense (a backport without them is refused). `repairs` names the
-    commits that its `Fixes:` tags blame. A `refactor` changes no step, by its
-    own account, so the model has no switch for it.
+    `landed` is the first mainline release with it (it may be older than every
+    release that is modelled), None for a change that was proposed and never
+    merged. `requires` names the fixes without which it does not make sense (a
+    backport without them is refused). `repairs` names the commits that its
+    `Fixes:` tags blame. A `refactor` changes no step, by its own account, so
+    the model has no switch for it.
     """
 
     id: str
@@ -74,13 +79,34 @@ class Kernel:
     fixes: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Backport:
+    """A fix that a hybrid has beyond its base, and who says so."""
+
+    fix: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hybrid:
+    """A kernel with a name of its own: the release it is based on, and its backports."""
+
+    name: str
+    base: str
+    backports: tuple[Backport, ...]
+
+
 class Catalogue:
     """All fixes of one architecture, and the kernels that can be made of them."""
 
-    def __init__(self, fixes: Iterable[Fix]) -> None:
+    def __init__(self, fixes: Iterable[Fix], hybrids: Iterable[Hybrid] = ()) -> None:
         self.fixes = {f.id: f for f in fixes}
+        self.hybrids = {h.name: h for h in hybrids}
+        for hybrid in self.hybrids.values():
+            assert hybrid.base in _ORDER, hybrid.name
+            assert all(b.fix in self.fixes for b in hybrid.backports), hybrid.name
         for fix in self.fixes.values():
-            assert fix.landed is None or fix.landed in _ORDER, fix.id
+            assert fix.landed is None or fix.landed in _ORDER | _EARLIER, fix.id
             assert all(r in self.fixes for r in fix.requires), fix.id
         self._by_commit = {c.id: f.id for f in self.fixes.values() for c in f.commits}
         self._longest_first = sorted(self.fixes, key=len, reverse=True)
@@ -89,8 +115,21 @@ class Catalogue:
         """The ids of all fixes that `release` has."""
         order = _ORDER[release]
         return frozenset(
-            f.id for f in self.fixes.values() if f.landed and _ORDER[f.landed] <= order
+            f.id
+            for f in self.fixes.values()
+            if f.landed and (f.landed in _EARLIER or _ORDER[f.landed] <= order)
         )
+
+    def first(self, fix: Fix) -> str | None:
+        """The first release that is modelled and has `fix`."""
+        return RELEASES[0] if fix.landed in _EARLIER else fix.landed
+
+    def named(self, name: str) -> frozenset[str]:
+        """The ids of all fixes that a release or a hybrid has."""
+        hybrid = self.hybrids.get(name)
+        if hybrid is None:
+            return self.landed_by(name)
+        return self.landed_by(hybrid.base) | {b.fix for b in hybrid.backports}
 
     def dependents(self, fix: str) -> frozenset[str]:
         """`fix` and every fix that needs it, directly or not."""
@@ -109,13 +148,14 @@ class Catalogue:
     def kernel(self, spec: str) -> Kernel:
         """The kernel that `spec` names, such as `v6.12`, `v6.12+ID` or `v6.14-ID`.
 
-        A fix may also be named by its commit (12 hex digits or more). Raises
-        KernelError for an unknown release or fix, for a fix that is added
+        A hybrid's name may stand for the release. A fix may also be named by
+        its commit (12 hex digits or more). Raises KernelError for an unknown
+        release, hybrid or fix, for a fix that is added
         twice or taken away where it is not, and for a set in which a fix lacks
         what it requires.
         """
         release, edits = self._split(spec)
-        have = set(self.landed_by(release))
+        have = set(self.named(release))
         for sign, fix in edits:
             if sign == "+" and fix in have:
                 raise KernelError(f"{spec}: {release} already has {fix}")
@@ -132,13 +172,21 @@ class Catalogue:
         return Kernel(spec, frozenset(have))
 
     def _split(self, spec: str) -> tuple[str, list[tuple[str, str]]]:
-        cut = min((i for i in (spec.find("+"), spec.find("-")) if i > 0), default=len(spec))
+        # A hybrid's name has a dash in it.
+        start = next((len(h) for h in self.hybrids if spec.startswith(h)), 0)
+        cuts = (spec.find(sign, start) for sign in "+-")
+        cut = min((i for i in cuts if i > 0), default=len(spec))
         release, rest = spec[:cut], spec[cut:]
-        if release not in _ORDER:
+        if release not in _ORDER and release not in self.hybrids:
+            word = release
             hint = nearest(release, RELEASES)
+            if not hint and nearest(spec.split("+")[0], self.hybrids):
+                word = spec.split("+")[0]
+                hint = nearest(word, self.hybrids)
+            others = "".join(f", {name}" for name in self.hybrids)
             raise KernelError(
-                f"unknown kernel {release[:40]!r}{hint}: mainline "
-                f"{RELEASES[0]} to {RELEASES[-1]}, then +FIX or -FIX"
+                f"unknown kernel {word[:40]!r}{hint}: mainline "
+                f"{RELEASES[0]} to {RELEASES[-1]}{others}, then +FIX or -FIX"
             )
         edits = []
         while rest:
@@ -169,7 +217,9 @@ class Catalogue:
 
     def order(self, spec: str) -> tuple[int, str]:
         """A sort key: by release, then by name."""
-        return _ORDER[self._split(spec)[0]], spec
+        release = self._split(spec)[0]
+        hybrid = self.hybrids.get(release)
+        return _ORDER[hybrid.base if hybrid else release], spec
 
 
 def releases_with_changes(catalogue: Catalogue) -> list[str]:

@@ -26,7 +26,11 @@ def test_kernels(cli: Cli) -> None:
     text = " ".join(ran.out.split())
     for fix in FIXES:
         assert fix.id in text
-    assert ran.out.splitlines()[0].split() == ["v4.13", "0", "-"]
+    assert ran.out.splitlines()[0].split() == ["older", "hotplug-last"]
+    assert ran.out.splitlines()[1].split() == ["v4.13", "1", "-"]
+    for hybrid in CATALOGUE.hybrids.values():
+        assert f"{hybrid.name} {len(CATALOGUE.named(hybrid.name))}, on {hybrid.base}" in text
+        assert all(b.source in text for b in hybrid.backports)
     assert max(map(len, ran.out.splitlines())) <= 80
 
 
@@ -36,9 +40,12 @@ def test_kernels_json(cli: Cli) -> None:
     tree = json.loads(out)
     assert out == json.dumps(tree, indent=1, sort_keys=True) + "\n"
     assert tree["schema"] == "kvm-replay/kernels/1"
-    assert tree["kernels"]["v4.13"] == {"fixes": [], "landed": []}
+    assert tree["kernels"]["v4.13"] == {"fixes": ["hotplug-last"], "landed": []}
     for release, row in tree["kernels"].items():
         assert set(row["landed"]) <= set(row["fixes"]) == CATALOGUE.landed_by(release)
+    debian = tree["hybrids"]["debian-6.1.192"]
+    assert debian["base"] == "v6.1"
+    assert set(debian["fixes"]) == CATALOGUE.landed_by("v6.1") | set(debian["backports"])
 
 
 def test_fixes(cli: Cli) -> None:

@@ -70,6 +70,9 @@ EVENTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "cpu0 switch A -> B": ("cpu0", "switch", ("A", "B")),
     "cpu0 sched_switch A->idle": ("cpu0", "sched_switch", ("A", "idle")),
     "cpu1 irq": ("cpu1", "irq", ()),
+    "A clone T": ("A", "clone", ("T",)),
+    "cpu0 cpu_pm": ("cpu0", "cpu_pm", ()),
+    "cpu1 hotplug off": ("cpu1", "hotplug", ("off",)),
     "cpu1 softirq neon": ("cpu1", "softirq", ("neon",)),
 }
 
@@ -112,6 +115,8 @@ HEADERS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "budget saves 0, loads 0x2": ("budget", (("saves", 0), ("loads", 2))),
     "verdict v6.14 holds": ("verdict", ("v6.14", None, ())),
     "verdict v6.14 nvhe holds": ("verdict", ("v6.14", "nvhe", ())),
+    "verdict debian-6.1.192 holds": ("verdict", ("debian-6.1.192", None, ())),
+    "verdict debian-6.1.192-fp-type holds": ("verdict", ("debian-6.1.192-fp-type", None, ())),
     "verdict v6.12+fp-type violates lost, stale": (
         "verdict",
         ("v6.12+fp-type", None, ("lost", "stale")),
@@ -139,6 +144,7 @@ EXPECTATIONS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "expect undef": ("undef", ()),
     "expect read v0 = 0xa1": ("read", ("v0", 0, 0xA1)),
     "expect read z3[2] = 9": ("read", ("z3", 2, 9)),
+    "expect cpu0.cptr_el2.zen = 1": ("state", (("cpu0", "cptr_el2", "zen"), "1")),
     "expect cpu0.fpsimd_last_state = A": ("state", (("cpu0", "fpsimd_last_state"), "A")),
 }
 

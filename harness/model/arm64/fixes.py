@@ -7,10 +7,24 @@ but by its own account it changes no step, so it is no switch. A table, as long 
 
 from __future__ import annotations
 
+from harness.model.arm64.hybrids import HYBRIDS
 from harness.model.catalogue import Catalogue, Commit, Fix
 
 CATALOGUE = Catalogue(
     (
+        Fix(
+            "hotplug-last",
+            "fix",
+            "v4.2",
+            "a CPU that goes off line leaves fpsimd_last_state on the task it ran last, which may "
+            "come back to it when it is on again -> set to NULL",
+            (
+                Commit(
+                    "32365e64a20e",
+                    "arm64: fix bug for reloading FPSIMD state after CPU hotplug.",
+                ),
+            ),
+        ),
         Fix(
             "sve-host",
             "feature",
@@ -407,6 +421,19 @@ CATALOGUE = Catalogue(
             requires=("sme-clarify",),
         ),
         Fix(
+            "sme-resume",
+            "fix",
+            "v6.8",
+            "after a suspend that lost power SMCR_EL1 is what reset made of it, so FA64 is off at "
+            "EL1 -> written anew (with EZT0, and SMPRI_EL1, which are not modelled)",
+            (
+                Commit("9533864816fb", "arm64/sme: Restore SMCR on exit from suspend"),
+                Commit("d7b77a0d565b", "arm64/sme: Restore SMCR_EL1.EZT0 on exit from suspend"),
+            ),
+            requires=("sme-host",),
+            link="20240203-arm64-sme-resume-v2-1-a1fbaddc4425@kernel.org",
+        ),
+        Fix(
             "kneon-preempt",
             "feature",
             "v6.8",
@@ -612,9 +639,10 @@ CATALOGUE = Catalogue(
         ),
         Fix(
             "cptr-split",
-            "refactor",
+            "rework",
             "v6.14",
-            "one helper resets CPTR_EL2 for every mode -> VHE and nVHE have their own",
+            "VHE hyp leaves the host with CPACR_EL1.ZEN and SMEN open to EL1 alone -> to EL0 too, "
+            "until the next bind; one helper for every mode becomes one for each",
             (Commit("ee14db31a9c8", "KVM: arm64: Refactor CPTR trap deactivation"),),
             requires=("save-and-flush",),
             link="20250210195226.1215254-6-mark.rutland@arm.com",
@@ -654,6 +682,35 @@ CATALOGUE = Catalogue(
             requires=("nvhe-sve", "save-and-flush", "cptr-scratch"),
             repairs=("8c8010d69c13", "2e3cf82063a0"),
             link="20250210195226.1215254-9-mark.rutland@arm.com",
+        ),
+        Fix(
+            "clone-preserve",
+            "fix",
+            "v6.16",
+            "clone() copies V from memory, even if sve_state is the valid image, and leaves the "
+            "parent's registers live -> saves and flushes the parent, and takes V from the image "
+            "that is valid",
+            (
+                Commit(
+                    "e0cb0f26594c",
+                    "arm64/fpsimd: Consistently preserve FPSIMD state during clone()",
+                ),
+            ),
+            requires=("effective", "sig-flush"),
+        ),
+        Fix(
+            "clone-za",
+            "fix",
+            "v6.16",
+            "every child inherits ZA -> only one with memory of its own (without CLONE_VM), so "
+            "that AAPCS64's lazy saving of ZA works in threads",
+            (
+                Commit(
+                    "cde5c32db557",
+                    "arm64/fpsimd: Make clone() compatible with ZA lazy saving",
+                ),
+            ),
+            requires=("sme-host",),
         ),
         Fix(
             "sme-stale-cpu",
@@ -771,20 +828,6 @@ CATALOGUE = Catalogue(
             link="20250508132644.1395904-14-mark.rutland@arm.com",
         ),
         Fix(
-            "fork-preserve",
-            "fix",
-            "v6.16",
-            "clone() copies V from memory, even if sve_state is the valid image -> saves and "
-            "flushes the parent, and takes V from the image that is valid",
-            (
-                Commit(
-                    "e0cb0f26594c",
-                    "arm64/fpsimd: Consistently preserve FPSIMD state during clone()",
-                ),
-            ),
-            requires=("effective", "sig-flush"),
-        ),
-        Fix(
             "kneon-smstop",
             "fix",
             "v6.16",
@@ -823,5 +866,6 @@ CATALOGUE = Catalogue(
             requires=("sig-flush",),
             repairs=("85ed24dad290",),
         ),
-    )
+    ),
+    HYBRIDS,
 )

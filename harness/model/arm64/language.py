@@ -80,6 +80,7 @@ VERBS: dict[str, Verb] = {
         "with its SVE record made a streaming one",
     ),
     "fork": Verb(_TASK, ("child",), "makes a child, which waits for a CPU"),
+    "clone": Verb(_TASK, ("child",), "makes a thread that shares its memory, and waits for a CPU"),
     "exec": Verb(_TASK, (), "starts a new program"),
     "exit": Verb(_TASK, (), "dies; its memory is freed, the CPU idles"),
     "trap": Verb(
@@ -98,6 +99,8 @@ VERBS: dict[str, Verb] = {
     "switch": Verb(_CPU, ("task", "task"), "sched_switch, and the next task goes on"),
     "sched_switch": Verb(_CPU, ("task", "task"), "the next task is current, in the kernel"),
     "irq": Verb(_CPU, (), "is interrupted, and goes on"),
+    "cpu_pm": Verb(_CPU, (), "idles or suspends, loses power, and is back (CPU_PM enter and exit)"),
+    "hotplug": Verb(_CPU, ("off on",), "goes off line, or comes back with its registers reset"),
     "softirq": Verb(_CPU, ("neon",), "is interrupted, and a softirq uses kernel-mode NEON"),
 }
 
@@ -120,6 +123,7 @@ class Arm64:
         "sve": (16, 256, 0),
         "sme": (16, 256, 0),
         "fpmr": (1, 1, 0),
+        "fa64": (0, 1, 0),
     }
     features = ("sve", "fpmr", "created")
     catalogue = CATALOGUE
@@ -132,6 +136,8 @@ class Arm64:
             return "SVE always has the vector length 16: expected `sve 16..N`"
         if "sme" in settings and "sve" not in settings:
             return "a machine with SME alone is not modelled yet: expected `sve` beside `sme`"
+        if "fa64" in settings and "sme" not in settings:
+            return "FEAT_SME_FA64 is part of SME: expected `sme 16..N` beside `fa64`"
         return ""
 
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
@@ -249,6 +255,7 @@ class Arm64:
             lengths(settings.get("sve")),
             lengths(settings.get("sme")),
             "fpmr" in settings,
+            settings.get("fa64", (0, 0))[1] == 1,
         )
         setup = Setup(config, world.tasks, world.unborn, world.vcpus)
         return (recording(cls) if record else cls)(kernel, setup)

@@ -11,12 +11,6 @@ from typing import Any
 from harness.model.arm64.cpu.cpu import Trap
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.cpu.state import FFR
-from harness.model.arm64.cpu.sysreg import (
-    CPACR_EL1_FPEN,
-    CPACR_EL1_SMEN_EL1EN,
-    CPACR_EL1_ZEN_EL1EN,
-    CPTR_NVHE_EL2_RES1,
-)
 from harness.model.arm64.host.state import Counts
 from harness.model.arm64.invariants import check
 from harness.model.arm64.kvm.nvhe import Nvhe
@@ -65,13 +59,7 @@ class Machine(Stimuli):
         super().__init__(kernel, setup.config, names, vcpus)
         for cpu in self.cpus:
             self.run_on(cpu.id)
-            self.write_sysreg(CPACR_EL1_FPEN, "cpacr_el1")
-            if self.sve_host:
-                self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_ZEN_EL1EN)
-            if self.sme_host:
-                self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_SMEN_EL1EN)
-            if not self.has_vhe:
-                cpu.cptr_el2 = CPTR_NVHE_EL2_RES1
+            self.secondary_start_kernel()
         for name, where in setup.tasks:
             task = self.tasks[name]
             self.start(task)
@@ -151,6 +139,9 @@ class Machine(Stimuli):
     def _observe_state(self, path: tuple[str, ...], want: str) -> str:
         node: Any = self.snapshot()
         for name in path:
+            if isinstance(node, str):  # a field of a register: `fpen=0b11 zen=0b01`
+                pairs = (word.partition("=") for word in node.split())
+                node = {field: int(bits, 0) for field, _, bits in pairs if bits}
             node = node.get(name) if isinstance(node, dict) else None
         got = "nothing" if node is None else str(node)
         words = got.replace(",", " ").split()

@@ -40,6 +40,8 @@ class Stimuli(Vmm):
                 self.run_on(where)
         else:
             self.run_on(int(actor[3:]))
+            if not self.rq.online and verb != "hotplug":
+                raise Refused(f"{actor} is off line; `{actor} hotplug on` would bring it back")
         handler: Callable[..., None] = getattr(self, "on_" + verb)
         handler(actor, *args)
 
@@ -210,6 +212,32 @@ class Stimuli(Vmm):
         if was is not Mode.KERNEL:
             self._go_on()
 
+    def on_cpu_pm(self, actor: str) -> None:
+        self._quiet(actor)
+        self.cpu_suspend()
+
+    def on_hotplug(self, actor: str, what: str) -> None:
+        if self.rq.online == (what == "on"):
+            raise Refused(f"{actor} is {'on' if self.rq.online else 'off'} line already")
+        if what == "on":
+            self.cpu_up()
+            return
+        if not self.current.name.startswith("idle"):
+            raise Refused(
+                f"{actor} runs {self.current.name}; "
+                f"`{actor} switch {self.current.name} -> idle` would let it go"
+            )
+        if sum(rq.online for rq in self.rqs) == 1:
+            raise Refused(f"{actor} is the last CPU that is on line")
+        self.cpu_down()
+
+    def _quiet(self, actor: str) -> None:
+        """Where a CPU can be suspended: in the idle task, or in a system call that does it."""
+        task = self.current
+        if self.cpu.mode is not Mode.KERNEL or task.at is not At.SYSCALL:
+            raise Refused(f"{actor} runs {task.name}, which {WHERE[task.at]}")
+        self._not_in_neon(task)
+
     # Kernel-mode NEON ----------------------------------------------------------------
 
     def _in_neon(self, task: Task) -> bool:
@@ -334,6 +362,12 @@ class Stimuli(Vmm):
     # A task's life ---------------------------------------------------------------------
 
     def on_fork(self, actor: str, child_name: str) -> None:
+        self._clone(actor, child_name, clone_vm=False)
+
+    def on_clone(self, actor: str, child_name: str) -> None:
+        self._clone(actor, child_name, clone_vm=True)
+
+    def _clone(self, actor: str, child_name: str, clone_vm: bool) -> None:
         """A whole system call from user space; in one, the copying alone."""
         from_user = self.cpu.mode is Mode.USER
         task = self.in_user(actor) if from_user else self.in_kernel(actor, At.SYSCALL)
@@ -344,7 +378,7 @@ class Stimuli(Vmm):
         if from_user:
             self.el0_svc()
         self.arch_dup_task_struct(child)
-        self.copy_thread(child)
+        self.copy_thread(child, clone_vm)
         if from_user:
             self.exit_to_user_mode()
 
@@ -366,7 +400,9 @@ class Stimuli(Vmm):
         if task.at in (At.UNBORN, At.DEAD) or task.killed or self.oops:
             raise Refused(f"{thread} cannot run")
         if task.on_cpu < 0:
-            self.run_on(task.fpsimd_cpu if task.fpsimd_cpu < len(self.cpus) else 0)
+            home = task.fpsimd_cpu if task.fpsimd_cpu < len(self.cpus) else 0
+            there = [n for n, rq in enumerate(self.rqs) if rq.online]
+            self.run_on(home if home in there else there[0])
             if self.rq.neon:
                 raise Refused(one_of(["kernel-mode NEON is not preemptible"]))
             self._leave()

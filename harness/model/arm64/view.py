@@ -32,11 +32,12 @@ def quads(values: Quads) -> str:
 
 
 def bank(name: str, b: Bank) -> Tree:
-    """A bank's registers; 32 equal ones (kernel-mode NEON) as one line."""
+    """A bank's registers; if all are there and equal (kernel-mode NEON, reset), as one line."""
     tree: Tree = {}
     texts = {n: quads(b.regs[n]) for n in sorted(b.regs)}
-    if len(texts) == 32 and len(set(texts.values())) == 1:
-        return {f"{name}0-{name}31": texts[0]}
+    if len(texts) == (FFR + 1 if name == "p" else 32) and len(set(texts.values())) == 1:
+        last = "ffr" if name == "p" else f"{name}31"
+        return {f"{name}0-{last}": texts[0]}
     for n, text in texts.items():
         reg = name if name == "za" else "ffr" if name == "p" and n == FFR else f"{name}{n}"
         tree[reg] = text
@@ -72,7 +73,7 @@ def owners(m: Machine) -> list[str]:
     for cpu in m.cpus:
         task = m.tasks[m.rqs[cpu.id].current]
         if task.name.startswith("idle"):
-            what = "idle"
+            what = "idle" if m.rqs[cpu.id].online else "off line"
         elif cpu.mode is Mode.GUEST:
             what = f"{task.name} in guest {task.vcpu}"
         else:
@@ -90,7 +91,8 @@ def owners(m: Machine) -> list[str]:
 def _cpu(m: Machine, cpu: Registers) -> Tree:
     task = m.rqs[cpu.id].current
     mode = {Mode.USER: "EL0", Mode.KERNEL: "kernel", Mode.GUEST: "guest"}[cpu.mode]
-    tree: Tree = {"current": f"{task}, {mode}" if not task.startswith("idle") else "idle"}
+    idle = "idle" if m.rqs[cpu.id].online else "off line"
+    tree: Tree = {"current": f"{task}, {mode}" if not task.startswith("idle") else idle}
     wide = any(len(q) > 1 for q in cpu.z.regs.values())
     put(tree, "regs", bank("z" if wide else "v", cpu.z) | bank("p", cpu.p) | bank("za", cpu.za))
     scalar(tree, "fpsr", cpu.fpsr)

@@ -12,7 +12,7 @@ import harness.model.arm64 as arm64
 from harness.dsl import Trace, read_trace
 from harness.engine.audit import branches, notices, with_and_without
 from harness.model.arm64.fixes import CATALOGUE
-from harness.model.catalogue import RELEASES, Fix
+from harness.model.catalogue import RELEASES, Fix, Hybrid, KernelError
 from harness.resources import folder
 
 SWITCHES = [f for f in CATALOGUE.fixes.values() if f.switch]
@@ -88,6 +88,33 @@ def test_no_fix_name_is_ambiguous_in_a_kernel() -> None:
 def test_every_release_is_a_legal_kernel(release: str) -> None:
     """A release has every fix that its fixes need."""
     assert CATALOGUE.kernel(release).fixes == CATALOGUE.landed_by(release)
+
+
+@pytest.mark.parametrize("hybrid", CATALOGUE.hybrids.values(), ids=lambda h: h.name)
+def test_every_hybrid_is_a_legal_kernel(hybrid: Hybrid) -> None:
+    """A distribution's kernel is its base and backports that the base lacks, each with a source."""
+    kernel = CATALOGUE.kernel(hybrid.name)
+    backports = [b.fix for b in hybrid.backports]
+    assert len(set(backports)) == len(backports)
+    assert not CATALOGUE.landed_by(hybrid.base) & set(backports)
+    assert kernel.fixes == CATALOGUE.landed_by(hybrid.base) | set(backports)
+    assert all(b.source for b in hybrid.backports)
+
+
+def test_a_hybrid_can_be_changed_and_sorted_as_a_release() -> None:
+    """`debian-6.1.192-ID` lacks a fix, and stands where its base stands."""
+    whole = CATALOGUE.kernel("debian-6.1.192")
+    assert CATALOGUE.kernel("debian-6.1.192-eager-zcr").fixes == whole.fixes - {"eager-zcr"}
+    assert CATALOGUE.kernel("debian-6.1.192+751ecf6afd65").fixes == whole.fixes | {"sve-stale-cpu"}
+    names = ["v6.2", "debian-6.1.192", "v6.1", "v6.0"]
+    assert sorted(names, key=CATALOGUE.order) == ["v6.0", "debian-6.1.192", "v6.1", "v6.2"]
+
+
+@pytest.mark.parametrize("spec", ["debian-6.1.1920", "debian-6.1.19", "debian-6.1", "debian"])
+def test_an_unknown_hybrid_is_refused(spec: str) -> None:
+    """A name that only begins like a hybrid's is no kernel, and the message lists what is."""
+    with pytest.raises(KernelError, match=r"unknown kernel .*v7.2, debian-6.1.192"):
+        CATALOGUE.kernel(spec)
 
 
 @pytest.mark.parametrize("fix", CATALOGUE.fixes.values(), ids=ids)

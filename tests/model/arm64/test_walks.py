@@ -21,9 +21,10 @@ VARIANTS = (
     "v6.10+hd-kernel-copy",
     "v4.18-flush-sets-foreign",
     "v5.19-sme-flag-clear-sme-kvm-load",
+    *ARM64.catalogue.hybrids,
 )
 MODES = st.sampled_from(ARM64.modes)
-WORLDS = st.builds(world, st.just(True), st.booleans(), st.booleans()) | st.just(
+WORLDS = st.builds(world, st.just(True), st.booleans(), st.booleans(), st.booleans()) | st.just(
     world(False, False, False)
 )
 SEEDS = st.integers(0, 2**32)

@@ -16,7 +16,7 @@ CHILDREN = ("D",)
 CPUS = ("cpu0", "cpu1")
 
 
-def world(sve: bool, sme: bool, guest_sve: bool) -> World:
+def world(sve: bool, sme: bool, guest_sve: bool, fa64: bool = False) -> World:
     """Two CPUs, three tasks and a child to be, two vcpus of different threads."""
     settings: dict[str, tuple[int, int]] = {"cpus": (2, 2)}
     if sve:
@@ -24,6 +24,8 @@ def world(sve: bool, sme: bool, guest_sve: bool) -> World:
     if sme:
         settings["sme"] = (16, 32)
         settings["fpmr"] = (1, 1)
+        if fa64:
+            settings["fa64"] = (1, 1)
     features = ("sve",) if guest_sve else ()
     tasks = (("A", 0), ("B", 1), ("C", -1))
     vcpus = (("v0", "A", ()), ("v1", "B", features))
@@ -64,7 +66,7 @@ def alphabet(w: World) -> list[Event]:
         events += [(t, "sigreturn", (what,)) for what in ("whole", "fpsimd", "streaming")]
         events += [(t, "ioctl", ("KVM_RUN", v)) for v in vcpus]
         events += [(t, "ioctl", ("KVM_ARM_VCPU_INIT", v)) for v in vcpus]
-        events += [(t, "fork", (c,)) for c in CHILDREN]
+        events += [(t, verb, (c,)) for c in CHILDREN for verb in ("fork", "clone")]
         events += [(t, "one_reg_set", (v, ("v", 2), None)) for v in vcpus]
         events += [(t, "one_reg_set", (v, ("fpsr", 0), None)) for v in vcpus]
         events += [(t, "save", (v,)) for v in vcpus]
@@ -79,7 +81,8 @@ def alphabet(w: World) -> list[Event]:
         if "sve" in w.settings:
             events += [(v, "write", (("zcr_el1", 0), (n,))) for n in (0, 1)]
     for c in CPUS:
-        events += [(c, "irq", ()), (c, "softirq", ("neon",))]
+        events += [(c, "irq", ()), (c, "softirq", ("neon",)), (c, "cpu_pm", ())]
+        events += [(c, "hotplug", (what,)) for what in ("off", "on")]
     return events
 
 

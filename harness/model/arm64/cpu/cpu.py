@@ -25,6 +25,7 @@ from harness.model.arm64.cpu.sysreg import (
     FPSR_AFTER_SM_CHANGE,
     HCR_E2H,
     HCR_TGE,
+    SMCR_ELX_FA64_MASK,
     SMCR_ELX_LEN_MASK,
     SMTC_ILL,
     SMTC_SME_DISABLED,
@@ -125,13 +126,20 @@ def _rules(bits: dict[str, int]) -> _Rules:
 _EL0, _EL1, _CPTR = _rules(_BOTH), _rules(_LOW), _rules(_TRAP)
 
 
+def _fa64(cpu: Registers) -> int:
+    """SMCR_ELx.FA64: like LEN, EL1's own counts except for a VHE host's EL0."""
+    in_host = cpu.hcr_el2 & HCR_E2H and cpu.hcr_el2 & HCR_TGE
+    both = cpu.smcr_el2 if in_host else cpu.smcr_el2 & cpu.smcr_el1
+    return both & SMCR_ELX_FA64_MASK
+
+
 def check_access(cpu: Registers, access: Access) -> Trap | None:
     """The exception an instruction takes before it executes, or None.
 
     EL1's control comes first, then EL2's, so that EL2 never sees an access
     that EL1 traps. A guest is taken to run at its EL1. Last comes what only
-    PSTATE can forbid: the FFR and Advanced SIMD in streaming mode (there is no
-    FEAT_SME_FA64 here), ZA while it is off.
+    PSTATE can forbid: the FFR and Advanced SIMD in streaming mode without
+    FEAT_SME_FA64, ZA while it is off.
     """
     streaming = cpu.svcr & SVCR_SM_MASK
     e2h = cpu.hcr_el2 & HCR_E2H
@@ -152,7 +160,7 @@ def check_access(cpu: Registers, access: Access) -> Trap | None:
             if cpu.cptr_el2 & bits:
                 return Trap(ec, 2, SMTC_SME_DISABLED)
     here = 2 if user and e2h else 1
-    if access in ("ffr", "asimd") and streaming:
+    if access in ("ffr", "asimd") and streaming and not _fa64(cpu):
         return Trap(ESR_ELX_EC_SME, here, SMTC_ILL)
     if access == "za" and not cpu.svcr & SVCR_ZA_MASK:
         return Trap(ESR_ELX_EC_SME, here, SMTC_ZA_DISABLED)

@@ -24,6 +24,7 @@ class Config:
     sve: tuple[int, ...] = ()
     sme: tuple[int, ...] = ()
     fpmr: bool = False
+    fa64: bool = False  # FEAT_SME_FA64: streaming mode has the FFR and Advanced SIMD
 
 
 class CpuModel:

@@ -54,7 +54,7 @@ class Process(Fpsimd):
     def arch_dup_task_struct(self, child: Task) -> None:
         """Copy current's thread state into `child`, which lives in new memory."""
         src = self.current
-        if self.has("fork-preserve"):
+        if self.has("clone-preserve"):
             self.fpsimd_save_and_flush_current_state()
             if src.fp_type is FP_STATE_SVE:  # fpsimd_sync_from_effective_state()
                 self.sve_to_fpsimd(src)
@@ -69,23 +69,38 @@ class Process(Fpsimd):
         # The SVE image belongs to the parent; the child starts from V.
         child.sve_state = child.sme_state = None
         child.flags &= ~TIF_SVE
-        if self.sme_host and src.svcr & SVCR_ZA_MASK:
+        if self.has("clone-za"):
+            child.svcr &= ~SVCR_ZA_MASK
+        if self.sme_host and child.svcr & SVCR_ZA_MASK:
             child.sme_state = src.sme_state
         else:
             child.flags &= ~TIF_SME
         if self.has("fp-type"):
             child.fp_type = FP_STATE_FPSIMD
-        za = src.logical.za if child.sme_state is not None else EMPTY
         child.frames = src.frames
-        child.logical = src.logical._replace(
-            z=src.logical.z.limit(1), p=EMPTY, za=za, svcr=child.svcr
-        )
 
     @kernel_function()
-    def copy_thread(self, child: Task) -> None:
+    def copy_thread(self, child: Task, clone_vm: bool) -> None:
         if self.has("dead-leak"):
             self.fpsimd_flush_task_state(child)
+        if self.has("clone-za") and not clone_vm:
+            self.copy_thread_za(child)
         child.at = At.SYSCALL
+        if clone_vm:
+            child.frames = ()  # a stack of its own
+        # A thread that shares its parent's memory must not have its ZA: the lazy
+        # saving scheme of AAPCS64 would restore it from there twice.
+        was = self.current.logical
+        za, svcr = (EMPTY, 0) if clone_vm else (was.za, was.svcr)
+        child.logical = was._replace(z=was.z.limit(1), p=EMPTY, za=za, svcr=svcr)
+
+    @kernel_function()
+    def copy_thread_za(self, child: Task) -> None:
+        src = self.current
+        if self.sme_host and src.svcr & SVCR_ZA_MASK:
+            child.sme_state = src.sme_state
+            child.svcr |= SVCR_ZA_MASK
+            child.flags |= TIF_SME
 
     @kernel_function()
     def fpsimd_flush_thread(self) -> None:

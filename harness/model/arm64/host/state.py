@@ -147,6 +147,7 @@ class Rq:
 
     current: str = ""
     neon: bool = False  # in kernel-mode NEON that is not preemptible
+    online: bool = True
 
 
 @dataclass(slots=True, eq=False)

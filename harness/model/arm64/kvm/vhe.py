@@ -54,12 +54,15 @@ class Vhe(HypSwitch):
 
     @kernel_function("__deactivate_traps")
     def deactivate_traps(self, vcpu: Vcpu) -> None:
-        if self.has("save-and-flush"):
+        if self.has("cptr-split"):
             val = CPACR_EL1_FPEN
             val |= CPACR_EL1_ZEN if self.system_supports_sve else 0
             val |= CPACR_EL1_SMEN if self.system_supports_sme else 0
         else:
             val = CPACR_EL1_DEFAULT
-            if self.has("sme-reset-smen") and self.system_supports_sme:
+            # vcpu_put flushes, with SMSTOP, once it no longer restores SMEN before
+            # that; recordings of such a kernel (Debian 6.1.192) show SMEN = 0b01 here.
+            smen = self.has("sme-reset-smen") or self.has("save-and-flush")
+            if smen and self.system_supports_sme:
                 val |= CPACR_EL1_SMEN_EL1EN
         self.write_sysreg(val, "cpacr_el1")

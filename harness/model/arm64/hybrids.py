@@ -1,0 +1,55 @@
+"""Kernels that people run and that no mainline release is: a base, and what was backported.
+
+A fix is listed where a public source says that this kernel's branch has it; one
+of which no source tells is left out. Both kernels are built without SME
+(CONFIG_ARM64_SME depends on BROKEN there, Linux kernel commit 81235ae0c846),
+so what they have of SME matters to kernels that are built otherwise.
+"""
+
+from __future__ import annotations
+
+from harness.model.catalogue import Backport, Hybrid
+
+# Pushes to the public branches of linux-stable-rc.git, by their lists of commits.
+_6_1_2025_04 = "linux-6.1.y of 2025-04-23, for 6.1.135"
+_6_12_2025_03 = "queue/6.12 of 2025-03-25, for 6.12.21"
+_6_12_34 = "20250617152419.512865572@linuxfoundation.org (6.12.34-rc1)"
+
+HYBRIDS = (
+    Hybrid(
+        "debian-6.1.192",
+        "v6.1",
+        (
+            Backport("kvm-prepare", _6_1_2025_04),
+            Backport("fp-type", _6_1_2025_04),
+            Backport("to-save", _6_1_2025_04),
+            Backport("save-and-flush", _6_1_2025_04),
+            Backport("no-hyp-host-save", _6_1_2025_04),
+            Backport("no-zen-restore", _6_1_2025_04),
+            Backport("no-smen-restore", _6_1_2025_04),
+            Backport("exit-handlers", _6_1_2025_04),
+            Backport("hyp-inline", _6_1_2025_04),
+            Backport("cptr-scratch", _6_1_2025_04),
+            Backport("eager-zcr", _6_1_2025_04),
+        ),
+    ),
+    Hybrid(
+        "debian-6.12.107",
+        "v6.12",
+        (
+            Backport("cptr-scratch", _6_12_2025_03),
+            Backport("save-and-flush", _6_12_2025_03),
+            Backport("no-hyp-host-save", _6_12_2025_03),
+            Backport("no-zen-restore", _6_12_2025_03),
+            Backport("no-smen-restore", _6_12_2025_03),
+            Backport("exit-handlers", _6_12_2025_03),
+            Backport("hyp-inline", _6_12_2025_03),
+            Backport("eager-zcr", _6_12_2025_03),
+            Backport("sme-stale-cpu", _6_12_34),
+            Backport("kneon-smstop", _6_12_34),
+            Backport("fpmr-sm", _6_12_34),
+            Backport("fpmr-exec", _6_12_34),
+            Backport("sig-merge", _6_12_34),
+        ),
+    ),
+)
