@@ -29,6 +29,8 @@ _VIEWS = {
 class Checker(HeaderChecker):
     """Reads the lines of one file, in order."""
 
+    _world: tuple[tuple[int, int, int], World] | None = None
+
     # Reading -------------------------------------------------------------------
 
     def read(self, lines: Iterable[str]) -> Trace:
@@ -41,6 +43,8 @@ class Checker(HeaderChecker):
                 continue
             if isinstance(node, Header):
                 self.header(dataclasses.replace(node, line=number))
+            elif isinstance(node, Event):
+                self.statement(Event(node.actor, node.verb, node.operands, number))
             elif node is not None:
                 self.statement(dataclasses.replace(node, line=number))
         self.whole()
@@ -90,8 +94,13 @@ class Checker(HeaderChecker):
     # Statements ----------------------------------------------------------------
 
     def world(self) -> World:
-        vcpus = tuple((n, t, f) for n, (t, f) in self.vcpus.items())
-        return World(self.settings, tuple(self.tasks.items()), tuple(self.unborn), vcpus)
+        """Who is there so far. Asked for with every register, so it is kept."""
+        known = len(self.tasks), len(self.unborn), len(self.vcpus)
+        if self._world is None or self._world[0] != known:
+            vcpus = tuple((n, t, f) for n, (t, f) in self.vcpus.items())
+            tasks, unborn = tuple(self.tasks.items()), tuple(self.unborn)
+            self._world = known, World(self.settings, tasks, unborn, vcpus)
+        return self._world[1]
 
     def statement(self, node: Event | Expect | Snapshot) -> None:
         if self.arch is None:
@@ -160,7 +169,7 @@ class Checker(HeaderChecker):
             argument = self._argument(node.line, node.operands[0], words)
             if argument is not None:
                 args.append(argument)
-        return dataclasses.replace(node, args=tuple(args))
+        return Event(node.actor, node.verb, node.operands, node.line, tuple(args))
 
     def _register(self, line: int, name: Name, actor: str) -> tuple[str, int] | None:
         assert self.arch is not None

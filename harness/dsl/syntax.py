@@ -245,12 +245,44 @@ def parser() -> Lark:
     )
 
 
-@functools.lru_cache(maxsize=65536)
+_NUMBER = re.compile(r"\b(?:0x[0-9a-fA-F]+|[0-9]+)\b")
+
+
 def parse_line(text: str) -> Line | None:
     """The statement that `text` (one line) makes, None if it is blank or a comment.
 
-    Raises LineError. Equal lines are parsed once.
+    Raises LineError. Equal lines are parsed once, and so are events that differ
+    in their numbers alone: the parse of the line with its digits made 0 is
+    filled with the numbers.
     """
+    if '"' not in text and len(text) <= MAX_LINE:
+        shape = _NUMBER.sub(lambda found: "0" * len(found[0]), text)
+        if shape != text:
+            try:
+                node = parse_alone(shape)
+            except LineError:
+                node = None  # the line itself is to be complained about
+            if isinstance(node, Event):
+                numbers = {m.start() + 1: m[0] for m in _NUMBER.finditer(text)}
+                return Event(node.actor, node.verb, _filled(node.operands, numbers))
+    return parse_alone(text)
+
+
+def _filled(operands: tuple[Any, ...], numbers: dict[int, str]) -> tuple[Any, ...]:
+    """Operands of a shape with the numbers put where they stand."""
+    out: list[Any] = []
+    for operand in operands:
+        if isinstance(operand, tuple):
+            operand = _filled(operand, numbers)
+        elif isinstance(operand, Name) and operand.column in numbers:
+            operand = Name(numbers[operand.column], operand.column)
+        out.append(operand)
+    return tuple(out)
+
+
+@functools.lru_cache(maxsize=65536)
+def parse_alone(text: str) -> Line | None:
+    """The same by the LALR parser alone."""
     if len(text) > MAX_LINE:
         raise LineError(f"this line has {len(text)} characters, {MAX_LINE} are allowed", 1)
     if not text.strip() or text.lstrip().startswith("#"):

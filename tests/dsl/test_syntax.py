@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot
-from harness.dsl.syntax import MAX_LINE, VERBS, LineError, parse_line
+from harness.dsl.syntax import MAX_LINE, VERBS, LineError, parse_alone, parse_line
 from harness.model import architecture
 
 
@@ -244,3 +247,17 @@ def test_line_too_long() -> None:
 def test_garbage(text: str) -> None:
     """Whatever stands at the beginning of a line, it is an error in column 1."""
     assert error(text).column == 1
+
+
+NUMBERS = st.integers(0, 2**128 - 1).flatmap(lambda n: st.sampled_from([str(n), hex(n)]))
+
+
+@pytest.mark.parametrize("text", EVENTS)
+@settings(max_examples=20, deadline=None, database=None)
+@given(numbers=st.lists(NUMBERS, min_size=8, max_size=8), space=st.sampled_from([" ", "   "]))
+def test_the_short_way_is_the_parser_s(text: str, numbers: list[str], space: str) -> None:
+    """Filling a known shape with numbers gives what LALR alone gives, columns included."""
+    fresh = iter(numbers)
+    line = re.sub(r"\b(0x[0-9a-f]+|[0-9]+)\b", lambda _: next(fresh), text).replace(" ", space)
+    for number in range(3):
+        assert parse_line(line + f"  # {number}") == parse_alone(line + f"  # {number}")
