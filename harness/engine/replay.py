@@ -125,8 +125,13 @@ class Replay:
             model.apply(event.actor.text, event.verb, event.args)
         except Refused as refused:
             raise self._refused(event, str(refused)) from None
-        step.reactions = tuple(model.log)
-        happened, state = list(model.violations), list(model.check())
+        if model.log:
+            step.reactions = tuple(model.log)
+        happened, state = model.violations, list(model.check())
+        if not happened and not state:
+            self._standing = set()
+            return step
+        happened = list(happened)
         standing = self._standing
         self._standing = {v.key for v in state}
         seen = set(standing)

@@ -29,6 +29,10 @@ ACCESS_OF_CLASS: dict[str, Access] = {"fp": "asimd", "sve": "sve", "sme": "sme"}
 class Stimuli(Vmm):
     """One method a verb, `on_VERB`, called with the actor's name and operands."""
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.handlers: dict[str, Callable[..., None]] = {}
+
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
         self.traps.clear()
         self.seen = None
@@ -42,7 +46,9 @@ class Stimuli(Vmm):
             self.run_on(int(actor[3:]))
             if not self.rq.online and verb != "hotplug":
                 raise Refused(f"{actor} is off line; `{actor} hotplug on` would bring it back")
-        handler: Callable[..., None] = getattr(self, "on_" + verb)
+        handler = self.handlers.get(verb)
+        if handler is None:
+            handler = self.handlers[verb] = getattr(self, "on_" + verb)
         handler(actor, *args)
 
     # Programs ------------------------------------------------------------------
