@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.main import main
 from harness.dsl.syntax import VERBS as PARSED
 from harness.model import architecture
 
@@ -40,6 +41,17 @@ def test_no_page_points_nowhere(page: Path) -> None:
     for target in re.findall(r"`((?:harness|traces|tests|grammars|expected)/[\w./-]+)`", text):
         if "NAME" not in target:
             assert (ROOT / target).exists(), target
+
+
+def test_the_readme_shows_what_explain_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """The output in the README is what the command prints."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("kvm-replay explain", 1)[1].split("...", 1)[0].splitlines()
+    main(["explain", *shown[0].split()])
+    said = capsys.readouterr().out.splitlines()
+    lines = [line.removeprefix("    ") for line in shown[1:] if line.strip()]
+    assert len(lines) > 3
+    assert [line for line in lines if line not in said] == []
 
 
 def test_the_readme_has_two_set_up_commands() -> None:
