@@ -6,7 +6,6 @@ import argparse
 import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from harness.cli.select import find_traces
@@ -76,6 +75,8 @@ def _judge_each(
 ) -> Iterator[tuple[Path, Judged | HarnessError]]:
     progress = Progress(len(paths))
     if jobs > 1 and len(paths) > 1:
+        from concurrent.futures import ProcessPoolExecutor  # dear to import, seldom asked for
+
         # Ctrl-C reaches the workers too; they leave without a word.
         workers = ProcessPoolExecutor(
             min(jobs, len(paths)),

@@ -97,3 +97,10 @@ class Legal(Guest):
         if self.cpu.mode is not Mode.KERNEL:
             raise Refused(f"{name} is in the guest; `{name} guest_exit irq` would leave it")
         return vcpu
+
+    def in_neon(self, task: Task) -> bool:
+        return bool(task.kernel_logical.regs)
+
+    def not_in_neon(self, task: Task) -> None:
+        if self.in_neon(task):
+            raise Refused(f"{task.name} is in kernel-mode NEON; `{task.name} neon_end` ends it")

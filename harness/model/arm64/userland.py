@@ -1,0 +1,247 @@
+"""What a task does from user space, or has done to it there, verb by verb.
+
+A coarse verb (`read`, `syscall`, `ptrace_set` ...) is a whole stay in the kernel,
+which takes its steps. A fine verb (`syscall_enter`, `trap`, `ret_to_user` ...)
+runs one kernel step now, and is refused where the kernel could not take it.
+"""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.cpu import Access
+from harness.model.arm64.cpu.state import Mode
+from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.host.state import At, Frame, SveState, Task
+from harness.model.arm64.ioctls import Bits, Reg
+from harness.model.arm64.legal import WHERE
+from harness.model.arm64.vmm import Vmm
+from harness.model.base import Refused
+from harness.model.values import EMPTY
+
+EXITS = ("irq", "wfx", "hvc", "sysreg", "dabt")
+ACCESS_OF_CLASS: dict[str, Access] = {"fp": "asimd", "sve": "sve", "sme": "sme"}
+
+
+class Userland(Vmm):
+    """One method a verb, `on_VERB`, called with the actor's name and operands."""
+
+    # Programs ------------------------------------------------------------------
+
+    def on_read(self, actor: str, reg: Reg) -> None:
+        if actor in self.vcpus:
+            self.read_register(self.in_guest(actor), *reg)
+        else:
+            self.read_register(self.in_user(actor), *reg)
+
+    def on_write(self, actor: str, reg: Reg, bits: Bits) -> None:
+        if actor in self.vcpus:
+            self.write_register(self.in_guest(actor), *reg, bits)
+        else:
+            self.write_register(self.in_user(actor), *reg, bits)
+
+    def on_svcr_write(self, actor: str, bits: Bits) -> None:
+        self.exists("sme")
+        if actor in self.vcpus:
+            self.instruction(self.in_guest(actor), "sme")  # there are no SME guests
+        else:
+            self.write_register(self.in_user(actor), "svcr", 0, bits)
+
+    def on_smstart(self, actor: str, which: str) -> None:
+        self._smstartstop(actor, which, start=True)
+
+    def on_smstop(self, actor: str, which: str) -> None:
+        self._smstartstop(actor, which, start=False)
+
+    def _smstartstop(self, actor: str, which: str, start: bool) -> None:
+        self.exists("sme")
+        mask = {"sm": SVCR_SM_MASK, "za": SVCR_ZA_MASK}.get(which, SVCR_SM_MASK | SVCR_ZA_MASK)
+        if actor in self.vcpus:
+            vcpu = self.in_guest(actor)
+            self.instruction(vcpu, "sme")  # there are no SME guests
+            return
+        task = self.in_user(actor)
+        if self.instruction(task, "sme"):
+            svcr = self.cpu.svcr
+            self.write_svcr(task, svcr | mask if start else svcr & ~mask)
+
+    # Into the kernel and back ----------------------------------------------------
+
+    def on_syscall(self, actor: str) -> None:
+        self.in_user(actor)
+        self.el0_svc()
+        self.exit_to_user_mode()
+
+    def on_syscall_enter(self, actor: str) -> None:
+        self.in_user(actor)
+        self.el0_svc()
+
+    def on_ret_to_user(self, actor: str) -> None:
+        task = self.in_kernel(actor, At.USER, At.SYSCALL, At.RUN)
+        self.not_in_neon(task)
+        if task.at is At.RUN:
+            self.vcpu_put(self.vcpus[task.vcpu])
+        self.exit_to_user_mode()
+
+    def on_trap(self, actor: str, what: str) -> None:
+        self.exists(what)
+        if actor in self.vcpus:
+            self._guest_class(actor, what)
+            return
+        task = self.in_user(actor)
+        if what not in ("sve", "sme"):
+            raise Refused(f"a task can `trap sve` or `trap sme`, not `trap {what}`")
+        if self.access(ACCESS_OF_CLASS[what]) is None:
+            raise Refused(f"{actor}'s {what.upper()} instruction would not trap here")
+        self.cost.host_traps += 1
+        self.el0_interrupt()
+        task.pending = what
+
+    def on_handle_trap(self, actor: str) -> None:
+        task = self.in_kernel(actor, At.USER)
+        if not task.pending:
+            raise Refused(f"{actor} has no trap to handle; `{actor} trap sve` would take one")
+        self.el0_access_trap()
+
+    def _guest_class(self, actor: str, what: str) -> None:
+        vcpu = self.in_guest(actor)
+        if what in EXITS:
+            self.guest_exit(vcpu)
+            self.current.at = At.RUN
+            return
+        executed = self.instruction(vcpu, ACCESS_OF_CLASS[what])
+        if executed and not self.traps:
+            raise Refused(f"{actor}'s {what.upper()} instruction would not trap here")
+
+    def on_do_notify_resume(self, actor: str) -> None:
+        task = self.in_kernel(actor, At.USER, At.SYSCALL)
+        self.not_in_neon(task)
+        self.el0_access_trap()
+        self.do_notify_resume()
+
+    def on_prctl(self, actor: str, option: str, vl: int) -> None:
+        self.in_user(actor)
+        if not self.sve_host:
+            raise Refused("this kernel, or this machine, has no SVE")
+        self.el0_svc()
+        self.vec_set_vector_length(vl)
+        self.exit_to_user_mode()
+
+    # ptrace ----------------------------------------------------------------------------
+
+    def _traced(self, actor: str, name: str) -> Task:
+        self.in_user(actor)
+        task = self.tasks[name]
+        if task.on_cpu >= 0 or task.at in (At.UNBORN, At.DEAD):
+            state = "runs" if task.on_cpu >= 0 else WHERE[task.at]
+            raise Refused(f"{name} {state}: a tracer needs it stopped, off its CPU")
+        if task.vcpu or task.pending or self.in_neon(task) or task.logical.svcr:
+            raise Refused(f"{name} is not where a tracer could have stopped it, or streams")
+        return task
+
+    def on_ptrace_get(self, actor: str, name: str, reg: Reg) -> None:
+        task = self._traced(actor, name)
+        self.el0_svc()
+        self.seen = self.traced_read(task, *reg)
+        self.exit_to_user_mode()
+
+    def on_ptrace_set(self, actor: str, name: str, reg: Reg, bits: Bits) -> None:
+        task = self._traced(actor, name)
+        kind, n = reg
+        if kind != "v" and not self.sve_host:
+            raise Refused("this kernel has no NT_ARM_SVE")
+        self.el0_svc()
+        vals = tuple(self.value(name, b) for b in bits)
+        if kind == "v":
+            self.fpr_set(task, n, vals)
+        else:
+            self.sve_set(task, kind, n, vals)
+        self.exit_to_user_mode()
+
+    # Signals ---------------------------------------------------------------------------
+
+    def on_signal(self, actor: str) -> None:
+        """From user space a whole interrupt; in the kernel, on the way out, delivery alone."""
+        task = self.running(actor)
+        from_user = self.cpu.mode is Mode.USER
+        if from_user:
+            self.el0_interrupt()
+        else:
+            self.in_kernel(actor, At.USER, At.SYSCALL)
+            self.not_in_neon(task)
+        self.el0_access_trap()
+        self.setup_rt_frame()
+        task.at = At.USER
+        if from_user:
+            self.exit_to_user_mode()
+
+    def on_frame_write(self, actor: str, reg: Reg, bits: Bits) -> None:
+        task = self.in_user(actor)
+        if not task.frames:
+            raise Refused(f"{actor} is in no signal handler; `{actor} signal` would put it in one")
+        frame, (_, n), val = task.frames[-1], reg, self.value(actor, bits[0])
+        due = frame.logical
+        # The FPSIMD record counts for the low quadwords, whatever the SVE record says.
+        z = due.z.set(n, (val, *due.z.regs.get(n, ())[1:]))
+        changed = frame._replace(v=frame.v.set(n, (val,)), logical=due._replace(z=z))
+        task.frames = (*task.frames[:-1], changed)
+
+    def on_sigreturn(self, actor: str, what: str) -> None:
+        task = self.in_user(actor)
+        if not task.frames:
+            raise Refused(f"{actor} is in no signal handler; `{actor} signal` would put it in one")
+        frame = task.frames[-1]
+        if what == "streaming":
+            if not self.sme_host or frame.sve is None:
+                raise Refused(f"{actor}'s frame has no SVE record, or this kernel no SME")
+            frame = self.made_streaming(task, frame)
+        elif what == "fpsimd":
+            due = frame.logical
+            low = due._replace(z=due.z.limit(1), p=EMPTY, svcr=due.svcr & ~SVCR_SM_MASK)
+            frame = frame._replace(sve=None, streaming=False, logical=low)
+        self.el0_svc()
+        task.frames = task.frames[:-1]
+        self.restore_sigframe(frame)
+        self.exit_to_user_mode()
+
+    @staticmethod
+    def made_streaming(task: Task, frame: Frame) -> Frame:
+        """The frame as a program may forge it: its SVE record with the SM flag set."""
+        sve = frame.sve or SveState()
+        z, p = sve.z.limit(task.sme_vl), sve.p.limit(task.sme_vl)
+        due = frame.logical
+        due = due._replace(z=z.over(frame.v), p=p, svcr=due.svcr | SVCR_SM_MASK)
+        sve = SveState(z, p)
+        return frame._replace(sve=sve, streaming=True, vl=task.sme_vl, logical=due)
+
+    # A task's life ---------------------------------------------------------------------
+
+    def on_fork(self, actor: str, child_name: str) -> None:
+        self._clone(actor, child_name, clone_vm=False)
+
+    def on_clone(self, actor: str, child_name: str) -> None:
+        self._clone(actor, child_name, clone_vm=True)
+
+    def _clone(self, actor: str, child_name: str, clone_vm: bool) -> None:
+        """A whole system call from user space; in one, the copying alone."""
+        from_user = self.cpu.mode is Mode.USER
+        task = self.in_user(actor) if from_user else self.in_kernel(actor, At.SYSCALL)
+        self.not_in_neon(task)
+        child = self.tasks[child_name]
+        if child.at is not At.UNBORN:
+            raise Refused(f"{child_name} exists already, or did")
+        if from_user:
+            self.el0_svc()
+        self.arch_dup_task_struct(child)
+        self.copy_thread(child, clone_vm)
+        if from_user:
+            self.exit_to_user_mode()
+
+    def on_exec(self, actor: str) -> None:
+        self.in_user(actor)
+        self.el0_svc()
+        self.fpsimd_flush_thread()
+        self.exit_to_user_mode()
+
+    def on_exit(self, actor: str) -> None:
+        self.in_user(actor)
+        self.el0_svc()
+        self.do_exit()
