@@ -21,8 +21,8 @@ class Step:
 
     event: Event
     reactions: tuple[Reaction, ...] = ()
-    violations: list[Violation] = field(default_factory=list)
-    snapshots: list[str] = field(default_factory=list)
+    violations: tuple[Violation, ...] = ()
+    snapshots: tuple[str, ...] = ()
     skipped: str = ""
 
 
@@ -98,7 +98,7 @@ class Replay:
             elif isinstance(statement, Snapshot):
                 self.outcome.snapshots[statement.name] = self.model.snapshot()
                 if step is not None:
-                    step.snapshots.append(statement.name)
+                    step.snapshots += (statement.name,)
             elif step is not None and not step.skipped:
                 self._expect(statement, step)
         if step is not None:
@@ -127,9 +127,9 @@ class Replay:
             raise self._refused(event, str(refused)) from None
         if model.log:
             step.reactions = tuple(model.log)
-        happened, state = model.violations, list(model.check())
+        happened, state = model.violations, model.check()
         if not happened and not state:
-            self._standing = set()
+            self._standing.clear()
             return step
         happened = list(happened)
         standing = self._standing
@@ -142,7 +142,7 @@ class Replay:
         return step
 
     def _violated(self, step: Step, violation: Violation, line: int = 0) -> None:
-        step.violations.append(violation)
+        step.violations += (violation,)
         line = line or step.event.line
         source = " ".join(self.trace.source[step.event.line - 1].split("#")[0].split())
         self.outcome.violations.append((line, violation))

@@ -8,7 +8,7 @@ its `violations`; what it cost is in its `counts`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from harness.model.catalogue import Catalogue, Kernel
@@ -68,7 +68,7 @@ class Model(Protocol):
     def dead(self, actor: str) -> str:
         """Why `actor` can do nothing more (killed, oops), or ''."""
 
-    def check(self) -> Iterable[Violation]:
+    def check(self) -> list[Violation]:
         """The violations that the present state shows, by looking at it alone."""
 
     def observe(self, what: str, args: tuple[Any, ...]) -> str:

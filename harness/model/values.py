@@ -52,12 +52,13 @@ def trim(quads: Quads) -> Quads:
 class Bank:
     """An immutable bank of registers; a register that is not there is zero."""
 
-    __slots__ = ("_key", "_limits", "regs")
+    __slots__ = ("_key", "_limits", "_width", "regs")
 
     def __init__(self, regs: dict[int, Quads]) -> None:
         self.regs = regs
         self._key: Key | None = None
-        self._limits: dict[int, Bank] = {}
+        self._width = 0  # the longest register's, once it is known
+        self._limits: dict[int, Bank] | None = None
 
     @property
     def key(self) -> Key:
@@ -68,7 +69,20 @@ class Bank:
 
     def same(self, other: Bank) -> bool:
         """Whether both banks hold the same bits (origins do not count)."""
-        return self is other or self.key == other.key
+        if self is other:
+            return True
+        mine, theirs = self.regs, other.regs
+        if mine.keys() != theirs.keys():
+            return False
+        for n, quads in mine.items():
+            others = theirs[n]
+            if quads is not others:
+                if len(quads) != len(others):
+                    return False
+                for a, b in zip(quads, others, strict=True):
+                    if a is not b and a.bits != b.bits:
+                        return False
+        return True
 
     def get(self, reg: int, quad: int = 0) -> Val:
         quads = self.regs.get(reg, ())
@@ -86,15 +100,20 @@ class Bank:
 
     def limit(self, quads: int) -> Bank:
         """This bank cut to `quads` quadwords a register."""
+        width = self._width
+        if not width:
+            if not self.regs:
+                return self
+            width = self._width = max(map(len, self.regs.values()))
+        if width <= quads:
+            return self
+        if self._limits is None:
+            self._limits = {}
         cut = self._limits.get(quads)
         if cut is None:
-            if all(len(q) <= quads for q in self.regs.values()):
-                cut = self
-            else:
-                regs = {n: trim(q[:quads]) for n, q in self.regs.items()}
-                regs = {n: q for n, q in regs.items() if q}
-                cut = Bank(regs) if regs else EMPTY
-            self._limits[quads] = cut
+            regs = {n: trim(q[:quads]) for n, q in self.regs.items()}
+            regs = {n: q for n, q in regs.items() if q}
+            cut = self._limits[quads] = Bank(regs) if regs else EMPTY
         return cut
 
     def over(self, low: Bank) -> Bank:

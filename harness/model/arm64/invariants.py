@@ -7,10 +7,11 @@ and the settings with each other.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from harness.model.arm64.cpu.cpu import Access, check_access
-from harness.model.arm64.cpu.state import FFR, Mode, Registers
+from harness.model.arm64.cpu.state import FFR, GUEST, USER, Registers
 from harness.model.arm64.cpu.sysreg import CPACR_EL1_ZEN, SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.state import (
     TIF_FOREIGN_FPSTATE,
@@ -54,12 +55,12 @@ def check(m: Machine) -> Found:
     """Every violation in the present state."""
     found: Found = []
     for cpu in m.cpus:
-        if cpu.mode is Mode.USER:
+        if cpu.mode is USER:
             _user(m, cpu, found)
             task = m.tasks[m.rqs[cpu.id].current]
             if task.frames:
                 _frame(task, task.frames[-1], found)
-        elif cpu.mode is Mode.GUEST:
+        elif cpu.mode is GUEST:
             _guest(m, cpu, found)
         else:
             _kernel_neon(m, cpu, found)
@@ -93,9 +94,10 @@ def _opens(cpu: Registers, access: Access) -> bool:
 
 def _scalars(who: Context, cpu: Registers, fpmr: bool, found: Found) -> None:
     due = who.logical
-    for name, want, got in (("fpsr", due.fpsr, cpu.fpsr), ("fpcr", due.fpcr, cpu.fpcr)):
-        if want is not got and want.bits != got.bits:
-            found.append(_wrong(who, name, want, got))
+    if due.fpsr is not cpu.fpsr and due.fpsr.bits != cpu.fpsr.bits:
+        found.append(_wrong(who, "fpsr", due.fpsr, cpu.fpsr))
+    if due.fpcr is not cpu.fpcr and due.fpcr.bits != cpu.fpcr.bits:
+        found.append(_wrong(who, "fpcr", due.fpcr, cpu.fpcr))
     if fpmr and due.fpmr.bits != cpu.fpmr.bits:
         found.append(_wrong(who, "fpmr", due.fpmr, cpu.fpmr))
 
@@ -123,11 +125,12 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
     streaming = cpu.svcr & SVCR_SM_MASK
     sve_open = sme_open = False
     if m.sve_host:
-        sve_open = _opens(cpu, "sve") if not streaming else bool(task.flags & TIF_SVE)
-        if not streaming and not m.config.vhe:
-            # Hyp may hold host SVE trapped to put ZCR_EL2 right. That is between
-            # kernel and hyp; what EL0 may do is for CPACR_EL1 to say.
-            sve_open = cpu.cpacr_el1 & CPACR_EL1_ZEN == CPACR_EL1_ZEN
+        # At nVHE hyp may hold host SVE trapped to put ZCR_EL2 right. That is between
+        # kernel and hyp; what EL0 may do is for CPACR_EL1 to say.
+        control = cpu.cptr_el2 if m.has_vhe else cpu.cpacr_el1
+        sve_open = control & CPACR_EL1_ZEN == CPACR_EL1_ZEN
+        if streaming:
+            sve_open = bool(task.flags & TIF_SVE)
         _trap(task, "SVE", TIF_SVE, sve_open, found)
         if m.sme_host and cpu.svcr and not task.flags & TIF_SME:
             found.append(_incoherent(task, "TIF_SME", "has PSTATE.SM or ZA set without TIF_SME"))
@@ -143,8 +146,9 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
         text = f"{task.name} runs with SVCR = {cpu.svcr:#x}, is entitled to {want.svcr:#x}"
         found.append(Violation(kind, task.name, "svcr", text, Val(want.svcr), got))
     if sve_open or streaming:
-        _bank(task, "z", want.z, cpu.z.limit(m.entitled_vq(task)), found)
-        _bank(task, "p", want.p, cpu.p.limit(m.entitled_vq(task)), found)
+        vq = m.entitled_vq(task)
+        _bank(task, "z", want.z, cpu.z.limit(vq), found)
+        _bank(task, "p", want.p, cpu.p.limit(vq), found)
     elif not task.flags & TIF_SVE:
         # The next SVE access traps, and zeroes everything above V.
         low = want.z.limit(1)
@@ -195,7 +199,7 @@ def _guest(m: Machine, cpu: Registers, found: Found) -> None:
         found.append(Violation("spurious-trap", vcpu.name, "PSTATE.SM", text))
         return
     fp = check_access(cpu, "fp")
-    sve = check_access(cpu, "sve") if m.system_supports_sve else fp
+    sve = check_access(cpu, "sve") if vcpu.sve else None
     if fp and fp.el == 1:
         return  # the guest's own setting stands before EL2's
     owns = m.hyp_owner(cpu.id, vcpu) is FP_STATE_GUEST_OWNED
@@ -246,13 +250,16 @@ def _kernel_neon(m: Machine, cpu: Registers, found: Found) -> None:
             found.append(Violation(classify("kernel", want, got), task.name, f"kernel v{n}", text))
 
 
+_SHARED = ("fp_owner", "fpsimd_state", "host_ctxt_mpidr")
+_shared = attrgetter(*_SHARED)
 _NEVER = HostData()
+_UNUSED = _shared(_NEVER)
 
 
 def _homes(m: Machine, cpu: Registers, found: Found) -> None:
     """Under nVHE nothing but hyp's own copy of kvm_host_data is in use."""
     kernel = m.kvm_host_data[cpu.id]
-    for field in ("fp_owner", "fpsimd_state", "host_ctxt_mpidr"):
+    for field in _SHARED if _shared(kernel) != _UNUSED else ():
         if getattr(kernel, field) != getattr(_NEVER, field):
             found.append(
                 Violation(
@@ -263,6 +270,6 @@ def _homes(m: Machine, cpu: Registers, found: Found) -> None:
                     "hyp reads another",
                 )
             )
-    if cpu.mode is not Mode.GUEST and cpu.vmpidr_el2 != cpu.mpidr_el1:
+    if cpu.mode is not GUEST and cpu.vmpidr_el2 != cpu.mpidr_el1:
         text = f"cpu{cpu.id}: the host reads MPIDR_EL1 = {cpu.vmpidr_el2:#x} after a guest exit"
         found.append(Violation("wrong-copy", f"cpu{cpu.id}", "VMPIDR_EL2", text))

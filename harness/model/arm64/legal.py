@@ -6,8 +6,8 @@ one, the event that would make it possible.
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.state import Mode
-from harness.model.arm64.host.state import At, Task
+from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
+from harness.model.arm64.host.state import GONE, At, Task
 from harness.model.arm64.kvm.guest import Guest
 from harness.model.arm64.kvm.state import Vcpu
 from harness.model.base import Refused
@@ -37,13 +37,11 @@ class Legal(Guest):
     def dead(self, actor: str) -> str:
         if self.oops:
             return f"the kernel has stopped: {self.oops}"
-        names = [actor]
-        if actor in self.vcpus:
-            names.append(self.vcpus[actor].thread)
-        for name in names:
-            task = self.tasks.get(name)
-            if task is not None and task.killed:
-                return f"{name} has been killed"
+        vcpu = self.vcpus.get(actor)
+        name = actor if vcpu is None else vcpu.thread
+        task = self.tasks.get(name)
+        if task is not None and task.killed:
+            return f"{name} has been killed"
         return ""
 
     def exists(self, what: str) -> None:
@@ -56,7 +54,7 @@ class Legal(Guest):
         """The task, which must be current on a CPU."""
         task = self.tasks[name]
         if task.on_cpu < 0:
-            if task.at in (At.UNBORN, At.DEAD):
+            if task.at in GONE:
                 raise Refused(f"{name} {WHERE[task.at]}")
             raise Refused(
                 f"{name} is not current on any CPU; "
@@ -66,7 +64,7 @@ class Legal(Guest):
 
     def in_user(self, name: str) -> Task:
         task = self.running(name)
-        if self.cpu.mode is not Mode.USER:
+        if self.cpu.mode is not USER:
             raise Refused(
                 f"{name} {WHERE[task.at]}"
                 if task.at is not At.USER
@@ -76,7 +74,7 @@ class Legal(Guest):
 
     def in_kernel(self, name: str, *at: At) -> Task:
         task = self.running(name)
-        if self.cpu.mode is not Mode.KERNEL:
+        if self.cpu.mode is not KERNEL:
             raise Refused(f"{name} {WHERE[task.at]}, not in the kernel")
         if at and task.at not in at:
             raise Refused(f"{name} {WHERE[task.at]}")
@@ -84,7 +82,7 @@ class Legal(Guest):
 
     def in_guest(self, name: str) -> Vcpu:
         vcpu = self.vcpus[name]
-        if self.cpu.mode is not Mode.GUEST or self.current.vcpu != name:
+        if self.cpu.mode is not GUEST or self.current.vcpu != name:
             state = "is loaded, but not in the guest" if vcpu.cpu >= 0 else "is not loaded"
             step = f"{name} guest_enter" if vcpu.cpu >= 0 else f"{vcpu.thread} ioctl KVM_RUN {name}"
             raise Refused(f"{name} {state}; `{step}` would enter it")
@@ -94,7 +92,7 @@ class Legal(Guest):
         vcpu = self.vcpus[name]
         if vcpu.cpu < 0 or self.current.vcpu != name:
             raise Refused(f"{name} is not loaded")
-        if self.cpu.mode is not Mode.KERNEL:
+        if self.cpu.mode is not KERNEL:
             raise Refused(f"{name} is in the guest; `{name} guest_exit irq` would leave it")
         return vcpu
 

@@ -20,7 +20,7 @@ from harness.model.arm64.cpu.sysreg import (
 from harness.model.arm64.host.state import Context, Task
 from harness.model.arm64.kvm.arm import Arm
 from harness.model.arm64.kvm.state import Vcpu
-from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
+from harness.model.values import EMPTY, ZERO, Bank, Origin, Quads, Val
 
 # Every register a program can name, by kind: what access it takes.
 ACCESS: dict[str, Access] = {
@@ -115,10 +115,8 @@ class Program(Arm):
         assert isinstance(who, Vcpu)
         return supported_vq(min(who.logical_zcr + 1, who.sve_max_vl), self.lengths.sve)
 
-    def has_register(self, who: Context, kind: str) -> bool:
+    def has_fpmr(self, who: Context) -> bool:
         """FPMR is UNDEFINED where SCTLR_EL1.EnFPM or HCRX_EL2.EnFPM keeps it closed."""
-        if kind != "fpmr":
-            return True
         if isinstance(who, Vcpu):
             self.undef = not who.fpmr_vm
             return who.fpmr_vm
@@ -134,10 +132,13 @@ class Program(Arm):
         if kind == "cpacr_el1":
             self.cpu.cpacr_el1 = bits[0]
             return
-        if not self.has_register(who, kind) or not self.instruction(who, ACCESS[kind]):
+        if kind == "fpmr" and not self.has_fpmr(who):
+            return
+        if not self.instruction(who, ACCESS[kind]):
             return
         cpu, want = self.cpu, who.logical
-        vals = tuple(self.value(who.name, b) for b in bits)
+        origin = Origin(who.name, self.step)
+        vals = tuple([Val(b, origin) for b in bits])
         if kind == "zcr_el1":
             cpu.zcr_el1 = bits[0] & 0xF
             assert isinstance(who, Vcpu)
@@ -155,7 +156,7 @@ class Program(Arm):
             who.logical = want._replace(fpmr=vals[0])
         elif kind == "v":
             live, due = self.set_both(cpu.z, vals, want.z, vals, n)
-            cpu.z, who.logical = live, want._replace(z=due)
+            cpu.z, who.logical = live, want.with_z(due)
         elif kind == "za":
             cpu.za = cpu.za.set(0, vals)
             who.logical = want._replace(za=want.za.set(0, vals))
@@ -165,7 +166,7 @@ class Program(Arm):
             gets = self.spread(vals, self.entitled_vq(who))
             if kind == "z":
                 live, due = self.set_both(cpu.z, has, want.z, gets, n)
-                cpu.z, who.logical = live, want._replace(z=due)
+                cpu.z, who.logical = live, want.with_z(due)
             else:
                 live, due = self.set_both(cpu.p, has, want.p, gets, n)
                 cpu.p, who.logical = live, want._replace(p=due)
@@ -193,7 +194,9 @@ class Program(Arm):
         set_svcr(self.cpu, svcr)
 
     def read_register(self, who: Context, kind: str, n: int) -> None:
-        if not self.has_register(who, kind) or not self.instruction(who, ACCESS[kind]):
+        if kind == "fpmr" and not self.has_fpmr(who):
+            return
+        if not self.instruction(who, ACCESS[kind]):
             return
         cpu = self.cpu
         if kind in ("fpsr", "fpcr", "fpmr"):

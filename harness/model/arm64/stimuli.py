@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.errors import one_of
-from harness.model.arm64.cpu.state import Mode
-from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE, At
+from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
+from harness.model.arm64.host.state import GONE, TIF_KERNEL_FPSTATE, At
 from harness.model.arm64.legal import WHERE
 from harness.model.arm64.userland import Userland
 from harness.model.base import Refused
@@ -72,7 +72,7 @@ class Stimuli(Userland):
         current, task = self.current, self.tasks[next_name]
         if current.name != prev:
             raise Refused(f"{actor} runs {current.name}, not {prev}")
-        if task.at in (At.UNBORN, At.DEAD):
+        if task.at in GONE:
             raise Refused(f"{next_name} {WHERE[task.at]}")
         if task.on_cpu >= 0:
             raise Refused(f"{next_name} is current on cpu{task.on_cpu}")
@@ -90,9 +90,9 @@ class Stimuli(Userland):
 
     def _leave(self) -> None:
         """An interrupt takes the CPU into the host kernel, wherever it is."""
-        if self.cpu.mode is Mode.GUEST:
+        if self.cpu.mode is GUEST:
             self.guest_exit(self.vcpus[self.current.vcpu])
-        elif self.cpu.mode is Mode.USER:
+        elif self.cpu.mode is USER:
             self.el0_interrupt()
 
     def _go_on(self) -> None:
@@ -108,7 +108,7 @@ class Stimuli(Userland):
     def on_irq(self, actor: str) -> None:
         was = self.cpu.mode
         self._leave()
-        if was is not Mode.KERNEL:
+        if was is not KERNEL:
             self._go_on()
 
     def on_softirq(self, actor: str, what: str) -> None:
@@ -119,7 +119,7 @@ class Stimuli(Userland):
         self._leave()
         self.kernel_neon_begin(softirq=True)
         self.kernel_neon_end(softirq=True)
-        if was is not Mode.KERNEL:
+        if was is not KERNEL:
             self._go_on()
 
     def on_cpu_pm(self, actor: str) -> None:
@@ -144,7 +144,7 @@ class Stimuli(Userland):
     def _quiet(self, actor: str) -> None:
         """Where a CPU can be suspended: in the idle task, or in a system call that does it."""
         task = self.current
-        if self.cpu.mode is not Mode.KERNEL or task.at is not At.SYSCALL:
+        if self.cpu.mode is not KERNEL or task.at is not At.SYSCALL:
             raise Refused(f"{actor} runs {task.name}, which {WHERE[task.at]}")
         self.not_in_neon(task)
 
@@ -165,7 +165,7 @@ class Stimuli(Userland):
         """The shortest way to where `context` next reads its registers."""
         thread = self.vcpus[context].thread if context in self.vcpus else context
         task = self.tasks[thread]
-        if task.at in (At.UNBORN, At.DEAD) or task.killed or self.oops:
+        if task.at in GONE or task.killed or self.oops:
             raise Refused(f"{thread} cannot run")
         if task.on_cpu < 0:
             home = task.fpsimd_cpu if task.fpsimd_cpu < len(self.cpus) else 0
@@ -179,16 +179,16 @@ class Stimuli(Userland):
         if self.in_neon(task):
             self.kernel_neon_end()
         if context in self.vcpus:
-            if task.at is At.RUN and self.cpu.mode is Mode.KERNEL:
+            if task.at is At.RUN and self.cpu.mode is KERNEL:
                 self.guest_enter(self.vcpus[context])
-            elif task.at is At.GUEST and self.cpu.mode is Mode.KERNEL:
+            elif task.at is At.GUEST and self.cpu.mode is KERNEL:
                 self._go_on()
-            elif self.cpu.mode is not Mode.GUEST:
+            elif self.cpu.mode is not GUEST:
                 raise Refused(f"{context} is not being run")
             return
-        if self.cpu.mode is Mode.GUEST:
+        if self.cpu.mode is GUEST:
             self._leave()
         if task.vcpu:
             self.vcpu_put(self.vcpus[task.vcpu])
-        if self.cpu.mode is Mode.KERNEL:
+        if self.cpu.mode is KERNEL:
             self.exit_to_user_mode()

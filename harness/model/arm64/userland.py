@@ -8,9 +8,9 @@ runs one kernel step now, and is refused where the kernel could not take it.
 from __future__ import annotations
 
 from harness.model.arm64.cpu.cpu import Access
-from harness.model.arm64.cpu.state import Mode
+from harness.model.arm64.cpu.state import USER
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
-from harness.model.arm64.host.state import At, Frame, SveState, Task
+from harness.model.arm64.host.state import GONE, At, Frame, SveState, Task
 from harness.model.arm64.ioctls import Bits, Reg
 from harness.model.arm64.legal import WHERE
 from harness.model.arm64.vmm import Vmm
@@ -130,7 +130,7 @@ class Userland(Vmm):
     def _traced(self, actor: str, name: str) -> Task:
         self.in_user(actor)
         task = self.tasks[name]
-        if task.on_cpu >= 0 or task.at in (At.UNBORN, At.DEAD):
+        if task.on_cpu >= 0 or task.at in GONE:
             state = "runs" if task.on_cpu >= 0 else WHERE[task.at]
             raise Refused(f"{name} {state}: a tracer needs it stopped, off its CPU")
         if task.vcpu or task.pending or self.in_neon(task) or task.logical.svcr:
@@ -161,7 +161,7 @@ class Userland(Vmm):
     def on_signal(self, actor: str) -> None:
         """From user space a whole interrupt; in the kernel, on the way out, delivery alone."""
         task = self.running(actor)
-        from_user = self.cpu.mode is Mode.USER
+        from_user = self.cpu.mode is USER
         if from_user:
             self.el0_interrupt()
         else:
@@ -222,7 +222,7 @@ class Userland(Vmm):
 
     def _clone(self, actor: str, child_name: str, clone_vm: bool) -> None:
         """A whole system call from user space; in one, the copying alone."""
-        from_user = self.cpu.mode is Mode.USER
+        from_user = self.cpu.mode is USER
         task = self.in_user(actor) if from_user else self.in_kernel(actor, At.SYSCALL)
         self.not_in_neon(task)
         child = self.tasks[child_name]

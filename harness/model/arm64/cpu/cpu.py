@@ -6,9 +6,10 @@ and SME state. The rules are stated for the exception level that executes.
 
 from __future__ import annotations
 
+import functools
 from typing import Literal, NamedTuple
 
-from harness.model.arm64.cpu.state import Mode, Registers
+from harness.model.arm64.cpu.state import USER, Registers
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
     CPACR_EL1_FPEN_EL1EN,
@@ -59,6 +60,7 @@ class VectorLengths(NamedTuple):
     sme: tuple[int, ...]
 
 
+@functools.cache
 def supported_vq(limit: int, lengths: tuple[int, ...]) -> int:
     """The largest supported length within `limit` quadwords, else the smallest one."""
     return max((vq for vq in lengths if vq <= limit), default=lengths[0])
@@ -143,7 +145,7 @@ def check_access(cpu: Registers, access: Access) -> Trap | None:
     """
     streaming = cpu.svcr & SVCR_SM_MASK
     e2h = cpu.hcr_el2 & HCR_E2H
-    user = cpu.mode is Mode.USER
+    user = cpu.mode is USER
     wanted = (_EL0 if user else _EL1)[access][streaming]
     if not (user and e2h):
         for bits, ec in wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model.arm64.cpu.cpu import Access, Trap, VectorLengths, check_access, current_vq
-from harness.model.arm64.cpu.state import Mode, Registers
+from harness.model.arm64.cpu.state import KERNEL, USER, Registers
 from harness.model.arm64.cpu.sysreg import CPACR_EL1_SMEN, CPACR_EL1_ZEN, HCR_E2H, HCR_TGE
 from harness.model.base import Reaction, Violation
 from harness.model.catalogue import Kernel
@@ -98,20 +98,20 @@ class CpuModel:
     def write_sysreg(self, value: int, name: str) -> None:
         if name == "cpacr_el1":
             value &= ~self.cpacr_res0
-        setattr(self.cpu, self.resolve(name), value)
+        setattr(self.cpu, self.aliases.get(name) or name, value)
         if self.recording:
             self.note("reg", f"{name} := {value:#x}")
 
     def sysreg_clear_set(self, name: str, clear: int, set_: int) -> None:
-        old = self.read_sysreg(name)
+        old: int = getattr(self.cpu, self.aliases.get(name) or name)
         new = old & ~clear | set_
         if new != old:
             self.write_sysreg(new, name)
 
     def current_vq(self) -> int:
         """RDVL (or RDSVL in streaming mode) in quadwords, where the CPU runs now."""
-        el = 0 if self.cpu.mode is Mode.USER else 1
-        if self.config.vhe and self.cpu.mode is Mode.KERNEL:
+        el = 0 if self.cpu.mode is USER else 1
+        if self.config.vhe and self.cpu.mode is KERNEL:
             el = 2
         return current_vq(self.cpu, self.lengths, el)
 

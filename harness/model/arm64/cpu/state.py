@@ -18,6 +18,10 @@ class Mode(IntEnum):
     GUEST = 2
 
 
+# Where every event passes: an enum's members are found slowly in Python 3.11.
+USER, KERNEL, GUEST = Mode
+
+
 @dataclass(slots=True, eq=False)
 class Registers:
     """The architectural state of one CPU that this model is about.

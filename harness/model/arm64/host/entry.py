@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.state import Mode
+from harness.model.arm64.cpu.state import KERNEL, USER
 from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK
 from harness.model.arm64.host.state import FP_STATE_CURRENT, FP_STATE_FPSIMD, TIF_SVE, At
 from harness.model.arm64.host.suspend import Suspend
@@ -30,7 +30,7 @@ class Entry(Suspend):
                 svcr=was.svcr & ~SVCR_SM_MASK,
             )
         current.logical = was._replace(z=was.z.limit(1), p=EMPTY)
-        self.cpu.mode = Mode.KERNEL
+        self.cpu.mode = KERNEL
         current.at = At.SYSCALL
         self.fp_user_discard()
 
@@ -55,7 +55,7 @@ class Entry(Suspend):
 
     def el0_interrupt(self) -> None:
         """An interrupt, or a trap whose handler has yet to run, takes current from EL0."""
-        self.cpu.mode = Mode.KERNEL
+        self.cpu.mode = KERNEL
 
     def el0_access_trap(self) -> None:
         """el0_sve_acc() or el0_sme_acc(), if current has come into the kernel that way."""
@@ -85,4 +85,4 @@ class Entry(Suspend):
         if self.has("discard-modified") and self.sve_host:
             self.last.to_save = FP_STATE_CURRENT  # fpsimd_syscall_exit()
         current.at = At.USER
-        self.cpu.mode = Mode.USER
+        self.cpu.mode = USER

@@ -24,13 +24,13 @@ from harness.model.arm64.host.state import (
     FP_STATE_CURRENT,
     FP_STATE_FPSIMD,
     FP_STATE_SVE,
+    IN_SYSCALL,
     NR_CPUS,
     NULL,
     TIF_FOREIGN_FPSTATE,
     TIF_KERNEL_FPSTATE,
     TIF_SME,
     TIF_SVE,
-    At,
     Context,
     FpState,
     SveState,
@@ -93,7 +93,7 @@ class Fpsimd(Tasks):
 
     def in_syscall(self) -> bool:
         """in_syscall(current_pt_regs()): current entered the kernel by SVC."""
-        return self.current.at in (At.SYSCALL, At.RUN, At.GUEST)
+        return self.current.at in IN_SYSCALL
 
     # Save and load -----------------------------------------------------------
 

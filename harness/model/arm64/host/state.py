@@ -49,6 +49,10 @@ class At(IntEnum):
     DEAD = 5
 
 
+GONE = (At.UNBORN, At.DEAD)
+IN_SYSCALL = (At.SYSCALL, At.RUN, At.GUEST)
+
+
 class SveState(NamedTuple):
     """thread.sve_state: Z, P and FFR."""
 
@@ -66,6 +70,10 @@ class Logical(NamedTuple):
     fpcr: Val = ZERO
     fpmr: Val = ZERO
     svcr: int = 0
+
+    def with_z(self, z: Bank) -> Logical:
+        """This with other Z registers; _replace() takes three times as long."""
+        return Logical(z, *self[1:])
 
 
 UNTOUCHED = Logical()

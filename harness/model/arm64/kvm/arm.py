@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.state import Mode
+from harness.model.arm64.cpu.state import GUEST, KERNEL
 from harness.model.arm64.host.state import At, Task
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.switch import HypSwitch
@@ -78,11 +78,11 @@ class Arm(HypSwitch):
             self.kvm_arch_vcpu_ctxflush_fp(vcpu)
         self.kvm_vcpu_run_enter(vcpu)
         self.current.at = At.GUEST
-        self.cpu.mode = Mode.GUEST
+        self.cpu.mode = GUEST
 
     def guest_exit(self, vcpu: Vcpu) -> None:
         """Out of the guest, up to where interrupts are on again."""
-        self.cpu.mode = Mode.KERNEL
+        self.cpu.mode = KERNEL
         self.kvm_vcpu_run_exit(vcpu)
         if self.has("kvm-fp-2018"):
             self.kvm_arch_vcpu_ctxsync_fp(vcpu)
