@@ -44,7 +44,7 @@ class Checker(HeaderChecker):
             if isinstance(node, Header):
                 self.header(dataclasses.replace(node, line=number))
             elif isinstance(node, Event):
-                self.statement(Event(node.actor, node.verb, node.operands, number))
+                self.event(node, number)
             elif node is not None:
                 self.statement(dataclasses.replace(node, line=number))
         self.whole()
@@ -102,15 +102,21 @@ class Checker(HeaderChecker):
             self._world = known, World(self.settings, tasks, unborn, vcpus)
         return self._world[1]
 
-    def statement(self, node: Event | Expect | Snapshot) -> None:
-        if self.arch is None:
-            if not self.complaints:
-                self.wrong(node.line, 1, "events belong after the machine line")
-            return
-        if isinstance(node, Event):
-            self.last_event = self._event(node)
+    def event(self, node: Event, line: int) -> None:
+        if self.placed(line):
+            self.last_event = self._event(node, line)
             self.body.append(self.last_event)
-        elif isinstance(node, Expect):
+
+    def placed(self, line: int) -> bool:
+        """Whether there is a machine for something to happen on."""
+        if self.arch is None and not self.complaints:
+            self.wrong(line, 1, "events belong after the machine line")
+        return self.arch is not None
+
+    def statement(self, node: Expect | Snapshot) -> None:
+        if not self.placed(node.line):
+            return
+        if isinstance(node, Expect):
             if self.last_event is None:
                 self.wrong(node.line, 1, "`expect` belongs after the event it speaks of")
             self.body.append(self._expect(node))
@@ -135,16 +141,16 @@ class Checker(HeaderChecker):
         self.unknown(line, actor, "actor", [*self.tasks, *self.unborn, *self.vcpus, *cpus])
         return None
 
-    def _event(self, node: Event) -> Event:
+    def _event(self, node: Event, line: int) -> Event:
         assert self.arch is not None
-        kind = self.kind(node.line, node.actor)
+        kind = self.kind(line, node.actor)
         verb = self.arch.verbs[node.verb]
         if kind is None:
             return node
         if kind not in verb.actors:
             spelled = re.sub("_(get|set|write)$", r" \1", node.verb)
             message = f"`{spelled}` is for a {one_of(verb.actors)}, {node.actor.text} is a {kind}"
-            self.wrong_name(node.line, node.actor, message)
+            self.wrong_name(line, node.actor, message)
             return node
         args: list[Any] = []
         register: tuple[str, int] | None = ("svcr", 0) if node.verb == "svcr_write" else None
@@ -152,24 +158,24 @@ class Checker(HeaderChecker):
         for wants, operand in zip(verb.operands, node.operands, strict=False):
             if wants == "register":
                 actor = _VIEWS.get(node.verb, kind)
-                register = self._register(node.line, operand, actor)
+                register = self._register(line, operand, actor)
                 args.append(register)
             elif wants == "number":
                 args.append(int(operand.text, 0))
             elif wants == "value":
-                args.append(self._value(node.line, operand, register))
+                args.append(self._value(line, operand, register))
             elif wants.startswith("*"):
-                args.append(tuple(self._word(node.line, one, wants[1:]) for one in operand))
+                args.append(tuple(self._word(line, one, wants[1:]) for one in operand))
             elif wants == "argument":
                 pass  # below: also where it is missing
             else:
-                args.append(self._word(node.line, operand, wants))
+                args.append(self._word(line, operand, wants))
         if node.verb == "ioctl":
             words = node.operands[2] if len(node.operands) > 2 else ()
-            argument = self._argument(node.line, node.operands[0], words)
+            argument = self._argument(line, node.operands[0], words)
             if argument is not None:
                 args.append(argument)
-        return Event(node.actor, node.verb, node.operands, node.line, tuple(args))
+        return Event(node.actor, node.verb, node.operands, line, tuple(args))
 
     def _register(self, line: int, name: Name, actor: str) -> tuple[str, int] | None:
         assert self.arch is not None

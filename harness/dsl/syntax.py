@@ -12,7 +12,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot
 from harness.errors import nearest, one_of
-from harness.resources import folder
+from harness.resources import cache, folder
 
 Line = Event | Expect | Snapshot | Header
 
@@ -235,13 +235,15 @@ for _verb in VERBS:
 
 @functools.cache
 def parser() -> Lark:
-    """The LALR parser of one line."""
+    """The LALR parser of one line. Lark keeps its tables, if it can: they take 50 ms to make."""
+    kept = cache("trace.lark")
     return Lark(
         (folder("grammars") / "trace.lark").read_text(encoding="ascii"),
         parser="lalr",
         lexer="contextual",
         transformer=_Build(),
         maybe_placeholders=True,
+        cache=str(kept) if kept else False,
     )
 
 
