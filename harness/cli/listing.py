@@ -72,9 +72,13 @@ def list_kernels(args: argparse.Namespace, out: Terminal) -> int:
             for text in (f"+ {names}", f"  ({source})"):
                 lines = textwrap.wrap(text, 70, break_on_hyphens=False, subsequent_indent="  ")
                 out.line("\n".join("        " + line for line in lines))
-    variants = ", ".join(f.id for f in catalogue.fixes.values() if f.landed is None)
-    out.line(textwrap.fill(f"never merged: {variants}", 80, break_on_hyphens=False))
+    for kind, says in _UNLANDED.items():
+        names = ", ".join(f.id for f in catalogue.fixes.values() if f.kind == kind)
+        out.line(textwrap.fill(f"{says}: {names}", 80, break_on_hyphens=False))
     return 0
+
+
+_UNLANDED = {"variant": "never merged", "stable": "in stable trees alone"}
 
 
 def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
@@ -94,8 +98,8 @@ def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
     for n, fix in enumerate(fixes):
         if n:
             out.line()
-        landed = fix.landed or "never merged"
-        out.line(f"{out.paint(fix.id, 'bold')}  {landed}, {fix.kind}")
+        landed = f"{fix.landed}, {fix.kind}" if fix.landed else _UNLANDED[fix.kind]
+        out.line(f"{out.paint(fix.id, 'bold')}  {landed}")
         for commit in fix.commits:
             # Never wrapped: it is copied into mails and searched for.
             out.line(f'  {commit.id} ("{commit.title}")')

@@ -15,7 +15,7 @@ from typing import Literal
 
 from harness.errors import HarnessError, nearest
 
-Kind = Literal["feature", "fix", "rework", "refactor", "variant"]
+Kind = Literal["feature", "fix", "rework", "refactor", "variant", "stable"]
 
 _LAST_MINOR = {4: 20, 5: 19, 6: 19, 7: 2}
 RELEASES = tuple(
@@ -49,11 +49,11 @@ class Fix:
     """One upstream change that the model can have or lack.
 
     `landed` is the first mainline release with it (it may be older than every
-    release that is modelled), None for a change that was proposed and never
-    merged. `requires` names the fixes without which it does not make sense (a
-    backport without them is refused). `repairs` names the commits that its
-    `Fixes:` tags blame. A `refactor` changes no step, by its own account, so
-    the model has no switch for it.
+    release that is modelled), None for a `variant`, which was proposed and never
+    merged, and for what stands in `stable` trees alone. `requires` names the fixes
+    without which it does not make sense (a backport without them is refused).
+    `repairs` names the commits that its `Fixes:` tags blame. A `refactor` changes no
+    step, by its own account, so the model has no switch for it.
     """
 
     id: str

@@ -59,7 +59,9 @@ def test_fixes(cli: Cli) -> None:
 def test_fix(cli: Cli, fix: Fix) -> None:
     """A fix is shown with its release, kind, commits, what it needs and its link."""
     out = cli("fixes", fix.id).out
-    assert out.startswith(f"{fix.id}  {fix.landed or 'never merged'}, {fix.kind}\n")
+    unlanded = {"variant": "never merged", "stable": "in stable trees alone"}
+    landed = f"{fix.landed}, {fix.kind}" if fix.landed else unlanded[fix.kind]
+    assert out.startswith(f"{fix.id}  {landed}\n")
     for commit in fix.commits:
         assert f'  {commit.id} ("{commit.title}")\n' in out
         assert cli("fixes", commit.id).out == out

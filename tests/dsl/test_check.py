@@ -119,7 +119,11 @@ ARGS: dict[str, tuple[Any, ...]] = {
     "cpu0 switch A -> idle": ("A", "idle"),
     "cpu1 sched_switch idle -> B": ("idle", "B"),
     "cpu0 irq": (),
-    "cpu1 softirq neon": ("neon",),
+    "cpu1 softirq neon": ("neon", "now"),
+    "cpu1 softirq neon in fpsimd_save_and_flush_cpu_state": (
+        "neon",
+        "fpsimd_save_and_flush_cpu_state",
+    ),
 }
 
 
@@ -214,6 +218,7 @@ IN_EVENTS: dict[str, tuple[int, str]] = {
     "A smstart zaa": (11, "'zaa' (did you mean 'za'?): expected both, sm or za"),
     "A trap svee": (8, "'svee' (did you mean 'sve'?)"),
     "cpu0 softirq neno": (14, "'neno' (did you mean 'neon'?): expected neon"),
+    "cpu0 softirq neon in fpsimd_save": (22, "'fpsimd_save': expected now or fpsimd_save_and"),
     "v0 guest_exit irk": (15, "'irk' (did you mean 'irq'?)"),
     "A fork B": (8, "'B' is named already"),
     "A fork cpu1": (8, "'cpu1' is the name of a CPU or of its idle task"),

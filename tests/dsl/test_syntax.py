@@ -76,7 +76,8 @@ EVENTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "A clone T": ("A", "clone", ("T",)),
     "cpu0 cpu_pm": ("cpu0", "cpu_pm", ()),
     "cpu1 hotplug off": ("cpu1", "hotplug", ("off",)),
-    "cpu1 softirq neon": ("cpu1", "softirq", ("neon",)),
+    "cpu1 softirq neon": ("cpu1", "softirq", ("neon", None)),
+    "cpu1 softirq neon in f": ("cpu1", "softirq", ("neon", "f")),
 }
 
 

@@ -150,6 +150,21 @@ CATALOGUE = Catalogue(
             requires=("kvm-fp-2018",),
         ),
         Fix(
+            "put-irqs",
+            "fix",
+            "v4.18",
+            "vcpu_put has softirqs on again at its end, also where the scheduler calls it -> "
+            "has interrupts off instead",
+            (
+                Commit(
+                    "b045e4d0f392",
+                    "KVM: arm64: Don't mask softirq with IRQs disabled in vcpu_put()",
+                ),
+            ),
+            requires=("kvm-fp-2018",),
+            repairs=("e6b673b741ea",),
+        ),
+        Fix(
             "kvm-sve-guest",
             "feature",
             "v5.2",
@@ -185,6 +200,20 @@ CATALOGUE = Catalogue(
             (Commit("8c8010d69c13", "KVM: arm64: Save/restore SVE state for nVHE"),),
             requires=("kvm-sve-guest",),
             link="20210318122532.505263-11-maz@kernel.org",
+        ),
+        Fix(
+            "neon-bh",
+            "rework",
+            "v5.13",
+            "a softirq in kernel-mode NEON finds may_use_simd() false, and does without -> it "
+            "waits until the registers are free",
+            (
+                Commit(
+                    "13150149aa6d",
+                    "arm64: fpsimd: run kernel mode NEON with softirqs disabled",
+                ),
+            ),
+            link="20210302090118.30666-4-ardb@kernel.org",
         ),
         Fix(
             "sve-trap-inregs",
@@ -434,6 +463,41 @@ CATALOGUE = Catalogue(
             link="20240203-arm64-sme-resume-v2-1-a1fbaddc4425@kernel.org",
         ),
         Fix(
+            "drop-busy-flag",
+            "rework",
+            "v6.8",
+            "fpsimd_context_busy tells a softirq that the registers are being handled -> no "
+            "softirq can come then: fpsimd_save_and_flush_cpu_state() has interrupts off",
+            (Commit("9b19700e623f", "arm64: fpsimd: Drop unneeded 'busy' flag"),),
+            requires=("neon-bh",),
+        ),
+        Fix(
+            "flush-bh",
+            "stable",
+            None,
+            "fpsimd_save_and_flush_cpu_state(), which save-and-flush calls with softirqs on, "
+            "leaves them on -> off",
+            (
+                Commit(
+                    "23249dade24e",
+                    "KVM: arm64: Fix kernel BUG() due to bad backport of FPSIMD/SVE/SME fix",
+                ),
+            ),
+            requires=("save-and-flush", "neon-bh"),
+            repairs=("fbc7e61195e2",),
+            link="20250826110940.538650326@linuxfoundation.org",
+        ),
+        Fix(
+            "flush-irqs",
+            "stable",
+            None,
+            "fpsimd_save_and_flush_cpu_state() has softirqs on again at its end, also under the "
+            "runqueue lock -> has interrupts off",
+            requires=("flush-bh",),
+            repairs=("23249dade24e",),
+            link="20251003183917.4209-1-will@kernel.org",
+        ),
+        Fix(
             "kneon-preempt",
             "feature",
             "v6.8",
@@ -444,9 +508,8 @@ CATALOGUE = Catalogue(
                     "aefbab8e77eb",
                     "arm64: fpsimd: Preserve/restore kernel mode NEON at context switch",
                 ),
-                Commit("9b19700e623f", "arm64: fpsimd: Drop unneeded 'busy' flag"),
             ),
-            requires=("flush-sets-foreign", "kvm-fp-2018"),
+            requires=("flush-sets-foreign", "kvm-fp-2018", "drop-busy-flag"),
             link="20231208113218.3001940-8-ardb@google.com",
         ),
         Fix(

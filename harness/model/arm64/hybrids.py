@@ -12,6 +12,7 @@ from harness.model.catalogue import Backport, Hybrid
 
 # Pushes to the public branches of linux-stable-rc.git, by their lists of commits.
 _6_1_2025_04 = "linux-6.1.y of 2025-04-23, for 6.1.135"
+_6_1_2025_10 = "CAMj1kXEo-4Rw=Nttbfnf2Bjv7zSomw1FAnNwbCe97i5UmQ7EVA@mail.gmail.com (6.1.y)"
 _6_12_2025_03 = "queue/6.12 of 2025-03-25, for 6.12.21"
 _6_12_34 = "20250617152419.512865572@linuxfoundation.org (6.12.34-rc1)"
 
@@ -31,6 +32,8 @@ HYBRIDS = (
             Backport("hyp-inline", _6_1_2025_04),
             Backport("cptr-scratch", _6_1_2025_04),
             Backport("eager-zcr", _6_1_2025_04),
+            Backport("flush-bh", "20250826110940.538650326@linuxfoundation.org (6.1.149-rc1)"),
+            Backport("flush-irqs", _6_1_2025_10),
         ),
     ),
     Hybrid(

@@ -101,7 +101,12 @@ VERBS: dict[str, Verb] = {
     "irq": Verb(_CPU, (), "is interrupted, and goes on"),
     "cpu_pm": Verb(_CPU, (), "idles or suspends, loses power, and is back (CPU_PM enter and exit)"),
     "hotplug": Verb(_CPU, ("off on",), "goes off line, or comes back with its registers reset"),
-    "softirq": Verb(_CPU, ("neon",), "is interrupted, and a softirq uses kernel-mode NEON"),
+    "softirq": Verb(
+        _CPU,
+        ("neon", "?now fpsimd_save_and_flush_cpu_state"),
+        "is interrupted, and a softirq uses kernel-mode NEON; with a function, when next in it "
+        "(`fpsimd_save_and_flush_cpu_state`)",
+    ),
 }
 
 

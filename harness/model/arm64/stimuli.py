@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.errors import one_of
 from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
+from harness.model.arm64.host.softirq import RAISED
 from harness.model.arm64.host.state import GONE, TIF_KERNEL_FPSTATE, At
 from harness.model.arm64.legal import WHERE
 from harness.model.arm64.userland import Userland
@@ -111,14 +112,21 @@ class Stimuli(Userland):
         if was is not KERNEL:
             self._go_on()
 
-    def on_softirq(self, actor: str, what: str) -> None:
-        """An interrupt, and on the way out of it a softirq that uses kernel-mode NEON."""
-        if self.rq.neon:
-            raise Refused("softirqs do not run inside kernel-mode NEON that is not preemptible")
+    def on_softirq(self, actor: str, what: str, function: str = "now") -> None:
+        """An interrupt, and on the way out of it a softirq that uses kernel-mode NEON.
+
+        With a function, it is raised when this CPU is next in the middle of that. In
+        kernel-mode NEON of a task, as long as that has softirqs off, it waits.
+        """
+        if function != "now":
+            self.rq.softirq = function
+            return
+        if self.rq.neon and self.has("neon-bh"):
+            self.rq.softirq = RAISED
+            return
         was = self.cpu.mode
         self._leave()
-        self.kernel_neon_begin(softirq=True)
-        self.kernel_neon_end(softirq=True)
+        self.do_softirq()
         if was is not KERNEL:
             self._go_on()
 

@@ -82,6 +82,7 @@ def alphabet(w: World) -> list[Event]:
             events += [(v, "write", (("zcr_el1", 0), (n,))) for n in (0, 1)]
     for c in CPUS:
         events += [(c, "irq", ()), (c, "softirq", ("neon",)), (c, "cpu_pm", ())]
+        events.append((c, "softirq", ("neon", "fpsimd_save_and_flush_cpu_state")))
         events += [(c, "hotplug", (what,)) for what in ("off", "on")]
     return events
 
@@ -169,7 +170,8 @@ def sentence(actor: str, verb: str, args: tuple[Any, ...]) -> str:
                 continue
             if verb in ("switch", "sched_switch"):
                 arg = ("" if n == 0 else "-> ") + ("idle" if arg.startswith("idle") else arg)
-            words += ["from", arg] if verb == "restore" and n else [arg]
+            link = {"restore": ["from"], "softirq": ["in"]}.get(verb, []) if n else []
+            words += [*link, arg]
         elif isinstance(arg, int):
             words.append(str(arg))
         elif isinstance(arg[0], str):

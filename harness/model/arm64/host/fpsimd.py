@@ -20,6 +20,7 @@ from harness.model.arm64.cpu.sysreg import (
     SVCR_ZA_MASK,
     ZCR_ELX_LEN_MASK,
 )
+from harness.model.arm64.host.softirq import RAISED, Softirq
 from harness.model.arm64.host.state import (
     FP_STATE_CURRENT,
     FP_STATE_FPSIMD,
@@ -36,7 +37,6 @@ from harness.model.arm64.host.state import (
     SveState,
     Task,
 )
-from harness.model.arm64.host.task import Tasks
 from harness.model.base import kernel_function
 from harness.model.values import EMPTY, Bank
 
@@ -46,7 +46,7 @@ def scalars(cpu: Registers) -> tuple[int, ...]:
     return cpu.fpsr.bits, cpu.fpcr.bits, cpu.fpmr.bits
 
 
-class Fpsimd(Tasks):
+class Fpsimd(Softirq):
     """The FP state management of the host kernel."""
 
     # Lengths and EL0 traps ---------------------------------------------------
@@ -281,9 +281,24 @@ class Fpsimd(Tasks):
 
     @kernel_function()
     def fpsimd_save_and_flush_cpu_state(self) -> None:
-        """Write the registers back and disown them."""
+        """Write the registers back and disown them.
+
+        A softirq that comes between the two must not find the registers half
+        given up. Until v6.7 only those with interrupts off were expected here.
+        """
+        irqs = self.has("drop-busy-flag") or self.has("flush-irqs")
+        was = self.local_irq_save() if irqs else self.irqs_off
+        self.bh_off = self.has("flush-bh") and not irqs
+        self.fpsimd_context_busy = not self.has("drop-busy-flag")
         self.fpsimd_save()
+        if self.rq.softirq:
+            self.caught_in("fpsimd_save_and_flush_cpu_state")
         self.fpsimd_flush_cpu_state()
+        self.fpsimd_context_busy = False
+        if irqs:
+            self.local_irq_restore(was)
+        elif self.bh_off:
+            self.local_bh_enable()
 
     @kernel_function()
     def fpsimd_save_and_flush_current_state(self) -> None:
@@ -386,10 +401,22 @@ class Fpsimd(Tasks):
 
     # Kernel-mode NEON --------------------------------------------------------
 
+    def do_softirq(self) -> None:
+        self.rq.softirq = ""
+        if (self.fpsimd_context_busy or self.rq.neon) and not self.has("neon-bh"):
+            self.cost.neon_fallbacks += 1  # may_use_simd() is false: plain code does the work
+            return
+        self.kernel_neon_begin(softirq=True)
+        if not self.oops:
+            self.kernel_neon_end(softirq=True)
+
     @kernel_function()
     def kernel_neon_begin(self, softirq: bool = False) -> None:
         """Take the registers for the kernel's own use, and fill V with its values."""
         current = self.current
+        if self.fpsimd_context_busy:
+            self.bug("kernel_neon_begin: BUG_ON(!may_use_simd())")
+            return
         if self.has("kneon-preempt") and current.flags & TIF_KERNEL_FPSTATE:
             self.fpsimd_save_kernel_state(current)
         else:
@@ -421,6 +448,8 @@ class Fpsimd(Tasks):
                 self.clear_thread_flag(TIF_KERNEL_FPSTATE)
         if not softirq:
             current.kernel_logical = EMPTY
+            if self.rq.softirq == RAISED:
+                self.do_softirq()
 
     @kernel_function()
     def fpsimd_save_kernel_state(self, task: Task) -> None:

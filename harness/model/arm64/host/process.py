@@ -35,11 +35,14 @@ class Process(Fpsimd):
     def context_switch(self, next_task: Task) -> None:
         """kernel/sched/core.c: preempt notifiers around __switch_to()."""
         prev = self.current
+        was, self.rq_locked = self.local_irq_save(), True
         self.fire_sched_out_preempt_notifiers(prev)
         self.fpsimd_thread_switch(next_task)
         self.rq.current, self.current = next_task.name, next_task
         prev.on_cpu, next_task.on_cpu = -1, self.cpu.id
         self.cpu.mode = Mode.KERNEL
+        self.rq_locked = False
+        self.local_irq_restore(was)
         self.fire_sched_in_preempt_notifiers(next_task)
 
     def fire_sched_out_preempt_notifiers(self, task: Task) -> None:

@@ -155,6 +155,7 @@ class Rq:
 
     current: str = ""
     neon: bool = False  # in kernel-mode NEON that is not preemptible
+    softirq: str = ""  # raised, or the function in which it will be
     online: bool = True
 
 
@@ -170,3 +171,4 @@ class Counts:
     host_traps: int = 0
     guest_traps: int = 0
     neon_loads: int = 0
+    neon_fallbacks: int = 0

@@ -86,6 +86,7 @@ class Suspend(Process):
     @kernel_function()
     def cpu_suspend(self) -> None:
         """Idle or suspend with loss of power. CPACR_EL1 is kept with the kernel's context."""
+        was = self.local_irq_save()
         self.fpsimd_cpu_pm_enter()
         cpacr = self.read_sysreg("cpacr_el1")
         self.lose_power()
@@ -94,6 +95,7 @@ class Suspend(Process):
         if self.has("sme-resume"):
             self.sme_suspend_exit()
         self.fpsimd_cpu_pm_exit()
+        self.local_irq_restore(was)
 
     # Hotplug -----------------------------------------------------------------
 

@@ -176,7 +176,19 @@ class KvmFpsimd(Reset):
 
     @kernel_function()
     def kvm_arch_vcpu_put_fp(self, vcpu: Vcpu) -> None:
-        """At vcpu_put, interrupts off."""
+        """At vcpu_put, which the scheduler may have called under its lock."""
+        was = self.irqs_off
+        if self.has("put-irqs"):
+            self.local_irq_save()
+        else:
+            self.bh_off = True
+        self._put_fp(vcpu)
+        if self.has("put-irqs"):
+            self.local_irq_restore(was)
+        else:
+            self.local_bh_enable()
+
+    def _put_fp(self, vcpu: Vcpu) -> None:
         if self.has("save-and-flush"):
             # The ZEN and SMEN restores that stood here went with the rest of
             # that series; after a flush every task is bound anew before EL0.
