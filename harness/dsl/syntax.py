@@ -57,6 +57,7 @@ VERBS = (
     "cpu_pm",
     "hotplug",
     "softirq",
+    "efi",
 )
 
 # How terminals are called to people; what is missing here is a keyword.

@@ -119,6 +119,8 @@ ARGS: dict[str, tuple[Any, ...]] = {
     "cpu0 switch A -> idle": ("A", "idle"),
     "cpu1 sched_switch idle -> B": ("idle", "B"),
     "cpu0 irq": (),
+    "cpu1 efi": ("task",),
+    "cpu1 efi hardirq": ("hardirq",),
     "cpu1 softirq neon": ("neon", "now"),
     "cpu1 softirq neon in fpsimd_save_and_flush_cpu_state": (
         "neon",
@@ -217,6 +219,7 @@ IN_EVENTS: dict[str, tuple[int, str]] = {
     "A svcr write 4": (14, "0x4 does not fit into 2 bits of svcr"),
     "A smstart zaa": (11, "'zaa' (did you mean 'za'?): expected both, sm or za"),
     "A trap svee": (8, "'svee' (did you mean 'sve'?)"),
+    "cpu0 efi hardirk": (10, "'hardirk' (did you mean 'hardirq'?): expected task, irqs_off or"),
     "cpu0 softirq neno": (14, "'neno' (did you mean 'neon'?): expected neon"),
     "cpu0 softirq neon in fpsimd_save": (22, "'fpsimd_save': expected now or fpsimd_save_and"),
     "v0 guest_exit irk": (15, "'irk' (did you mean 'irq'?)"),

@@ -96,6 +96,28 @@ CATALOGUE = Catalogue(
             requires=("sve-host",),
         ),
         Fix(
+            "sig-copy",
+            "fix",
+            "v4.15",
+            "sigreturn copies fpsimd_state with a `cpu` that nobody has set -> only what user "
+            "space has of it",
+            (
+                Commit(
+                    "a45448313706",
+                    "arm64: fpsimd: Fix copying of FP state from signal frame into task struct",
+                ),
+            ),
+            requires=("sig-fpsimd-lost",),
+            repairs=("9de52a755cfb",),
+        ),
+        Fix(
+            "no-mm-checks",
+            "refactor",
+            "v4.18",
+            "kernel threads are told by task->mm -> by an fpsimd_cpu that matches no CPU",
+            (Commit("df3fb9682045", "arm64: fpsimd: Eliminate task->mm checks"),),
+        ),
+        Fix(
             "flush-sets-foreign",
             "fix",
             "v4.18",
@@ -904,6 +926,55 @@ CATALOGUE = Catalogue(
             requires=("kneon-elide-fix", "sme-host"),
             repairs=("e92bee9f861b",),
             link="20250409164010.3480271-8-mark.rutland@arm.com",
+        ),
+        Fix(
+            "neon-irqs-off",
+            "rework",
+            "v6.19",
+            "may_use_simd() is false with interrupts off, EFI calls then keep the registers as "
+            "they are -> kernel-mode NEON as elsewhere",
+            (Commit("7137a203b251", "arm64/fpsimd: Permit kernel mode NEON with IRQs off"),),
+            requires=("drop-busy-flag",),
+            link="20250924152651.3328941-13-ardb+git@google.com",
+        ),
+        Fix(
+            "efi-preemptible",
+            "refactor",
+            "v6.19",
+            "an EFI call from preemptible context warns -> does not",
+            (
+                Commit(
+                    "1d038e801833",
+                    "arm64/fpsimd: Don't warn when EFI execution context is preemptible",
+                ),
+            ),
+        ),
+        Fix(
+            "efi-buffers",
+            "refactor",
+            "v6.16",
+            "a buffer for EFI calls on each CPU -> one, since there is one call at a time",
+            (
+                Commit(
+                    "e04796c8b598",
+                    "arm64/fpsimd: Avoid unnecessary per-CPU buffers for EFI runtime calls",
+                ),
+            ),
+            link="20250318132421.3155799-2-ardb+git@google.com",
+        ),
+        Fix(
+            "efi-kill",
+            "rework",
+            "v6.19",
+            "an EFI call in a hard interrupt keeps Z, P, FFR and PSTATE.SM -> V alone, and kills "
+            "the task",
+            (
+                Commit(
+                    "63de2b3859ba",
+                    "arm64/efi: Remove unneeded SVE/SME fallback preserve/store handling",
+                ),
+            ),
+            requires=("neon-irqs-off", "efi-buffers"),
         ),
         Fix(
             "kneon-stack",

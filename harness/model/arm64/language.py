@@ -101,6 +101,12 @@ VERBS: dict[str, Verb] = {
     "irq": Verb(_CPU, (), "is interrupted, and goes on"),
     "cpu_pm": Verb(_CPU, (), "idles or suspends, loses power, and is back (CPU_PM enter and exit)"),
     "hotplug": Verb(_CPU, ("off on",), "goes off line, or comes back with its registers reset"),
+    "efi": Verb(
+        _CPU,
+        ("?task irqs_off hardirq",),
+        "calls an EFI runtime service: in a system call or the idle task, there with interrupts "
+        "off, or in an interrupt, as pstore does at a panic",
+    ),
     "softirq": Verb(
         _CPU,
         ("neon", "?now fpsimd_save_and_flush_cpu_state"),

@@ -130,6 +130,20 @@ class Stimuli(Userland):
         if was is not KERNEL:
             self._go_on()
 
+    def on_efi(self, actor: str, where: str) -> None:
+        """A call of an EFI runtime service: of the kernel's choice, or in an interrupt."""
+        if where != "hardirq":
+            self._quiet(actor)
+            was = self.local_irq_save() if where == "irqs_off" else self.irqs_off
+            self.efi_call_virt(hardirq=False)
+            self.local_irq_restore(was)
+            return
+        mode = self.cpu.mode
+        self._leave()
+        self.efi_call_virt(hardirq=True)
+        if mode is not KERNEL:
+            self._go_on()
+
     def on_cpu_pm(self, actor: str) -> None:
         self._quiet(actor)
         self.cpu_suspend()

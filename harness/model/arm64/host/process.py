@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.model.arm64.cpu.state import Mode
 from harness.model.arm64.cpu.sysreg import SVCR_ZA_MASK
-from harness.model.arm64.host.fpsimd import Fpsimd
+from harness.model.arm64.host.efi import Efi
 from harness.model.arm64.host.state import (
     FP_STATE_FPSIMD,
     FP_STATE_SVE,
@@ -19,7 +19,7 @@ from harness.model.base import kernel_function
 from harness.model.values import EMPTY, ZERO
 
 
-class Process(Fpsimd):
+class Process(Efi):
     """A task's life, and its turns on a CPU."""
 
     def start(self, task: Task) -> None:

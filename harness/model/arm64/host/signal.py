@@ -162,9 +162,12 @@ class Signal(Entry):
             merge = current.fp_type is FP_STATE_SVE
         else:
             merge = bool(current.flags & TIF_SVE)
-        if merge or self.has("sig-fpsimd-lost"):
+        if merge or self.has("sig-fpsimd-lost") or not self.has("sve-host"):
             current.fpsimd_state = frame.v
             current.fpsr, current.fpcr = frame.fpsr, frame.fpcr
+            if self.has("sve-host") and not self.has("sig-copy"):
+                # The whole struct, whose `cpu` is what the stack held: any number.
+                current.fpsimd_cpu = 0
         if merge:
             self.fpsimd_to_sve(current)
         if not self.has("sig-flush"):
