@@ -62,7 +62,13 @@ def list_kernels(args: argparse.Namespace, out: Terminal) -> int:
         out.line(f"older      {older}")
     for release, new in rows.items():
         head = f"{release:<7}{len(catalogue.landed_by(release)):>3}  "
-        text = ", ".join(new) or "-"
+        gone = [
+            f"{f.id} reverted" for f in catalogue.fixes.values() if f.gone and release == f.gone[0]
+        ]
+        back = [
+            f"{f.id} again" for f in catalogue.fixes.values() if f.gone and release == f.gone[1]
+        ]
+        text = ", ".join(new + gone + back) or "-"
         lines = textwrap.wrap(text, 80 - len(head), break_on_hyphens=False)
         out.line(head + f"\n{'':{len(head)}}".join(lines))
     for hybrid in catalogue.hybrids.values():
@@ -99,6 +105,8 @@ def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
         if n:
             out.line()
         landed = f"{fix.landed}, {fix.kind}" if fix.landed else _UNLANDED[fix.kind]
+        if fix.gone:
+            landed += f"; reverted in {fix.gone[0]}, again in {fix.gone[1]}"
         out.line(f"{out.paint(fix.id, 'bold')}  {landed}")
         for commit in fix.commits:
             # Never wrapped: it is copied into mails and searched for.
@@ -128,6 +136,7 @@ def _plain(fix: Fix) -> dict[str, object]:
         "id": fix.id,
         "kind": fix.kind,
         "landed": fix.landed,
+        "gone": list(fix.gone) if fix.gone else None,
         "what": fix.what,
         "commits": [{"id": c.id, "title": c.title} for c in fix.commits],
         "requires": list(fix.requires),

@@ -26,7 +26,7 @@ RELEASES = tuple(
 _ORDER = {name: n for n, name in enumerate(RELEASES)}
 
 # Releases that are too old to be modelled, in which something landed all the same.
-_EARLIER = {"v4.2": -1}
+_EARLIER = {"v3.16": -3, "v3.17": -2, "v4.2": -1}
 
 
 COMMIT = re.compile(r"[0-9a-f]{12,40}")
@@ -53,7 +53,8 @@ class Fix:
     merged, and for what stands in `stable` trees alone. `requires` names the fixes
     without which it does not make sense (a backport without them is refused).
     `repairs` names the commits that its `Fixes:` tags blame. A `refactor` changes no
-    step, by its own account, so the model has no switch for it.
+    step, by its own account, so the model has no switch for it. `gone` are the first
+    release in which it was reverted and the first that has it again.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Fix:
     requires: tuple[str, ...] = ()
     repairs: tuple[str, ...] = ()
     link: str | None = None
+    gone: tuple[str, str] | None = None
 
     @property
     def switch(self) -> bool:
@@ -117,7 +119,9 @@ class Catalogue:
         return frozenset(
             f.id
             for f in self.fixes.values()
-            if f.landed and (f.landed in _EARLIER or _ORDER[f.landed] <= order)
+            if f.landed
+            and (f.landed in _EARLIER or _ORDER[f.landed] <= order)
+            and not (f.gone and _ORDER[f.gone[0]] <= order < _ORDER[f.gone[1]])
         )
 
     def first(self, fix: Fix) -> str | None:

@@ -26,8 +26,10 @@ def test_kernels(cli: Cli) -> None:
     text = " ".join(ran.out.split())
     for fix in FIXES:
         assert fix.id in text
-    assert ran.out.splitlines()[0].split() == ["older", "hotplug-last"]
-    assert ran.out.splitlines()[1].split() == ["v4.13", "1", "-"]
+    assert ran.out.splitlines()[0].split() == [
+        *("older", "lazy-reload,", "cpu-pm-last,", "hotplug-last")
+    ]
+    assert ran.out.splitlines()[1].split() == ["v4.13", "3", "-"]
     for hybrid in CATALOGUE.hybrids.values():
         assert f"{hybrid.name} {len(CATALOGUE.named(hybrid.name))}, on {hybrid.base}" in text
         assert all(b.source in text for b in hybrid.backports)
@@ -40,7 +42,10 @@ def test_kernels_json(cli: Cli) -> None:
     tree = json.loads(out)
     assert out == json.dumps(tree, indent=1, sort_keys=True) + "\n"
     assert tree["schema"] == "kvm-replay/kernels/1"
-    assert tree["kernels"]["v4.13"] == {"fixes": ["hotplug-last"], "landed": []}
+    assert tree["kernels"]["v4.13"] == {
+        "fixes": ["cpu-pm-last", "hotplug-last", "lazy-reload"],
+        "landed": [],
+    }
     for release, row in tree["kernels"].items():
         assert set(row["landed"]) <= set(row["fixes"]) == CATALOGUE.landed_by(release)
     debian = tree["hybrids"]["debian-6.1.192"]
@@ -61,6 +66,10 @@ def test_fix(cli: Cli, fix: Fix) -> None:
     out = cli("fixes", fix.id).out
     unlanded = {"variant": "never merged", "stable": "in stable trees alone"}
     landed = f"{fix.landed}, {fix.kind}" if fix.landed else unlanded[fix.kind]
+    if fix.gone:
+        landed += f"; reverted in {fix.gone[0]}, again in {fix.gone[1]}"
+        assert fix.id not in CATALOGUE.landed_by(fix.gone[0])
+        assert fix.id in CATALOGUE.landed_by(fix.gone[1])
     assert out.startswith(f"{fix.id}  {landed}\n")
     for commit in fix.commits:
         assert f'  {commit.id} ("{commit.title}")\n' in out

@@ -13,6 +13,33 @@ from harness.model.catalogue import Catalogue, Commit, Fix
 CATALOGUE = Catalogue(
     (
         Fix(
+            "lazy-reload",
+            "rework",
+            "v3.16",
+            "a task's registers are loaded at each switch to it -> on its way to user space, if "
+            "the CPU no longer holds them",
+            (
+                Commit(
+                    "005f78cd8849",
+                    "arm64: defer reloading a task's FPSIMD state to userland resume",
+                ),
+            ),
+        ),
+        Fix(
+            "cpu-pm-last",
+            "fix",
+            "v3.17",
+            "a CPU that loses power leaves fpsimd_last_state on the task it ran last -> set to "
+            "NULL",
+            (
+                Commit(
+                    "7c68a9cc0402",
+                    "arm64: fix bug for reloading FPSIMD state after cpu power off",
+                ),
+            ),
+            requires=("lazy-reload",),
+        ),
+        Fix(
             "hotplug-last",
             "fix",
             "v4.2",
@@ -24,6 +51,21 @@ CATALOGUE = Catalogue(
                     "arm64: fix bug for reloading FPSIMD state after CPU hotplug.",
                 ),
             ),
+            requires=("lazy-reload",),
+        ),
+        Fix(
+            "neon-nonest",
+            "rework",
+            "v4.14",
+            "kernel-mode NEON in an interrupt puts the registers by and puts them back -> saves "
+            "the task's state, and is not to be had where a section is interrupted",
+            (
+                Commit(
+                    "cb84d11e1625",
+                    "arm64: neon: Remove support for nested or hardirq kernel-mode NEON",
+                ),
+            ),
+            requires=("lazy-reload",),
         ),
         Fix(
             "sve-host",
@@ -31,6 +73,7 @@ CATALOGUE = Catalogue(
             "v4.15",
             "EL0 SVE is UNDEFINED -> TIF_SVE, do_sve_acc(), sve_state, discard at syscall",
             (Commit("bc0ee4760364", "arm64/sve: Core task context handling"),),
+            requires=("neon-nonest",),
         ),
         Fix(
             "sve-kvm-null",
@@ -67,6 +110,7 @@ CATALOGUE = Catalogue(
                     "arm64: fpsimd: Abstract out binding of task's fpsimd context to the cpu.",
                 ),
             ),
+            requires=("lazy-reload",),
         ),
         Fix(
             "null-always",
@@ -81,6 +125,7 @@ CATALOGUE = Catalogue(
             "v4.15",
             "a forked child inherits fpsimd_state.cpu -> copy_thread() flushes the child",
             (Commit("071b6d4a5d34", "arm64: fpsimd: Prevent registers leaking from dead tasks"),),
+            requires=("lazy-reload",),
         ),
         Fix(
             "sig-fpsimd-lost",
@@ -128,6 +173,7 @@ CATALOGUE = Catalogue(
                     "arm64: fpsimd: Fix TIF_FOREIGN_FPSTATE after invalidating cpu regs",
                 ),
             ),
+            requires=("lazy-reload",),
         ),
         Fix(
             "kvm-fp-2018",
@@ -197,6 +243,9 @@ CATALOGUE = Catalogue(
                     "KVM: arm64/sve: System register context switch and access support",
                 ),
                 Commit("b43b5dd990eb", "KVM: arm64/sve: Context switch the SVE registers"),
+                Commit(
+                    "0495067420f3", "arm64/sve: Enable SVE state tracking for non-task contexts"
+                ),
             ),
             requires=("kvm-fp-2018", "sve-host"),
             link="20190503124427.190206-14-marc.zyngier@arm.com",
@@ -212,6 +261,7 @@ CATALOGUE = Catalogue(
                     "arm64: fpsimd: Always set TIF_FOREIGN_FPSTATE on task state flush",
                 ),
             ),
+            requires=("lazy-reload",),
         ),
         Fix(
             "nvhe-sve",
@@ -219,7 +269,14 @@ CATALOGUE = Catalogue(
             "v5.13",
             "KVM refuses SVE hardware without VHE -> nVHE switches SVE too, host SVE trapped "
             "to hyp after a guest's use until ZCR_EL2 is put right",
-            (Commit("8c8010d69c13", "KVM: arm64: Save/restore SVE state for nVHE"),),
+            (
+                Commit("8c8010d69c13", "KVM: arm64: Save/restore SVE state for nVHE"),
+                Commit(
+                    "b145a8437aab",
+                    "KVM: arm64: Save guest's ZCR_EL1 before saving the FPSIMD state",
+                ),
+                Commit("83857371d4cb", "KVM: arm64: Use {read,write}_sysreg_el1 to access ZCR_EL1"),
+            ),
             requires=("kvm-sve-guest",),
             link="20210318122532.505263-11-maz@kernel.org",
         ),
@@ -235,6 +292,7 @@ CATALOGUE = Catalogue(
                     "arm64: fpsimd: run kernel mode NEON with softirqs disabled",
                 ),
             ),
+            requires=("neon-nonest",),
             link="20210302090118.30666-4-ardb@kernel.org",
         ),
         Fix(
@@ -260,6 +318,7 @@ CATALOGUE = Catalogue(
             (
                 Commit("8383741ab2e7", "KVM: arm64: Get rid of host SVE tracking/saving"),
                 Commit("af9a0e21d817", "KVM: arm64: Introduce flag shadowing TIF_FOREIGN_FPSTATE"),
+                Commit("bee14bca735a", "KVM: arm64: Stop mapping current thread_info at EL2"),
             ),
             requires=("kvm-trap-noncur",),
             link="20211201120436.389756-3-maz@kernel.org",
@@ -340,6 +399,7 @@ CATALOGUE = Catalogue(
                 Commit(
                     "e9ada6c208c1", "KVM: arm64: Drop FP_FOREIGN_STATE from the hypervisor code"
                 ),
+                Commit("0affa37fcd1d", "KVM: arm64: Move vcpu SVE/SME flags to the state flag set"),
             ),
             requires=("drop-host-sve",),
             link="20220610092838.1205755-5-maz@kernel.org",
@@ -397,6 +457,10 @@ CATALOGUE = Catalogue(
                 Commit(
                     "62021cc36add",
                     "arm64/fpsimd: Stop using TIF_SVE to manage register saving in KVM",
+                ),
+                Commit(
+                    "1192b93ba352",
+                    "arm64/fp: Use a struct to pass data to fpsimd_bind_state_to_cpu()",
                 ),
             ),
             requires=("fp-type",),
@@ -544,8 +608,17 @@ CATALOGUE = Catalogue(
                     "2632e2521769",
                     "arm64: fpsimd: Implement lazy restore for kernel mode FPSIMD",
                 ),
+                Commit(
+                    "b8995a184170",
+                    'Revert "arm64: fpsimd: Implement lazy restore for kernel mode FPSIMD"',
+                ),
+                Commit(
+                    "f481bb32d60e",
+                    'Reapply "arm64: fpsimd: Implement lazy restore for kernel mode FPSIMD"',
+                ),
             ),
             requires=("kneon-preempt",),
+            gone=("v6.9", "v6.10"),
             link="20231208113218.3001940-9-ardb@google.com",
         ),
         Fix(
@@ -926,6 +999,44 @@ CATALOGUE = Catalogue(
             requires=("kneon-elide-fix", "sme-host"),
             repairs=("e92bee9f861b",),
             link="20250409164010.3480271-8-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sme-unbroken",
+            "refactor",
+            "v6.16",
+            "CONFIG_ARM64_SME depends on BROKEN -> no longer",
+            (
+                Commit(
+                    "33c4618d0ac0",
+                    "arm64/fpsimd: Allow CONFIG_ARM64_SME to be selected",
+                ),
+            ),
+            requires=("sme-broken",),
+        ),
+        Fix(
+            "smccc-hint",
+            "refactor",
+            "v6.12",
+            "the SMCCC 1.3 hint that SVE state may be discarded -> never given",
+            (
+                Commit(
+                    "8c462d56487e",
+                    "arm64: smccc: Remove broken support for SMCCCv1.3 SVE discard hint",
+                ),
+            ),
+        ),
+        Fix(
+            "sme-broken",
+            "refactor",
+            "v6.12",
+            "CONFIG_ARM64_SME -> depends on BROKEN; the model is of a kernel that has it where the "
+            "machine has SME",
+            (
+                Commit(
+                    "81235ae0c846",
+                    "arm64: Kconfig: Make SME depend on BROKEN for now",
+                ),
+            ),
         ),
         Fix(
             "neon-irqs-off",

@@ -338,6 +338,11 @@ class Fpsimd(Softirq):
             self.task_fpsimd_load()
             self.fpsimd_bind_task_to_cpu()
 
+    def reload_eagerly(self) -> None:
+        """Until v3.15, where the registers have been another's. A kernel thread has none."""
+        if not self.current.name.startswith("idle"):
+            self.fpsimd_restore_current_state()
+
     @kernel_function()
     def fpsimd_preserve_current_state(self) -> None:
         self.fpsimd_save()
@@ -403,6 +408,9 @@ class Fpsimd(Softirq):
 
     def do_softirq(self) -> None:
         self.rq.softirq = ""
+        if not self.has("neon-nonest"):
+            self.cpu.z = self.cpu.z.limit(1)  # put by, and put back: V is all that is known of
+            return
         if (self.fpsimd_context_busy or self.rq.neon) and not self.has("neon-bh"):
             self.cost.neon_fallbacks += 1  # may_use_simd() is false: plain code does the work
             return
@@ -448,6 +456,8 @@ class Fpsimd(Softirq):
                 self.clear_thread_flag(TIF_KERNEL_FPSTATE)
         if not softirq:
             current.kernel_logical = EMPTY
+            if not self.has("lazy-reload"):
+                self.reload_eagerly()
             if self.rq.softirq == RAISED:
                 self.do_softirq()
 

@@ -43,6 +43,8 @@ class Process(Efi):
         self.cpu.mode = Mode.KERNEL
         self.rq_locked = False
         self.local_irq_restore(was)
+        if not self.has("lazy-reload"):
+            self.reload_eagerly()
         self.fire_sched_in_preempt_notifiers(next_task)
 
     def fire_sched_out_preempt_notifiers(self, task: Task) -> None:

@@ -69,7 +69,10 @@ class Suspend(Process):
     @kernel_function()
     def fpsimd_cpu_pm_enter(self) -> None:
         """CPU_PM_ENTER: the registers are about to be lost."""
-        self.fpsimd_save_and_flush_cpu_state()
+        if self.has("cpu-pm-last"):
+            self.fpsimd_save_and_flush_cpu_state()
+        else:
+            self.fpsimd_save()
 
     @kernel_function()
     def fpsimd_cpu_pm_exit(self) -> None:
