@@ -20,6 +20,7 @@ from harness.model.base import BadOperand, World
 _VIEWS = {
     "one_reg_get": "one_reg",
     "one_reg_set": "one_reg",
+    "restore": "one_reg",
     "frame_write": "frame",
     "ptrace_get": "ptrace",
     "ptrace_set": "ptrace",
@@ -156,6 +157,8 @@ class Checker(HeaderChecker):
         register: tuple[str, int] | None = ("svcr", 0) if node.verb == "svcr_write" else None
         # The last operands may be missing: the grammar knows which.
         for wants, operand in zip(verb.operands, node.operands, strict=False):
+            if operand is None and wants == "register":
+                continue  # one that can be left out
             if wants == "register":
                 actor = _VIEWS.get(node.verb, kind)
                 register = self._register(line, operand, actor)

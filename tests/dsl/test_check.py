@@ -102,6 +102,7 @@ ARGS: dict[str, tuple[Any, ...]] = {
     "A save v1": ("v1",),
     "A save v1 without U2048, U512": ("v1", ("U2048", "U512")),
     "A restore v1 from v0": ("v1", "v0"),
+    "A restore v1 from v0 after svcr": ("v1", "v0", ("svcr", 0)),
     "A fork C": ("C",),
     "A exec": (),
     "A exit": (),

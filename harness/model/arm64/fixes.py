@@ -682,6 +682,41 @@ CATALOGUE = Catalogue(
             link="20240322170945.3292593-2-maz@kernel.org",
         ),
         Fix(
+            "sme-guest",
+            "variant",
+            None,
+            "guests have no SME -> SVCR selects the length of Z and P, and its changes zero "
+            "registers; ZA is EBUSY while SVCR.ZA is 0",
+            requires=("kvm-sve-guest", "sme-host"),
+            link="20260709-kvm-arm64-sme-v11-21-32799f66db9d@kernel.org",
+        ),
+        Fix(
+            "sme-larger-vl",
+            "variant",
+            None,
+            "Z and P have the length that SVCR selects -> the larger of SVE's and SME's, always; "
+            "a write of SVCR zeroes nothing",
+            requires=("sme-guest",),
+            link="20240302111935.129994-6-maz@kernel.org",
+        ),
+        Fix(
+            "sme-za-raz",
+            "variant",
+            None,
+            "ZA is EBUSY while SVCR.ZA is 0 -> reads as zero, and writes do nothing",
+            requires=("sme-guest",),
+            link="20240302111935.129994-6-maz@kernel.org",
+        ),
+        Fix(
+            "sme-v-visible",
+            "variant",
+            None,
+            "V registers are hidden where Z stands for them -> are there as well; a write zeroes "
+            "what is above, as a guest's does",
+            requires=("sme-guest",),
+            link="20240302111935.129994-6-maz@kernel.org",
+        ),
+        Fix(
             "fp-owner",
             "rework",
             "v6.10",

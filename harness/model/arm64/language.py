@@ -16,8 +16,8 @@ from harness.model.arm64.machine import NvheMachine, Setup, VheMachine
 from harness.model.base import BadOperand, Model, Verb, World, recording
 from harness.model.catalogue import Kernel
 
-_REGISTER = re.compile(r"([vzp])(0|[1-9][0-9]*)")
-_HIGHEST = {"v": 31, "z": 31, "p": 15}
+_REGISTER = re.compile(r"(v|z|p|za)(0|[1-9][0-9]*)")
+_HIGHEST = {"v": 31, "z": 31, "p": 15, "za": 255}
 _TASK_REGISTERS = ("ffr", "za", "fpsr", "fpcr", "fpmr", "svcr")
 _VCPU_REGISTERS = ("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1")
 _ONE_REGS = (
@@ -55,9 +55,9 @@ VERBS: dict[str, Verb] = {
     ),
     "restore": Verb(
         _TASK,
-        ("vcpu", "vcpu"),
+        ("vcpu", "vcpu", "register"),
         "restores it into another (or the same), which it initialises "
-        "and finalizes where that is still to be done",
+        "and finalizes where that is still to be done; one register can go first",
     ),
     "do_notify_resume": Verb(
         _TASK, (), "restores its registers on the way to user space, and is still in the kernel"
@@ -136,7 +136,7 @@ class Arm64:
         "fpmr": (1, 1, 0),
         "fa64": (0, 1, 0),
     }
-    features = ("sve", "fpmr", "created")
+    features = ("sve", "fpmr", "sme", "created")
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
@@ -168,6 +168,8 @@ class Arm64:
             return "id", reg
         if match:
             kind, n = match[1], int(match[2])
+            if kind == "za" and actor != "one_reg":
+                raise BadOperand(f"{name}: ZA is one register here, `za`")
             if n > _HIGHEST[kind]:
                 raise BadOperand(f"no register {name!r}: {kind}0 to {kind}{_HIGHEST[kind]}")
         elif name in others:
@@ -252,6 +254,9 @@ class Arm64:
         wanted = any("sve" in features for *_, features in world.vcpus)
         if wanted and "kvm-sve-guest" not in has:
             return "KVM has no SVE guests (until kvm-sve-guest)"
+        wanted = any("sme" in features for *_, features in world.vcpus)
+        if wanted and "sme-guest" not in has:
+            return "KVM has no SME guests (but for sme-guest)"
         wanted = any("fpmr" in features for *_, features in world.vcpus)
         if wanted and "kvm-fpmr" not in has:
             return "KVM has no guests with FPMR (until kvm-fpmr)"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
 from harness.model.arm64.host.state import GONE, At, Task
-from harness.model.arm64.kvm.guest import Guest
+from harness.model.arm64.kvm.guest_sme import SmeGuest
 from harness.model.arm64.kvm.state import Vcpu
 from harness.model.base import Refused
 
@@ -22,7 +22,7 @@ WHERE = {
 }
 
 
-class Legal(Guest):
+class Legal(SmeGuest):
     """Where everybody is. The tests return whom they are about, or raise Refused."""
 
     def place(self, actor: str) -> int:

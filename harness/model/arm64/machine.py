@@ -31,7 +31,7 @@ class Setup:
 
     `tasks` pairs each first task with the CPU it is current on, -1 for none;
     `unborn` are the tasks that will be forked; a vcpu has a name, the task
-    whose thread it is, and its features: `sve`, `fpmr`, and `created` if it has
+    whose thread it is, and its features: `sve`, `fpmr`, `sme`, and `created` if it has
     yet to be initialized.
     """
 
@@ -52,6 +52,8 @@ class Machine(Stimuli):
                 thread=thread,
                 asked=(KVM_ARM_VCPU_SVE,) if "sve" in features else (),
                 fpmr_vm="fpmr" in features,
+                sme="sme" in features,
+                sme_max_vl=setup.config.sme[-1] if "sme" in features else 1,
             )
             for name, thread, features in setup.vcpus
         )

@@ -88,11 +88,15 @@ class Guest(Program):
             raise Refused(f"register {reg.id:#x} is not modelled: no core register below V0 is")
         if VREGS <= offset < FPSR:
             # An SVE vcpu's V registers are reached as Z.
-            if offset % 4 or size(reg.id) != 16 or vcpu.sve:
+            if offset % 4 or size(reg.id) != 16 or self.hides_v(vcpu):
                 raise Errno("EINVAL")
         elif offset not in (FPSR, FPCR) or size(reg.id) != 4:
             raise Errno("EINVAL")
         return offset
+
+    def hides_v(self, vcpu: Vcpu) -> bool:
+        """Whether V0 to V31 are no core registers of this vcpu."""
+        return vcpu.sve
 
     def get_core_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
         offset = self.core_reg_offset(vcpu, reg)
@@ -101,7 +105,8 @@ class Guest(Program):
             return (vcpu.fpsr,)
         if offset == FPCR:
             return (vcpu.fpcr,)
-        return (vcpu.fpsimd_state.get((offset - VREGS) // 4),)
+        live = vcpu.sve_state.z if vcpu.sve_state else vcpu.fpsimd_state
+        return (live.get((offset - VREGS) // 4),)
 
     def set_core_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
         offset = self.core_reg_offset(vcpu, reg)
@@ -113,8 +118,13 @@ class Guest(Program):
             vcpu.fpcr, vcpu.logical = vals[0], due._replace(fpcr=vals[0])
         else:
             n = (offset - VREGS) // 4
-            live, z = self.set_both(vcpu.fpsimd_state, vals, due.z, vals, n)
-            vcpu.fpsimd_state, vcpu.logical = live, due._replace(z=z)
+            image = vcpu.sve_state
+            live, z = self.set_both(image.z if image else vcpu.fpsimd_state, vals, due.z, vals, n)
+            vcpu.logical = due._replace(z=z)
+            if image:
+                vcpu.sve_state = SveState(live, image.p)
+            else:
+                vcpu.fpsimd_state = live
 
     # SVE registers ---------------------------------------------------------------
 
@@ -145,7 +155,7 @@ class Guest(Program):
             return
         kind, n = self.sve_reg_to_region(vcpu, reg)
         z, p = vcpu.sve_state or SveState()
-        due, quads = vcpu.logical, self.spread(vals, vcpu.sve_max_vl)
+        due, quads = vcpu.logical, self.spread(vals, self.visible_vq(vcpu))
         if kind == "z":
             z, owed = self.set_both(z, quads, due.z, quads, n)
             vcpu.logical = due._replace(z=owed)
@@ -153,6 +163,10 @@ class Guest(Program):
             p, owed = self.set_both(p, quads, due.p, quads, n)
             vcpu.logical = due._replace(p=owed)
         vcpu.sve_state = SveState(z, p)
+
+    def visible_vq(self, vcpu: Vcpu) -> int:
+        """The length that Z and P have to user space."""
+        return vcpu.sve_max_vl
 
     @kernel_function()
     def get_sve_vls(self, vcpu: Vcpu, reg: OneReg) -> Quads:
@@ -190,7 +204,6 @@ class Guest(Program):
         name = next((name for name, known in SYS_REGS.items() if known == reg.id), "")
         if not name:
             raise Refused(f"register {reg.id:#x} is not modelled")
-        # There are no SME guests in mainline (v7.2).
         if name in ("smcr_el1", "svcr") or (name == "zcr_el1" and not vcpu.sve):
             raise Errno("ENOENT")
         return name
@@ -198,22 +211,28 @@ class Guest(Program):
     def kvm_arm_sys_reg_get_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
         name = self.sys_reg(vcpu, reg)
         self._copy_user(reg)
-        return (Val(vcpu.zcr_el1 if name == "zcr_el1" else vcpu.cpacr_el1),)
+        return (Val(self.sys_reg_get(vcpu, name)),)
+
+    def sys_reg_get(self, vcpu: Vcpu, name: str) -> int:
+        return vcpu.zcr_el1 if name == "zcr_el1" else vcpu.cpacr_el1
 
     def kvm_arm_sys_reg_set_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
         name = self.sys_reg(vcpu, reg)
         self._copy_user(reg)
+        self.sys_reg_set(vcpu, name, vals[0].bits)
+
+    def sys_reg_set(self, vcpu: Vcpu, name: str, bits: int) -> None:
         if name == "zcr_el1":
-            vcpu.zcr_el1 = vcpu.logical_zcr = vals[0].bits
+            vcpu.zcr_el1 = vcpu.logical_zcr = bits
         else:
-            vcpu.cpacr_el1, vcpu.booted = vals[0].bits, True
+            vcpu.cpacr_el1, vcpu.booted = bits, True
 
     # The list ------------------------------------------------------------------------
 
     @kernel_function()
     def kvm_arm_copy_reg_indices(self, vcpu: Vcpu) -> tuple[int, ...]:
         """The ids of what this vcpu has (of what is modelled), in the kernel's order."""
-        ids = [] if vcpu.sve else [reg_id("v", n) for n in range(32)]
+        ids = [] if self.hides_v(vcpu) else [reg_id("v", n) for n in range(32)]
         ids += [reg_id("fpsr", 0), reg_id("fpcr", 0)]
         if vcpu.sve:
             # First, so that a VMM can restore in the order of the list.
@@ -221,10 +240,14 @@ class Guest(Program):
             ids += [reg_id("z", n) for n in range(32)]
             ids += [reg_id("p", n) for n in range(16)]
             ids.append(reg_id("ffr", 0))
-        ids.append(SYS_REGS["cpacr_el1"])
-        if vcpu.sve:
-            ids.append(SYS_REGS["zcr_el1"])
-        return tuple(ids)
+        return tuple(ids + self.sme_reg_indices(vcpu) + self.sys_reg_indices(vcpu))
+
+    def sme_reg_indices(self, vcpu: Vcpu) -> list[int]:
+        """There are no SME guests in mainline (v7.2)."""
+        return []
+
+    def sys_reg_indices(self, vcpu: Vcpu) -> list[int]:
+        return [SYS_REGS["cpacr_el1"], *([SYS_REGS["zcr_el1"]] if vcpu.sve else [])]
 
     @kernel_function()
     def kvm_get_reg_list(self, vcpu: Vcpu, room: int | None) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ class Reset(Ptrace):
             vcpu.sve_state = SveState()  # kvm_vcpu_reset_sve()
         elif vcpu.features >> KVM_ARM_VCPU_SVE & 1:
             self.kvm_vcpu_enable_sve(vcpu)
+        vcpu.svcr, vcpu.sme_state, vcpu.smcr_el1 = 0, None, 0
         vcpu.fpsimd_state, vcpu.fpsr, vcpu.fpcr, vcpu.fpmr = EMPTY, ZERO, ZERO, ZERO
         vcpu.logical = UNTOUCHED
         vcpu.cpacr_el1 = vcpu.zcr_el1 = vcpu.logical_zcr = 0

@@ -57,6 +57,9 @@ class Vcpu(Context):
     sve_finalized: bool = False  # kvm_arm_vcpu_sve_finalized()
     booted: bool = False
     sve_max_vl: int = 1
+    sme: bool = False  # vcpu_has_sme(), in no release
+    sme_max_vl: int = 1
+    smcr_el1: int = 0
     zcr_el1: int = 0
     cpacr_el1: int = 0
     thread: str = ""

@@ -37,6 +37,12 @@ U32, U64, U128, U256, U512, U2048 = (
 # Core registers are named by their offset in struct kvm_regs, in 32-bit words.
 VREGS, FPSR, FPCR, CORE_END = 0x54, 0xD4, 0xD5, 0xD8
 
+# The SME series, v11 (20260709-kvm-arm64-sme-v11-21-32799f66db9d@kernel.org): in no release.
+KVM_REG_ARM64_SME = 0x17 << 16
+_SME = KVM_REG_ARM64 | KVM_REG_ARM64_SME
+KVM_REG_ARM64_SME_VLS = _SME | U512 | 0xFFFE
+_ROWS = 0xFF
+
 _SVE = KVM_REG_ARM64 | KVM_REG_ARM64_SVE
 KVM_REG_ARM64_SVE_VLS = _SVE | U512 | 0xFFFF
 SVE_REG_SLICE_MASK = 0x1F
@@ -77,7 +83,15 @@ def reg_id(kind: str, n: int) -> int:
         return _SVE | U2048 | n << 5
     if kind in ("p", "ffr"):
         return _SVE | U256 | (_FFR if kind == "ffr" else _P | n << 5)
+    if kind == "za":
+        return _SME | U2048 | n << 5
     return KVM_REG_ARM64_SVE_VLS if kind == "sve_vls" else SYS_REGS[kind]
+
+
+def za_row(reg: int) -> int | None:
+    """The n of ZA.H[n], a slice of which this is, or None."""
+    row = reg >> 5 & _ROWS
+    return row if reg & ~SVE_REG_SLICE_MASK == _SME | U2048 | row << 5 else None
 
 
 def sve_reg(reg: int) -> tuple[str, int, int] | None:
@@ -99,6 +113,9 @@ def named(reg: int) -> tuple[str, int] | None:
     sve = sve_reg(reg)
     if sve:
         return sve[:2]
+    row = za_row(reg)
+    if row is not None:
+        return "za", row
     if reg in _SYS_REG_OF:
         return _SYS_REG_OF[reg], 0
     offset = reg & 0xFFFF

@@ -1,0 +1,135 @@
+"""arch/arm64/kvm/guest.c and sys_regs.c, as the SME series would have them.
+
+No release has SME guests (v7.2). What their registers are to user space was argued over in
+March 2024 (the thread of 20240302111935.129994-6-maz@kernel.org), and each answer is a
+`variant` here. Vcpus with SME have registers, which a VMM saves and restores; the model
+does not run them. ZA is a bank of horizontal vectors, ZA.H[n]; ZT0 is left out.
+
+`sme-guest` is the series as of July 2026 (v11): Z and P have the length that SVCR.SM selects,
+a change of SVCR.SM or .ZA zeroes registers as in hardware, ZA is EBUSY while SVCR.ZA is 0.
+"""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.host.state import SveState
+from harness.model.arm64.kvm.guest import Guest
+from harness.model.arm64.kvm.state import Errno, Vcpu
+from harness.model.arm64.kvm.uapi import (
+    KVM_REG_ARM64_SME,
+    KVM_REG_ARM64_SME_VLS,
+    SYS_REGS,
+    OneReg,
+    reg_id,
+    za_row,
+)
+from harness.model.values import EMPTY, ZERO, Quads, Val
+
+
+class SmeGuest(Guest):
+    """What differs for a vcpu that has SME."""
+
+    # Z, P and V ------------------------------------------------------------------
+
+    def visible_vq(self, vcpu: Vcpu) -> int:
+        if not vcpu.sme:
+            return super().visible_vq(vcpu)
+        if self.has("sme-larger-vl"):
+            return max(vcpu.sve_max_vl, vcpu.sme_max_vl)
+        return vcpu.sme_max_vl if vcpu.svcr & SVCR_SM_MASK else vcpu.sve_max_vl
+
+    def hides_v(self, vcpu: Vcpu) -> bool:
+        if self.has("sme-v-visible"):
+            return False
+        return vcpu.sme or super().hides_v(vcpu)
+
+    # SVCR and SMCR_EL1 -------------------------------------------------------------
+
+    def sys_reg(self, vcpu: Vcpu, reg: OneReg) -> str:
+        for name in ("svcr", "smcr_el1"):
+            if vcpu.sme and reg.id == SYS_REGS[name]:
+                return name
+        return super().sys_reg(vcpu, reg)
+
+    def sys_reg_get(self, vcpu: Vcpu, name: str) -> int:
+        if name in ("svcr", "smcr_el1"):
+            return vcpu.svcr if name == "svcr" else vcpu.smcr_el1
+        return super().sys_reg_get(vcpu, name)
+
+    def sys_reg_set(self, vcpu: Vcpu, name: str, bits: int) -> None:
+        if name == "svcr":
+            self.set_svcr(vcpu, bits)
+        elif name == "smcr_el1":
+            vcpu.smcr_el1 = bits
+        else:
+            super().sys_reg_set(vcpu, name, bits)
+
+    def set_svcr(self, vcpu: Vcpu, svcr: int) -> None:
+        if svcr & ~(SVCR_SM_MASK | SVCR_ZA_MASK):
+            raise Errno("EINVAL")
+        changed = 0 if self.has("sme-larger-vl") else vcpu.svcr ^ svcr
+        due = vcpu.logical._replace(svcr=svcr)
+        if changed & svcr & SVCR_ZA_MASK:
+            vcpu.sme_state, due = EMPTY, due._replace(za=EMPTY)
+        if changed & SVCR_SM_MASK:
+            vcpu.sve_state, vcpu.fpsimd_state = SveState(), EMPTY
+            vcpu.fpsr, vcpu.fpmr = Val(FPSR_AFTER_SM_CHANGE), ZERO
+            due = due._replace(z=EMPTY, p=EMPTY, fpsr=vcpu.fpsr, fpmr=ZERO)
+        vcpu.svcr, vcpu.logical = svcr, due
+
+    # ZA ------------------------------------------------------------------------------
+
+    def is_sme_reg(self, vcpu: Vcpu, reg: OneReg) -> bool:
+        return vcpu.sme and self._coproc(reg) == KVM_REG_ARM64_SME
+
+    def kvm_arm_get_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
+        if not self.is_sme_reg(vcpu, reg):
+            return super().kvm_arm_get_reg(vcpu, reg)
+        if reg.id == KVM_REG_ARM64_SME_VLS:
+            self._copy_user(reg)
+            return (Val(sum(1 << vq - 1 for vq in self.lengths.sme)),)
+        row = self.sme_reg_to_region(vcpu, reg)
+        self._copy_user(reg)
+        za = EMPTY if row < 0 else vcpu.sme_state or EMPTY
+        return tuple(za.get(row, quad) for quad in range(16))
+
+    def kvm_arm_set_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
+        if not self.is_sme_reg(vcpu, reg):
+            super().kvm_arm_set_reg(vcpu, reg, vals)
+            return
+        if reg.id == KVM_REG_ARM64_SME_VLS:
+            raise Errno("EPERM")  # SVE and SME are finalized together, with every length
+        row = self.sme_reg_to_region(vcpu, reg)
+        self._copy_user(reg)
+        if row >= 0:
+            due, quads = vcpu.logical, self.spread(vals, vcpu.sme_max_vl)
+            za, owed = self.set_both(vcpu.sme_state or EMPTY, quads, due.za, quads, row)
+            vcpu.sme_state, vcpu.logical = za, due._replace(za=owed)
+
+    def sme_reg_to_region(self, vcpu: Vcpu, reg: OneReg) -> int:
+        """Which ZA.H[n] a slice is of; -1 where reads give zero and writes do nothing."""
+        row = za_row(reg.id)
+        if row is None:
+            raise Errno("EINVAL")
+        if row >= 16 * vcpu.sme_max_vl:
+            raise Errno("ENOENT")
+        if not vcpu.svcr & SVCR_ZA_MASK:
+            if self.has("sme-za-raz"):
+                return -1
+            raise Errno("EBUSY")
+        if not vcpu.sve_finalized:
+            raise Errno("EPERM")
+        return row
+
+    def sme_reg_indices(self, vcpu: Vcpu) -> list[int]:
+        """After SVE's and before the system registers, so SVCR comes last of all."""
+        if not vcpu.sme:
+            return []
+        ids = [KVM_REG_ARM64_SME_VLS]
+        if vcpu.svcr & SVCR_ZA_MASK or self.has("sme-za-raz"):
+            ids += [reg_id("za", n) for n in range(16 * vcpu.sme_max_vl)]
+        return ids
+
+    def sys_reg_indices(self, vcpu: Vcpu) -> list[int]:
+        ids = super().sys_reg_indices(vcpu)
+        return [*ids, SYS_REGS["smcr_el1"], SYS_REGS["svcr"]] if vcpu.sme else ids
