@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.model.arm64.cpu.cpu import Access, check_access
-from harness.model.arm64.cpu.state import FFR, Mode, Registers
+from harness.model.arm64.cpu.state import FFR, ZA, Mode, Registers
 from harness.model.arm64.cpu.sysreg import CPACR_EL1_ZEN, SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.state import (
     TIF_FOREIGN_FPSTATE,
@@ -83,7 +83,9 @@ def _bank(who: Context, name: str, want: Bank, got: Bank, found: Found) -> None:
         if name.endswith("p") and n == FFR:
             reg = f"{name[:-1]}ffr"
         else:
-            reg = name if name.endswith("za") else f"{name}{n}"
+            reg = f"{name}{n}"
+            if name.endswith("za"):
+                reg = name if n == ZA else f"{name[:-2]}zt0"
         found.append(_wrong(who, f"{reg}[{quad}]" if quad else reg, a, b))
 
 

@@ -8,7 +8,7 @@ trap to EL2 runs hyp's lazy switch, or leaves the guest.
 from __future__ import annotations
 
 from harness.model.arm64.cpu.cpu import Access, Trap, set_svcr, supported_vq
-from harness.model.arm64.cpu.state import FFR
+from harness.model.arm64.cpu.state import FFR, ZA, ZT0
 from harness.model.arm64.cpu.sysreg import (
     ESR_ELX_EC_SME,
     ESR_ELX_EC_SVE,
@@ -29,6 +29,7 @@ ACCESS: dict[str, Access] = {
     "p": "sve",
     "ffr": "ffr",
     "za": "za",
+    "zt0": "zt0",
     "fpsr": "fp",
     "fpcr": "fp",
     "fpmr": "fp",
@@ -157,8 +158,12 @@ class Program(Arm):
             live, due = self.set_both(cpu.z, vals, want.z, vals, n)
             cpu.z, who.logical = live, want._replace(z=due)
         elif kind == "za":
-            cpu.za = cpu.za.set(0, vals)
-            who.logical = want._replace(za=want.za.set(0, vals))
+            cpu.za, due = self.set_both(cpu.za, vals, want.za, vals, ZA)
+            who.logical = want._replace(za=due)
+        elif kind == "zt0":
+            vals = self.spread(vals, 4)
+            cpu.za, due = self.set_both(cpu.za, vals, want.za, vals, ZT0)
+            who.logical = want._replace(za=due)
         else:
             n = FFR if kind == "ffr" else n
             has = self.spread(vals, self.current_vq())
@@ -203,8 +208,9 @@ class Program(Arm):
         elif kind == "zcr_el1":
             self.seen = (Val(cpu.zcr_el1),)
         else:
-            bank: Bank = {"v": cpu.z, "z": cpu.z, "za": cpu.za}.get(kind, cpu.p)
-            n = FFR if kind == "ffr" else 0 if kind == "za" else n
-            width = 1 if kind in ("v", "za") else self.current_vq()
+            banks = {"v": cpu.z, "z": cpu.z, "za": cpu.za, "zt0": cpu.za}
+            bank: Bank = banks.get(kind, cpu.p)
+            n = {"ffr": FFR, "za": ZA, "zt0": ZT0}.get(kind, n)
+            width = {"v": 1, "za": 1, "zt0": 4}.get(kind) or self.current_vq()
             quads = bank.regs.get(n, ())[:width]
             self.seen = quads + (ZERO,) * (width - len(quads))

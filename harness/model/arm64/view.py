@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.model.arm64.cpu.state import FFR, Mode, Registers
+from harness.model.arm64.cpu.state import FFR, ZA, Mode, Registers
 from harness.model.arm64.cpu.sysreg import fields
 from harness.model.arm64.host.state import (
+    ARM64_VEC_SME,
+    ARM64_VEC_SVE,
     FLAG_NAMES,
     FP_STATE_CURRENT,
     NR_CPUS,
@@ -39,7 +41,9 @@ def bank(name: str, b: Bank) -> Tree:
         last = "ffr" if name == "p" else f"{name}31"
         return {f"{name}0-{last}": texts[0]}
     for n, text in texts.items():
-        reg = name if name == "za" else "ffr" if name == "p" and n == FFR else f"{name}{n}"
+        reg = "ffr" if name == "p" and n == FFR else f"{name}{n}"
+        if name == "za":
+            reg = "za" if n == ZA else "zt0"
         tree[reg] = text
     return tree
 
@@ -152,6 +156,10 @@ def _task(m: Machine, task: Task) -> Tree:
         tree["fpsimd_cpu"] = task.fpsimd_cpu
     if task.killed:
         tree["state"] = "killed"
+    for name, vec in (("sve_vl", ARM64_VEC_SVE), ("sme_vl", ARM64_VEC_SME)):
+        if getattr(task, name) != m.get_default_vl(vec):
+            tree[name] = 16 * getattr(task, name)
+        put(tree, f"{name}_onexec", 16 * getattr(task, f"{name}_onexec"))
     put(tree, "kernel_fpsimd_state", bank("v", task.kernel_fpsimd_state))
     return tree | _context(m, task)
 

@@ -8,6 +8,7 @@ from enum import IntEnum
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
 FFR = 16  # The FFR is kept as predicate register 16.
+ZA, ZT0 = 0, 1  # In the bank `za`, as the kernel keeps them in one buffer.
 
 
 class Mode(IntEnum):
@@ -23,8 +24,8 @@ class Registers:
     """The architectural state of one CPU that this model is about.
 
     `z` holds V in its lowest quadwords; `p` holds P0-P15 and FFR as 16-bit
-    chunks, one a quadword of the vector length. `za` is one register, filled
-    with one repeated quadword.
+    chunks, one a quadword of the vector length. `za` is two registers: ZA, filled
+    with one repeated quadword, and ZT0, which comes and goes with it.
     """
 
     id: int

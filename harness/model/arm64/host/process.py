@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from harness.model.arm64.cpu.state import Mode
-from harness.model.arm64.cpu.sysreg import SVCR_ZA_MASK
+from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.fpsimd import Fpsimd
 from harness.model.arm64.host.state import (
+    ARM64_VEC_SME,
+    ARM64_VEC_SVE,
     FP_STATE_FPSIMD,
     FP_STATE_SVE,
     TIF_FOREIGN_FPSTATE,
     TIF_SME,
+    TIF_SME_VL_INHERIT,
     TIF_SVE,
+    TIF_SVE_VL_INHERIT,
     UNTOUCHED,
     At,
     Task,
 )
 from harness.model.base import kernel_function
-from harness.model.values import EMPTY, ZERO
+from harness.model.values import EMPTY, ZERO, Val
 
 
 class Process(Fpsimd):
@@ -65,10 +69,13 @@ class Process(Fpsimd):
         child.fpmr = src.fpmr
         child.fpsimd_cpu, child.flags = src.fpsimd_cpu, src.flags
         child.sve_vl, child.sme_vl = src.sve_vl, src.sme_vl
+        child.sve_vl_onexec, child.sme_vl_onexec = src.sve_vl_onexec, src.sme_vl_onexec
         child.svcr, child.fp_type = src.svcr, src.fp_type
         # The SVE image belongs to the parent; the child starts from V.
         child.sve_state = child.sme_state = None
         child.flags &= ~TIF_SVE
+        if self.has("clone-sm"):
+            self.task_smstop_sm(child)
         if self.has("clone-za"):
             child.svcr &= ~SVCR_ZA_MASK
         if self.sme_host and child.svcr & SVCR_ZA_MASK:
@@ -78,6 +85,15 @@ class Process(Fpsimd):
         if self.has("fp-type"):
             child.fp_type = FP_STATE_FPSIMD
         child.frames = src.frames
+
+    @kernel_function()
+    def task_smstop_sm(self, task: Task) -> None:
+        """What SMSTOP SM does, to a task in memory."""
+        if self.sme_host and task.svcr & SVCR_SM_MASK:
+            task.fpsimd_state = EMPTY
+            task.fpsr, task.fpmr = Val(FPSR_AFTER_SM_CHANGE), ZERO
+            task.svcr &= ~SVCR_SM_MASK
+            task.fp_type = FP_STATE_FPSIMD
 
     @kernel_function()
     def copy_thread(self, child: Task, clone_vm: bool) -> None:
@@ -90,7 +106,7 @@ class Process(Fpsimd):
             child.frames = ()  # a stack of its own
         # A thread that shares its parent's memory must not have its ZA: the lazy
         # saving scheme of AAPCS64 would restore it from there twice.
-        was = self.current.logical
+        was = self.current.logical.smstop_sm()
         za, svcr = (EMPTY, 0) if clone_vm else (was.za, was.svcr)
         child.logical = was._replace(z=was.z.limit(1), p=EMPTY, za=za, svcr=svcr)
 
@@ -114,7 +130,19 @@ class Process(Fpsimd):
         current.svcr, current.fp_type = 0, FP_STATE_FPSIMD
         self.clear_thread_flag(TIF_SVE)
         self.clear_thread_flag(TIF_SME)
+        self.fpsimd_flush_thread_vl()
         current.logical, current.frames = UNTOUCHED, ()
+
+    @kernel_function()
+    def fpsimd_flush_thread_vl(self) -> None:
+        """The lengths of a new program: as asked for, for one exec() or for all, or default."""
+        current = self.current
+        current.sve_vl = current.sve_vl_onexec or self.get_default_vl(ARM64_VEC_SVE)
+        current.sme_vl = current.sme_vl_onexec or self.get_default_vl(ARM64_VEC_SME)
+        if not current.flags & TIF_SVE_VL_INHERIT:
+            current.sve_vl_onexec = 0
+        if not current.flags & TIF_SME_VL_INHERIT:
+            current.sme_vl_onexec = 0
 
     @kernel_function()
     def do_exit(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.entry import Entry
 from harness.model.arm64.host.state import (
     FP_STATE_FPSIMD,
@@ -14,7 +14,7 @@ from harness.model.arm64.host.state import (
     SveState,
 )
 from harness.model.base import kernel_function
-from harness.model.values import EMPTY, ZERO, Val
+from harness.model.values import EMPTY
 
 
 class Signal(Entry):
@@ -32,11 +32,7 @@ class Signal(Entry):
         else:
             self.fpsimd_signal_preserve_current_state()
         current.frames = (*current.frames, self.setup_sigframe())
-        was = current.logical
-        if was.svcr & SVCR_SM_MASK:
-            fpsr = Val(FPSR_AFTER_SM_CHANGE)
-            was = was._replace(z=EMPTY, p=EMPTY, fpsr=fpsr, fpmr=ZERO)
-        current.logical = was._replace(za=EMPTY, svcr=0)
+        current.logical = current.logical.smstop_sm()._replace(za=EMPTY, svcr=0)
         self.setup_return()
 
     @kernel_function()
@@ -82,10 +78,10 @@ class Signal(Entry):
         current = self.current
         if not self.sme_host:
             return
-        if current.svcr & SVCR_SM_MASK:
+        if self.has("sig-flush"):
+            self.task_smstop_sm(current)
+        elif current.svcr & SVCR_SM_MASK:
             current.fpsimd_state = EMPTY
-            if self.has("sig-flush"):  # task_smstop_sm()
-                current.fpsr, current.fpmr = Val(FPSR_AFTER_SM_CHANGE), ZERO
             current.fp_type = FP_STATE_FPSIMD
         current.svcr &= ~(SVCR_SM_MASK | SVCR_ZA_MASK)
         if not self.has("sig-flush"):
