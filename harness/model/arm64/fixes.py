@@ -537,6 +537,21 @@ CATALOGUE = Catalogue(
             link="20240115-arm64-fix-ptrace-za-zt-v1-1-48617517028a@kernel.org",
         ),
         Fix(
+            "sig-tpidr2-restore",
+            "fix",
+            "v6.5",
+            "sigreturn restores TPIDR2_EL0 to memory, which the register overwrites -> to the "
+            "register",
+            (
+                Commit(
+                    "616cb2f4b141", "arm64/signal: Restore TPIDR2 register rather than memory state"
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("39e54499280f",),
+            link="20230621-arm64-fix-tpidr2-signal-restore-v2-1-c8e8fcc10302@kernel.org",
+        ),
+        Fix(
             "sme-resume",
             "fix",
             "v6.8",
@@ -958,6 +973,31 @@ CATALOGUE = Catalogue(
             requires=("sme-host",),
         ),
         Fix(
+            "sig-payload",
+            "fix",
+            "v6.16",
+            "a signal frame with a streaming SVE record without registers is taken for FPSIMD "
+            "state -> EINVAL, and SIGSEGV",
+            (
+                Commit(
+                    "b465ace42620",
+                    "arm64/fpsimd: signal: Mandate SVE payload for streaming-mode state",
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("85ed24dad290",),
+            link="20250508132644.1395904-4-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sig-tpidr2",
+            "fix",
+            "v6.16",
+            "a signal handler finds TPIDR2_EL0 of the code that it interrupts, beside "
+            "PSTATE.ZA clear -> zero, so that no ZA counts as dormant",
+            (Commit("b376108e1f88", "arm64/fpsimd: signal: Clear TPIDR2 when delivering signals"),),
+            requires=("sme-host",),
+        ),
+        Fix(
             "discard-modified",
             "fix",
             "v6.16",
@@ -1121,6 +1161,20 @@ CATALOGUE = Catalogue(
             (Commit("d2907cbe9ea0", "arm64/fpsimd: signal: Fix restoration of SVE context"),),
             requires=("sig-flush",),
             repairs=("85ed24dad290",),
+        ),
+        Fix(
+            "sig-za-alloc",
+            "fix",
+            "v6.19",
+            "sigreturn with ZA sets TIF_SME and leaves sve_state NULL, where streaming "
+            "registers are to be saved -> allocated",
+            (
+                Commit(
+                    "ea8ccfddbce0", "arm64/fpsimd: signal: Allocate SSVE storage when restoring ZA"
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("39782210eb7e",),
         ),
         Fix(
             "ptrace-zero-target",

@@ -136,6 +136,8 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
         if task.flags & TIF_SVE and task.sve_state is None:
             found.append(_incoherent(task, "sve_state", "has TIF_SVE but no sve_state"))
     if m.sme_host:
+        if task.logical.tpidr2_el0.bits != cpu.tpidr2_el0.bits:
+            found.append(_wrong(task, "tpidr2_el0", task.logical.tpidr2_el0, cpu.tpidr2_el0))
         sme_open = _opens(cpu, "sme")
         _trap(task, "SME", TIF_SME, sme_open, found)
     want = task.logical

@@ -25,7 +25,7 @@ from harness.model.catalogue import Kernel
 
 _REGISTER = re.compile(r"([vzp])(0|[1-9][0-9]*)")
 _HIGHEST = {"v": 31, "z": 31, "p": 15}
-_TASK_REGISTERS = ("ffr", "za", "zt0", "fpsr", "fpcr", "fpmr", "svcr")
+_TASK_REGISTERS = ("ffr", "za", "zt0", "fpsr", "fpcr", "fpmr", "svcr", "tpidr2_el0")
 _VCPU_REGISTERS = ("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1")
 _ONE_REGS = (
     *("ffr", "fpsr", "fpcr", "zcr_el1", "cpacr_el1", "za", "svcr", "smcr_el1"),
@@ -116,9 +116,9 @@ VERBS: dict[str, Verb] = {
     ),
     "sigreturn": Verb(
         _TASK,
-        ("?whole fpsimd streaming",),
-        "returns from the handler: with the frame as it was, with its FPSIMD record alone, or "
-        "with its SVE record made a streaming one",
+        ("?whole fpsimd streaming empty",),
+        "returns from the handler: with the frame as it was, with its FPSIMD record alone, "
+        "with its SVE record made a streaming one, or with a streaming one without registers",
     ),
     "fork": Verb(_TASK, ("child",), "makes a child, which waits for a CPU"),
     "clone": Verb(_TASK, ("child",), "makes a thread that shares its memory, and waits for a CPU"),
@@ -217,7 +217,11 @@ class Arm64:
             raise BadOperand("fpmr: this machine has no FPMR (`fpmr 1` would give it one)")
         if kind == "zt0" and not world.settings.get("sme2", (0, 0))[1]:
             raise BadOperand("zt0: this machine has no SME2 (`sme2 1` would give it some)")
-        if kind in ("za", "svcr") and "sme" not in world.settings and actor != "one_reg":
+        if (
+            kind in ("za", "svcr", "tpidr2_el0")
+            and "sme" not in world.settings
+            and actor != "one_reg"
+        ):
             raise BadOperand(f"{name}: this machine has no SME (`sme 16..64` would give it some)")
         return kind, n
 
@@ -286,6 +290,7 @@ class Arm64:
             "fpsr": 32,
             "fpcr": 32,
             "fpmr": 64,
+            "tpidr2_el0": 64,
             "svcr": 2,
             "zcr_el1": 4,
             "vl": 16,

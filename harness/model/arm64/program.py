@@ -117,17 +117,18 @@ class Program(Arm):
         return supported_vq(min(who.logical_zcr + 1, who.sve_max_vl), self.lengths.sve)
 
     def has_register(self, who: Context, kind: str) -> bool:
-        """FPMR is UNDEFINED where SCTLR_EL1.EnFPM or HCRX_EL2.EnFPM keeps it closed."""
-        if kind != "fpmr":
+        """FPMR and TPIDR2_EL0 are UNDEFINED where SCTLR_EL1.EnFPM, EnTP2 keep them closed."""
+        if kind not in ("fpmr", "tpidr2_el0"):
             return True
         if isinstance(who, Vcpu):
             self.undef = not who.fpmr_vm
             return who.fpmr_vm
-        if not self.fpmr_host:
+        there = self.fpmr_host if kind == "fpmr" else self.sme_host
+        if not there:
             self.el0_interrupt()
             self.force_signal_inject("SIGILL")
             self.exit_to_user_mode()
-        return self.fpmr_host
+        return there
 
     # Reads and writes ----------------------------------------------------------
 
@@ -135,9 +136,16 @@ class Program(Arm):
         if kind == "cpacr_el1":
             self.cpu.cpacr_el1 = bits[0]
             return
-        if not self.has_register(who, kind) or not self.instruction(who, ACCESS[kind]):
+        if not self.has_register(who, kind):
             return
         cpu, want = self.cpu, who.logical
+        if kind == "tpidr2_el0":  # which no FP trap gates
+            cpu.tpidr2_el0 = self.value(who.name, bits[0])
+            who.logical = want._replace(tpidr2_el0=cpu.tpidr2_el0)
+            return
+        if not self.instruction(who, ACCESS[kind]):
+            return
+        want = who.logical
         vals = tuple(self.value(who.name, b) for b in bits)
         if kind == "zcr_el1":
             cpu.zcr_el1 = bits[0] & 0xF
@@ -198,9 +206,14 @@ class Program(Arm):
         set_svcr(self.cpu, svcr)
 
     def read_register(self, who: Context, kind: str, n: int) -> None:
-        if not self.has_register(who, kind) or not self.instruction(who, ACCESS[kind]):
+        if not self.has_register(who, kind):
             return
         cpu = self.cpu
+        if kind == "tpidr2_el0":
+            self.seen = (cpu.tpidr2_el0,)
+            return
+        if not self.instruction(who, ACCESS[kind]):
+            return
         if kind in ("fpsr", "fpcr", "fpmr"):
             self.seen = (getattr(cpu, kind),)
         elif kind == "svcr":

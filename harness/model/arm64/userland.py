@@ -173,7 +173,13 @@ class Userland(Tracer):
         elif what == "fpsimd":
             due = frame.logical
             low = due._replace(z=due.z.limit(1), p=EMPTY, svcr=due.svcr & ~SVCR_SM_MASK)
-            frame = frame._replace(sve=None, streaming=False, logical=low)
+            frame = frame._replace(sve=None, streaming=False, vl=0, logical=low)
+        elif what == "empty":
+            if not self.sme_host:
+                raise Refused("this kernel has no SME")
+            due = frame.logical
+            low = due._replace(z=due.z.limit(1), p=EMPTY, svcr=due.svcr & ~SVCR_SM_MASK)
+            frame = frame._replace(sve=None, streaming=True, vl=task.sme_vl, logical=low)
         self.el0_svc()
         task.frames = task.frames[:-1]
         self.restore_sigframe(frame)

@@ -102,6 +102,7 @@ def _cpu(m: Machine, cpu: Registers) -> Tree:
     scalar(tree, "fpsr", cpu.fpsr)
     scalar(tree, "fpcr", cpu.fpcr)
     scalar(tree, "fpmr", cpu.fpmr)
+    scalar(tree, "tpidr2_el0", cpu.tpidr2_el0)
     if cpu.svcr:
         tree["svcr"] = fields("svcr", cpu.svcr)
     if m.config.vhe:
@@ -160,6 +161,7 @@ def _task(m: Machine, task: Task) -> Tree:
         if getattr(task, name) != m.get_default_vl(vec):
             tree[name] = 16 * getattr(task, name)
         put(tree, f"{name}_onexec", 16 * getattr(task, f"{name}_onexec"))
+    scalar(tree, "tpidr2_el0", task.tpidr2_el0)
     put(tree, "kernel_fpsimd_state", bank("v", task.kernel_fpsimd_state))
     return tree | _context(m, task)
 

@@ -84,7 +84,7 @@ def alphabet(w: World) -> list[Event]:
     for who in (*tasks, *vcpus):
         own = list(registers)
         if who in tasks and "sme" in w.settings:
-            own += [("za", 0), ("zt0", 0)]
+            own += [("za", 0), ("zt0", 0), ("tpidr2_el0", 0)]
         events += [(who, "read", (r,)) for r in own]
         # The walk fills in a fresh value for None.
         events += [(who, "write", (r, None)) for r in own]
@@ -110,7 +110,7 @@ def alphabet(w: World) -> list[Event]:
                 if fits((regset, ()), w):
                     events.append((t, "ptrace_getregset", (other, regset, reg)))
         events.append((t, "frame_write", (("v", 1), None)))
-        events += [(t, "sigreturn", (what,)) for what in ("whole", "fpsimd", "streaming")]
+        events += [(t, "sigreturn", (what,)) for what in ("whole", "fpsimd", "streaming", "empty")]
         events += [(t, "ioctl", ("KVM_RUN", v)) for v in vcpus]
         events += [(t, "ioctl", ("KVM_ARM_VCPU_INIT", v)) for v in vcpus]
         events += [(t, verb, (c,)) for c in CHILDREN for verb in ("fork", "clone")]

@@ -37,6 +37,7 @@ class Registers:
     fpcr: Val = ZERO
     fpmr: Val = ZERO
     svcr: int = 0
+    tpidr2_el0: Val = ZERO
     hcr_el2: int = 0
     cpacr_el1: int = 0
     cptr_el2: int = 0

@@ -17,6 +17,7 @@ from harness.model.arm64.host.state import (
     TIF_SVE_VL_INHERIT,
     UNTOUCHED,
     At,
+    SveState,
     Task,
 )
 from harness.model.base import kernel_function
@@ -41,10 +42,18 @@ class Process(Fpsimd):
         prev = self.current
         self.fire_sched_out_preempt_notifiers(prev)
         self.fpsimd_thread_switch(next_task)
+        if self.sme_host:
+            self.tls_thread_switch(next_task)
         self.rq.current, self.current = next_task.name, next_task
         prev.on_cpu, next_task.on_cpu = -1, self.cpu.id
         self.cpu.mode = Mode.KERNEL
         self.fire_sched_in_preempt_notifiers(next_task)
+
+    @kernel_function()
+    def tls_thread_switch(self, next_task: Task) -> None:
+        """TPIDR2_EL0, which is no FP state but goes with ZA (as far as SME has it)."""
+        self.current.tpidr2_el0 = self.cpu.tpidr2_el0
+        self.cpu.tpidr2_el0 = next_task.tpidr2_el0
 
     def fire_sched_out_preempt_notifiers(self, task: Task) -> None:
         """KVM hangs in here."""
@@ -79,7 +88,7 @@ class Process(Fpsimd):
         if self.has("clone-za"):
             child.svcr &= ~SVCR_ZA_MASK
         if self.sme_host and child.svcr & SVCR_ZA_MASK:
-            child.sme_state = src.sme_state
+            child.sve_state, child.sme_state = SveState(), src.sme_state
         else:
             child.flags &= ~TIF_SME
         if self.has("fp-type"):
@@ -101,20 +110,23 @@ class Process(Fpsimd):
             self.fpsimd_flush_task_state(child)
         if self.has("clone-za") and not clone_vm:
             self.copy_thread_za(child)
+        # clone() of a thread comes with a TLS pointer (CLONE_SETTLS).
+        child.tpidr2_el0 = ZERO if clone_vm else self.cpu.tpidr2_el0
         child.at = At.SYSCALL
         if clone_vm:
             child.frames = ()  # a stack of its own
         # A thread that shares its parent's memory must not have its ZA: the lazy
         # saving scheme of AAPCS64 would restore it from there twice.
         was = self.current.logical.smstop_sm()
-        za, svcr = (EMPTY, 0) if clone_vm else (was.za, was.svcr)
-        child.logical = was._replace(z=was.z.limit(1), p=EMPTY, za=za, svcr=svcr)
+        if clone_vm:
+            was = was._replace(za=EMPTY, svcr=0, tpidr2_el0=ZERO)
+        child.logical = was._replace(z=was.z.limit(1), p=EMPTY)
 
     @kernel_function()
     def copy_thread_za(self, child: Task) -> None:
         src = self.current
         if self.sme_host and src.svcr & SVCR_ZA_MASK:
-            child.sme_state = src.sme_state
+            child.sve_state, child.sme_state = SveState(), src.sme_state
             child.svcr |= SVCR_ZA_MASK
             child.flags |= TIF_SME
 
@@ -128,6 +140,7 @@ class Process(Fpsimd):
             current.fpmr = ZERO
         current.sve_state = current.sme_state = None
         current.svcr, current.fp_type = 0, FP_STATE_FPSIMD
+        self.cpu.tpidr2_el0 = ZERO  # tls_thread_flush()
         self.clear_thread_flag(TIF_SVE)
         self.clear_thread_flag(TIF_SME)
         self.fpsimd_flush_thread_vl()

@@ -82,6 +82,7 @@ class Logical(NamedTuple):
     fpcr: Val = ZERO
     fpmr: Val = ZERO
     svcr: int = 0
+    tpidr2_el0: Val = ZERO
 
     def smstop_sm(self) -> Logical:
         """The same after SMSTOP SM."""
@@ -95,7 +96,10 @@ UNTOUCHED = Logical()
 
 
 class Frame(NamedTuple):
-    """A signal frame's records, and what the program was entitled to when it was written."""
+    """A signal frame's records, and what the program was entitled to when it was written.
+
+    The SVE record has a header alone where `sve` is None; `vl` 0 is for no record.
+    """
 
     v: Bank
     fpsr: Val
@@ -105,6 +109,7 @@ class Frame(NamedTuple):
     streaming: bool
     vl: int
     za: Bank | None
+    tpidr2_el0: Val
     logical: Logical
 
 
@@ -146,6 +151,7 @@ class Task(Context):
     vcpu: str = ""  # the vcpu that this task is in KVM_RUN for
     killed: bool = False
     frames: tuple[Frame, ...] = ()  # of the signal handlers it is in
+    tpidr2_el0: Val = ZERO
     kernel_fpsimd_state: Bank = EMPTY
     kernel_fpsimd_cpu: int = NR_CPUS
     kernel_logical: Bank = EMPTY  # what its kernel-mode NEON section must find
