@@ -1072,8 +1072,8 @@ CATALOGUE = Catalogue(
             "ptrace-inactive",
             "fix",
             "v6.16",
-            "the register set of the mode that a task is not in has data of the other -> a "
-            "header alone",
+            "the register set of the mode that a task is not in has data of the other -> still, "
+            "after a header that says it is shorter than itself",
             (
                 Commit(
                     "b93e685ecff7",

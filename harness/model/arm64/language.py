@@ -35,8 +35,8 @@ _ONE_REGS = (
 # What the register sets of ptrace hold beside registers with a number.
 REGSETS: dict[str, tuple[str, ...]] = {
     "NT_PRFPREG": ("v", "fpsr", "fpcr"),
-    "NT_ARM_SVE": ("vl", "flags", "v", "z", "p", "ffr", "fpsr", "fpcr"),
-    "NT_ARM_SSVE": ("vl", "flags", "v", "z", "p", "ffr", "fpsr", "fpcr"),
+    "NT_ARM_SVE": ("vl", "flags", "size", "v", "z", "p", "ffr", "fpsr", "fpcr"),
+    "NT_ARM_SSVE": ("vl", "flags", "size", "v", "z", "p", "ffr", "fpsr", "fpcr"),
     "NT_ARM_ZA": ("vl", "flags", "za"),
     "NT_ARM_ZT": ("zt0",),
     "NT_ARM_FPMR": ("fpmr",),
@@ -237,7 +237,7 @@ class Arm64:
             and "sme" not in world.settings
         ):
             raise BadOperand(f"{regset}: this machine has no SME (`sme 16..64` would give it some)")
-        if name in ("vl", "flags"):
+        if name in ("vl", "flags", "size"):
             return name, 0
         return self.register(name, "task", world)
 
@@ -295,6 +295,7 @@ class Arm64:
             "zcr_el1": 4,
             "vl": 16,
             "flags": 16,
+            "size": 32,
             "cpacr_el1": 32,
             "sve_vls": 512,
         }

@@ -117,6 +117,8 @@ class Tracer(Vmm):
         formats = {kind for kind, _ in given} & {"v", "z", "p", "ffr"}
         if "v" in formats and len(formats) > 1:
             raise Refused("a register set has V registers, or Z and P registers, not both")
+        if ("size", 0) in given:
+            raise Refused("the kernel does not look at the size in a header that is written")
         header = self._header(task, regset, given, "v" in formats)
         if "v" in formats and header.flags & SVE_PT_REGS_SVE and regset != "NT_PRFPREG":
             raise Refused("data with V registers has SVE_PT_REGS_FPSIMD among its flags")

@@ -32,6 +32,7 @@ SVE_PT_REGS_FPSIMD = 0
 SVE_PT_REGS_SVE = 1
 SVE_PT_VL_INHERIT = PR_SVE_VL_INHERIT >> 16
 SVE_PT_VL_ONEXEC = PR_SVE_SET_VL_ONEXEC >> 16
+SIZEOF_POINTER = 8
 
 # What the layouts hold, in their order: kind and number, each at its place.
 SVE_LAYOUT = (
@@ -46,10 +47,19 @@ Payload = dict[tuple[str, int], Quads]
 
 
 class Header(NamedTuple):
-    """struct user_sve_header or user_za_header: a vector length in bytes, and flags."""
+    """struct user_sve_header or user_za_header: a vector length in bytes, flags, a size."""
 
     vl: int
     flags: int
+    size: int = 0
+
+
+def sve_pt_size(vl: int, flags: int) -> int:
+    """SVE_PT_SIZE(): a header, and user_fpsimd_state or Z, P, FFR, FPSR and FPCR."""
+    if not flags & SVE_PT_REGS_SVE:
+        return 16 + 528
+    regs = (32 * vl + 17 * vl // 8 + 15) // 16 * 16
+    return 16 + (regs + 4 + 4 + 15) // 16 * 16
 
 
 def covered(layout: tuple[tuple[str, int], ...], data: Payload) -> Payload:
@@ -92,8 +102,8 @@ class Ptrace(Vl):
     # NT_ARM_SVE and NT_ARM_SSVE ---------------------------------------------------------
 
     @kernel_function()
-    def sve_init_header_from_task(self, task: Task, vec: VecType) -> tuple[Header, bool]:
-        """The header that describes `task`, and whether register data follows it."""
+    def sve_init_header_from_task(self, task: Task, vec: VecType) -> Header:
+        """The header that describes `task` to whoever reads."""
         active = self._streams(task) == (vec is ARM64_VEC_SME)
         if self.has("ptrace-fptype"):
             sve = task.fp_type is FP_STATE_SVE
@@ -103,15 +113,16 @@ class Ptrace(Vl):
         inherit = TIF_SVE_VL_INHERIT if vec is ARM64_VEC_SVE else TIF_SME_VL_INHERIT
         if task.flags & inherit:
             flags |= SVE_PT_VL_INHERIT
-        # Of the mode that is not active there is no data, says b93e685ecff7.
-        data = active or not self.has("ptrace-inactive")
-        return Header(16 * self.task_get_vl(task, vec), flags), data
+        vl = 16 * self.task_get_vl(task, vec)
+        if active or not self.has("ptrace-inactive"):
+            return Header(vl, flags, sve_pt_size(vl, flags))
+        # Meant to be that of a header alone, and then no data was to follow.
+        return Header(vl, flags, SIZEOF_POINTER)
 
     @kernel_function()
-    def sve_get_common(self, task: Task, vec: VecType) -> tuple[Header, SveState | None]:
-        header, data = self.sve_init_header_from_task(task, vec)
-        if not data:
-            return header, None
+    def sve_get_common(self, task: Task, vec: VecType) -> tuple[Header, SveState]:
+        """The header, and Z, P and FFR or, as FPSIMD data, V. Of any mode: see b93e685ecff7."""
+        header = self.sve_init_header_from_task(task, vec)
         if header.flags & SVE_PT_REGS_SVE:
             return header, task.sve_state or SveState()
         self.sve_sync_to_fpsimd(task)
@@ -276,7 +287,6 @@ class Ptrace(Vl):
             return
         vec = ARM64_VEC_SME if self._streams(task) else ARM64_VEC_SVE
         header, regs = self.sve_get_common(task, vec)
-        assert regs is not None  # the mode that it is in
         data: Payload = {
             **{("z", r): quads for r, quads in regs.z.regs.items()},
             **{("p", r) if r != FFR else ("ffr", 0): quads for r, quads in regs.p.regs.items()},
@@ -297,17 +307,13 @@ class Ptrace(Vl):
             self.sve_sync_to_fpsimd(task)
             return self._looked_at(task, f"v{n}", n, 1, task.logical.z, task.fpsimd_state)
         vec = ARM64_VEC_SME if self._streams(task) else ARM64_VEC_SVE
-        seen = self.regset_read(task, vec, kind, n)
-        assert seen is not None  # the mode that it is in
-        return seen
+        return self.regset_read(task, vec, kind, n)
 
-    def regset_read(self, task: Task, vec: VecType, kind: str, n: int) -> Quads | None:
+    def regset_read(self, task: Task, vec: VecType, kind: str, n: int) -> Quads:
         """What a tracer reads of one register; a wrong value is a violation at once."""
         header, regs = self.sve_get_common(task, vec)
-        if kind in ("vl", "flags"):
-            return (Val(header.vl if kind == "vl" else header.flags),)
-        if regs is None:
-            return None
+        if kind in ("vl", "flags", "size"):
+            return (Val(getattr(header, kind)),)
         if kind in ("fpsr", "fpcr"):
             return (task.fpsr if kind == "fpsr" else task.fpcr,)
         z, p = regs

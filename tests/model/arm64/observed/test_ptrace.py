@@ -33,6 +33,7 @@ class Tracer:
         if self.sve:
             yield self._reads("flags")
             yield self._reads("vl")
+            yield self._reads("size")
         self.wrote = {n: next(self.values) for n in REGISTERS}
         kind, regset = ("z", "NT_ARM_SVE") if self.sve else ("v", "NT_PRFPREG")
         fields = ", ".join(f"{kind}{n} = {value:#x}" for n, value in self.wrote.items())
@@ -92,5 +93,7 @@ def test_what_a_tracer_writes(lines: list[Line], monkeypatch: pytest.MonkeyPatch
     head = HEAD.format(mode=mode, sme="; sme 16..256", spec=spec)
     run = replay(steps(), f"{head}task A, T\nvm V {{ vcpu v0 in A{sve} }}\n", spec, mode)
     assert tracer.found == {name: says[name] for name in tracer.found}, line.text
-    assert tracer.header == {n: int(says[n]) for n in ("flags", "vl") if n in says}, line.text
+    assert tracer.header == {n: int(says[n]) for n in ("flags", "vl", "size") if n in says}, (
+        line.text
+    )
     assert bool(run.outcome.violations) == ("STALE" in says["Vlow128"]), run.outcome.violations
