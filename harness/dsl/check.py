@@ -149,7 +149,7 @@ class Checker(HeaderChecker):
         if kind is None:
             return node
         if kind not in verb.actors:
-            spelled = re.sub("_(get|set|write)$", r" \1", node.verb)
+            spelled = re.sub("_(get|set|write)(regset)?$", r" \1", node.verb)
             message = f"`{spelled}` is for a {one_of(verb.actors)}, {node.actor.text} is a {kind}"
             self.wrong_name(line, node.actor, message)
             return node
@@ -159,7 +159,14 @@ class Checker(HeaderChecker):
         for wants, operand in zip(verb.operands, node.operands, strict=False):
             if operand is None and wants == "register":
                 continue  # one that can be left out
-            if wants == "register":
+            if wants == "register" and "regset" in verb.operands:
+                register = self._field(line, node.operands[1], operand)
+                args.append(register)
+            elif wants == "regset":
+                args.append(self._regset(line, operand))
+            elif wants == "fields":
+                args.append(self._fields(line, node.operands[1], operand))
+            elif wants == "register":
                 actor = _VIEWS.get(node.verb, kind)
                 register = self._register(line, operand, actor)
                 args.append(register)
@@ -187,6 +194,40 @@ class Checker(HeaderChecker):
         except BadOperand as error:
             self.wrong_name(line, name, str(error))
             return None
+
+    def _regset(self, line: int, name: Name) -> str:
+        assert self.arch is not None
+        if name.text not in self.arch.regsets:
+            self.unknown(line, name, "register set", self.arch.regsets)
+        return name.text
+
+    def _field(self, line: int, regset: Name, name: Name) -> tuple[str, int] | None:
+        assert self.arch is not None
+        try:
+            return self.arch.field(regset.text, name.text, self.world())
+        except BadOperand as error:
+            self.wrong_name(line, name, str(error))
+            return None
+
+    def _fields(
+        self, line: int, regset: Name, fields: tuple[tuple[Name, tuple[Name, ...]], ...]
+    ) -> tuple[tuple[tuple[str, int] | None, tuple[int, ...]], ...]:
+        """A register set to write: what each name stands for, and its value or flags."""
+        assert self.arch is not None
+        found: list[tuple[tuple[str, int] | None, tuple[int, ...]]] = []
+        for name, words in fields:
+            field = self._field(line, regset, name)
+            if field in dict(found):
+                self.wrong_name(line, name, f"a second {name.text}")
+            if field is not None and words and not words[0].text[0].isdigit():
+                try:
+                    texts = tuple(w.text for w in words)
+                    found.append((field, (self.arch.flags(regset.text, field, texts),)))
+                except BadOperand as error:
+                    self.wrong_name(line, words[0], str(error))
+            else:
+                found.append((field, self._value(line, words, field)))
+        return tuple(found)
 
     def _argument(
         self, line: int, request: Name, words: tuple[Name, ...]
@@ -243,10 +284,11 @@ class Checker(HeaderChecker):
         last = self.last_event
         if name.text == "n" and last is not None and last.verb == "ioctl":
             return dataclasses.replace(node, args=(quad, bits))  # kvm_reg_list.n
-        if last is None or last.verb not in ("read", "one_reg_get", "ptrace_get"):
+        where = {"read": 0, "one_reg_get": 1, "ptrace_get": 1, "ptrace_getregset": 2}
+        if last is None or last.verb not in where:
             self.wrong_name(node.line, name, "`expect read` belongs after a read")
             return node
-        at = 1 if last.verb in ("one_reg_get", "ptrace_get") else 0
+        at = where[last.verb]
         read = last.operands[at]
         if read.text != name.text:
             self.wrong_name(node.line, name, f"the event before reads {read.text}, not {name.text}")

@@ -36,6 +36,8 @@ VERBS = (
     "prctl",
     "ptrace_get",
     "ptrace_set",
+    "ptrace_getregset",
+    "ptrace_setregset",
     "signal",
     "frame_write",
     "sigreturn",
@@ -73,6 +75,7 @@ _TERMINALS = {
     "RANGE": "'..'",
     "EQUAL": "'='",
     "COMMA": "','",
+    "VBAR": "'|'",
     "SEMICOLON": "';'",
     "LBRACE": "'{'",
     "RBRACE": "'}'",
@@ -124,6 +127,15 @@ class _Build(Transformer[Token, Line]):
 
     def names(self, tokens: list[Token]) -> tuple[Name, ...]:
         return tuple(_name(t) for t in tokens)
+
+    def flags(self, tokens: list[Token]) -> tuple[Name, ...]:
+        return tuple(_name(t) for t in tokens)
+
+    def field(self, parts: list[Any]) -> tuple[Name, tuple[Name, ...]]:
+        return _name(parts[0]), parts[1]
+
+    def fields(self, parts: list[Any]) -> tuple[Any, ...]:
+        return tuple(p for p in parts if p is not None)
 
     def argument(self, tokens: list[Token]) -> tuple[Name, ...]:
         return tuple(_name(t) for t in tokens)
@@ -196,6 +208,9 @@ class _Build(Transformer[Token, Line]):
 
     def expect_no_errno(self, parts: list[Any]) -> Expect:
         return Expect("errno", ("",), 1)
+
+    def expect_no_read(self, parts: list[Any]) -> Expect:
+        return Expect("no_read", (), 1)
 
     def expect_errno(self, parts: list[Token]) -> Expect:
         return Expect("errno", (str(parts[0]),), 1)

@@ -118,7 +118,8 @@ class Verb(NamedTuple):
 
     `actors` are the kinds that can do it (task, vcpu, cpu). An operand is
     `register`, `value`, `number`, `task`, `child` (a task to be), `vcpu`, `argument`
-    (of an ioctl), or the words it can be, with `?` in front if it can be left out
+    (of an ioctl), `regset`, `fields` (of a register set: after a `regset` a `register`
+    is one of them too), or the words it can be, with `?` in front if it can be left out
     (the first word is meant then), with `*` if there can be several. The last
     operands may be missing from an event.
     """
@@ -143,6 +144,7 @@ class Architecture(Protocol):
     invariants: dict[str, str]
     verbs: dict[str, Verb]
     counters: tuple[str, ...]
+    regsets: tuple[str, ...]  # PTRACE_GETREGSET and PTRACE_SETREGSET
 
     def impossible(self, settings: dict[str, tuple[int, int]]) -> str:
         """Why there is no machine with these settings, or ''."""
@@ -152,6 +154,12 @@ class Architecture(Protocol):
 
     def argument(self, request: str, words: tuple[str, ...]) -> tuple[int, ...] | None:
         """What the words after an ioctl mean, None if it takes none. Raises BadOperand."""
+
+    def field(self, regset: str, name: str, world: World) -> tuple[str, int]:
+        """A register or a header's field in a register set of ptrace. Raises BadOperand."""
+
+    def flags(self, regset: str, field: tuple[str, int], words: tuple[str, ...]) -> int:
+        """What the names of flags in such a field add up to. Raises BadOperand."""
 
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
         """Raises BadOperand if `register` cannot hold these quadwords."""

@@ -438,8 +438,11 @@ CATALOGUE = Catalogue(
             "rework",
             "v6.2",
             "task_fpsimd_load() chooses the image by TIF_SVE and SVCR.SM -> by fp_type, and "
-            "sets or clears TIF_SVE to match",
-            (Commit("a0136be443d5", "arm64/fpsimd: Load FP state based on recorded data type"),),
+            "sets or clears TIF_SVE to match; ptrace brings V up to date by fp_type too",
+            (
+                Commit("a0136be443d5", "arm64/fpsimd: Load FP state based on recorded data type"),
+                Commit("bbc6172eefdb", "arm64/fpsimd: SME no longer requires SVE register state"),
+            ),
             requires=("fp-type",),
             link="20221115094640.112848-6-broonie@kernel.org",
         ),
@@ -536,11 +539,139 @@ CATALOGUE = Catalogue(
             requires=("sme-clarify",),
         ),
         Fix(
+            "vl-sve-storage",
+            "fix",
+            "v6.5",
+            "a change of the SVE vector length frees sve_state, which streaming mode may need "
+            "without a trap -> allocated anew at once; SME starts again if neither SM nor ZA "
+            "is set",
+            (
+                Commit(
+                    "d4d5be94a878",
+                    "arm64/fpsimd: Ensure SME storage is allocated after SVE VL changes",
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("9e4ab6c89109",),
+            link="20230720-arm64-fix-sve-sme-vl-change-v2-1-8eea06b82d57@kernel.org",
+        ),
+        Fix(
+            "vl-sme-target",
+            "fix",
+            "v6.5",
+            "a tracer that changes the SME vector length loses its own TIF_SME -> the tracee "
+            "loses its",
+            (
+                Commit(
+                    "c9bb40b7f786",
+                    "arm64/fpsimd: Clear SME state in the target task when setting the VL",
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("e12310a0d30f",),
+            link="20230803-arm64-fix-ptrace-tif-sme-v1-1-88312fd6fbfd@kernel.org",
+        ),
+        Fix(
+            "ptrace-ssve-setup",
+            "fix",
+            "v6.5",
+            "a tracer's NT_ARM_SSVE sets PSTATE.SM alone -> TIF_SME and storage for ZA too",
+            (
+                Commit(
+                    "5d0a8d2fba50",
+                    "arm64/ptrace: Ensure that SME is set up for target when writing SSVE state",
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("e12310a0d30f",),
+            link="20230810-arm64-fix-ptrace-race-v1-1-a5361fad2bd6@kernel.org",
+        ),
+        Fix(
+            "sme-alloc-keep",
+            "fix",
+            "v6.8",
+            "sme_alloc() replaces storage that it is asked to keep, so NT_ARM_SSVE zeroes ZA "
+            "-> keeps it",
+            (
+                Commit(
+                    "dc7eb8755797", "arm64/sme: Always exit sme_alloc() early with existing storage"
+                ),
+            ),
+            requires=("ptrace-ssve-setup",),
+            repairs=("5d0a8d2fba50",),
+            link="20240115-arm64-sme-flush-v1-1-7472bd3459b7@kernel.org",
+        ),
+        Fix(
+            "sme2-host",
+            "feature",
+            "v6.3",
+            "ZT0 is not accessible at EL0 -> SMCR_ELx.EZT0 is set, ZT0 saved and loaded with ZA",
+            (
+                Commit("d4913eee152d", "arm64/sme: Add basic enumeration for SME2"),
+                Commit("95fcec713259", "arm64/sme: Implement context switching for ZT0"),
+            ),
+            requires=("sme-host",),
+            link="20221208-arm64-sme2-v4-10-f2fa0aef982f@kernel.org",
+        ),
+        Fix(
+            "ptrace-zt-flush",
+            "fix",
+            "v6.5",
+            "a tracer's NT_ARM_ZT is lost where the tracee's registers are live -> they are "
+            "flushed",
+            (Commit("89a65c3f170e", "arm64/ptrace: Flush FP state when setting ZT0"),),
+            requires=("sme2-host",),
+        ),
+        Fix(
+            "ptrace-zt-first-use",
+            "fix",
+            "v6.5",
+            "a tracer's NT_ARM_ZT sets PSTATE.ZA alone -> TIF_SME and storage for Z too",
+            (
+                Commit(
+                    "2f43f549cd0b", "arm64/ptrace: Ensure that the task sees ZT writes on first use"
+                ),
+            ),
+            requires=("sme2-host",),
+            repairs=("f90b529bcbe5",),
+            link="20230816-arm64-zt-ptrace-first-use-v2-1-00aa82847e28@kernel.org",
+        ),
+        Fix(
+            "ptrace-za-keep-zt",
+            "fix",
+            "v6.8",
+            "a tracer's NT_ARM_ZA zeroes ZT0 -> does not, where ZA is on",
+            (
+                Commit(
+                    "b7c510d04904",
+                    "arm64/ptrace: Don't flush ZA/ZT storage when writing ZA via ptrace",
+                ),
+            ),
+            requires=("sme2-host",),
+            repairs=("f90b529bcbe5",),
+            link="20240115-arm64-fix-ptrace-za-zt-v1-1-48617517028a@kernel.org",
+        ),
+        Fix(
+            "sig-tpidr2-restore",
+            "fix",
+            "v6.5",
+            "sigreturn restores TPIDR2_EL0 to memory, which the register overwrites -> to the "
+            "register",
+            (
+                Commit(
+                    "616cb2f4b141", "arm64/signal: Restore TPIDR2 register rather than memory state"
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("39e54499280f",),
+            link="20230621-arm64-fix-tpidr2-signal-restore-v2-1-c8e8fcc10302@kernel.org",
+        ),
+        Fix(
             "sme-resume",
             "fix",
             "v6.8",
             "after a suspend that lost power SMCR_EL1 is what reset made of it, so FA64 is off at "
-            "EL1 -> written anew (with EZT0, and SMPRI_EL1, which are not modelled)",
+            "EL1, and ZT0 -> written anew (with SMPRI_EL1, which is not modelled)",
             (
                 Commit("9533864816fb", "arm64/sme: Restore SMCR on exit from suspend"),
                 Commit("d7b77a0d565b", "arm64/sme: Restore SMCR_EL1.EZT0 on exit from suspend"),
@@ -767,6 +898,15 @@ CATALOGUE = Catalogue(
             requires=("fpmr", "fp-owner"),
         ),
         Fix(
+            "ptrace-fpmr-partial",
+            "fix",
+            "v6.13",
+            "a short write of NT_ARM_FPMR takes the rest from the kernel's stack -> leaves it "
+            "as it is",
+            (Commit("f5d71291841a", "arm64: ptrace: fix partial SETREGSET for NT_ARM_FPMR"),),
+            requires=("fpmr",),
+        ),
+        Fix(
             "cptr-scratch",
             "fix",
             "v6.14",
@@ -889,7 +1029,17 @@ CATALOGUE = Catalogue(
                     "arm64/fpsimd: Consistently preserve FPSIMD state during clone()",
                 ),
             ),
-            requires=("effective", "sig-flush"),
+            requires=("load-by-type", "sig-flush"),
+        ),
+        Fix(
+            "clone-sm",
+            "fix",
+            "v6.16",
+            "a child inherits PSTATE.SM from a parent that a tracer has put into streaming "
+            "mode -> starts out of it, as after SMSTOP",
+            (Commit("a6d066f70574", "arm64/fpsimd: Clear PSTATE.SM during clone()"),),
+            requires=("sme-host",),
+            link="20250508132644.1395904-13-mark.rutland@arm.com",
         ),
         Fix(
             "clone-za",
@@ -904,6 +1054,36 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("sme-host",),
+        ),
+        Fix(
+            "sme-smtc",
+            "refactor",
+            "v6.16",
+            "do_sme_acc() looks at the whole ISS, of which all but SMTC is RES0 -> at SMTC",
+            (Commit("95507570fb2f", "arm64/fpsimd: Avoid RES0 bits in the SME trap handler"),),
+            requires=("sme-host",),
+            repairs=("8bd7f91c03d8",),
+            link="20250409164010.3480271-2-mark.rutland@arm.com",
+        ),
+        Fix(
+            "trap-redundant",
+            "refactor",
+            "v6.16",
+            "task_fpsimd_load() sets EL0's SVE trap, and the bind after it once more -> the "
+            "bind alone",
+            (Commit("45fd86986b79", "arm64/fpsimd: Remove redundant SVE trap manipulation"),),
+            requires=("load-by-type",),
+            link="20250409164010.3480271-4-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sme-no-free",
+            "rework",
+            "v6.16",
+            "a change of the SVE vector length frees ZA's storage and sets the SME trap, if "
+            "neither SM nor ZA is set -> leaves them",
+            (Commit("d7649a4a601e", "arm64/fpsimd: Remove opportunistic freeing of SME state"),),
+            requires=("vl-sve-storage",),
+            link="20250409164010.3480271-5-mark.rutland@arm.com",
         ),
         Fix(
             "sme-stale-cpu",
@@ -986,6 +1166,31 @@ CATALOGUE = Catalogue(
             requires=("sme-host",),
         ),
         Fix(
+            "sig-payload",
+            "fix",
+            "v6.16",
+            "a signal frame with a streaming SVE record without registers is taken for FPSIMD "
+            "state -> EINVAL, and SIGSEGV",
+            (
+                Commit(
+                    "b465ace42620",
+                    "arm64/fpsimd: signal: Mandate SVE payload for streaming-mode state",
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("85ed24dad290",),
+            link="20250508132644.1395904-4-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sig-tpidr2",
+            "fix",
+            "v6.16",
+            "a signal handler finds TPIDR2_EL0 of the code that it interrupts, beside "
+            "PSTATE.ZA clear -> zero, so that no ZA counts as dormant",
+            (Commit("b376108e1f88", "arm64/fpsimd: signal: Clear TPIDR2 when delivering signals"),),
+            requires=("sme-host",),
+        ),
+        Fix(
             "discard-modified",
             "fix",
             "v6.16",
@@ -997,13 +1202,30 @@ CATALOGUE = Catalogue(
             link="20250508132644.1395904-2-mark.rutland@arm.com",
         ),
         Fix(
-            "effective",
+            "ptrace-partial",
             "fix",
             "v6.16",
-            "helpers that bring V and the SVE image into line go by TIF_SVE -> by fp_type",
+            "what a short write of NT_ARM_SVE or NT_ARM_SSVE does not reach is zero, or V as "
+            "it was, by TIF_SVE and SM -> zero (but V, FPSR and FPCR are zeroed in the "
+            "tracer)",
+            (
+                Commit(
+                    "316283f276eb",
+                    "arm64/fpsimd: ptrace: Consistently handle partial writes to NT_ARM_(S)SVE",
+                ),
+            ),
+            requires=("load-by-type",),
+            link="20250508132644.1395904-6-mark.rutland@arm.com",
+        ),
+        Fix(
+            "effective",
+            "refactor",
+            "v6.16",
+            "the helper that takes V into the SVE image goes by TIF_SVE and SM, and may copy "
+            "where no one looks -> by fp_type",
             (Commit("b255be426913", "arm64/fpsimd: Clarify sve_sync_*() functions"),),
-            requires=("fp-type",),
-            link="20250508132644.1395904-8-mark.rutland@arm.com",
+            requires=("load-by-type",),
+            link="20250508132644.1395904-7-mark.rutland@arm.com",
         ),
         Fix(
             "vl-stale",
@@ -1017,8 +1239,73 @@ CATALOGUE = Catalogue(
                     "arm64/fpsimd: ptrace/prctl: Ensure VL changes do not resurrect stale data",
                 ),
             ),
-            requires=("effective", "sig-flush"),
-            link="20250508132644.1395904-14-mark.rutland@arm.com",
+            requires=("load-by-type", "sig-flush"),
+            link="20250508132644.1395904-15-mark.rutland@arm.com",
+        ),
+        Fix(
+            "vl-valid",
+            "fix",
+            "v6.16",
+            "a change of a vector length leaves a task that streams with fp_type FPSIMD, or "
+            "takes it out of streaming mode with its V -> keeps PSTATE.SM and the format, V "
+            "zero-padded",
+            (
+                Commit(
+                    "b87c8c4aca11",
+                    "arm64/fpsimd: ptrace/prctl: Ensure VL changes leave task in a valid state",
+                ),
+            ),
+            requires=(
+                "vl-stale",
+                "sme-no-free",
+            ),
+            link="20250508132644.1395904-16-mark.rutland@arm.com",
+        ),
+        Fix(
+            "ptrace-inactive",
+            "fix",
+            "v6.16",
+            "the register set of the mode that a task is not in has data of the other -> still, "
+            "after a header that says it is shorter than itself",
+            (
+                Commit(
+                    "b93e685ecff7",
+                    "arm64/fpsimd: ptrace: Do not present register data for inactive mode",
+                ),
+            ),
+            requires=(
+                "ptrace-fptype",
+                "sme-host",
+            ),
+            link="20250508132644.1395904-18-mark.rutland@arm.com",
+        ),
+        Fix(
+            "ptrace-ssve-payload",
+            "fix",
+            "v6.16",
+            "FPSIMD data by NT_ARM_SSVE leaves the tracee in streaming mode with fp_type "
+            "FPSIMD -> EINVAL",
+            (
+                Commit(
+                    "f916dd32a943",
+                    "arm64/fpsimd: ptrace: Mandate SVE payload for streaming-mode state",
+                ),
+            ),
+            requires=("ptrace-ssve-setup",),
+            link="20250508132644.1395904-19-mark.rutland@arm.com",
+        ),
+        Fix(
+            "ptrace-errors",
+            "fix",
+            "v6.16",
+            "a write with data for a vector length that there is not sets PSTATE.SM, then "
+            "fails without fp_type -> storage, flags and fp_type first",
+            (Commit("9f8bf718f292", "arm64/fpsimd: ptrace: Gracefully handle errors"),),
+            requires=(
+                "ptrace-partial",
+                "ptrace-ssve-payload",
+            ),
+            link="20250508132644.1395904-20-mark.rutland@arm.com",
         ),
         Fix(
             "kneon-smstop",
@@ -1137,6 +1424,15 @@ CATALOGUE = Catalogue(
             link="20251031103858.529530-44-ardb+git@google.com",
         ),
         Fix(
+            "ptrace-no-sme",
+            "fix",
+            "v6.19",
+            "NT_ARM_SVE sets TIF_SVE only where there is SME, and the next load warns -> always",
+            (Commit("128a7494a9f1", "arm64/fpsimd: ptrace: Fix SVE writes on !SME systems"),),
+            requires=("ptrace-errors",),
+            repairs=("9f8bf718f292",),
+        ),
+        Fix(
             "sig-sve-restore",
             "fix",
             "v6.19",
@@ -1145,6 +1441,35 @@ CATALOGUE = Catalogue(
             (Commit("d2907cbe9ea0", "arm64/fpsimd: signal: Fix restoration of SVE context"),),
             requires=("sig-flush",),
             repairs=("85ed24dad290",),
+        ),
+        Fix(
+            "sig-za-alloc",
+            "fix",
+            "v6.19",
+            "sigreturn with ZA sets TIF_SME and leaves sve_state NULL, where streaming "
+            "registers are to be saved -> allocated",
+            (
+                Commit(
+                    "ea8ccfddbce0", "arm64/fpsimd: signal: Allocate SSVE storage when restoring ZA"
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("39782210eb7e",),
+        ),
+        Fix(
+            "ptrace-zero-target",
+            "fix",
+            "v7.1",
+            "a tracer's NT_ARM_SVE or NT_ARM_SSVE zeroes the tracer's V, FPSR and FPCR in "
+            "memory -> the tracee's",
+            (
+                Commit(
+                    "5cbb61bf4168",
+                    "arm64/fpsimd: ptrace: zero target's fpsimd_state, not the tracer's",
+                ),
+            ),
+            requires=("ptrace-partial",),
+            repairs=("316283f276eb",),
         ),
     ),
     HYBRIDS,

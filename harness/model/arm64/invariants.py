@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from harness.model.arm64.cpu.cpu import Access, check_access
-from harness.model.arm64.cpu.state import FFR, GUEST, USER, Registers
+from harness.model.arm64.cpu.state import FFR, GUEST, USER, ZA, Registers
 from harness.model.arm64.cpu.sysreg import CPACR_EL1_ZEN, SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.state import (
     TIF_FOREIGN_FPSTATE,
@@ -84,7 +84,9 @@ def _bank(who: Context, name: str, want: Bank, got: Bank, found: Found) -> None:
         if name.endswith("p") and n == FFR:
             reg = f"{name[:-1]}ffr"
         else:
-            reg = name if name.endswith("za") else f"{name}{n}"
+            reg = f"{name}{n}"
+            if name.endswith("za"):
+                reg = name if n == ZA else f"{name[:-2]}zt0"
         found.append(_wrong(who, f"{reg}[{quad}]" if quad else reg, a, b))
 
 
@@ -137,6 +139,8 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
         if task.flags & TIF_SVE and task.sve_state is None:
             found.append(_incoherent(task, "sve_state", "has TIF_SVE but no sve_state"))
     if m.sme_host:
+        if task.logical.tpidr2_el0.bits != cpu.tpidr2_el0.bits:
+            found.append(_wrong(task, "tpidr2_el0", task.logical.tpidr2_el0, cpu.tpidr2_el0))
         sme_open = _opens(cpu, "sme")
         _trap(task, "SME", TIF_SME, sme_open, found)
     want = task.logical

@@ -9,21 +9,48 @@ from typing import ClassVar
 from harness.errors import nearest, one_of
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.fixes import CATALOGUE
+from harness.model.arm64.host.ptrace import (
+    SVE_PT_REGS_FPSIMD,
+    SVE_PT_REGS_SVE,
+    SVE_PT_VL_INHERIT,
+    SVE_PT_VL_ONEXEC,
+)
 from harness.model.arm64.host.state import Counts
 from harness.model.arm64.invariants import INVARIANTS
 from harness.model.arm64.kvm.uapi import FEATURES, SIZES, named, size
 from harness.model.arm64.machine import NvheMachine, Setup, VheMachine
+from harness.model.arm64.userland import PR_FLAGS
 from harness.model.base import BadOperand, Model, Verb, World, recording
 from harness.model.catalogue import Kernel
 
 _REGISTER = re.compile(r"(v|z|p|za)(0|[1-9][0-9]*)")
 _HIGHEST = {"v": 31, "z": 31, "p": 15, "za": 255}
-_TASK_REGISTERS = ("ffr", "za", "fpsr", "fpcr", "fpmr", "svcr")
+_TASK_REGISTERS = ("ffr", "za", "zt0", "fpsr", "fpcr", "fpmr", "svcr", "tpidr2_el0")
 _VCPU_REGISTERS = ("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1")
 _ONE_REGS = (
     *("ffr", "fpsr", "fpcr", "zcr_el1", "cpacr_el1", "za", "svcr", "smcr_el1"),
     "KVM_REG_ARM64_SVE_VLS",
 )
+
+# What the register sets of ptrace hold beside registers with a number.
+REGSETS: dict[str, tuple[str, ...]] = {
+    "NT_PRFPREG": ("v", "fpsr", "fpcr"),
+    "NT_ARM_SVE": ("vl", "flags", "size", "v", "z", "p", "ffr", "fpsr", "fpcr"),
+    "NT_ARM_SSVE": ("vl", "flags", "size", "v", "z", "p", "ffr", "fpsr", "fpcr"),
+    "NT_ARM_ZA": ("vl", "flags", "za"),
+    "NT_ARM_ZT": ("zt0",),
+    "NT_ARM_FPMR": ("fpmr",),
+}
+_PT_FLAGS = {
+    "SVE_PT_REGS_FPSIMD": SVE_PT_REGS_FPSIMD,
+    "SVE_PT_REGS_SVE": SVE_PT_REGS_SVE,
+    "SVE_PT_VL_INHERIT": SVE_PT_VL_INHERIT,
+    "SVE_PT_VL_ONEXEC": SVE_PT_VL_ONEXEC,
+}
+_ZA_PT_FLAGS = {
+    "ZA_PT_VL_INHERIT": SVE_PT_VL_INHERIT,
+    "ZA_PT_VL_ONEXEC": SVE_PT_VL_ONEXEC,
+}
 
 _BOTH = ("task", "vcpu")
 _TASK, _VCPU, _CPU = ("task",), ("vcpu",), ("cpu",)
@@ -62,10 +89,24 @@ VERBS: dict[str, Verb] = {
     "do_notify_resume": Verb(
         _TASK, (), "restores its registers on the way to user space, and is still in the kernel"
     ),
-    "prctl": Verb(_TASK, ("PR_SVE_SET_VL", "number"), "sets its SVE vector length, in bytes"),
+    "prctl": Verb(
+        _TASK,
+        ("PR_SVE_SET_VL PR_SME_SET_VL", "number", "*" + " ".join(PR_FLAGS)),
+        "sets a vector length of its own, in bytes",
+    ),
     "ptrace_get": Verb(_TASK, ("task", "register"), "reads a register of a stopped task"),
     "ptrace_set": Verb(
         _TASK, ("task", "register", "value"), "writes one: V by NT_PRFPREG, Z, P, FFR by NT_ARM_SVE"
+    ),
+    "ptrace_getregset": Verb(
+        _TASK,
+        ("task", "regset", "register"),
+        "PTRACE_GETREGSET: reads a register, or a field of the header, of one set",
+    ),
+    "ptrace_setregset": Verb(
+        _TASK,
+        ("task", "regset", "fields"),
+        "PTRACE_SETREGSET: writes one set, up to the last register that is named",
     ),
     "signal": Verb(
         _TASK, (), "gets a signal: its frame is written; from user space the handler runs next"
@@ -75,9 +116,9 @@ VERBS: dict[str, Verb] = {
     ),
     "sigreturn": Verb(
         _TASK,
-        ("?whole fpsimd streaming",),
-        "returns from the handler: with the frame as it was, with its FPSIMD record alone, or "
-        "with its SVE record made a streaming one",
+        ("?whole fpsimd streaming empty",),
+        "returns from the handler: with the frame as it was, with its FPSIMD record alone, "
+        "with its SVE record made a streaming one, or with a streaming one without registers",
     ),
     "fork": Verb(_TASK, ("child",), "makes a child, which waits for a CPU"),
     "clone": Verb(_TASK, ("child",), "makes a thread that shares its memory, and waits for a CPU"),
@@ -133,6 +174,7 @@ class Arm64:
         "cpus": (1, 8, 1),
         "sve": (16, 256, 0),
         "sme": (16, 256, 0),
+        "sme2": (0, 1, 0),
         "fpmr": (1, 1, 0),
         "fa64": (0, 1, 0),
     }
@@ -141,6 +183,7 @@ class Arm64:
     invariants = INVARIANTS
     verbs = VERBS
     counters = tuple(f.name for f in fields(Counts))
+    regsets = tuple(REGSETS)
 
     def impossible(self, settings: dict[str, tuple[int, int]]) -> str:
         if "sve" in settings and settings["sve"][0] != 16:
@@ -149,6 +192,8 @@ class Arm64:
             return "a machine with SME alone is not modelled yet: expected `sve` beside `sme`"
         if "fa64" in settings and "sme" not in settings:
             return "FEAT_SME_FA64 is part of SME: expected `sme 16..N` beside `fa64`"
+        if "sme2" in settings and "sme" not in settings:
+            return "FEAT_SME2 is part of SME: expected `sme 16..N` beside `sme2`"
         return ""
 
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
@@ -183,9 +228,42 @@ class Arm64:
             raise BadOperand(f"{name}: this machine has no SVE (`sve 16..64` would give it some)")
         if kind == "fpmr" and "fpmr" not in world.settings:
             raise BadOperand("fpmr: this machine has no FPMR (`fpmr 1` would give it one)")
-        if kind in ("za", "svcr") and "sme" not in world.settings and actor != "one_reg":
+        if kind == "zt0" and not world.settings.get("sme2", (0, 0))[1]:
+            raise BadOperand("zt0: this machine has no SME2 (`sme2 1` would give it some)")
+        if (
+            kind in ("za", "svcr", "tpidr2_el0")
+            and "sme" not in world.settings
+            and actor != "one_reg"
+        ):
             raise BadOperand(f"{name}: this machine has no SME (`sme 16..64` would give it some)")
         return kind, n
+
+    def field(self, regset: str, name: str, world: World) -> tuple[str, int]:
+        if regset not in REGSETS:
+            raise BadOperand(f"{name}: of which register set?")
+        holds = REGSETS[regset]
+        match = _REGISTER.fullmatch(name)
+        if (match[1] if match else name) not in holds:
+            raise BadOperand(f"{name!r}{nearest(name, holds)}: {regset} has {one_of(holds)}")
+        if (
+            regset not in ("NT_PRFPREG", "NT_ARM_SVE", "NT_ARM_FPMR")
+            and "sme" not in world.settings
+        ):
+            raise BadOperand(f"{regset}: this machine has no SME (`sme 16..64` would give it some)")
+        if name in ("vl", "flags", "size"):
+            return name, 0
+        return self.register(name, "task", world)
+
+    def flags(self, regset: str, field: tuple[str, int], words: tuple[str, ...]) -> int:
+        known = _ZA_PT_FLAGS if regset == "NT_ARM_ZA" else _PT_FLAGS
+        total = 0
+        for word in words:
+            if field[0] != "flags":
+                raise BadOperand(f"{word}: {field[0]} takes a number")
+            if word not in known:
+                raise BadOperand(f"{word!r}{nearest(word, known)}: expected {one_of(known)}")
+            total |= known[word]
+        return total
 
     def argument(self, request: str, words: tuple[str, ...]) -> tuple[int, ...] | None:
         if request == "KVM_ARM_VCPU_INIT" and words == ("none",):
@@ -225,8 +303,12 @@ class Arm64:
             "fpsr": 32,
             "fpcr": 32,
             "fpmr": 64,
+            "tpidr2_el0": 64,
             "svcr": 2,
             "zcr_el1": 4,
+            "vl": 16,
+            "flags": 16,
+            "size": 32,
             "cpacr_el1": 32,
             "sve_vls": 512,
         }
@@ -234,14 +316,14 @@ class Arm64:
         for quad in quads:
             if quad >> width:
                 raise BadOperand(f"{quad:#x} does not fit into {width} bits of {kind}")
-        many = kind in ("z", "p", "ffr")
+        many = kind in ("z", "p", "ffr", "zt0")
         if len(quads) > 1 and not many:
             raise BadOperand(f"{kind} takes one value, not {len(quads)}")
         most = max(
             (lengths(world.settings.get(s))[-1] for s in ("sve", "sme") if s in world.settings),
             default=1,
         )
-        most = max(most, slice_)
+        most = 4 if kind == "zt0" else max(most, slice_)
         if len(quads) > most:
             raise BadOperand(f"{len(quads)} quadwords, but the longest vector here has {most}")
 
@@ -271,6 +353,7 @@ class Arm64:
             lengths(settings.get("sve")),
             lengths(settings.get("sme")),
             "fpmr" in settings,
+            settings.get("sme2", (0, 0))[1] == 1,
             settings.get("fa64", (0, 0))[1] == 1,
         )
         setup = Setup(config, world.tasks, world.unborn, world.vcpus)

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.model.arm64.cpu.cpu import Trap
 from harness.model.arm64.cpu.machine import Config
-from harness.model.arm64.cpu.state import FFR
+from harness.model.arm64.cpu.state import FFR, ZT0
 from harness.model.arm64.host.state import Counts
 from harness.model.arm64.invariants import check
 from harness.model.arm64.kvm.nvhe import Nvhe
@@ -22,7 +22,7 @@ from harness.model.base import State, Tree
 from harness.model.catalogue import Kernel
 from harness.model.values import Bank, Val
 
-_WHAT = re.compile(r"(?:kernel |frame )?(za|ffr|[vzp])(\d*)(?:\[(\d+)\])?")
+_WHAT = re.compile(r"(?:kernel |frame )?(zt0|za|ffr|[vzp])(\d*)(?:\[(\d+)\])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,8 @@ class Machine(Stimuli):
             return "" if self.undef else "the guest took no UNDEFINED exception"
         if what == "read":
             return self._observe_read(*args)
+        if what == "no_read":
+            return "" if self.seen is None else "something was read"
         return self._observe_state(*args)
 
     def _observe_trap(self, ec: int | None, el: int | None, smtc: int | None) -> str:
@@ -195,6 +197,8 @@ class Machine(Stimuli):
         kind, n, quad = match[1], int(match[2] or 0), int(match[3] or 0)
         if kind == "ffr":
             kind, n = "p", FFR
+        elif kind == "zt0":
+            kind, n = "za", ZT0
         found = []
 
         def look(where: str, bank: Bank | None) -> None:

@@ -8,7 +8,7 @@ trap to EL2 runs hyp's lazy switch, or leaves the guest.
 from __future__ import annotations
 
 from harness.model.arm64.cpu.cpu import Access, Trap, set_svcr, supported_vq
-from harness.model.arm64.cpu.state import FFR
+from harness.model.arm64.cpu.state import FFR, ZA, ZT0
 from harness.model.arm64.cpu.sysreg import (
     ESR_ELX_EC_SME,
     ESR_ELX_EC_SVE,
@@ -29,12 +29,16 @@ ACCESS: dict[str, Access] = {
     "p": "sve",
     "ffr": "ffr",
     "za": "za",
+    "zt0": "zt0",
     "fpsr": "fp",
     "fpcr": "fp",
     "fpmr": "fp",
     "svcr": "sme",
     "zcr_el1": "zcr",
 }
+
+
+_GATED = ("fpmr", "tpidr2_el0")
 
 
 class Program(Arm):
@@ -115,16 +119,17 @@ class Program(Arm):
         assert isinstance(who, Vcpu)
         return supported_vq(min(who.logical_zcr + 1, who.sve_max_vl), self.lengths.sve)
 
-    def has_fpmr(self, who: Context) -> bool:
-        """FPMR is UNDEFINED where SCTLR_EL1.EnFPM or HCRX_EL2.EnFPM keeps it closed."""
+    def has_register(self, who: Context, kind: str) -> bool:
+        """FPMR and TPIDR2_EL0 are UNDEFINED where SCTLR_EL1.EnFPM, EnTP2 keep them closed."""
         if isinstance(who, Vcpu):
             self.undef = not who.fpmr_vm
             return who.fpmr_vm
-        if not self.fpmr_host:
+        there = self.fpmr_host if kind == "fpmr" else self.sme_host
+        if not there:
             self.el0_interrupt()
             self.force_signal_inject("SIGILL")
             self.exit_to_user_mode()
-        return self.fpmr_host
+        return there
 
     # Reads and writes ----------------------------------------------------------
 
@@ -132,11 +137,16 @@ class Program(Arm):
         if kind == "cpacr_el1":
             self.cpu.cpacr_el1 = bits[0]
             return
-        if kind == "fpmr" and not self.has_fpmr(who):
+        if kind in _GATED and not self.has_register(who, kind):
+            return
+        cpu, want = self.cpu, who.logical
+        if kind == "tpidr2_el0":  # which no FP trap gates
+            cpu.tpidr2_el0 = self.value(who.name, bits[0])
+            who.logical = want._replace(tpidr2_el0=cpu.tpidr2_el0)
             return
         if not self.instruction(who, ACCESS[kind]):
             return
-        cpu, want = self.cpu, who.logical
+        want = who.logical
         origin = Origin(who.name, self.step)
         vals = tuple([Val(b, origin) for b in bits])
         if kind == "zcr_el1":
@@ -158,8 +168,12 @@ class Program(Arm):
             live, due = self.set_both(cpu.z, vals, want.z, vals, n)
             cpu.z, who.logical = live, want.with_z(due)
         elif kind == "za":
-            cpu.za = cpu.za.set(0, vals)
-            who.logical = want._replace(za=want.za.set(0, vals))
+            cpu.za, due = self.set_both(cpu.za, vals, want.za, vals, ZA)
+            who.logical = want._replace(za=due)
+        elif kind == "zt0":
+            vals = self.spread(vals, 4)
+            cpu.za, due = self.set_both(cpu.za, vals, want.za, vals, ZT0)
+            who.logical = want._replace(za=due)
         else:
             n = FFR if kind == "ffr" else n
             has = self.spread(vals, self.current_vq())
@@ -194,11 +208,14 @@ class Program(Arm):
         set_svcr(self.cpu, svcr)
 
     def read_register(self, who: Context, kind: str, n: int) -> None:
-        if kind == "fpmr" and not self.has_fpmr(who):
+        if kind in _GATED and not self.has_register(who, kind):
+            return
+        cpu = self.cpu
+        if kind == "tpidr2_el0":
+            self.seen = (cpu.tpidr2_el0,)
             return
         if not self.instruction(who, ACCESS[kind]):
             return
-        cpu = self.cpu
         if kind in ("fpsr", "fpcr", "fpmr"):
             self.seen = (getattr(cpu, kind),)
         elif kind == "svcr":
@@ -206,8 +223,9 @@ class Program(Arm):
         elif kind == "zcr_el1":
             self.seen = (Val(cpu.zcr_el1),)
         else:
-            bank: Bank = {"v": cpu.z, "z": cpu.z, "za": cpu.za}.get(kind, cpu.p)
-            n = FFR if kind == "ffr" else 0 if kind == "za" else n
-            width = 1 if kind in ("v", "za") else self.current_vq()
+            banks = {"v": cpu.z, "z": cpu.z, "za": cpu.za, "zt0": cpu.za}
+            bank: Bank = banks.get(kind, cpu.p)
+            n = {"ffr": FFR, "za": ZA, "zt0": ZT0}.get(kind, n)
+            width = {"v": 1, "za": 1, "zt0": 4}.get(kind) or self.current_vq()
             quads = bank.regs.get(n, ())[:width]
             self.seen = quads + (ZERO,) * (width - len(quads))

@@ -10,18 +10,24 @@ from __future__ import annotations
 from harness.model.arm64.cpu.cpu import Access
 from harness.model.arm64.cpu.state import USER
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
-from harness.model.arm64.host.state import GONE, At, Frame, SveState, Task
+from harness.model.arm64.host.state import At, Frame, SveState, Task
+from harness.model.arm64.host.vl import PR_SVE_SET_VL_ONEXEC, PR_SVE_VL_INHERIT
 from harness.model.arm64.ioctls import Bits, Reg
-from harness.model.arm64.legal import WHERE
-from harness.model.arm64.vmm import Vmm
+from harness.model.arm64.tracer import Tracer
 from harness.model.base import Refused
 from harness.model.values import EMPTY
 
+PR_FLAGS = {
+    "PR_SVE_VL_INHERIT": PR_SVE_VL_INHERIT,
+    "PR_SVE_SET_VL_ONEXEC": PR_SVE_SET_VL_ONEXEC,
+    "PR_SME_VL_INHERIT": PR_SVE_VL_INHERIT,
+    "PR_SME_SET_VL_ONEXEC": PR_SVE_SET_VL_ONEXEC,
+}
 EXITS = ("irq", "wfx", "hvc", "sysreg", "dabt")
 ACCESS_OF_CLASS: dict[str, Access] = {"fp": "asimd", "sve": "sve", "sme": "sme"}
 
 
-class Userland(Vmm):
+class Userland(Tracer):
     """One method a verb, `on_VERB`, called with the actor's name and operands."""
 
     # Programs ------------------------------------------------------------------
@@ -117,43 +123,14 @@ class Userland(Vmm):
         self.el0_access_trap()
         self.do_notify_resume()
 
-    def on_prctl(self, actor: str, option: str, vl: int) -> None:
+    def on_prctl(self, actor: str, option: str, vl: int, flags: tuple[str, ...] = ()) -> None:
         self.in_user(actor)
-        if not self.sve_host:
-            raise Refused("this kernel, or this machine, has no SVE")
         self.el0_svc()
-        self.vec_set_vector_length(vl)
-        self.exit_to_user_mode()
-
-    # ptrace ----------------------------------------------------------------------------
-
-    def _traced(self, actor: str, name: str) -> Task:
-        self.in_user(actor)
-        task = self.tasks[name]
-        if task.on_cpu >= 0 or task.at in GONE:
-            state = "runs" if task.on_cpu >= 0 else WHERE[task.at]
-            raise Refused(f"{name} {state}: a tracer needs it stopped, off its CPU")
-        if task.vcpu or task.pending or self.in_neon(task) or task.logical.svcr:
-            raise Refused(f"{name} is not where a tracer could have stopped it, or streams")
-        return task
-
-    def on_ptrace_get(self, actor: str, name: str, reg: Reg) -> None:
-        task = self._traced(actor, name)
-        self.el0_svc()
-        self.seen = self.traced_read(task, *reg)
-        self.exit_to_user_mode()
-
-    def on_ptrace_set(self, actor: str, name: str, reg: Reg, bits: Bits) -> None:
-        task = self._traced(actor, name)
-        kind, n = reg
-        if kind != "v" and not self.sve_host:
-            raise Refused("this kernel has no NT_ARM_SVE")
-        self.el0_svc()
-        vals = tuple(self.value(name, b) for b in bits)
-        if kind == "v":
-            self.fpr_set(task, n, vals)
-        else:
-            self.sve_set(task, kind, n, vals)
+        arg = vl
+        for name in flags:
+            arg |= PR_FLAGS[name]
+        sve = option == "PR_SVE_SET_VL"
+        self.errno = self.sve_set_current_vl(arg) if sve else self.sme_set_current_vl(arg)
         self.exit_to_user_mode()
 
     # Signals ---------------------------------------------------------------------------
@@ -196,7 +173,13 @@ class Userland(Vmm):
         elif what == "fpsimd":
             due = frame.logical
             low = due._replace(z=due.z.limit(1), p=EMPTY, svcr=due.svcr & ~SVCR_SM_MASK)
-            frame = frame._replace(sve=None, streaming=False, logical=low)
+            frame = frame._replace(sve=None, streaming=False, vl=0, logical=low)
+        elif what == "empty":
+            if not self.sme_host:
+                raise Refused("this kernel has no SME")
+            due = frame.logical
+            low = due._replace(z=due.z.limit(1), p=EMPTY, svcr=due.svcr & ~SVCR_SM_MASK)
+            frame = frame._replace(sve=None, streaming=True, vl=task.sme_vl, logical=low)
         self.el0_svc()
         task.frames = task.frames[:-1]
         self.restore_sigframe(frame)

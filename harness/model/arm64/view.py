@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.model.arm64.cpu.state import FFR, Mode, Registers
+from harness.model.arm64.cpu.state import FFR, ZA, ZA_ROWS, ZT0, Mode, Registers
 from harness.model.arm64.cpu.sysreg import fields
 from harness.model.arm64.host.state import (
+    ARM64_VEC_SME,
+    ARM64_VEC_SVE,
     FLAG_NAMES,
     FP_STATE_CURRENT,
     NR_CPUS,
@@ -39,7 +41,9 @@ def bank(name: str, b: Bank) -> Tree:
         last = "ffr" if name == "p" else f"{name}31"
         return {f"{name}0-{last}": texts[0]}
     for n, text in texts.items():
-        reg = name if name == "za" else "ffr" if name == "p" and n == FFR else f"{name}{n}"
+        reg = "ffr" if name == "p" and n == FFR else f"{name}{n}"
+        if name == "za":
+            reg = {ZA: "za", ZT0: "zt0"}.get(n, f"za{n - ZA_ROWS}")
         tree[reg] = text
     return tree
 
@@ -98,6 +102,7 @@ def _cpu(m: Machine, cpu: Registers) -> Tree:
     scalar(tree, "fpsr", cpu.fpsr)
     scalar(tree, "fpcr", cpu.fpcr)
     scalar(tree, "fpmr", cpu.fpmr)
+    scalar(tree, "tpidr2_el0", cpu.tpidr2_el0)
     if cpu.svcr:
         tree["svcr"] = fields("svcr", cpu.svcr)
     if m.config.vhe:
@@ -152,6 +157,11 @@ def _task(m: Machine, task: Task) -> Tree:
         tree["fpsimd_cpu"] = task.fpsimd_cpu
     if task.killed:
         tree["state"] = "killed"
+    for name, vec in (("sve_vl", ARM64_VEC_SVE), ("sme_vl", ARM64_VEC_SME)):
+        if getattr(task, name) != m.get_default_vl(vec):
+            tree[name] = 16 * getattr(task, name)
+        put(tree, f"{name}_onexec", 16 * getattr(task, f"{name}_onexec"))
+    scalar(tree, "tpidr2_el0", task.tpidr2_el0)
     put(tree, "kernel_fpsimd_state", bank("v", task.kernel_fpsimd_state))
     return tree | _context(m, task)
 

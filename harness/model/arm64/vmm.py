@@ -6,7 +6,7 @@ Documentation/virt/kvm/api.rst asks for, and stop at the first errno.
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.state import FFR
+from harness.model.arm64.cpu.state import FFR, ZA_ROWS
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK
 from harness.model.arm64.host.state import SveState
 from harness.model.arm64.ioctls import Ioctls, Reg
@@ -101,6 +101,8 @@ class Vmm(Ioctls):
         difference = first_difference(want, got)
         if difference:
             n, quad, due, found = difference
+            if name == "za":
+                n -= ZA_ROWS
             reg = "ffr" if name == "p" and n == FFR else f"{name}{n}"
             self._differs(vcpu, f"{reg}[{quad}]" if quad else reg, due, found)
 

@@ -22,6 +22,45 @@ CHILDREN = ("D",)
 CPUS = ("cpu0", "cpu1")
 
 
+# A value that is None is filled in, as that of a write.
+REGSETS: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("NT_PRFPREG", ((("v", 0), None), (("fpcr", 0), (0x400000,)))),
+    ("NT_ARM_SVE", ((("z", 1), None),)),
+    ("NT_ARM_SVE", ((("vl", 0), (32,)), (("z", 0), None), (("fpcr", 0), (0,)))),
+    ("NT_ARM_SVE", ((("vl", 0), (48,)), (("z", 0), None))),
+    ("NT_ARM_SVE", ((("flags", 0), (0,)), (("v", 1), None))),
+    ("NT_ARM_SVE", ((("vl", 0), (16,)),)),
+    ("NT_ARM_SSVE", ((("z", 1), None),)),
+    ("NT_ARM_SSVE", ((("vl", 0), (16,)), (("z", 0), None), (("p", 0), None))),
+    ("NT_ARM_SSVE", ((("vl", 0), (24,)),)),
+    ("NT_ARM_SSVE", ((("vl", 0), (48,)), (("z", 0), None))),
+    ("NT_ARM_SSVE", ((("flags", 0), (0,)), (("v", 1), None))),
+    ("NT_ARM_SSVE", ((("flags", 0), (5,)), (("vl", 0), (16,)))),
+    ("NT_ARM_ZA", ((("za", 0), None),)),
+    ("NT_ARM_ZA", ()),
+    ("NT_ARM_ZA", ((("vl", 0), (16,)),)),
+    ("NT_ARM_ZA", ((("vl", 0), (48,)), (("za", 0), None))),
+    ("NT_ARM_ZT", ((("zt0", 0), None),)),
+    ("NT_ARM_FPMR", ((("fpmr", 0), None),)),
+    ("NT_ARM_FPMR", ()),
+)
+READS = (
+    ("NT_ARM_SVE", ("z", 0)),
+    ("NT_ARM_SVE", ("flags", 0)),
+    ("NT_ARM_SSVE", ("p", 0)),
+    ("NT_ARM_SSVE", ("vl", 0)),
+    ("NT_ARM_ZA", ("za", 0)),
+    ("NT_ARM_ZT", ("zt0", 0)),
+    ("NT_ARM_FPMR", ("fpmr", 0)),
+)
+
+
+def fits(how: tuple[str, tuple[Any, ...]], w: World) -> bool:
+    """Whether a machine has this register set."""
+    needs = {"NT_ARM_SVE": "sve", "NT_ARM_FPMR": "fpmr", "NT_PRFPREG": "cpus"}
+    return needs.get(how[0], "sme") in w.settings
+
+
 def world(sve: bool, sme: bool, guest_sve: bool, fa64: bool = False) -> World:
     """Two CPUs, three tasks and a child to be, two vcpus of different threads."""
     settings: dict[str, tuple[int, int]] = {"cpus": (2, 2)}
@@ -30,6 +69,7 @@ def world(sve: bool, sme: bool, guest_sve: bool, fa64: bool = False) -> World:
     if sme:
         settings["sme"] = (16, 32)
         settings["fpmr"] = (1, 1)
+        settings["sme2"] = (1, 1)
         if fa64:
             settings["fa64"] = (1, 1)
     features = ("sve",) if guest_sve else ()
@@ -50,7 +90,7 @@ def alphabet(w: World) -> list[Event]:
     for who in (*tasks, *vcpus):
         own = list(registers)
         if who in tasks and "sme" in w.settings:
-            own.append(("za", 0))
+            own += [("za", 0), ("zt0", 0), ("tpidr2_el0", 0)]
         events += [(who, "read", (r,)) for r in own]
         # The walk fills in a fresh value for None.
         events += [(who, "write", (r, None)) for r in own]
@@ -62,14 +102,21 @@ def alphabet(w: World) -> list[Event]:
         plain = ("syscall", "syscall_enter", "ret_to_user", "handle_trap", "neon_begin")
         events += [(t, verb, ()) for verb in (*plain, "neon_end", "exec", "exit", "signal")]
         events.append((t, "do_notify_resume", ()))
-        if "sve" in w.settings:
-            events += [(t, "prctl", ("PR_SVE_SET_VL", n)) for n in (16, 32, 64)]
+        flags = ((), ("PR_SVE_VL_INHERIT",), ("PR_SVE_VL_INHERIT", "PR_SVE_SET_VL_ONEXEC"))
+        for option in ("PR_SVE_SET_VL", "PR_SME_SET_VL"):
+            if option[3:6].lower() in w.settings:
+                lengths = itertools.product((8, 16, 32, 64), flags)
+                events += [(t, "prctl", (option, n, f) if f else (option, n)) for n, f in lengths]
         for other in tasks:
             kinds = [r for r in registers if r[0] in ("v", "z", "p", "ffr")]
             events += [(t, "ptrace_set", (other, r, None)) for r in kinds]
             events += [(t, "ptrace_get", (other, r)) for r in kinds]
+            events += [(t, "ptrace_setregset", (other, *how)) for how in REGSETS if fits(how, w)]
+            for regset, reg in READS:
+                if fits((regset, ()), w):
+                    events.append((t, "ptrace_getregset", (other, regset, reg)))
         events.append((t, "frame_write", (("v", 1), None)))
-        events += [(t, "sigreturn", (what,)) for what in ("whole", "fpsimd", "streaming")]
+        events += [(t, "sigreturn", (what,)) for what in ("whole", "fpsimd", "streaming", "empty")]
         events += [(t, "ioctl", ("KVM_RUN", v)) for v in vcpus]
         events += [(t, "ioctl", ("KVM_ARM_VCPU_INIT", v)) for v in vcpus]
         events += [(t, verb, (c,)) for c in CHILDREN for verb in ("fork", "clone")]
@@ -109,10 +156,15 @@ def switches(model: Any) -> list[Event]:
 def fill(event: Event, step: int) -> Event:
     """`event` with a value that no other step writes, as wide as its register."""
     actor, verb, args = event
-    if args and args[-1] is None:
-        kind = args[-2][0]
-        bits = (step + 1) & 0xFFFF if kind in ("p", "ffr") else 0xA0000 + step
-        args = (*args[:-1], (bits,))
+
+    def value(kind: str) -> tuple[int, ...]:
+        return ((step + 1) & 0xFFFF if kind in ("p", "ffr") else 0xA0000 + step,)
+
+    if verb == "ptrace_setregset":
+        fields = tuple((reg, value(reg[0]) if bits is None else bits) for reg, bits in args[2])
+        args = (*args[:2], fields)
+    elif args and args[-1] is None:
+        args = (*args[:-1], value(args[-2][0]))
     return actor, verb, args
 
 
@@ -167,8 +219,19 @@ def written(events: list[Event], w: World, spec: str, mode: str) -> list[str]:
     return lines + [sentence(*event) for event in events]
 
 
+def spelled(reg: tuple[str, int]) -> str:
+    return f"{reg[0]}{reg[1]}" if reg[0] in ("v", "z", "p") else reg[0]
+
+
 def sentence(actor: str, verb: str, args: tuple[Any, ...]) -> str:
     """One event in the trace language."""
+    if verb == "ptrace_getregset":
+        return f"{actor} ptrace get {args[0]} {args[1]} {spelled(args[2])}"
+    if verb == "ptrace_setregset":
+        fields = ", ".join(f"{spelled(reg)} = {bits[0]:#x}" for reg, bits in args[2])
+        return f"{actor} ptrace set {args[0]} {args[1]} {{{fields}}}"
+    if verb == "prctl" and len(args) == 3:
+        return f"{actor} prctl {args[0]} {args[1]} | {' | '.join(args[2])}"
     for kind in ("one_reg", "frame", "ptrace"):
         if verb.startswith(kind + "_"):
             verb = f"{kind} {verb.removeprefix(kind + '_')}"
@@ -184,8 +247,7 @@ def sentence(actor: str, verb: str, args: tuple[Any, ...]) -> str:
         elif isinstance(arg, int):
             words.append(str(arg))
         elif isinstance(arg[0], str):
-            kind, number = arg
-            words.append(f"{kind}{number}" if kind in ("v", "z", "p") else kind)
+            words.append(spelled(arg))
         else:
             words += ["=", "{" + ", ".join(hex(b) for b in arg) + "}"]
     return " ".join(words)

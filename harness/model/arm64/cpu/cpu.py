@@ -26,23 +26,25 @@ from harness.model.arm64.cpu.sysreg import (
     FPSR_AFTER_SM_CHANGE,
     HCR_E2H,
     HCR_TGE,
+    SMCR_ELX_EZT0_MASK,
     SMCR_ELX_FA64_MASK,
     SMCR_ELX_LEN_MASK,
     SMTC_ILL,
     SMTC_SME_DISABLED,
     SMTC_ZA_DISABLED,
+    SMTC_ZT_DISABLED,
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
     ZCR_ELX_LEN_MASK,
 )
 from harness.model.values import EMPTY, ZERO, Val
 
-Access = Literal["fp", "asimd", "sve", "ffr", "zcr", "sme", "za"]
+Access = Literal["fp", "asimd", "sve", "ffr", "zcr", "sme", "za", "zt0"]
 """What an instruction needs: FP registers, Advanced SIMD, SVE, the FFR, ZCR_EL1,
-SME control (SMSTART, MSR SVCR), or ZA."""
+SME control (SMSTART, MSR SVCR), ZA, or ZT0."""
 
 _SVE = ("sve", "ffr")
-_SME = ("sme", "za")
+_SME = ("sme", "za", "zt0")
 
 
 class Trap(NamedTuple):
@@ -85,7 +87,7 @@ def current_vq(cpu: Registers, lengths: VectorLengths, el: int) -> int:
 
 
 def set_svcr(cpu: Registers, svcr: int) -> None:
-    """Write SVCR. A change of SM zeroes Z, P, FFR and FPMR; setting ZA zeroes ZA."""
+    """Write SVCR. A change of SM zeroes Z, P, FFR and FPMR; setting ZA zeroes ZA and ZT0."""
     changed = cpu.svcr ^ svcr
     if changed & SVCR_SM_MASK:
         cpu.z = cpu.p = EMPTY
@@ -128,11 +130,10 @@ def _rules(bits: dict[str, int]) -> _Rules:
 _EL0, _EL1, _CPTR = _rules(_BOTH), _rules(_LOW), _rules(_TRAP)
 
 
-def _fa64(cpu: Registers) -> int:
-    """SMCR_ELx.FA64: like LEN, EL1's own counts except for a VHE host's EL0."""
+def _smcr(cpu: Registers) -> int:
+    """SMCR_ELx.FA64 and EZT0: like LEN, EL1's own counts except for a VHE host's EL0."""
     in_host = cpu.hcr_el2 & HCR_E2H and cpu.hcr_el2 & HCR_TGE
-    both = cpu.smcr_el2 if in_host else cpu.smcr_el2 & cpu.smcr_el1
-    return both & SMCR_ELX_FA64_MASK
+    return cpu.smcr_el2 if in_host else cpu.smcr_el2 & cpu.smcr_el1
 
 
 def check_access(cpu: Registers, access: Access) -> Trap | None:
@@ -141,7 +142,7 @@ def check_access(cpu: Registers, access: Access) -> Trap | None:
     EL1's control comes first, then EL2's, so that EL2 never sees an access
     that EL1 traps. A guest is taken to run at its EL1. Last comes what only
     PSTATE can forbid: the FFR and Advanced SIMD in streaming mode without
-    FEAT_SME_FA64, ZA while it is off.
+    FEAT_SME_FA64, ZA and ZT0 while ZA is off, ZT0 without SMCR_ELx.EZT0.
     """
     streaming = cpu.svcr & SVCR_SM_MASK
     e2h = cpu.hcr_el2 & HCR_E2H
@@ -162,8 +163,10 @@ def check_access(cpu: Registers, access: Access) -> Trap | None:
             if cpu.cptr_el2 & bits:
                 return Trap(ec, 2, SMTC_SME_DISABLED)
     here = 2 if user and e2h else 1
-    if access in ("ffr", "asimd") and streaming and not _fa64(cpu):
+    if access in ("ffr", "asimd") and streaming and not _smcr(cpu) & SMCR_ELX_FA64_MASK:
         return Trap(ESR_ELX_EC_SME, here, SMTC_ILL)
-    if access == "za" and not cpu.svcr & SVCR_ZA_MASK:
+    if access in ("za", "zt0") and not cpu.svcr & SVCR_ZA_MASK:
         return Trap(ESR_ELX_EC_SME, here, SMTC_ZA_DISABLED)
+    if access == "zt0" and not _smcr(cpu) & SMCR_ELX_EZT0_MASK:
+        return Trap(ESR_ELX_EC_SME, here, SMTC_ZT_DISABLED)
     return None

@@ -24,6 +24,7 @@ class Config:
     sve: tuple[int, ...] = ()
     sme: tuple[int, ...] = ()
     fpmr: bool = False
+    sme2: bool = False  # FEAT_SME2: there is a ZT0
     fa64: bool = False  # FEAT_SME_FA64: streaming mode has the FFR and Advanced SIMD
 
 

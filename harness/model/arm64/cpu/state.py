@@ -8,6 +8,9 @@ from enum import IntEnum
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
 FFR = 16  # The FFR is kept as predicate register 16.
+# In the bank `za`, as the kernel keeps them in one buffer. A task's ZA is one register,
+# a vcpu's, which user space reaches by rows, has ZA.H[n] at ZA_ROWS + n.
+ZA, ZT0, ZA_ROWS = 0, 1, 16
 
 
 class Mode(IntEnum):
@@ -27,8 +30,8 @@ class Registers:
     """The architectural state of one CPU that this model is about.
 
     `z` holds V in its lowest quadwords; `p` holds P0-P15 and FFR as 16-bit
-    chunks, one a quadword of the vector length. `za` is one register, filled
-    with one repeated quadword.
+    chunks, one a quadword of the vector length. `za` is two registers: ZA, filled
+    with one repeated quadword, and ZT0, which comes and goes with it.
     """
 
     id: int
@@ -40,6 +43,7 @@ class Registers:
     fpcr: Val = ZERO
     fpmr: Val = ZERO
     svcr: int = 0
+    tpidr2_el0: Val = ZERO
     hcr_el2: int = 0
     cpacr_el1: int = 0
     cptr_el2: int = 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from harness.model.arm64.cpu.state import KERNEL, USER
-from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK
+from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK
 from harness.model.arm64.host.state import FP_STATE_CURRENT, FP_STATE_FPSIMD, TIF_SVE, At
 from harness.model.arm64.host.suspend import Suspend
 from harness.model.base import kernel_function
-from harness.model.values import EMPTY, ZERO, Val
+from harness.model.values import EMPTY
 
 
 class Entry(Suspend):
@@ -21,14 +21,7 @@ class Entry(Suspend):
         as zero (Documentation/arch/arm64/sve.rst), PSTATE.SM as 0 (sme.rst).
         """
         current = self.current
-        was = current.logical
-        if was.svcr & SVCR_SM_MASK:
-            was = was._replace(
-                z=EMPTY,
-                fpsr=Val(FPSR_AFTER_SM_CHANGE),
-                fpmr=ZERO,
-                svcr=was.svcr & ~SVCR_SM_MASK,
-            )
+        was = current.logical.smstop_sm()
         current.logical = was._replace(z=was.z.limit(1), p=EMPTY)
         self.cpu.mode = KERNEL
         current.at = At.SYSCALL

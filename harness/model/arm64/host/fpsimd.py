@@ -127,6 +127,8 @@ class Fpsimd(Softirq):
             self.kernel_sme_access("fpsimd_save")
             owner.svcr = cpu.svcr
             if cpu.svcr & SVCR_ZA_MASK:
+                if self._is_null("sme_state", owner):
+                    return
                 owner.sme_state = cpu.za
             if cpu.svcr & SVCR_SM_MASK:
                 save_sve, vl = True, last.sme_vl
@@ -143,6 +145,8 @@ class Fpsimd(Softirq):
                 )
                 self.force_signal_inject("SIGKILL")
                 return
+            if self._is_null("sve_state", owner):
+                return
             owner.sve_state = SveState(cpu.z.limit(vq), cpu.p.limit(vq))
             saved = FP_STATE_SVE
         else:
@@ -157,6 +161,13 @@ class Fpsimd(Softirq):
             self.cost.guest_saves += 1
         if self.recording:
             self.note("save", f"{owner.name} <- cpu{cpu.id} as {saved.name}")
+
+    def _is_null(self, name: str, owner: Context) -> bool:
+        """A save or a load through a pointer that nobody has set stops the kernel."""
+        if getattr(owner, name) is not None or not isinstance(owner, Task):
+            return False
+        self.bug(f"{name} of {owner.name}: NULL pointer dereference")
+        return True
 
     @kernel_function()
     def task_fpsimd_load(self) -> None:
@@ -179,9 +190,13 @@ class Fpsimd(Softirq):
                 self.sme_set_vq(current.sme_vl)
             set_svcr(cpu, current.svcr)
             if current.svcr & SVCR_ZA_MASK:
+                if self._is_null("sme_state", current):
+                    return
                 cpu.za = current.sme_state or EMPTY
             if current.svcr & SVCR_SM_MASK and not self.has("load-by-type"):
                 sve = True
+        if sve and self._is_null("sve_state", current):
+            return
         if sve and current.sve_state is not None:
             cpu.z, cpu.p = current.sve_state
         else:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from harness.model.arm64.cpu.state import Mode
-from harness.model.arm64.cpu.sysreg import SVCR_ZA_MASK
+from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.efi import Efi
 from harness.model.arm64.host.state import (
+    ARM64_VEC_SME,
+    ARM64_VEC_SVE,
     FP_STATE_FPSIMD,
     FP_STATE_SVE,
     TIF_FOREIGN_FPSTATE,
     TIF_SME,
+    TIF_SME_VL_INHERIT,
     TIF_SVE,
+    TIF_SVE_VL_INHERIT,
     UNTOUCHED,
     At,
+    SveState,
     Task,
 )
 from harness.model.base import kernel_function
-from harness.model.values import EMPTY, ZERO
+from harness.model.values import EMPTY, ZERO, Val
 
 
 class Process(Efi):
@@ -38,6 +43,8 @@ class Process(Efi):
         was, self.rq_locked = self.local_irq_save(), True
         self.fire_sched_out_preempt_notifiers(prev)
         self.fpsimd_thread_switch(next_task)
+        if self.sme_host:
+            self.tls_thread_switch(next_task)
         self.rq.current, self.current = next_task.name, next_task
         prev.on_cpu, next_task.on_cpu = -1, self.cpu.id
         self.cpu.mode = Mode.KERNEL
@@ -46,6 +53,12 @@ class Process(Efi):
         if not self.has("lazy-reload"):
             self.reload_eagerly()
         self.fire_sched_in_preempt_notifiers(next_task)
+
+    @kernel_function()
+    def tls_thread_switch(self, next_task: Task) -> None:
+        """TPIDR2_EL0, which is no FP state but goes with ZA (as far as SME has it)."""
+        self.current.tpidr2_el0 = self.cpu.tpidr2_el0
+        self.cpu.tpidr2_el0 = next_task.tpidr2_el0
 
     def fire_sched_out_preempt_notifiers(self, task: Task) -> None:
         """KVM hangs in here."""
@@ -70,14 +83,17 @@ class Process(Efi):
         child.fpmr = src.fpmr
         child.fpsimd_cpu, child.flags = src.fpsimd_cpu, src.flags
         child.sve_vl, child.sme_vl = src.sve_vl, src.sme_vl
+        child.sve_vl_onexec, child.sme_vl_onexec = src.sve_vl_onexec, src.sme_vl_onexec
         child.svcr, child.fp_type = src.svcr, src.fp_type
         # The SVE image belongs to the parent; the child starts from V.
         child.sve_state = child.sme_state = None
         child.flags &= ~TIF_SVE
+        if self.has("clone-sm"):
+            self.task_smstop_sm(child)
         if self.has("clone-za"):
             child.svcr &= ~SVCR_ZA_MASK
         if self.sme_host and child.svcr & SVCR_ZA_MASK:
-            child.sme_state = src.sme_state
+            child.sve_state, child.sme_state = SveState(), src.sme_state
         else:
             child.flags &= ~TIF_SME
         if self.has("fp-type"):
@@ -85,25 +101,37 @@ class Process(Efi):
         child.frames = src.frames
 
     @kernel_function()
+    def task_smstop_sm(self, task: Task) -> None:
+        """What SMSTOP SM does, to a task in memory."""
+        if self.sme_host and task.svcr & SVCR_SM_MASK:
+            task.fpsimd_state = EMPTY
+            task.fpsr, task.fpmr = Val(FPSR_AFTER_SM_CHANGE), ZERO
+            task.svcr &= ~SVCR_SM_MASK
+            task.fp_type = FP_STATE_FPSIMD
+
+    @kernel_function()
     def copy_thread(self, child: Task, clone_vm: bool) -> None:
         if self.has("dead-leak"):
             self.fpsimd_flush_task_state(child)
         if self.has("clone-za") and not clone_vm:
             self.copy_thread_za(child)
+        # clone() of a thread comes with a TLS pointer (CLONE_SETTLS).
+        child.tpidr2_el0 = ZERO if clone_vm else self.cpu.tpidr2_el0
         child.at = At.SYSCALL
         if clone_vm:
             child.frames = ()  # a stack of its own
         # A thread that shares its parent's memory must not have its ZA: the lazy
         # saving scheme of AAPCS64 would restore it from there twice.
-        was = self.current.logical
-        za, svcr = (EMPTY, 0) if clone_vm else (was.za, was.svcr)
-        child.logical = was._replace(z=was.z.limit(1), p=EMPTY, za=za, svcr=svcr)
+        was = self.current.logical.smstop_sm()
+        if clone_vm:
+            was = was._replace(za=EMPTY, svcr=0, tpidr2_el0=ZERO)
+        child.logical = was._replace(z=was.z.limit(1), p=EMPTY)
 
     @kernel_function()
     def copy_thread_za(self, child: Task) -> None:
         src = self.current
         if self.sme_host and src.svcr & SVCR_ZA_MASK:
-            child.sme_state = src.sme_state
+            child.sve_state, child.sme_state = SveState(), src.sme_state
             child.svcr |= SVCR_ZA_MASK
             child.flags |= TIF_SME
 
@@ -117,9 +145,22 @@ class Process(Efi):
             current.fpmr = ZERO
         current.sve_state = current.sme_state = None
         current.svcr, current.fp_type = 0, FP_STATE_FPSIMD
+        self.cpu.tpidr2_el0 = ZERO  # tls_thread_flush()
         self.clear_thread_flag(TIF_SVE)
         self.clear_thread_flag(TIF_SME)
+        self.fpsimd_flush_thread_vl()
         current.logical, current.frames = UNTOUCHED, ()
+
+    @kernel_function()
+    def fpsimd_flush_thread_vl(self) -> None:
+        """The lengths of a new program: as asked for, for one exec() or for all, or default."""
+        current = self.current
+        current.sve_vl = current.sve_vl_onexec or self.get_default_vl(ARM64_VEC_SVE)
+        current.sme_vl = current.sme_vl_onexec or self.get_default_vl(ARM64_VEC_SME)
+        if not current.flags & TIF_SVE_VL_INHERIT:
+            current.sve_vl_onexec = 0
+        if not current.flags & TIF_SME_VL_INHERIT:
+            current.sme_vl_onexec = 0
 
     @kernel_function()
     def do_exit(self) -> None:

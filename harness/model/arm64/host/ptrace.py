@@ -1,111 +1,348 @@
 """arch/arm64/kernel/ptrace.c: a tracer's view of a stopped task's registers.
 
-And the vector-length prctl of fpsimd.c, which edits the same memory.
+A register set is written whole, as PTRACE_SETREGSET does: a header where the
+set has one, and the registers up to some point of its layout (`Payload`).
 """
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.cpu import supported_vq
-from harness.model.arm64.cpu.state import FFR
-from harness.model.arm64.host.signal import Signal
+from typing import NamedTuple
+
+from harness.model.arm64.cpu.state import FFR, ZA, ZT0
+from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.state import (
+    ARM64_VEC_SME,
+    ARM64_VEC_SVE,
     FP_STATE_FPSIMD,
     FP_STATE_SVE,
+    TIF_SME,
+    TIF_SME_VL_INHERIT,
     TIF_SVE,
+    TIF_SVE_VL_INHERIT,
     SveState,
     Task,
+    VecType,
 )
+from harness.model.arm64.host.vl import PR_SVE_SET_VL_ONEXEC, PR_SVE_VL_INHERIT, Vl
 from harness.model.base import classify, kernel_function, shown
-from harness.model.values import EMPTY, Bank, Quads
+from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
+
+# user_sve_header.flags (uapi/asm/ptrace.h); user_za_header has the same but for REGS.
+SVE_PT_REGS_FPSIMD = 0
+SVE_PT_REGS_SVE = 1
+SVE_PT_VL_INHERIT = PR_SVE_VL_INHERIT >> 16
+SVE_PT_VL_ONEXEC = PR_SVE_SET_VL_ONEXEC >> 16
+SIZEOF_POINTER = 8
+
+# What the layouts hold, in their order: kind and number, each at its place.
+SVE_LAYOUT = (
+    *(("z", n) for n in range(32)),
+    *(("p", n) for n in range(16)),
+    *(("ffr", 0), ("fpsr", 0), ("fpcr", 0)),
+)
+FPSIMD_LAYOUT = (*(("v", n) for n in range(32)), ("fpsr", 0), ("fpcr", 0))
+
+Payload = dict[tuple[str, int], Quads]
+"""Registers of a layout, up to the last that is here; any that is missing before it is zero."""
 
 
-class Ptrace(Signal):
-    """NT_PRFPREG and NT_ARM_SVE: whole register sets, of which a tracer changes one register."""
+class Header(NamedTuple):
+    """struct user_sve_header or user_za_header: a vector length in bytes, flags, a size."""
 
-    def image_is_sve(self, task: Task, by_type: bool) -> bool:
-        """Whether sve_state is taken for the valid image: by fp_type, or by TIF_SVE."""
-        return task.fp_type is FP_STATE_SVE if by_type else bool(task.flags & TIF_SVE)
+    vl: int
+    flags: int
+    size: int = 0
 
-    @kernel_function()
-    def sve_sync_to_fpsimd(self, task: Task) -> None:
-        """v6.16: fpsimd_sync_from_effective_state()."""
-        if self.image_is_sve(task, self.has("effective")):
-            self.sve_to_fpsimd(task)
 
-    @kernel_function()
-    def sve_sync_from_fpsimd_zeropad(self, task: Task) -> None:
-        """v6.16: fpsimd_sync_to_effective_state_zeropad()."""
-        if self.image_is_sve(task, self.has("effective")):
-            task.sve_state = SveState(task.fpsimd_state, EMPTY)
+def sve_pt_size(vl: int, flags: int) -> int:
+    """SVE_PT_SIZE(): a header, and user_fpsimd_state or Z, P, FFR, FPSR and FPCR."""
+    if not flags & SVE_PT_REGS_SVE:
+        return 16 + 528
+    regs = (32 * vl + 17 * vl // 8 + 15) // 16 * 16
+    return 16 + (regs + 4 + 4 + 15) // 16 * 16
 
-    @kernel_function()
-    def fpr_set(self, task: Task, n: int, vals: Quads) -> None:
-        """NT_PRFPREG with V<n> changed."""
+
+def covered(layout: tuple[tuple[str, int], ...], data: Payload) -> Payload:
+    """All registers that a short write reaches."""
+    last = max((layout.index(reg) for reg in data), default=-1)
+    return {reg: data.get(reg, ()) for reg in layout[: last + 1]}
+
+
+class Ptrace(Vl):
+    """NT_PRFPREG, NT_ARM_SVE, NT_ARM_SSVE, NT_ARM_ZA, NT_ARM_ZT and NT_ARM_FPMR."""
+
+    def _streams(self, task: Task) -> bool:
+        """thread_sm_enabled()"""
+        return self.sme_host and bool(task.svcr & SVCR_SM_MASK)
+
+    # NT_PRFPREG ---------------------------------------------------------------------
+
+    @kernel_function("__fpr_set")
+    def copy_fpr(self, task: Task, data: Payload) -> None:
+        """V, FPSR and FPCR up to where `data` ends; the rest stays as it is."""
         self.sve_sync_to_fpsimd(task)
-        task.fpsimd_state = task.fpsimd_state.set(n, vals)
+        for (kind, n), vals in data.items():
+            if kind == "v":
+                task.fpsimd_state = task.fpsimd_state.set(n, vals)
+        self._copy_status(task, data)
+
+    @staticmethod
+    def _copy_status(task: Task, data: Payload) -> None:
+        if ("fpsr", 0) in data:
+            task.fpsr = (data["fpsr", 0] or (ZERO,))[0]
+        if ("fpcr", 0) in data:
+            task.fpcr = (data["fpcr", 0] or (ZERO,))[0]
+
+    @kernel_function()
+    def fpr_set(self, task: Task, data: Payload) -> None:
+        self.copy_fpr(task, data)
         self.sve_sync_from_fpsimd_zeropad(task)
         self.fpsimd_flush_task_state(task)
-        due = task.logical
-        task.logical = due._replace(z=due.z.limit(1).set(n, vals), p=EMPTY)
+
+    # NT_ARM_SVE and NT_ARM_SSVE ---------------------------------------------------------
 
     @kernel_function()
-    def sve_get(self, task: Task) -> SveState:
-        """NT_ARM_SVE as a tracer reads it."""
-        if self.image_is_sve(task, self.has("ptrace-fptype")):
-            return task.sve_state or SveState()
-        return SveState(task.fpsimd_state, EMPTY)
-
-    @kernel_function()
-    def sve_set(self, task: Task, kind: str, n: int, vals: Quads) -> None:
-        """NT_ARM_SVE with one register changed: the task can use SVE from here on."""
-        z, p = self.sve_get(task)
-        quads = vals * task.sve_vl if len(vals) == 1 else vals[: task.sve_vl]
-        due = task.logical
-        if kind == "z":
-            z, due = z.set(n, quads), due._replace(z=due.z.set(n, quads))
+    def sve_init_header_from_task(self, task: Task, vec: VecType) -> Header:
+        """The header that describes `task` to whoever reads."""
+        active = self._streams(task) == (vec is ARM64_VEC_SME)
+        if self.has("ptrace-fptype"):
+            sve = task.fp_type is FP_STATE_SVE
         else:
-            n = FFR if kind == "ffr" else n
-            p, due = p.set(n, quads), due._replace(p=due.p.set(n, quads))
-        task.sve_state = SveState(z, p)
-        self.update_tsk_thread_flag(task, TIF_SVE, True)
-        task.fp_type = FP_STATE_SVE
+            sve = vec is ARM64_VEC_SME or bool(task.flags & TIF_SVE)
+        flags = SVE_PT_REGS_SVE if active and sve else SVE_PT_REGS_FPSIMD
+        inherit = TIF_SVE_VL_INHERIT if vec is ARM64_VEC_SVE else TIF_SME_VL_INHERIT
+        if task.flags & inherit:
+            flags |= SVE_PT_VL_INHERIT
+        vl = 16 * self.task_get_vl(task, vec)
+        if active or not self.has("ptrace-inactive"):
+            return Header(vl, flags, sve_pt_size(vl, flags))
+        # Meant to be that of a header alone, and then no data was to follow.
+        return Header(vl, flags, SIZEOF_POINTER)
+
+    @kernel_function()
+    def sve_get_common(self, task: Task, vec: VecType) -> tuple[Header, SveState]:
+        """The header, and Z, P and FFR or, as FPSIMD data, V. Of any mode: see b93e685ecff7."""
+        header = self.sve_init_header_from_task(task, vec)
+        if header.flags & SVE_PT_REGS_SVE:
+            return header, task.sve_state or SveState()
+        self.sve_sync_to_fpsimd(task)
+        return header, SveState(task.fpsimd_state, EMPTY)
+
+    @kernel_function()
+    def sve_set_common(self, task: Task, vec: VecType, header: Header, data: Payload) -> str:
+        """A write of one mode's registers puts the task into that mode."""
         self.fpsimd_flush_task_state(task)
+        early = self.has("ptrace-errors")  # storage and format are right before data is looked at
+        fpsimd = not header.flags & SVE_PT_REGS_SVE
+        if fpsimd and vec is ARM64_VEC_SME and self.has("ptrace-ssve-payload"):
+            return "EINVAL"
+        flags = (header.flags & ~SVE_PT_REGS_SVE) << 16
+        error = self.vec_set_vector_length(task, vec, header.vl, flags)
+        if error:
+            return error
+        if vec is ARM64_VEC_SME and self.has("ptrace-ssve-setup"):
+            self.sme_alloc(task, flush=False)
+        if early and not fpsimd:
+            self.sve_alloc(task, flush=True)
+        self._change_mode(task, vec, early)
+        if self.has("ptrace-partial"):
+            # For two releases, the tracer's own.
+            whose = task if self.has("ptrace-zero-target") else self.current
+            whose.fpsimd_state, whose.fpsr, whose.fpcr = EMPTY, ZERO, ZERO
+        fits = self.task_get_vl(task, vec) == header.vl // 16
+        self._entitle(task, vec, data if fits or fpsimd else {})
+        if fpsimd:
+            if self.has("ptrace-partial"):
+                task.fp_type = FP_STATE_FPSIMD
+            self.copy_fpr(task, covered(FPSIMD_LAYOUT, data))
+            self.update_tsk_thread_flag(task, TIF_SVE, False)
+            if vec is ARM64_VEC_SME and not self.has("load-by-type"):
+                self.fpsimd_to_sve(task)  # fpsimd_force_sync_to_sve()
+            task.fp_type = FP_STATE_FPSIMD
+            return ""
+        if early:
+            task.fp_type = FP_STATE_SVE
+        if data and not fits:
+            return "EIO"
+        if not early:
+            self.sve_alloc(task, flush=True)
+        if not self.has("ptrace-partial") and not self._tif_sve_or_sm(task):
+            self.fpsimd_to_sve(task)  # fpsimd_sync_to_sve(): a short write leaves the rest of V
+        if not early:
+            if vec is ARM64_VEC_SVE:
+                self.update_tsk_thread_flag(task, TIF_SVE, True)
+            task.fp_type = FP_STATE_SVE
+        z, p = task.sve_state or SveState()
+        reached = covered(SVE_LAYOUT, data)
+        for (kind, n), vals in reached.items():
+            if kind == "z":
+                z = z.set(n, vals)
+            elif kind in ("p", "ffr"):
+                p = p.set(FFR if kind == "ffr" else n, vals)
+        task.sve_state = SveState(z, p)
+        self._copy_status(task, reached)
+        return ""
+
+    def _change_mode(self, task: Task, vec: VecType, early: bool) -> None:
+        """Enter or exit streaming mode."""
+        was = task.svcr
+        if vec is ARM64_VEC_SVE:
+            if self.sme_host:
+                task.svcr &= ~SVCR_SM_MASK
+            if early and (self.sme_host or self.has("ptrace-no-sme")):
+                self.update_tsk_thread_flag(task, TIF_SVE, True)
+        else:
+            task.svcr |= SVCR_SM_MASK
+            if self.has("ptrace-ssve-setup"):
+                self.update_tsk_thread_flag(task, TIF_SME, True)
+        if not early and task.svcr != was:
+            self.sve_alloc(task, flush=True)
+
+    def _entitle(self, task: Task, vec: VecType, data: Payload) -> None:
+        """What the program is entitled to: the payload, and zero beyond it."""
+        z, p = EMPTY, EMPTY
+        for (kind, n), vals in data.items():
+            if kind in ("v", "z"):
+                z = z.set(n, vals)
+            elif kind in ("p", "ffr"):
+                p = p.set(FFR if kind == "ffr" else n, vals)
+        due = task.logical
+        svcr = due.svcr | SVCR_SM_MASK if vec is ARM64_VEC_SME else due.svcr & ~SVCR_SM_MASK
+        fpsr, fpcr = ((data.get((kind, 0)) or (ZERO,))[0] for kind in ("fpsr", "fpcr"))
+        task.logical = due._replace(z=z, p=p, fpsr=fpsr, fpcr=fpcr, svcr=svcr)
+
+    # NT_ARM_ZA, NT_ARM_ZT, NT_ARM_FPMR -----------------------------------------------------
+
+    @kernel_function()
+    def za_set(self, task: Task, header: Header, data: Quads | None) -> str:
+        """ZA, whole; without data PSTATE.ZA is cleared."""
+        self.fpsimd_flush_task_state(task)
+        error = self.vec_set_vector_length(task, ARM64_VEC_SME, header.vl, header.flags << 16)
+        if error:
+            return error
+        self.sve_alloc(task, flush=False)  # streaming mode, which no longer traps, needs it
+        self.sme_alloc(task, flush=not (self.has("ptrace-za-keep-zt") and task.svcr & SVCR_ZA_MASK))
+        due = task.logical
+        if data is None:
+            task.svcr &= ~SVCR_ZA_MASK
+            task.logical = due._replace(za=EMPTY, svcr=due.svcr & ~SVCR_ZA_MASK)
+            return ""
+        if task.sme_vl != header.vl // 16:
+            return "EIO"
+        task.sme_state = (task.sme_state or EMPTY).set(ZA, data)
+        self.update_tsk_thread_flag(task, TIF_SME, True)
+        task.svcr |= SVCR_ZA_MASK
+        task.logical = due._replace(za=due.za.set(ZA, data), svcr=due.svcr | SVCR_ZA_MASK)
+        return ""
+
+    @kernel_function()
+    def zt_set(self, task: Task, data: Quads) -> str:
+        """ZT0, which comes with ZA on."""
+        if self.has("ptrace-zt-first-use"):
+            self.sve_alloc(task, flush=False)
+        if not task.svcr & SVCR_ZA_MASK:
+            self.sme_alloc(task, flush=True)
+        task.sme_state = (task.sme_state or EMPTY).set(ZT0, data)
+        task.svcr |= SVCR_ZA_MASK
+        if self.has("ptrace-zt-first-use"):
+            self.update_tsk_thread_flag(task, TIF_SME, True)
+        if self.has("ptrace-zt-flush"):
+            self.fpsimd_flush_task_state(task)
+        due = task.logical
+        task.logical = due._replace(za=due.za.set(ZT0, data), svcr=due.svcr | SVCR_ZA_MASK)
+        return ""
+
+    @kernel_function()
+    def fpmr_set(self, task: Task, data: Val | None) -> str:
+        """FPMR; `None` is a write of no bytes, which leaves it as it is."""
+        if data is None:
+            # Until f5d71291841a the rest was what lay on the kernel's stack.
+            stack = self.value("kernel", 0x57AC4)
+            data = task.fpmr if self.has("ptrace-fpmr-partial") else stack
+        else:
+            task.logical = task.logical._replace(fpmr=data)
+        task.fpmr = data
+        self.fpsimd_flush_task_state(task)
+        return ""
+
+    def fpr_write(self, task: Task, data: Payload) -> None:
+        """NT_PRFPREG up to where `data` ends: what it does not reach stays as it is."""
+        reached = covered(FPSIMD_LAYOUT, data)
+        self.fpr_set(task, reached)
+        due = task.logical
+        z = due.z.limit(1)
+        for (kind, n), vals in reached.items():
+            if kind == "v":
+                z = z.set(n, vals)
+        task.logical = due._replace(z=z, p=EMPTY, fpsr=task.fpsr, fpcr=task.fpcr)
+
+    # What a tracer does -----------------------------------------------------------------
+
+    def set_register(self, task: Task, kind: str, n: int, vals: Quads) -> None:
+        """As a debugger changes one register: it writes back all that it has read."""
+        due = task.logical
+        if kind == "v":
+            self.fpr_set(task, {("v", n): vals})
+            task.logical = due._replace(z=due.z.limit(1).set(n, vals), p=EMPTY)
+            return
+        vec = ARM64_VEC_SME if self._streams(task) else ARM64_VEC_SVE
+        header, regs = self.sve_get_common(task, vec)
+        data: Payload = {
+            **{("z", r): quads for r, quads in regs.z.regs.items()},
+            **{("p", r) if r != FFR else ("ffr", 0): quads for r, quads in regs.p.regs.items()},
+            ("fpsr", 0): (task.fpsr,),
+            ("fpcr", 0): (task.fpcr,),
+        }
+        data[kind, n] = vals
+        self.sve_set_common(task, vec, header._replace(flags=SVE_PT_REGS_SVE), data)
+        if kind == "z":
+            due = due._replace(z=due.z.set(n, vals))
+        else:
+            due = due._replace(p=due.p.set(FFR if kind == "ffr" else n, vals))
         task.logical = due
 
     def traced_read(self, task: Task, kind: str, n: int) -> Quads:
+        """One register, V by NT_PRFPREG, others by the set of the mode that the task is in."""
+        if kind == "v":
+            self.sve_sync_to_fpsimd(task)
+            return self._looked_at(task, f"v{n}", n, 1, task.logical.z, task.fpsimd_state)
+        vec = ARM64_VEC_SME if self._streams(task) else ARM64_VEC_SVE
+        return self.regset_read(task, vec, kind, n)
+
+    def regset_read(self, task: Task, vec: VecType, kind: str, n: int) -> Quads:
         """What a tracer reads of one register; a wrong value is a violation at once."""
-        z, p = self.sve_get(task)
+        header, regs = self.sve_get_common(task, vec)
+        if kind in ("vl", "flags", "size"):
+            return (Val(getattr(header, kind)),)
+        if kind in ("fpsr", "fpcr"):
+            return (task.fpsr if kind == "fpsr" else task.fpcr,)
+        z, p = regs
         n = FFR if kind == "ffr" else n
         got: Bank = p if kind in ("p", "ffr") else z
         due: Bank = task.logical.p if kind in ("p", "ffr") else task.logical.z
-        width = 1 if kind == "v" else task.sve_vl
+        width = 1 if kind == "v" else self.task_get_vl(task, vec)
+        return self._looked_at(task, kind if kind == "ffr" else f"{kind}{n}", n, width, due, got)
+
+    def _looked_at(self, task: Task, name: str, n: int, width: int, due: Bank, got: Bank) -> Quads:
         for quad in range(width):
             want, seen = due.get(n, quad), got.get(n, quad)
             if want.bits != seen.bits:
-                reg = f"{kind if kind == 'ffr' else f'{kind}{n}'}[{quad}]"
+                reg = f"{name}[{quad}]"
                 text = f"a tracer reads {task.name}'s {reg} = {shown(seen)}, not {shown(want)}"
                 self.violate(classify(task.name, want, seen), task.name, f"traced {reg}", text)
                 break
         return tuple(got.get(n, quad) for quad in range(width))
 
     @kernel_function()
-    def vec_set_vector_length(self, vl: int) -> None:
-        """prctl(PR_SVE_SET_VL) of current, `vl` in bytes."""
-        current = self.current
-        vq = supported_vq(max(1, vl // 16), self.lengths.sve)
-        if vq == current.sve_vl:
-            return
-        if self.has("vl-stale"):
-            self.fpsimd_save_and_flush_current_state()
-            self.sve_sync_to_fpsimd(current)
-        else:
-            self.fpsimd_save()
-            self.fpsimd_flush_task_state(current)
-            if self.test_and_clear_thread_flag(TIF_SVE):
-                self.sve_to_fpsimd(current)
-        self.clear_thread_flag(TIF_SVE)
-        current.fp_type = FP_STATE_FPSIMD
-        current.sve_state = None
-        current.sve_vl = vq
-        due = current.logical
-        current.logical = due._replace(z=due.z.limit(1), p=EMPTY)
+    def za_get(self, task: Task, kind: str) -> Quads | None:
+        """NT_ARM_ZA, of which there is only a header while PSTATE.ZA is clear; NT_ARM_ZT."""
+        if kind == "vl":
+            return (Val(16 * task.sme_vl),)
+        if kind == "flags":
+            return (Val(SVE_PT_VL_INHERIT if task.flags & TIF_SME_VL_INHERIT else 0),)
+        on = bool(task.svcr & SVCR_ZA_MASK)
+        if kind == "za" and not on:
+            return None
+        n, width = (ZA, 1) if kind == "za" else (ZT0, 4)
+        got = (task.sme_state or EMPTY) if on else EMPTY
+        return self._looked_at(task, kind, n, width, task.logical.za, got)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.entry import Entry
 from harness.model.arm64.host.state import (
     FP_STATE_FPSIMD,
@@ -14,7 +14,7 @@ from harness.model.arm64.host.state import (
     SveState,
 )
 from harness.model.base import kernel_function
-from harness.model.values import EMPTY, ZERO, Val
+from harness.model.values import EMPTY, ZERO
 
 
 class Signal(Entry):
@@ -32,11 +32,8 @@ class Signal(Entry):
         else:
             self.fpsimd_signal_preserve_current_state()
         current.frames = (*current.frames, self.setup_sigframe())
-        was = current.logical
-        if was.svcr & SVCR_SM_MASK:
-            fpsr = Val(FPSR_AFTER_SM_CHANGE)
-            was = was._replace(z=EMPTY, p=EMPTY, fpsr=fpsr, fpmr=ZERO)
-        current.logical = was._replace(za=EMPTY, svcr=0)
+        due = current.logical.smstop_sm()
+        current.logical = due._replace(za=EMPTY, svcr=0, tpidr2_el0=ZERO)
         self.setup_return()
 
     @kernel_function()
@@ -71,23 +68,26 @@ class Signal(Entry):
             fpmr=current.fpmr,
             sve=sve,
             streaming=streaming,
-            vl=current.sme_vl if streaming else current.sve_vl,
+            vl=(current.sme_vl if streaming else current.sve_vl) if self.sve_host else 0,
             za=za,
+            tpidr2_el0=self.cpu.tpidr2_el0,
             logical=current.logical,
         )
 
     @kernel_function()
     def setup_return(self) -> None:
-        """A handler runs with PSTATE.SM and PSTATE.ZA clear."""
+        """A handler runs with PSTATE.SM and PSTATE.ZA clear, and no ZA that is dormant."""
         current = self.current
         if not self.sme_host:
             return
-        if current.svcr & SVCR_SM_MASK:
+        if self.has("sig-flush"):
+            self.task_smstop_sm(current)
+        elif current.svcr & SVCR_SM_MASK:
             current.fpsimd_state = EMPTY
-            if self.has("sig-flush"):  # task_smstop_sm()
-                current.fpsr, current.fpmr = Val(FPSR_AFTER_SM_CHANGE), ZERO
             current.fp_type = FP_STATE_FPSIMD
         current.svcr &= ~(SVCR_SM_MASK | SVCR_ZA_MASK)
+        if self.has("sig-tpidr2"):
+            self.cpu.tpidr2_el0 = ZERO
         if not self.has("sig-flush"):
             # Whosever registers these are: the context is not held.
             self.sme_smstop()
@@ -101,11 +101,12 @@ class Signal(Entry):
         if self.has("sig-flush"):
             self.fpsimd_save_and_flush_current_state()
         current.fpmr = frame.fpmr
-        if frame.sve is None:
-            self.restore_fpsimd_context(frame)
+        if frame.vl:
+            self.restore_sve_fpsimd_context(frame)
         else:
-            self.restore_sve_fpsimd_context(frame, frame.sve)
+            self.restore_fpsimd_context(frame)
         if self.sme_host:
+            self.restore_tpidr2_context(frame)
             self.restore_za_context(frame)
         current.logical = frame.logical
 
@@ -120,15 +121,22 @@ class Signal(Entry):
         self.fpsimd_update_current_state(frame)
 
     @kernel_function()
-    def restore_sve_fpsimd_context(self, frame: Frame, sve: SveState) -> None:
+    def restore_sve_fpsimd_context(self, frame: Frame) -> None:
         """An SVE record, streaming or not, with the FPSIMD record laid over it."""
         current = self.current
         if frame.vl != (current.sme_vl if frame.streaming else current.sve_vl):
             self.force_signal_inject("SIGSEGV")  # EINVAL: no frame of this task as it is
             return
+        if frame.sve is None:
+            if frame.streaming and self.has("sig-payload"):
+                self.force_signal_inject("SIGSEGV")
+                return
+            current.svcr &= ~SVCR_SM_MASK
+            self.restore_fpsimd_context(frame)
+            return
         if not self.has("sig-flush"):
             self.fpsimd_flush_task_state(current)
-        current.sve_state = sve
+        current.sve_state = frame.sve
         if frame.streaming:
             if self.has("sig-sve-restore"):
                 if current.sme_state is None:
@@ -143,6 +151,12 @@ class Signal(Entry):
         self.fpsimd_update_current_state(frame)
 
     @kernel_function()
+    def restore_tpidr2_context(self, frame: Frame) -> None:
+        """Until v6.2 there is no such record, until v6.4 it goes where nobody looks."""
+        if self.has("sig-tpidr2-restore"):
+            self.cpu.tpidr2_el0 = frame.tpidr2_el0
+
+    @kernel_function()
     def restore_za_context(self, frame: Frame) -> None:
         current = self.current
         if frame.za is None:
@@ -150,6 +164,8 @@ class Signal(Entry):
             return
         if not self.has("sig-flush"):
             self.fpsimd_flush_task_state(current)
+        if current.sve_state is None and self.has("sig-za-alloc"):
+            current.sve_state = SveState()  # with TIF_SME streaming mode does not trap
         current.sme_state = frame.za
         self.set_thread_flag(TIF_SME)
         current.svcr |= SVCR_ZA_MASK

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
 NR_CPUS = 256
@@ -14,13 +15,17 @@ NULL = 0
 # Thread flags, by their numbers up to v6.12 (asm/thread_info.h).
 TIF_FOREIGN_FPSTATE = 1 << 3
 TIF_SVE = 1 << 23
+TIF_SVE_VL_INHERIT = 1 << 24
 TIF_SME = 1 << 27
+TIF_SME_VL_INHERIT = 1 << 28
 TIF_KERNEL_FPSTATE = 1 << 29
 
 FLAG_NAMES = {
     TIF_FOREIGN_FPSTATE: "TIF_FOREIGN_FPSTATE",
     TIF_SVE: "TIF_SVE",
+    TIF_SVE_VL_INHERIT: "TIF_SVE_VL_INHERIT",
     TIF_SME: "TIF_SME",
+    TIF_SME_VL_INHERIT: "TIF_SME_VL_INHERIT",
     TIF_KERNEL_FPSTATE: "TIF_KERNEL_FPSTATE",
 }
 
@@ -36,6 +41,17 @@ class FpState(IntEnum):
 FP_STATE_CURRENT = FpState.FP_STATE_CURRENT
 FP_STATE_FPSIMD = FpState.FP_STATE_FPSIMD
 FP_STATE_SVE = FpState.FP_STATE_SVE
+
+
+class VecType(IntEnum):
+    """enum vec_type (asm/processor.h): which of a task's two vector lengths."""
+
+    ARM64_VEC_SVE = 0
+    ARM64_VEC_SME = 1
+
+
+ARM64_VEC_SVE = VecType.ARM64_VEC_SVE
+ARM64_VEC_SME = VecType.ARM64_VEC_SME
 
 
 class At(IntEnum):
@@ -70,6 +86,14 @@ class Logical(NamedTuple):
     fpcr: Val = ZERO
     fpmr: Val = ZERO
     svcr: int = 0
+    tpidr2_el0: Val = ZERO
+
+    def smstop_sm(self) -> Logical:
+        """The same after SMSTOP SM."""
+        if not self.svcr & SVCR_SM_MASK:
+            return self
+        fpsr, svcr = Val(FPSR_AFTER_SM_CHANGE), self.svcr & ~SVCR_SM_MASK
+        return self._replace(z=EMPTY, p=EMPTY, fpsr=fpsr, fpmr=ZERO, svcr=svcr)
 
     def with_z(self, z: Bank) -> Logical:
         """This with other Z registers; _replace() takes three times as long."""
@@ -80,7 +104,10 @@ UNTOUCHED = Logical()
 
 
 class Frame(NamedTuple):
-    """A signal frame's records, and what the program was entitled to when it was written."""
+    """A signal frame's records, and what the program was entitled to when it was written.
+
+    The SVE record has a header alone where `sve` is None; `vl` 0 is for no record.
+    """
 
     v: Bank
     fpsr: Val
@@ -90,6 +117,7 @@ class Frame(NamedTuple):
     streaming: bool
     vl: int
     za: Bank | None
+    tpidr2_el0: Val
     logical: Logical
 
 
@@ -124,11 +152,14 @@ class Task(Context):
     fpsimd_cpu: int = NR_CPUS
     sve_vl: int = 0
     sme_vl: int = 0
+    sve_vl_onexec: int = 0
+    sme_vl_onexec: int = 0
     on_cpu: int = -1
     pending: str = ""  # an exception handler that has yet to run
     vcpu: str = ""  # the vcpu that this task is in KVM_RUN for
     killed: bool = False
     frames: tuple[Frame, ...] = ()  # of the signal handlers it is in
+    tpidr2_el0: Val = ZERO
     kernel_fpsimd_state: Bank = EMPTY
     kernel_fpsimd_cpu: int = NR_CPUS
     kernel_logical: Bank = EMPTY  # what its kernel-mode NEON section must find

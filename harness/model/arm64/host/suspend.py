@@ -14,6 +14,7 @@ from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_SMEN_EL1EN,
     CPACR_EL1_ZEN_EL1EN,
     CPTR_NVHE_EL2_RES1,
+    SMCR_ELX_EZT0_MASK,
     SMCR_ELX_FA64_MASK,
 )
 from harness.model.arm64.host.process import Process
@@ -38,6 +39,8 @@ class Suspend(Process):
         cpu.smcr_el2 = self.lengths.sme[-1] - 1 if self.system_supports_sme else 0
         if self.config.fa64:
             cpu.smcr_el2 |= SMCR_ELX_FA64_MASK
+        if self.sme2_host:
+            cpu.smcr_el2 |= SMCR_ELX_EZT0_MASK
         if not self.has_vhe:
             cpu.cptr_el2 = CPTR_NVHE_EL2_RES1
 
@@ -49,8 +52,12 @@ class Suspend(Process):
             self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_ZEN_EL1EN)
         if self.sme_host:
             self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_SMEN_EL1EN)
-            if self.config.fa64:  # fa64_kernel_enable()
-                self.sysreg_clear_set("smcr_el1", 0, SMCR_ELX_FA64_MASK)
+            self.sysreg_clear_set("smcr_el1", 0, self.smcr_features())
+
+    def smcr_features(self) -> int:
+        """What the kernel sets in SMCR_EL1 beside LEN (cpu_enable_fa64(), cpu_enable_sme2())."""
+        fa64 = SMCR_ELX_FA64_MASK if self.config.fa64 else 0
+        return fa64 | (SMCR_ELX_EZT0_MASK if self.sme2_host else 0)
 
     def lose_power(self) -> None:
         """This CPU's registers are as reset leaves them."""
@@ -84,7 +91,7 @@ class Suspend(Process):
     def sme_suspend_exit(self) -> None:
         """Set SMCR_EL1 (and SMPRI_EL1, which matters to no register here) anew."""
         if self.sme_host:
-            self.write_sysreg(SMCR_ELX_FA64_MASK if self.config.fa64 else 0, "smcr_el1")
+            self.write_sysreg(self.smcr_features(), "smcr_el1")
 
     @kernel_function()
     def cpu_suspend(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from harness.model.arm64.cpu.cpu import supported_vq
 from harness.model.arm64.cpu.machine import Config, CpuModel
 from harness.model.arm64.host.state import (
+    ARM64_VEC_SME,
+    ARM64_VEC_SVE,
     FLAG_NAMES,
     NULL,
     TIF_FOREIGN_FPSTATE,
@@ -14,6 +16,7 @@ from harness.model.arm64.host.state import (
     LastState,
     Rq,
     Task,
+    VecType,
 )
 from harness.model.catalogue import Kernel
 
@@ -31,6 +34,7 @@ class Tasks(CpuModel):
         # system_supports_sve(), _sme() and _fpmr() of a kernel that knows of them.
         self.sve_host = self.system_supports_sve and self.has("sve-host")
         self.sme_host = self.system_supports_sme and self.has("sme-host")
+        self.sme2_host = self.sme_host and config.sme2 and self.has("sme2-host")
         self.fpmr_host = config.fpmr and self.has("fpmr")
         self.tasks: dict[str, Task] = {}
         self.contexts: dict[str, Context] = {}
@@ -51,9 +55,14 @@ class Tasks(CpuModel):
         for name in tasks:
             self.add_task(name)
 
+    def get_default_vl(self, vec: VecType) -> int:
+        """/proc/sys/abi: the defaults are 64 bytes for SVE, 32 for SME."""
+        if vec is ARM64_VEC_SVE:
+            return supported_vq(4, self.lengths.sve)
+        return supported_vq(2, self.lengths.sme)
+
     def add_task(self, name: str) -> Task:
-        # /proc/sys/abi: the defaults are 64 bytes for SVE, 32 for SME.
-        sve, sme = supported_vq(4, self.lengths.sve), supported_vq(2, self.lengths.sme)
+        sve, sme = self.get_default_vl(ARM64_VEC_SVE), self.get_default_vl(ARM64_VEC_SME)
         task = Task(name, sve_vl=sve, sme_vl=sme)
         self.tasks[name] = self.contexts[name] = task
         return task

@@ -11,6 +11,7 @@ a change of SVCR.SM or .ZA zeroes registers as in hardware, ZA is EBUSY while SV
 
 from __future__ import annotations
 
+from harness.model.arm64.cpu.state import ZA_ROWS
 from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.state import SveState
 from harness.model.arm64.kvm.guest import Guest
@@ -91,7 +92,7 @@ class SmeGuest(Guest):
         row = self.sme_reg_to_region(vcpu, reg)
         self._copy_user(reg)
         za = EMPTY if row < 0 else vcpu.sme_state or EMPTY
-        return tuple(za.get(row, quad) for quad in range(16))
+        return tuple(za.get(ZA_ROWS + row, quad) for quad in range(16))
 
     def kvm_arm_set_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
         if not self.is_sme_reg(vcpu, reg):
@@ -103,7 +104,7 @@ class SmeGuest(Guest):
         self._copy_user(reg)
         if row >= 0:
             due, quads = vcpu.logical, self.spread(vals, vcpu.sme_max_vl)
-            za, owed = self.set_both(vcpu.sme_state or EMPTY, quads, due.za, quads, row)
+            za, owed = self.set_both(vcpu.sme_state or EMPTY, quads, due.za, quads, ZA_ROWS + row)
             vcpu.sme_state, vcpu.logical = za, due._replace(za=owed)
 
     def sme_reg_to_region(self, vcpu: Vcpu, reg: OneReg) -> int:

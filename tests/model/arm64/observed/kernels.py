@@ -32,7 +32,16 @@ class Fpbug16(VheMachine):
             self.sve_user_disable()
 
 
-MACHINES = {"fpbug8": Fpbug8, "fpbug16": Fpbug16, "fpbug17": Fpbug16}
+class Fpbug7(VheMachine):
+    """v6.1 without its BUG_ON() of TIF_SVE at vcpu_load, which a tracer can set."""
+
+    def kvm_arch_vcpu_load_fp(self, vcpu: Vcpu) -> None:
+        tif_sve = self.test_and_clear_thread_flag(TIF_SVE)
+        super().kvm_arch_vcpu_load_fp(vcpu)
+        self.update_tsk_thread_flag(self.current, TIF_SVE, tif_sve)
+
+
+MACHINES = {"fpbug7": Fpbug7, "fpbug8": Fpbug8, "fpbug16": Fpbug16, "fpbug17": Fpbug16}
 
 
 def machine(file: str) -> type[VheMachine]:

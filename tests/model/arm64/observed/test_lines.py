@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model.arm64.observed import test_compete, test_regs, test_sme
+from tests.model.arm64.observed import test_compete, test_ptrace, test_regs, test_sme
 from tests.model.arm64.observed.lines import LEFT_OUT, Line, files, kernel, read
 
 REPLAYED = {
     line.id
-    for groups in (test_regs.GROUPS, test_sme.GROUPS, test_compete.GROUPS)
+    for groups in (test_regs.GROUPS, test_sme.GROUPS, test_compete.GROUPS, test_ptrace.GROUPS)
     for lines in groups.values()
     for line in lines
 }
