@@ -667,6 +667,61 @@ CATALOGUE = Catalogue(
             link="20230621-arm64-fix-tpidr2-signal-restore-v2-1-c8e8fcc10302@kernel.org",
         ),
         Fix(
+            "sig-sme-only",
+            "fix",
+            "v6.2",
+            "without SVE signal frames have no SVE record, and streaming registers are lost "
+            "-> they have one",
+            (
+                Commit(
+                    "f26cd7372160",
+                    "arm64/signal: Always allocate SVE signal frames on SME only systems",
+                ),
+                Commit(
+                    "7dde62f0687c",
+                    "arm64/signal: Always accept SVE signal frames on SME only systems",
+                ),
+            ),
+            requires=("sme-host",),
+        ),
+        Fix(
+            "ptrace-v-streaming",
+            "fix",
+            "v6.5",
+            "a tracer's V is lost to a task in streaming mode, whose sve_state is taken for "
+            "current by TIF_SVE alone -> by PSTATE.SM too",
+            (
+                Commit(
+                    "69af56ae56a4", "arm64/fpsimd: Sync and zero pad FPSIMD state for streaming SVE"
+                ),
+            ),
+            requires=("sme-host",),
+        ),
+        Fix(
+            "sme-only-sync",
+            "fix",
+            "v6.5",
+            "V of a task in streaming mode is not brought up to date where there is no SVE -> "
+            "it is",
+            (
+                Commit(
+                    "507ea5dd92d2", "arm64/fpsimd: Sync FPSIMD state with SVE for SME only systems"
+                ),
+            ),
+            requires=("sme-host",),
+        ),
+        Fix(
+            "ptrace-ssve-no-sve",
+            "fix",
+            "v6.5",
+            "a tracer's NT_ARM_SSVE sets TIF_SVE, and the next load ZCR_EL1, even where there "
+            "is no SVE -> it does not",
+            (Commit("045aecdfcb2e", "arm64/ptrace: Don't enable SVE when setting streaming SVE"),),
+            requires=("sme-host",),
+            repairs=("e12310a0d30f",),
+            link="20230803-arm64-fix-ptrace-ssve-no-sve-v1-1-49df214bfb3e@kernel.org",
+        ),
+        Fix(
             "sme-resume",
             "fix",
             "v6.8",
@@ -1422,6 +1477,21 @@ CATALOGUE = Catalogue(
             ),
             requires=("kneon-preempt",),
             link="20251031103858.529530-44-ardb+git@google.com",
+        ),
+        Fix(
+            "ptrace-sme-only",
+            "feature",
+            "v6.19",
+            "without SVE a tracer cannot take a task out of streaming mode -> NT_ARM_SVE with "
+            "FPSIMD data and vector length 0 does",
+            (
+                Commit(
+                    "472800cd5e38",
+                    "arm64/sme: Support disabling streaming mode via ptrace on SME only systems",
+                ),
+            ),
+            requires=("ptrace-errors",),
+            link="20250820-arm64-sme-ptrace-sme-only-v1-3-f7c22b2871f8@kernel.org",
         ),
         Fix(
             "ptrace-no-sme",

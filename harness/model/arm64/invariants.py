@@ -134,11 +134,11 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
         if streaming:
             sve_open = bool(task.flags & TIF_SVE)
         _trap(task, "SVE", TIF_SVE, sve_open, found)
-        if m.sme_host and cpu.svcr and not task.flags & TIF_SME:
-            found.append(_incoherent(task, "TIF_SME", "has PSTATE.SM or ZA set without TIF_SME"))
         if task.flags & TIF_SVE and task.sve_state is None:
             found.append(_incoherent(task, "sve_state", "has TIF_SVE but no sve_state"))
     if m.sme_host:
+        if cpu.svcr and not task.flags & TIF_SME:
+            found.append(_incoherent(task, "TIF_SME", "has PSTATE.SM or ZA set without TIF_SME"))
         if task.logical.tpidr2_el0.bits != cpu.tpidr2_el0.bits:
             found.append(_wrong(task, "tpidr2_el0", task.logical.tpidr2_el0, cpu.tpidr2_el0))
         sme_open = _opens(cpu, "sme")

@@ -188,8 +188,6 @@ class Arm64:
     def impossible(self, settings: dict[str, tuple[int, int]]) -> str:
         if "sve" in settings and settings["sve"][0] != 16:
             return "SVE always has the vector length 16: expected `sve 16..N`"
-        if "sme" in settings and "sve" not in settings:
-            return "a machine with SME alone is not modelled yet: expected `sve` beside `sme`"
         if "fa64" in settings and "sme" not in settings:
             return "FEAT_SME_FA64 is part of SME: expected `sme 16..N` beside `fa64`"
         if "sme2" in settings and "sme" not in settings:
@@ -224,7 +222,10 @@ class Arm64:
             raise BadOperand(
                 f"unknown register {name!r}{hint}: v0-v31, z0-z31, p0-p15, " + ", ".join(others)
             )
-        if kind in ("z", "p", "ffr", "zcr_el1", "sve_vls") and "sve" not in world.settings:
+        vectors = "sve" in world.settings or (actor == "task" and "sme" in world.settings)
+        if kind in ("zcr_el1", "sve_vls"):
+            vectors = "sve" in world.settings
+        if kind in ("z", "p", "ffr", "zcr_el1", "sve_vls") and not vectors:
             raise BadOperand(f"{name}: this machine has no SVE (`sve 16..64` would give it some)")
         if kind == "fpmr" and "fpmr" not in world.settings:
             raise BadOperand("fpmr: this machine has no FPMR (`fpmr 1` would give it one)")

@@ -120,11 +120,17 @@ class Program(Arm):
         return supported_vq(min(who.logical_zcr + 1, who.sve_max_vl), self.lengths.sve)
 
     def has_register(self, who: Context, kind: str) -> bool:
-        """FPMR and TPIDR2_EL0 are UNDEFINED where SCTLR_EL1.EnFPM, EnTP2 keep them closed."""
+        """FPMR and TPIDR2_EL0 are UNDEFINED where SCTLR_EL1 keeps them closed, Z without SVE."""
+        sve = kind in ("z", "p", "ffr") and not self.system_supports_sve
+        if kind not in _GATED and not sve:
+            return True
         if isinstance(who, Vcpu):
-            self.undef = not who.fpmr_vm
-            return who.fpmr_vm
-        there = self.fpmr_host if kind == "fpmr" else self.sme_host
+            self.undef = sve or not who.fpmr_vm
+            return not self.undef
+        if sve:  # which SME alone has in streaming mode
+            there = bool(self.cpu.svcr & SVCR_SM_MASK)
+        else:
+            there = self.fpmr_host if kind == "fpmr" else self.sme_host
         if not there:
             self.el0_interrupt()
             self.force_signal_inject("SIGILL")
@@ -137,7 +143,7 @@ class Program(Arm):
         if kind == "cpacr_el1":
             self.cpu.cpacr_el1 = bits[0]
             return
-        if kind in _GATED and not self.has_register(who, kind):
+        if (kind in _GATED or not self.system_supports_sve) and not self.has_register(who, kind):
             return
         cpu, want = self.cpu, who.logical
         if kind == "tpidr2_el0":  # which no FP trap gates
@@ -208,7 +214,7 @@ class Program(Arm):
         set_svcr(self.cpu, svcr)
 
     def read_register(self, who: Context, kind: str, n: int) -> None:
-        if kind in _GATED and not self.has_register(who, kind):
+        if (kind in _GATED or not self.system_supports_sve) and not self.has_register(who, kind):
             return
         cpu = self.cpu
         if kind == "tpidr2_el0":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.model.arm64.cpu.state import Mode
-from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK
 from harness.model.arm64.host.ptrace import (
     SVE_PT_REGS_FPSIMD,
     SVE_PT_REGS_SVE,
@@ -62,7 +61,7 @@ class Tracer(Vmm):
         task = self._traced(actor, name)
 
         def step() -> None:
-            if reg[0] == "v" or self.sve_host:
+            if reg[0] == "v" or self._has_vectors(task):
                 self.seen = self.traced_read(task, *reg)
             else:
                 self.errno = "EINVAL"
@@ -72,15 +71,18 @@ class Tracer(Vmm):
     def on_ptrace_set(self, actor: str, name: str, reg: Reg, bits: Bits) -> None:
         task = self._traced(actor, name)
         kind, n = reg
-        if kind != "v" and not self.sve_host:
+        if kind != "v" and not self._has_vectors(task):
             raise Refused("this kernel has no NT_ARM_SVE")
         vals = tuple(self.value(name, b) for b in bits)
         if kind != "v":
-            streams = self.sme_host and task.svcr & SVCR_SM_MASK
-            vals = self.spread(vals, task.sme_vl if streams else task.sve_vl)
+            vals = self.spread(vals, task.sme_vl if self._streams(task) else task.sve_vl)
         self._by_syscall(lambda: self.set_register(task, kind, n, vals))
 
-    def _has_regset(self, regset: str) -> bool:
+    def _has_vectors(self, task: Task) -> bool:
+        """Whether there is a register set with Z of the mode that the task is in."""
+        return self.sve_host or self._streams(task)
+
+    def _has_regset(self, regset: str, write: bool = False) -> bool:
         """Whether this kernel, on this machine, has the set: EINVAL where not."""
         if regset == "NT_ARM_FPMR":
             return self.fpmr_host
@@ -88,7 +90,10 @@ class Tracer(Vmm):
             return True
         if regset == "NT_ARM_ZT":
             return self.sme2_host
-        return self.sve_host if regset == "NT_ARM_SVE" else self.sme_host
+        if regset == "NT_ARM_SVE":
+            leave = write and self.sme_host and self.has("ptrace-sme-only")
+            return self.sve_host or leave
+        return self.sme_host
 
     def on_ptrace_getregset(self, actor: str, name: str, regset: str, reg: Reg) -> None:
         task = self._traced(actor, name)
@@ -135,7 +140,7 @@ class Tracer(Vmm):
                 data[kind, n] = vals
 
         def step() -> None:
-            if self._has_regset(regset):
+            if self._has_regset(regset, write=True):
                 self.errno = self._set_regset(task, regset, header, data)
             else:
                 self.errno = "EINVAL"

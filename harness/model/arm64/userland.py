@@ -10,7 +10,7 @@ from __future__ import annotations
 from harness.model.arm64.cpu.cpu import Access
 from harness.model.arm64.cpu.state import USER
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
-from harness.model.arm64.host.state import At, Frame, SveState, Task
+from harness.model.arm64.host.state import NO_RECORD, At, Frame, SveState, Task
 from harness.model.arm64.host.vl import PR_SVE_SET_VL_ONEXEC, PR_SVE_VL_INHERIT
 from harness.model.arm64.ioctls import Bits, Reg
 from harness.model.arm64.tracer import Tracer
@@ -173,7 +173,7 @@ class Userland(Tracer):
         elif what == "fpsimd":
             due = frame.logical
             low = due._replace(z=due.z.limit(1), p=EMPTY, svcr=due.svcr & ~SVCR_SM_MASK)
-            frame = frame._replace(sve=None, streaming=False, vl=0, logical=low)
+            frame = frame._replace(sve=None, streaming=False, vl=NO_RECORD, logical=low)
         elif what == "empty":
             if not self.sme_host:
                 raise Refused("this kernel has no SME")

@@ -24,8 +24,10 @@ VARIANTS = (
     *ARM64.catalogue.hybrids,
 )
 MODES = st.sampled_from(ARM64.modes)
-WORLDS = st.builds(world, st.just(True), st.booleans(), st.booleans(), st.booleans()) | st.just(
-    world(False, False, False)
+WORLDS = (
+    st.builds(world, st.just(True), st.booleans(), st.booleans(), st.booleans())
+    | st.just(world(False, False, False))
+    | st.builds(world, st.just(False), st.just(True), st.just(False), st.booleans())
 )
 SEEDS = st.integers(0, 2**32)
 

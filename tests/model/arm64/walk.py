@@ -82,13 +82,16 @@ def alphabet(w: World) -> list[Event]:
     """Every event that makes sense in this world, legal now or not."""
     tasks, vcpus = (*TASKS, *CHILDREN), ("v0", "v1")
     registers: list[tuple[str, int]] = [("v", 0), ("v", 1), ("fpsr", 0)]
+    vectors = [("z", 0), ("z", 1), ("p", 0), ("ffr", 0)]
     if "sve" in w.settings:
-        registers += [("z", 0), ("z", 1), ("p", 0), ("ffr", 0)]
+        registers += vectors
     if "fpmr" in w.settings:
         registers.append(("fpmr", 0))
     events: list[Event] = []
     for who in (*tasks, *vcpus):
         own = list(registers)
+        if who in tasks and "sve" not in w.settings and "sme" in w.settings:
+            own += vectors
         if who in tasks and "sme" in w.settings:
             own += [("za", 0), ("zt0", 0), ("tpidr2_el0", 0)]
         events += [(who, "read", (r,)) for r in own]

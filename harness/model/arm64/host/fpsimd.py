@@ -55,6 +55,9 @@ class Fpsimd(Softirq):
         """The kernel is about to use SVE at EL1, where a hypervisor may trap it."""
 
     def sve_set_vq(self, vq: int) -> None:
+        if not self.system_supports_sve:
+            self.bug("sve_set_vq: ZCR_EL1 is UNDEFINED where there is no SVE")
+            return
         self.host_sve_access()
         self.sysreg_clear_set("zcr_el1", ZCR_ELX_LEN_MASK, vq - 1)
 
@@ -132,7 +135,7 @@ class Fpsimd(Softirq):
                 owner.sme_state = cpu.za
             if cpu.svcr & SVCR_SM_MASK:
                 save_sve, vl = True, last.sme_vl
-        if save_sve and self.sve_host:
+        if save_sve and (self.sve_host or cpu.svcr & SVCR_SM_MASK):
             self.host_sve_access()
             vq = self.current_vq()
             if vq != vl:
@@ -177,7 +180,7 @@ class Fpsimd(Softirq):
         if self.has("load-by-type"):
             sve = self._load_by_fp_type()
         else:
-            sve = self.sve_host and bool(current.flags & TIF_SVE)
+            sve = bool(current.flags & TIF_SVE)
             if sve:
                 self.sve_set_vq(current.sve_vl)
         if self.sve_host and not self.has("kvm-fp-2018"):
@@ -365,6 +368,8 @@ class Fpsimd(Softirq):
     @kernel_function()
     def sve_to_fpsimd(self, task: Task) -> None:
         """Take V from the SVE image in memory."""
+        if not (self.sve_host or self.has("sme-only-sync")):
+            return
         if task.sve_state is not None:
             task.fpsimd_state = task.sve_state.z.limit(1)
 

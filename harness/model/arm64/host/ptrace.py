@@ -137,9 +137,14 @@ class Ptrace(Vl):
         if fpsimd and vec is ARM64_VEC_SME and self.has("ptrace-ssve-payload"):
             return "EINVAL"
         flags = (header.flags & ~SVE_PT_REGS_SVE) << 16
-        error = self.vec_set_vector_length(task, vec, header.vl, flags)
-        if error:
-            return error
+        if header.vl or self.sve_host:
+            if vec is ARM64_VEC_SVE and not self.sve_host:
+                return "EINVAL"
+            error = self.vec_set_vector_length(task, vec, header.vl, flags)
+            if error:
+                return error
+        elif header.flags != SVE_PT_REGS_FPSIMD:  # SME alone: to leave streaming mode
+            return "EINVAL"
         if vec is ARM64_VEC_SME and self.has("ptrace-ssve-setup"):
             self.sme_alloc(task, flush=False)
         if early and not fpsimd:
@@ -169,7 +174,7 @@ class Ptrace(Vl):
         if not self.has("ptrace-partial") and not self._tif_sve_or_sm(task):
             self.fpsimd_to_sve(task)  # fpsimd_sync_to_sve(): a short write leaves the rest of V
         if not early:
-            if vec is ARM64_VEC_SVE:
+            if vec is ARM64_VEC_SVE or not self.has("ptrace-ssve-no-sve"):
                 self.update_tsk_thread_flag(task, TIF_SVE, True)
             task.fp_type = FP_STATE_SVE
         z, p = task.sve_state or SveState()
@@ -321,6 +326,8 @@ class Ptrace(Vl):
         got: Bank = p if kind in ("p", "ffr") else z
         due: Bank = task.logical.p if kind in ("p", "ffr") else task.logical.z
         width = 1 if kind == "v" else self.task_get_vl(task, vec)
+        if self._streams(task) != (vec is ARM64_VEC_SME):
+            due = got  # nobody is entitled to registers of the mode that is not active
         return self._looked_at(task, kind if kind == "ffr" else f"{kind}{n}", n, width, due, got)
 
     def _looked_at(self, task: Task, name: str, n: int, width: int, due: Bank, got: Bank) -> Quads:

@@ -7,6 +7,7 @@ from harness.model.arm64.host.entry import Entry
 from harness.model.arm64.host.state import (
     FP_STATE_FPSIMD,
     FP_STATE_SVE,
+    NO_RECORD,
     TIF_FOREIGN_FPSTATE,
     TIF_SME,
     TIF_SVE,
@@ -57,8 +58,9 @@ class Signal(Entry):
         """The records: FPSIMD always, SVE and ZA with what is in use."""
         current = self.current
         streaming = bool(current.svcr & SVCR_SM_MASK) and self.sme_host
+        record = self.sve_host or (self.sme_host and self.has("sig-sme-only"))
         sve = None
-        if self.sve_host and (streaming or self.saved_as_sve()):
+        if record and (streaming or self.saved_as_sve()):
             sve = current.sve_state or SveState()
         za = current.sme_state if self.sme_host and current.svcr & SVCR_ZA_MASK else None
         return Frame(
@@ -68,7 +70,7 @@ class Signal(Entry):
             fpmr=current.fpmr,
             sve=sve,
             streaming=streaming,
-            vl=(current.sme_vl if streaming else current.sve_vl) if self.sve_host else 0,
+            vl=(current.sme_vl if streaming else current.sve_vl) if record else NO_RECORD,
             za=za,
             tpidr2_el0=self.cpu.tpidr2_el0,
             logical=current.logical,
@@ -101,7 +103,7 @@ class Signal(Entry):
         if self.has("sig-flush"):
             self.fpsimd_save_and_flush_current_state()
         current.fpmr = frame.fpmr
-        if frame.vl:
+        if frame.vl != NO_RECORD:
             self.restore_sve_fpsimd_context(frame)
         else:
             self.restore_fpsimd_context(frame)

@@ -103,10 +103,13 @@ class Logical(NamedTuple):
 UNTOUCHED = Logical()
 
 
+NO_RECORD = -1  # in place of the vector length, where a frame has no SVE record
+
+
 class Frame(NamedTuple):
     """A signal frame's records, and what the program was entitled to when it was written.
 
-    The SVE record has a header alone where `sve` is None; `vl` 0 is for no record.
+    The SVE record has a header alone where `sve` is None.
     """
 
     v: Bank

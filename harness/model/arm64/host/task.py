@@ -58,7 +58,7 @@ class Tasks(CpuModel):
     def get_default_vl(self, vec: VecType) -> int:
         """/proc/sys/abi: the defaults are 64 bytes for SVE, 32 for SME."""
         if vec is ARM64_VEC_SVE:
-            return supported_vq(4, self.lengths.sve)
+            return supported_vq(4, self.lengths.sve) if self.system_supports_sve else 0
         return supported_vq(2, self.lengths.sme)
 
     def add_task(self, name: str) -> Task:

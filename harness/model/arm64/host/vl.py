@@ -73,6 +73,8 @@ class Vl(Signal):
         v6.16: fpsimd_sync_to_effective_state_zeropad(). From v6.2 to v6.15 it
         copies for TIF_SVE and PSTATE.SM too, where no one looks (b255be426913).
         """
+        if not task.flags & TIF_SVE and not self.has("ptrace-v-streaming"):
+            return
         if self._stored_as_sve(task):
             task.sve_state = SveState(task.fpsimd_state, EMPTY)
 
