@@ -57,6 +57,9 @@ VERBS = (
     "cpu_pm",
     "hotplug",
     "softirq",
+    "perf_user_access",
+    "profile",
+    "hw_breakpoint",
 )
 
 # How terminals are called to people; what is missing here is a keyword.

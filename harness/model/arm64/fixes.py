@@ -250,6 +250,17 @@ CATALOGUE = Catalogue(
             link="20220419112247.711548-27-broonie@kernel.org",
         ),
         Fix(
+            "sme-trap-guest",
+            "fix",
+            "v5.19",
+            "a guest reaches SMPRI_EL1, TPIDR2_EL0 and SME itself where the host has opened them "
+            "-> trapped: nVHE by CPTR_EL2.TSM and HFGRTR_EL2, VHE by CPACR_EL1.SMEN (and by "
+            "SCTLR_EL2.EnTP2, which governs no guest)",
+            (Commit("51729fb1d068", "KVM: arm64: Trap SME usage in guest"),),
+            requires=("sme-host",),
+            link="20220419112247.711548-26-broonie@kernel.org",
+        ),
+        Fix(
             "sme-flag-clear",
             "fix",
             "v5.19",
@@ -292,6 +303,17 @@ CATALOGUE = Catalogue(
             ),
             requires=("drop-host-sve",),
             link="20220610092838.1205755-5-maz@kernel.org",
+        ),
+        Fix(
+            "sme-fgt-vhe",
+            "fix",
+            "v6.1",
+            "VHE leaves SMPRI_EL1 and TPIDR2_EL0 open to guests -> closed by HFGRTR_EL2, as under "
+            "nVHE",
+            (Commit("4151bb636acf", "KVM: arm64: Fix SMPRI_EL1/TPIDR2_EL0 trapping on VHE"),),
+            requires=("sme-trap-guest",),
+            repairs=("861262ab8627",),
+            link="86bkpqer4z.wl-maz@kernel.org",
         ),
         Fix(
             "kvm-prepare",
@@ -382,6 +404,31 @@ CATALOGUE = Catalogue(
             "message: defer ZA that has been saved already; diff: comments only",
             (Commit("aaa2f14e6f3f", "KVM: arm64: Clarify host SME state management"),),
             requires=("sme-kvm-load",),
+        ),
+        Fix(
+            "pmuserenr-restore",
+            "fix",
+            "v6.4",
+            "after a guest PMUSERENR_EL0 is zero, whatever the host had there -> saved in "
+            "kvm_host_data.host_ctxt and restored",
+            (Commit("8681f7175901", "KVM: arm64: PMU: Restore the host's PMUSERENR_EL0"),),
+            repairs=("83a7a4d643d3",),
+            link="20230603025035.3781797-2-reijiw@google.com",
+        ),
+        Fix(
+            "pmuserenr-loaded",
+            "fix",
+            "v6.4",
+            "under VHE perf writes PMUSERENR_EL0 also while a guest's is on the CPU -> the change "
+            "goes to host_ctxt, and to the CPU at vcpu_put",
+            (
+                Commit(
+                    "0c2f9acf6ae7", "KVM: arm64: PMU: Don't overwrite PMUSERENR with vcpu loaded"
+                ),
+            ),
+            requires=("pmuserenr-restore",),
+            repairs=("83a7a4d643d3",),
+            link="20230603025035.3781797-3-reijiw@google.com",
         ),
         Fix(
             "cptr-reset",
@@ -524,6 +571,24 @@ CATALOGUE = Catalogue(
             link="20240322170945.3292593-2-maz@kernel.org",
         ),
         Fix(
+            "hd-debug-state",
+            "refactor",
+            "v6.10",
+            "host_debug_state (breakpoints, PMSCR_EL1, TRFCR_EL1) in the vcpu -> in kvm_host_data",
+            (Commit("6db55734ec40", "KVM: arm64: Exclude host_debug_data from vcpu_arch"),),
+            requires=("hd-accessor",),
+            link="20240322170945.3292593-3-maz@kernel.org",
+        ),
+        Fix(
+            "hd-mdcr",
+            "refactor",
+            "v6.10",
+            "mdcr_el2_host in the vcpu -> host_debug_state.mdcr_el2 in kvm_host_data",
+            (Commit("4bacd723705a", "KVM: arm64: Exclude mdcr_el2_host from kvm_vcpu_arch"),),
+            requires=("hd-debug-state",),
+            link="20240322170945.3292593-4-maz@kernel.org",
+        ),
+        Fix(
             "fp-owner",
             "rework",
             "v6.10",
@@ -588,6 +653,21 @@ CATALOGUE = Catalogue(
             requires=("nvhe-sve",),
             repairs=("5294afdbf45a",),
             link="20241216105057.579031-13-tabba@google.com",
+        ),
+        Fix(
+            "debug-owner",
+            "rework",
+            "v6.14",
+            "a guest's debug registers are switched while DEBUG_DIRTY, which each exit clears -> "
+            "while debug_owner is the guest, from its first access to vcpu_put",
+            (
+                Commit("cd9b10102ae3", "KVM: arm64: Evaluate debug owner at vcpu_load()"),
+                Commit(
+                    "beb470d96cec",
+                    "KVM: arm64: Use debug_owner to track if debug regs need save/restore",
+                ),
+            ),
+            requires=("hd-debug-state",),
         ),
         Fix(
             "save-and-flush",
@@ -865,6 +945,31 @@ CATALOGUE = Catalogue(
             (Commit("d2907cbe9ea0", "arm64/fpsimd: signal: Fix restoration of SVE context"),),
             requires=("sig-flush",),
             repairs=("85ed24dad290",),
+        ),
+        Fix(
+            "trbe-buffer-off",
+            "fix",
+            "v7.1",
+            "nVHE stops the host's trace by TRFCR_EL1 alone, so the enabled buffer may go on "
+            "translating in the guest's context -> TRBLIMITR_EL1.E is cleared too",
+            (
+                Commit(
+                    "d133aa75e39d",
+                    "KVM: arm64: Disable TRBE Trace Buffer Unit when running in guest context",
+                ),
+            ),
+        ),
+        Fix(
+            "spe-buffer-off",
+            "fix",
+            "v7.1",
+            "nVHE stops the host's profiling by PMSCR_EL1 alone -> PMBLIMITR_EL1.E is cleared too",
+            (
+                Commit(
+                    "07695f7dc1e1",
+                    "KVM: arm64: Disable SPE Profiling Buffer when running in guest context",
+                ),
+            ),
         ),
     ),
     HYBRIDS,

@@ -19,11 +19,17 @@ from harness.model.catalogue import Kernel
 _REGISTER = re.compile(r"([vzp])(0|[1-9][0-9]*)")
 _HIGHEST = {"v": 31, "z": 31, "p": 15}
 _TASK_REGISTERS = ("ffr", "za", "fpsr", "fpcr", "fpmr", "svcr")
-_VCPU_REGISTERS = ("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1")
+_VCPU_REGISTERS = (
+    *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1"),
+    *("dbgbvr0_el1", "tpidr2_el0"),
+)
 _ONE_REGS = (
     *("ffr", "fpsr", "fpcr", "zcr_el1", "cpacr_el1", "za", "svcr", "smcr_el1"),
     "KVM_REG_ARM64_SVE_VLS",
 )
+
+# Settings in the order of Config's fields: what a CPU has of debug, PMU, profiling and traps.
+_DEBUG_SIDE = dict.fromkeys(("pmu", "brps", "spe", "trbe", "fgt")).keys()
 
 _BOTH = ("task", "vcpu")
 _TASK, _VCPU, _CPU = ("task",), ("vcpu",), ("cpu",)
@@ -102,6 +108,17 @@ VERBS: dict[str, Verb] = {
     "cpu_pm": Verb(_CPU, (), "idles or suspends, loses power, and is back (CPU_PM enter and exit)"),
     "hotplug": Verb(_CPU, ("off on",), "goes off line, or comes back with its registers reset"),
     "softirq": Verb(_CPU, ("neon",), "is interrupted, and a softirq uses kernel-mode NEON"),
+    "perf_user_access": Verb(
+        _CPU, ("on off",), "is interrupted, and perf opens or closes its counters to EL0"
+    ),
+    "profile": Verb(
+        _CPU,
+        ("spe trbe", "on off"),
+        "is interrupted, and the host's statistical profiling or trace starts or stops",
+    ),
+    "hw_breakpoint": Verb(
+        _CPU, ("number",), "is interrupted, and the host sets a breakpoint (DBGBVR0_EL1)"
+    ),
 }
 
 
@@ -124,6 +141,11 @@ class Arm64:
         "sme": (16, 256, 0),
         "fpmr": (1, 1, 0),
         "fa64": (0, 1, 0),
+        "pmu": (1, 1, 0),
+        "brps": (1, 1, 0),
+        "spe": (1, 1, 0),
+        "trbe": (1, 1, 0),
+        "fgt": (1, 1, 0),
     }
     features = ("sve", "fpmr", "created")
     catalogue = CATALOGUE
@@ -172,6 +194,10 @@ class Arm64:
             raise BadOperand("fpmr: this machine has no FPMR (`fpmr 1` would give it one)")
         if kind in ("za", "svcr") and "sme" not in world.settings and actor != "one_reg":
             raise BadOperand(f"{name}: this machine has no SME (`sme 16..64` would give it some)")
+        if kind == "dbgbvr0_el1" and "brps" not in world.settings:
+            raise BadOperand("dbgbvr0_el1: this machine has no breakpoints (`brps 1` gives it one)")
+        if kind == "tpidr2_el0" and not {"sme", "fgt"} <= set(world.settings):
+            raise BadOperand("tpidr2_el0: this machine has no SME, or no `fgt 1` to trap it by")
         return kind, n
 
     def argument(self, request: str, words: tuple[str, ...]) -> tuple[int, ...] | None:
@@ -215,6 +241,7 @@ class Arm64:
             "svcr": 2,
             "zcr_el1": 4,
             "cpacr_el1": 32,
+            "dbgbvr0_el1": 64,
             "sve_vls": 512,
         }
         width = bits.get(kind, 128)
@@ -244,6 +271,8 @@ class Arm64:
         wanted = any("fpmr" in features for *_, features in world.vcpus)
         if wanted and "kvm-fpmr" not in has:
             return "KVM has no guests with FPMR (until kvm-fpmr)"
+        if not _DEBUG_SIDE.isdisjoint(world.settings) and "kvm-fp-2018" not in has:
+            return "KVM's debug side is not modelled as it was before v4.18"
         return ""
 
     def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
@@ -256,6 +285,7 @@ class Arm64:
             lengths(settings.get("sme")),
             "fpmr" in settings,
             settings.get("fa64", (0, 0))[1] == 1,
+            *(name in settings for name in _DEBUG_SIDE),
         )
         setup = Setup(config, world.tasks, world.unborn, world.vcpus)
         return (recording(cls) if record else cls)(kernel, setup)

@@ -81,6 +81,7 @@ class Machine(Stimuli):
             *self.vcpus.values(),
             *self.kvm_host_data,
             *self.kvm_nvhe_host_data,
+            *(self.host_sys if self.debug_side else ()),
             self.cost,
         ]
         self._names = [[f.name for f in fields(o)] for o in self._objects]

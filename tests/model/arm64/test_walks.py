@@ -24,9 +24,9 @@ VARIANTS = (
     *ARM64.catalogue.hybrids,
 )
 MODES = st.sampled_from(ARM64.modes)
-WORLDS = st.builds(world, st.just(True), st.booleans(), st.booleans(), st.booleans()) | st.just(
-    world(False, False, False)
-)
+WORLDS = st.builds(
+    world, st.just(True), st.booleans(), st.booleans(), st.booleans(), st.booleans()
+) | st.just(world(False, False, False))
 SEEDS = st.integers(0, 2**32)
 
 SLOW = settings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from harness.model.arm64.cpu.cpu import Access, Trap, VectorLengths, check_access, current_vq
 from harness.model.arm64.cpu.state import Mode, Registers
@@ -25,6 +26,16 @@ class Config:
     sme: tuple[int, ...] = ()
     fpmr: bool = False
     fa64: bool = False  # FEAT_SME_FA64: streaming mode has the FFR and Advanced SIMD
+    pmu: bool = False  # FEAT_PMUv3
+    brps: bool = False  # a breakpoint register
+    spe: bool = False  # FEAT_SPE
+    trbe: bool = False  # FEAT_TRBE and FEAT_TRF
+    fgt: bool = False  # FEAT_FGT
+
+    @property
+    def debug_side(self) -> bool:
+        """Whether there is anything of cpu/state.py's SysRegs."""
+        return self.pmu or self.brps or self.spe or self.trbe or self.fgt
 
 
 class CpuModel:
@@ -39,6 +50,7 @@ class CpuModel:
         self.kernel = kernel
         self.has = kernel.fixes.__contains__
         self.config = config
+        self.debug_side = config.debug_side
         self.has_vhe = config.vhe
         self.aliases = _E2H_ALIAS if config.vhe else {}
         self.system_supports_sve = bool(config.sve)
@@ -107,6 +119,14 @@ class CpuModel:
         new = old & ~clear | set_
         if new != old:
             self.write_sysreg(new, name)
+
+    def set_sys(self, **regs: Any) -> None:
+        """Write registers of self-hosted debug and the like."""
+        self.cpu.sys = self.cpu.sys._replace(**regs)
+        if self.recording:
+            for name, value in regs.items():
+                number = value.bits if isinstance(value, Val) else value
+                self.note("reg", f"{name} := {number:#x}")
 
     def current_vq(self) -> int:
         """RDVL (or RDSVL in streaming mode) in quadwords, where the CPU runs now."""

@@ -21,7 +21,11 @@ class Nvhe(HypSwitch):
     @kernel_function("__kvm_vcpu_run")
     def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> None:
         cpu = self.cpu
-        self.hyp_host_data.host_ctxt_cpacr = cpu.cpacr_el1  # __sysreg_save_state_nvhe()
+        host = self.hyp_host_data
+        host.hyp_running_vcpu = vcpu.name
+        host.host_ctxt_cpacr = cpu.cpacr_el1  # __sysreg_save_state_nvhe()
+        if self.debug_side:
+            self.debug_save_host_buffers_nvhe()
         if self.has("eager-zcr"):
             self.fpsimd_lazy_switch_to_guest(vcpu)
         cpu.cpacr_el1 = vcpu.cpacr_el1
@@ -29,12 +33,15 @@ class Nvhe(HypSwitch):
         if self.has("kvm-fp-2018") and not self.has("drop-host-sve"):
             self.update_fp_enabled(vcpu)
         self.activate_traps(vcpu)
+        if self.debug_side:
+            self.activate_traps_common(vcpu)
+            self.debug_switch_to_guest(vcpu)
 
     @kernel_function("__activate_traps")
     def activate_traps(self, vcpu: Vcpu) -> None:
         owned = self.guest_owns_fp_regs(vcpu)
         val = CPTR_NVHE_EL2_RES1 | CPTR_EL2_TTA | CPTR_EL2_TAM
-        if self.system_supports_sme and self.has("sme-kvm-load"):
+        if self.system_supports_sme and self.has("sme-trap-guest"):
             val |= CPTR_EL2_TSM
         if not owned:
             val |= CPTR_EL2_TFP | CPTR_EL2_TZ
@@ -60,6 +67,11 @@ class Nvhe(HypSwitch):
         self.deactivate_traps(vcpu)
         cpu.cpacr_el1 = host.host_ctxt_cpacr  # __sysreg_restore_state_nvhe()
         cpu.vmpidr_el2 = host.host_ctxt_mpidr
+        host.hyp_running_vcpu = ""
+        if self.debug_side:
+            self.deactivate_traps_common(vcpu)
+            self.debug_switch_to_host(vcpu)
+            self.debug_restore_host_buffers_nvhe()
         if not self.has("kvm-fp-2018"):
             self.restore_host_fpsimd(vcpu)
         elif self.has("eager-zcr"):
