@@ -431,6 +431,19 @@ CATALOGUE = Catalogue(
             link="20230603025035.3781797-3-reijiw@google.com",
         ),
         Fix(
+            "pkvm-hyp-vcpu",
+            "refactor",
+            "v6.2",
+            "protected mode: hyp runs the host's vcpu -> a copy of its own, filled at each entry "
+            "and given back at each exit",
+            (
+                Commit(
+                    "be66e67f1750",
+                    "KVM: arm64: Use the pKVM hyp vCPU structure in handle___kvm_vcpu_run()",
+                ),
+            ),
+        ),
+        Fix(
             "cptr-reset",
             "rework",
             "v6.5",
@@ -611,6 +624,86 @@ CATALOGUE = Catalogue(
             "this_cpu_ptr(), the kernel's own copy, as first posted",
             requires=("fp-owner",),
             link="20240302111935.129994-2-maz@kernel.org",
+        ),
+        Fix(
+            "pkvm-host-sve",
+            "fix",
+            "v6.10",
+            "protected mode: the kernel cannot reach hyp's kvm_host_data: hyp does not learn that "
+            "the host owns the registers, and loads a guest's over them -> hyp saves the host's, "
+            "SVE included, in a buffer of its own, and restores them at each exit",
+            (
+                Commit(
+                    "e511e08a9f49",
+                    "KVM: arm64: Specialize handling of host fpsimd state on trap",
+                ),
+                Commit(
+                    "66d5b53e20a6",
+                    "KVM: arm64: Allocate memory mapped at hyp for host sve state in pKVM",
+                ),
+                Commit(
+                    "b5b9955617bc",
+                    "KVM: arm64: Eagerly restore host fpsimd/sve state in pKVM",
+                ),
+                Commit(
+                    "1696fc2174db",
+                    "KVM: arm64: Consolidate initializing the host data's fpsimd_state/sve in pKVM",
+                ),
+            ),
+            requires=("fp-owner",),
+            link="20240603122852.3923848-7-tabba@google.com",
+        ),
+        Fix(
+            "pkvm-host-sve-prep",
+            "refactor",
+            "v6.10",
+            "helpers that the save in hyp needs: __sve_save_state(), CPACR bits in ELx format",
+            (
+                Commit("87bb39ed40bd", "KVM: arm64: Reintroduce __sve_save_state"),
+                Commit(
+                    "45f4ea9bcfe9",
+                    "KVM: arm64: Fix prototype for __sve_save_state/__sve_restore_state",
+                ),
+                Commit(
+                    "6d8fb3cbf7e0",
+                    "KVM: arm64: Abstract set/clear of CPTR_EL2 bits behind helper",
+                ),
+                Commit(
+                    "a69283ae1db8",
+                    "KVM: arm64: Refactor CPACR trap bit setting/clearing to use ELx format",
+                ),
+            ),
+            link="20240603122852.3923848-3-tabba@google.com",
+        ),
+        Fix(
+            "pkvm-sme-refuse",
+            "fix",
+            "v6.10",
+            "protected mode: hyp runs a guest with whatever SVCR the host has left -> refuses to, "
+            "with -EINVAL, if SM or ZA is on",
+            (
+                Commit(
+                    "afb91f5f8ad7",
+                    "KVM: arm64: Ensure that SME controls are disabled in protected mode",
+                ),
+            ),
+            requires=("sme-host", "pkvm-host-sve"),
+            link="20240603122852.3923848-10-tabba@google.com",
+        ),
+        Fix(
+            "pkvm-vl",
+            "fix",
+            "v6.12",
+            "protected mode: hyp saves the host's SVE state at the largest length of the CPU, in a "
+            "buffer for the largest that all CPUs share -> at that one",
+            (
+                Commit(
+                    "a9f41588a902",
+                    "KVM: arm64: Constrain the host to the maximum shared SVE VL with pKVM",
+                ),
+            ),
+            requires=("pkvm-host-sve",),
+            repairs=("b5b9955617bc",),
         ),
         Fix(
             "sve-stale-cpu",
@@ -970,6 +1063,19 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Disable SPE Profiling Buffer when running in guest context",
                 ),
             ),
+        ),
+        Fix(
+            "pkvm-host-ctxt",
+            "refactor",
+            "v7.2",
+            "protected mode: the host's FPMR and SVE state in structures of their own -> in "
+            "host_ctxt and arm64_sve_state",
+            (
+                Commit("da20bb4bc5e6", "KVM: arm64: pkvm: Save host FPMR in host cpu context"),
+                Commit("afd7af2b56ec", "KVM: arm64: pkvm: Remove struct cpu_sve_state"),
+            ),
+            requires=("pkvm-host-sve",),
+            link="20260603110630.1027435-1-mark.rutland@arm.com",
         ),
     ),
     HYBRIDS,

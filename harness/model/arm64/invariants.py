@@ -14,6 +14,9 @@ from harness.model.arm64.cpu.state import FFR, Mode, Registers
 from harness.model.arm64.cpu.sysreg import (
     ARMV8_PMU_USERENR_MASK,
     CPACR_EL1_ZEN,
+    CPACR_EL1_ZEN_EL1EN,
+    CPTR_EL2_TZ,
+    HCR_E2H,
     HFG_SME,
     MDCR_EL2_TDA,
     SVCR_SM_MASK,
@@ -236,7 +239,8 @@ def _guest(m: Machine, cpu: Registers, found: Found) -> None:
 
 def _cptr_opens_sve(m: Machine, cpu: Registers) -> bool:
     """Whether EL2's control alone lets a guest use SVE."""
-    return bool(cpu.cptr_el2 & (1 << 16)) if m.config.vhe else not cpu.cptr_el2 & (1 << 8)
+    e2h = cpu.hcr_el2 & HCR_E2H
+    return bool(cpu.cptr_el2 & CPACR_EL1_ZEN_EL1EN) if e2h else not cpu.cptr_el2 & CPTR_EL2_TZ
 
 
 def _kernel_neon(m: Machine, cpu: Registers, found: Found) -> None:
@@ -304,7 +308,10 @@ _NEVER = HostData()
 
 
 def _homes(m: Machine, cpu: Registers, found: Found) -> None:
-    """Under nVHE nothing but hyp's own copy of kvm_host_data is in use."""
+    """Under nVHE nothing but hyp's own copy of kvm_host_data is in use.
+
+    In protected mode the kernel has one of its own, and cannot reach hyp's.
+    """
     kernel = m.kvm_host_data[cpu.id]
     running = m.tasks[m.rqs[cpu.id].current].vcpu if cpu.mode is Mode.GUEST else ""
     named = m.kvm_nvhe_host_data[cpu.id].hyp_running_vcpu
@@ -313,7 +320,7 @@ def _homes(m: Machine, cpu: Registers, found: Found) -> None:
         text += f"{running or 'none'} runs"
         found.append(Violation("wrong-copy", f"cpu{cpu.id}", "__hyp_running_vcpu", text))
     for field in ("fp_owner", "fpsimd_state", "host_ctxt_mpidr"):
-        if getattr(kernel, field) != getattr(_NEVER, field):
+        if not m.config.protected and getattr(kernel, field) != getattr(_NEVER, field):
             found.append(
                 Violation(
                     "wrong-copy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from harness.errors import nearest, one_of
 from harness.model.arm64.cpu.machine import Config
@@ -12,7 +12,14 @@ from harness.model.arm64.fixes import CATALOGUE
 from harness.model.arm64.host.state import Counts
 from harness.model.arm64.invariants import INVARIANTS
 from harness.model.arm64.kvm.uapi import FEATURES, SIZES, named, size
-from harness.model.arm64.machine import NvheMachine, Setup, VheMachine
+from harness.model.arm64.machine import (
+    HvheMachine,
+    Machine,
+    NvheMachine,
+    ProtectedMachine,
+    Setup,
+    VheMachine,
+)
 from harness.model.base import BadOperand, Model, Verb, World, recording
 from harness.model.catalogue import Kernel
 
@@ -28,8 +35,8 @@ _ONE_REGS = (
     "KVM_REG_ARM64_SVE_VLS",
 )
 
-# Settings in the order of Config's fields: what a CPU has of debug, PMU, profiling and traps.
-_DEBUG_SIDE = dict.fromkeys(("pmu", "brps", "spe", "trbe", "fgt")).keys()
+# Fields of Config, and settings: what a CPU has of debug, PMU, profiling and traps.
+_DEBUG_SIDE = {"pmu", "brps", "spe", "trbe", "fgt"}
 
 _BOTH = ("task", "vcpu")
 _TASK, _VCPU, _CPU = ("task",), ("vcpu",), ("cpu",)
@@ -130,11 +137,19 @@ def lengths(setting: tuple[int, int] | None) -> tuple[int, ...]:
     return tuple(1 << n for n in range(5) if low <= 16 << n <= high)
 
 
+MACHINES: dict[str, type[Machine]] = {
+    "vhe": VheMachine,
+    "nvhe": NvheMachine,
+    "hvhe": HvheMachine,
+    "protected": ProtectedMachine,
+}
+
+
 class Arm64:
     """The architecture as the engine and the trace language see it."""
 
     name = "arm64"
-    modes = ("vhe", "nvhe")
+    modes = tuple(MACHINES)
     settings: ClassVar[dict[str, tuple[int, int, int]]] = {
         "cpus": (1, 8, 1),
         "sve": (16, 256, 0),
@@ -146,8 +161,9 @@ class Arm64:
         "spe": (1, 1, 0),
         "trbe": (1, 1, 0),
         "fgt": (1, 1, 0),
+        "sve_hw": (32, 256, 0),
     }
-    features = ("sve", "fpmr", "created")
+    features = ("sve", "fpmr", "created", "protected")
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
@@ -158,6 +174,10 @@ class Arm64:
             return "SVE always has the vector length 16: expected `sve 16..N`"
         if "sme" in settings and "sve" not in settings:
             return "a machine with SME alone is not modelled yet: expected `sve` beside `sme`"
+        if "sve_hw" in settings and settings["sve_hw"][1] <= settings.get("sve", (0, 256))[1]:
+            return (
+                "sve_hw is a length beyond what all CPUs share: expected `sve 16..64; sve_hw 128`"
+            )
         if "fa64" in settings and "sme" not in settings:
             return "FEAT_SME_FA64 is part of SME: expected `sme 16..N` beside `fa64`"
         return ""
@@ -263,6 +283,12 @@ class Arm64:
         has = kernel.fixes
         sve = "sve" in world.settings
         refused = "kvm-fp-2018" in has and "nvhe-sve" not in has
+        if mode == "hvhe" and "cptr-reset" not in has:
+            return "there is no hVHE (until cptr-reset)"
+        if mode == "protected" and "nvhe-sve" not in has:
+            return "protected KVM is not modelled (until nvhe-sve)"
+        if mode != "protected" and any("protected" in features for *_, features in world.vcpus):
+            return "protected guests are for protected KVM"
         if world.vcpus and mode == "nvhe" and sve and refused:
             return "KVM refuses SVE hardware without VHE (until nvhe-sve)"
         wanted = any("sve" in features for *_, features in world.vcpus)
@@ -276,7 +302,7 @@ class Arm64:
         return ""
 
     def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
-        cls = VheMachine if mode == "vhe" else NvheMachine
+        cls: Any = MACHINES[mode]
         settings = world.settings
         config = Config(
             settings.get("cpus", (1, 1))[1],
@@ -285,10 +311,14 @@ class Arm64:
             lengths(settings.get("sme")),
             "fpmr" in settings,
             settings.get("fa64", (0, 0))[1] == 1,
-            *(name in settings for name in _DEBUG_SIDE),
+            **{name: name in settings for name in _DEBUG_SIDE},
+            hvhe=mode == "hvhe",
+            protected=mode == "protected",
+            sve_hw=settings.get("sve_hw", (0, 0))[1] // 16,
         )
         setup = Setup(config, world.tasks, world.unborn, world.vcpus)
-        return (recording(cls) if record else cls)(kernel, setup)
+        machine: Machine = (recording(cls) if record else cls)(kernel, setup)
+        return machine
 
 
 ARM64 = Arm64()

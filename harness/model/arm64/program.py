@@ -104,6 +104,9 @@ class Program(Arm):
         self.cost.guest_traps += 1
         if self.kvm_hyp_handle_fpsimd(vcpu, trap):
             return True
+        if vcpu.protected:
+            self.undef = True  # inject_undef64(): hyp does not let the host know
+            return False
         self.guest_exit(vcpu)  # handle_exit() injects an UNDEFINED exception
         self.undef = True
         self.guest_enter(vcpu)

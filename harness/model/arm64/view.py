@@ -104,7 +104,9 @@ def _cpu(m: Machine, cpu: Registers) -> Tree:
         tree["cptr_el2"] = fields("cpacr_el1", cpu.cptr_el2)
     else:
         tree["cpacr_el1"] = fields("cpacr_el1", cpu.cpacr_el1)
-        if cpu.cptr_el2 & (1 << 8 | 1 << 10 | 1 << 12):
+        if m.config.hvhe:
+            tree["cptr_el2"] = fields("cpacr_el1", cpu.cptr_el2)
+        elif cpu.cptr_el2 & (1 << 8 | 1 << 10 | 1 << 12):
             tree["cptr_el2"] = fields("cptr_el2", cpu.cptr_el2)
     if m.debug_side:
         _sysregs(tree, cpu.sys)
@@ -132,6 +134,8 @@ def _host_data(m: Machine, data: HostData) -> Tree:
     if data.fp_owner is not FP_STATE_FREE:
         tree["fp_owner"] = data.fp_owner.name
     put(tree, "host_ctxt", bank("v", data.host_ctxt_fp))
+    if data.sve_state is not None:
+        put(tree, "sve_state", bank("z", data.sve_state.z) | bank("p", data.sve_state.p))
     if m.debug_side:
         ctxt: Tree = {}
         put(ctxt, "__hyp_running_vcpu", data.hyp_running_vcpu)
@@ -184,6 +188,7 @@ def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
         tree["fp_state"] = vcpu.fp_state.name
     if vcpu.cpu >= 0:
         tree["cpu"] = vcpu.cpu
+    put(tree, "exit_reason", vcpu.exit_reason)
     if not vcpu.initialized:
         tree["state"] = "created"
     elif not m.kvm_arm_vcpu_is_finalized(vcpu):

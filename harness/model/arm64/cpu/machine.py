@@ -31,6 +31,9 @@ class Config:
     spe: bool = False  # FEAT_SPE
     trbe: bool = False  # FEAT_TRBE and FEAT_TRF
     fgt: bool = False  # FEAT_FGT
+    hvhe: bool = False  # hyp runs with HCR_EL2.E2H = 1, the host at EL1
+    protected: bool = False  # kvm-arm.mode=protected
+    sve_hw: int = 0  # the largest length of these CPUs, if not all CPUs share it
 
     @property
     def debug_side(self) -> bool:
@@ -65,7 +68,7 @@ class CpuModel:
         self.cpacr_res0 = (0 if config.sve else CPACR_EL1_ZEN) | (
             0 if config.sme else CPACR_EL1_SMEN
         )
-        host = HCR_E2H | HCR_TGE if config.vhe else 0
+        host = HCR_E2H | HCR_TGE if config.vhe else HCR_E2H if config.hvhe else 0
         self.cpus = [
             Registers(
                 n,

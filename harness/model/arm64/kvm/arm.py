@@ -66,7 +66,7 @@ class Arm(HypSwitch):
         if not vcpu.booted:
             self.boot(vcpu)
         current = self.current
-        current.vcpu, vcpu.thread = vcpu.name, current.name
+        current.vcpu, vcpu.thread, vcpu.exit_reason = vcpu.name, current.name, ""
         self.kvm_arch_vcpu_load(vcpu)
         current.at = At.RUN
 
@@ -84,9 +84,18 @@ class Arm(HypSwitch):
             self.kvm_arch_vcpu_ctxflush_fp(vcpu)
         if self.debug_side:
             self.kvm_arm_setup_debug(vcpu)
-        self.kvm_vcpu_run_enter(vcpu)
+        if not self.kvm_vcpu_run_enter(vcpu):
+            self.refused_by_hyp(vcpu)
+            return
         self.current.at = At.GUEST
         self.cpu.mode = Mode.GUEST
+
+    def refused_by_hyp(self, vcpu: Vcpu) -> None:
+        """handle_exit() has no name for hyp's -EINVAL: KVM_RUN ends."""
+        self.kvm_arch_vcpu_ctxsync_fp(vcpu)
+        vcpu.exit_reason = "KVM_EXIT_INTERNAL_ERROR"
+        self.vcpu_put(vcpu)
+        self.exit_to_user_mode()
 
     def guest_exit(self, vcpu: Vcpu) -> None:
         """Out of the guest, up to where interrupts are on again."""

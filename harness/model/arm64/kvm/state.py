@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from harness.model.arm64.cpu.state import UNSET, SysRegs
-from harness.model.arm64.host.state import NULL, Context, Logical
+from harness.model.arm64.host.state import NULL, Context, Logical, SveState
 from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
 
 
@@ -105,6 +105,8 @@ class Vcpu(Context):
     saved: Saved | None = None
     logical_zcr: int = 0  # ZCR_EL1 as the guest last wrote it
     debug: VcpuDebug = NO_DEBUG
+    protected: bool = False  # kvm_vm_is_protected(): hyp trusts the host with nothing of it
+    exit_reason: str = ""  # kvm_run.exit_reason, where KVM_RUN has ended on its own
 
 
 @dataclass(slots=True, eq=False)
@@ -125,3 +127,6 @@ class HostData:
     host_ctxt_pmuserenr: int = 0
     hyp_running_vcpu: str = ""  # what hyp_panic() names
     host_debug_state: HostDebugState = NOTHING_SAVED
+    sve_state: SveState | None = None  # protected mode: the host's, while a guest has the registers
+    host_ctxt_zcr: int = 0
+    host_ctxt_fpmr: Val = ZERO

@@ -28,8 +28,8 @@ class HypSwitch(DebugSr):
     """The lazy FP switch, taken in hyp without leaving for the host kernel."""
 
     @abstractmethod
-    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> None:
-        """__kvm_vcpu_run() up to the guest; VHE and nVHE have their own."""
+    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> bool:
+        """__kvm_vcpu_run() up to the guest; each mode has its own. False: hyp has refused."""
 
     @abstractmethod
     def kvm_vcpu_run_exit(self, vcpu: Vcpu) -> None:

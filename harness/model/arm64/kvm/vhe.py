@@ -23,7 +23,7 @@ class Vhe(HypSwitch):
     """The kernel runs at EL2; its CPACR_EL1 is CPTR_EL2, the guest's stays its own."""
 
     @kernel_function("__kvm_vcpu_run_vhe")
-    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> None:
+    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> bool:
         if self.has("eager-zcr"):
             self.fpsimd_lazy_switch_to_guest(vcpu)
         if self.has("kvm-fp-2018") and not self.has("drop-host-sve"):
@@ -33,6 +33,7 @@ class Vhe(HypSwitch):
         if self.debug_side:
             self.debug_switch_to_guest(vcpu)
         self.cpu.hcr_el2 &= ~HCR_TGE
+        return True
 
     @kernel_function("__activate_traps")
     def activate_traps(self, vcpu: Vcpu) -> None:
