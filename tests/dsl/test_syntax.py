@@ -77,6 +77,7 @@ EVENTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "cpu0 cpu_pm": ("cpu0", "cpu_pm", ()),
     "cpu1 hotplug off": ("cpu1", "hotplug", ("off",)),
     "cpu1 softirq neon": ("cpu1", "softirq", ("neon",)),
+    "cpu0 smccc": ("cpu0", "smccc", ()),
     "cpu0 perf_user_access on": ("cpu0", "perf_user_access", ("on",)),
     "cpu0 profile spe off": ("cpu0", "profile", ("spe", "off")),
     "cpu0 hw_breakpoint 0x4000": ("cpu0", "hw_breakpoint", ("0x4000",)),

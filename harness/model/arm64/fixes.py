@@ -200,6 +200,15 @@ CATALOGUE = Catalogue(
             requires=("sve-host",),
         ),
         Fix(
+            "smccc-hint",
+            "feature",
+            "v5.14",
+            "SMCCC calls leave all registers alone -> a bit of the call tells the firmware that it "
+            "may discard SVE state, if TIF_SVE is clear or TIF_FOREIGN_FPSTATE set",
+            (Commit("cfa7ff959a78", "arm64: smccc: Support SMCCC v1.3 SVE register saving hint"),),
+            requires=("sve-host",),
+        ),
+        Fix(
             "drop-host-sve",
             "rework",
             "v5.17",
@@ -719,6 +728,22 @@ CATALOGUE = Catalogue(
             requires=("sve-trap-inregs",),
             repairs=("cccb78ce89c4",),
             link="20241030-arm64-fpsimd-foreign-flush-v1-1-bd7bd66905a2@kernel.org",
+        ),
+        Fix(
+            "smccc-no-hint",
+            "fix",
+            "v6.12",
+            "SMCCC calls let the firmware discard SVE state that is not current's, and that a task "
+            "or vcpu comes back to -> the hint is never given",
+            (
+                Commit(
+                    "8c462d56487e",
+                    "arm64: smccc: Remove broken support for SMCCCv1.3 SVE discard hint",
+                ),
+            ),
+            requires=("smccc-hint",),
+            repairs=("cfa7ff959a78",),
+            link="20241106160448.2712997-1-mark.rutland@arm.com",
         ),
         Fix(
             "kvm-fpmr",

@@ -123,6 +123,7 @@ VERBS: dict[str, Verb] = {
         ("spe trbe", "on off"),
         "is interrupted, and the host's statistical profiling or trace starts or stops",
     ),
+    "smccc": Verb(_CPU, (), "is interrupted, and the kernel calls the firmware (SMCCC v1.3)"),
     "hw_breakpoint": Verb(
         _CPU, ("number",), "is interrupted, and the host sets a breakpoint (DBGBVR0_EL1)"
     ),

@@ -144,6 +144,9 @@ class Stimuli(Userland):
         self.equipped(unit)
         self._interrupted(lambda: self.host_profiles(unit, what == "on"))
 
+    def on_smccc(self, actor: str) -> None:
+        self._interrupted(self.arm_smccc_smc)
+
     def on_hw_breakpoint(self, actor: str, address: int) -> None:
         self.equipped("brps")
         val = self.value("kernel", address)
