@@ -23,7 +23,9 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernel", metavar="K", help="the kernel (default: the first that is said to fail)"
     )
-    parser.add_argument("--mode", metavar="M", help="vhe or nvhe (default: the first that fits)")
+    parser.add_argument(
+        "--mode", metavar="M", help="vhe, nvhe, hvhe or protected (default: the first that fits)"
+    )
 
 
 def target(args: argparse.Namespace) -> tuple[Trace, Kernel, str]:

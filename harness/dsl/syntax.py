@@ -60,6 +60,10 @@ VERBS = (
     "hotplug",
     "softirq",
     "efi",
+    "perf_user_access",
+    "profile",
+    "hw_breakpoint",
+    "smccc",
 )
 
 # How terminals are called to people; what is missing here is a keyword.

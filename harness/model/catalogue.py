@@ -102,7 +102,9 @@ class Catalogue:
     """All fixes of one architecture, and the kernels that can be made of them."""
 
     def __init__(self, fixes: Iterable[Fix], hybrids: Iterable[Hybrid] = ()) -> None:
+        fixes = tuple(fixes)
         self.fixes = {f.id: f for f in fixes}
+        assert len(self.fixes) == len(fixes), "two fixes have one id"
         self.hybrids = {h.name: h for h in hybrids}
         for hybrid in self.hybrids.values():
             assert hybrid.base in _ORDER, hybrid.name

@@ -93,6 +93,10 @@ EVENTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "cpu1 efi irqs_off": ("cpu1", "efi", ("irqs_off",)),
     "cpu1 softirq neon": ("cpu1", "softirq", ("neon", None)),
     "cpu1 softirq neon in f": ("cpu1", "softirq", ("neon", "f")),
+    "cpu0 smccc": ("cpu0", "smccc", ()),
+    "cpu0 perf_user_access on": ("cpu0", "perf_user_access", ("on",)),
+    "cpu0 profile spe off": ("cpu0", "profile", ("spe", "off")),
+    "cpu0 hw_breakpoint 0x4000": ("cpu0", "hw_breakpoint", ("0x4000",)),
 }
 
 

@@ -309,6 +309,15 @@ CATALOGUE = Catalogue(
             requires=("sve-host",),
         ),
         Fix(
+            "smccc-hint",
+            "feature",
+            "v5.14",
+            "SMCCC calls leave all registers alone -> a bit of the call tells the firmware that it "
+            "may discard SVE state, if TIF_SVE is clear or TIF_FOREIGN_FPSTATE set",
+            (Commit("cfa7ff959a78", "arm64: smccc: Support SMCCC v1.3 SVE register saving hint"),),
+            requires=("sve-host",),
+        ),
+        Fix(
             "drop-host-sve",
             "rework",
             "v5.17",
@@ -360,6 +369,17 @@ CATALOGUE = Catalogue(
             link="20220419112247.711548-27-broonie@kernel.org",
         ),
         Fix(
+            "sme-trap-guest",
+            "fix",
+            "v5.19",
+            "a guest reaches SMPRI_EL1, TPIDR2_EL0 and SME itself where the host has opened them "
+            "-> trapped: nVHE by CPTR_EL2.TSM and HFGRTR_EL2, VHE by CPACR_EL1.SMEN (and by "
+            "SCTLR_EL2.EnTP2, which governs no guest)",
+            (Commit("51729fb1d068", "KVM: arm64: Trap SME usage in guest"),),
+            requires=("sme-host",),
+            link="20220419112247.711548-26-broonie@kernel.org",
+        ),
+        Fix(
             "sme-flag-clear",
             "fix",
             "v5.19",
@@ -403,6 +423,17 @@ CATALOGUE = Catalogue(
             ),
             requires=("drop-host-sve",),
             link="20220610092838.1205755-5-maz@kernel.org",
+        ),
+        Fix(
+            "sme-fgt-vhe",
+            "fix",
+            "v6.1",
+            "VHE leaves SMPRI_EL1 and TPIDR2_EL0 open to guests -> closed by HFGRTR_EL2, as under "
+            "nVHE",
+            (Commit("4151bb636acf", "KVM: arm64: Fix SMPRI_EL1/TPIDR2_EL0 trapping on VHE"),),
+            requires=("sme-trap-guest",),
+            repairs=("861262ab8627",),
+            link="86bkpqer4z.wl-maz@kernel.org",
         ),
         Fix(
             "kvm-prepare",
@@ -500,6 +531,44 @@ CATALOGUE = Catalogue(
             "message: defer ZA that has been saved already; diff: comments only",
             (Commit("aaa2f14e6f3f", "KVM: arm64: Clarify host SME state management"),),
             requires=("sme-kvm-load",),
+        ),
+        Fix(
+            "pmuserenr-restore",
+            "fix",
+            "v6.4",
+            "after a guest PMUSERENR_EL0 is zero, whatever the host had there -> saved in "
+            "kvm_host_data.host_ctxt and restored",
+            (Commit("8681f7175901", "KVM: arm64: PMU: Restore the host's PMUSERENR_EL0"),),
+            repairs=("83a7a4d643d3",),
+            link="20230603025035.3781797-2-reijiw@google.com",
+        ),
+        Fix(
+            "pmuserenr-loaded",
+            "fix",
+            "v6.4",
+            "under VHE perf writes PMUSERENR_EL0 also while a guest's is on the CPU -> the change "
+            "goes to host_ctxt, and to the CPU at vcpu_put",
+            (
+                Commit(
+                    "0c2f9acf6ae7", "KVM: arm64: PMU: Don't overwrite PMUSERENR with vcpu loaded"
+                ),
+            ),
+            requires=("pmuserenr-restore",),
+            repairs=("83a7a4d643d3",),
+            link="20230603025035.3781797-3-reijiw@google.com",
+        ),
+        Fix(
+            "pkvm-hyp-vcpu",
+            "refactor",
+            "v6.2",
+            "protected mode: hyp runs the host's vcpu -> a copy of its own, filled at each entry "
+            "and given back at each exit",
+            (
+                Commit(
+                    "be66e67f1750",
+                    "KVM: arm64: Use the pKVM hyp vCPU structure in handle___kvm_vcpu_run()",
+                ),
+            ),
         ),
         Fix(
             "cptr-reset",
@@ -903,6 +972,24 @@ CATALOGUE = Catalogue(
             link="20240302111935.129994-6-maz@kernel.org",
         ),
         Fix(
+            "hd-debug-state",
+            "refactor",
+            "v6.10",
+            "host_debug_state (breakpoints, PMSCR_EL1, TRFCR_EL1) in the vcpu -> in kvm_host_data",
+            (Commit("6db55734ec40", "KVM: arm64: Exclude host_debug_data from vcpu_arch"),),
+            requires=("hd-accessor",),
+            link="20240322170945.3292593-3-maz@kernel.org",
+        ),
+        Fix(
+            "hd-mdcr",
+            "refactor",
+            "v6.10",
+            "mdcr_el2_host in the vcpu -> host_debug_state.mdcr_el2 in kvm_host_data",
+            (Commit("4bacd723705a", "KVM: arm64: Exclude mdcr_el2_host from kvm_vcpu_arch"),),
+            requires=("hd-debug-state",),
+            link="20240322170945.3292593-4-maz@kernel.org",
+        ),
+        Fix(
             "fp-owner",
             "rework",
             "v6.10",
@@ -927,6 +1014,86 @@ CATALOGUE = Catalogue(
             link="20240302111935.129994-2-maz@kernel.org",
         ),
         Fix(
+            "pkvm-host-sve",
+            "fix",
+            "v6.10",
+            "protected mode: the kernel cannot reach hyp's kvm_host_data: hyp does not learn that "
+            "the host owns the registers, and loads a guest's over them -> hyp saves the host's, "
+            "SVE included, in a buffer of its own, and restores them at each exit",
+            (
+                Commit(
+                    "e511e08a9f49",
+                    "KVM: arm64: Specialize handling of host fpsimd state on trap",
+                ),
+                Commit(
+                    "66d5b53e20a6",
+                    "KVM: arm64: Allocate memory mapped at hyp for host sve state in pKVM",
+                ),
+                Commit(
+                    "b5b9955617bc",
+                    "KVM: arm64: Eagerly restore host fpsimd/sve state in pKVM",
+                ),
+                Commit(
+                    "1696fc2174db",
+                    "KVM: arm64: Consolidate initializing the host data's fpsimd_state/sve in pKVM",
+                ),
+            ),
+            requires=("fp-owner",),
+            link="20240603122852.3923848-7-tabba@google.com",
+        ),
+        Fix(
+            "pkvm-host-sve-prep",
+            "refactor",
+            "v6.10",
+            "helpers that the save in hyp needs: __sve_save_state(), CPACR bits in ELx format",
+            (
+                Commit("87bb39ed40bd", "KVM: arm64: Reintroduce __sve_save_state"),
+                Commit(
+                    "45f4ea9bcfe9",
+                    "KVM: arm64: Fix prototype for __sve_save_state/__sve_restore_state",
+                ),
+                Commit(
+                    "6d8fb3cbf7e0",
+                    "KVM: arm64: Abstract set/clear of CPTR_EL2 bits behind helper",
+                ),
+                Commit(
+                    "a69283ae1db8",
+                    "KVM: arm64: Refactor CPACR trap bit setting/clearing to use ELx format",
+                ),
+            ),
+            link="20240603122852.3923848-3-tabba@google.com",
+        ),
+        Fix(
+            "pkvm-sme-refuse",
+            "fix",
+            "v6.10",
+            "protected mode: hyp runs a guest with whatever SVCR the host has left -> refuses to, "
+            "with -EINVAL, if SM or ZA is on",
+            (
+                Commit(
+                    "afb91f5f8ad7",
+                    "KVM: arm64: Ensure that SME controls are disabled in protected mode",
+                ),
+            ),
+            requires=("sme-host", "pkvm-host-sve"),
+            link="20240603122852.3923848-10-tabba@google.com",
+        ),
+        Fix(
+            "pkvm-vl",
+            "fix",
+            "v6.12",
+            "protected mode: hyp saves the host's SVE state at the largest length of the CPU, in a "
+            "buffer for the largest that all CPUs share -> at that one",
+            (
+                Commit(
+                    "a9f41588a902",
+                    "KVM: arm64: Constrain the host to the maximum shared SVE VL with pKVM",
+                ),
+            ),
+            requires=("pkvm-host-sve",),
+            repairs=("b5b9955617bc",),
+        ),
+        Fix(
             "sve-stale-cpu",
             "fix",
             "v6.12",
@@ -940,6 +1107,22 @@ CATALOGUE = Catalogue(
             requires=("sve-trap-inregs",),
             repairs=("cccb78ce89c4",),
             link="20241030-arm64-fpsimd-foreign-flush-v1-1-bd7bd66905a2@kernel.org",
+        ),
+        Fix(
+            "smccc-no-hint",
+            "fix",
+            "v6.12",
+            "SMCCC calls let the firmware discard SVE state that is not current's, and that a task "
+            "or vcpu comes back to -> the hint is never given",
+            (
+                Commit(
+                    "8c462d56487e",
+                    "arm64: smccc: Remove broken support for SMCCCv1.3 SVE discard hint",
+                ),
+            ),
+            requires=("smccc-hint",),
+            repairs=("cfa7ff959a78",),
+            link="20241106160448.2712997-1-mark.rutland@arm.com",
         ),
         Fix(
             "kvm-fpmr",
@@ -976,6 +1159,21 @@ CATALOGUE = Catalogue(
             requires=("nvhe-sve",),
             repairs=("5294afdbf45a",),
             link="20241216105057.579031-13-tabba@google.com",
+        ),
+        Fix(
+            "debug-owner",
+            "rework",
+            "v6.14",
+            "a guest's debug registers are switched while DEBUG_DIRTY, which each exit clears -> "
+            "while debug_owner is the guest, from its first access to vcpu_put",
+            (
+                Commit("cd9b10102ae3", "KVM: arm64: Evaluate debug owner at vcpu_load()"),
+                Commit(
+                    "beb470d96cec",
+                    "KVM: arm64: Use debug_owner to track if debug regs need save/restore",
+                ),
+            ),
+            requires=("hd-debug-state",),
         ),
         Fix(
             "save-and-flush",
@@ -1391,18 +1589,6 @@ CATALOGUE = Catalogue(
             requires=("sme-broken",),
         ),
         Fix(
-            "smccc-hint",
-            "refactor",
-            "v6.12",
-            "the SMCCC 1.3 hint that SVE state may be discarded -> never given",
-            (
-                Commit(
-                    "8c462d56487e",
-                    "arm64: smccc: Remove broken support for SMCCCv1.3 SVE discard hint",
-                ),
-            ),
-        ),
-        Fix(
             "sme-broken",
             "refactor",
             "v6.12",
@@ -1540,6 +1726,44 @@ CATALOGUE = Catalogue(
             ),
             requires=("ptrace-partial",),
             repairs=("316283f276eb",),
+        ),
+        Fix(
+            "trbe-buffer-off",
+            "fix",
+            "v7.1",
+            "nVHE stops the host's trace by TRFCR_EL1 alone, so the enabled buffer may go on "
+            "translating in the guest's context -> TRBLIMITR_EL1.E is cleared too",
+            (
+                Commit(
+                    "d133aa75e39d",
+                    "KVM: arm64: Disable TRBE Trace Buffer Unit when running in guest context",
+                ),
+            ),
+        ),
+        Fix(
+            "spe-buffer-off",
+            "fix",
+            "v7.1",
+            "nVHE stops the host's profiling by PMSCR_EL1 alone -> PMBLIMITR_EL1.E is cleared too",
+            (
+                Commit(
+                    "07695f7dc1e1",
+                    "KVM: arm64: Disable SPE Profiling Buffer when running in guest context",
+                ),
+            ),
+        ),
+        Fix(
+            "pkvm-host-ctxt",
+            "refactor",
+            "v7.2",
+            "protected mode: the host's FPMR and SVE state in structures of their own -> in "
+            "host_ctxt and arm64_sve_state",
+            (
+                Commit("da20bb4bc5e6", "KVM: arm64: pkvm: Save host FPMR in host cpu context"),
+                Commit("afd7af2b56ec", "KVM: arm64: pkvm: Remove struct cpu_sve_state"),
+            ),
+            requires=("pkvm-host-sve",),
+            link="20260603110630.1027435-1-mark.rutland@arm.com",
         ),
     ),
     HYBRIDS,

@@ -11,8 +11,18 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from harness.model.arm64.cpu.cpu import Access, check_access
-from harness.model.arm64.cpu.state import FFR, GUEST, USER, ZA, Registers
-from harness.model.arm64.cpu.sysreg import CPACR_EL1_ZEN, SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.cpu.state import FFR, GUEST, KERNEL, USER, ZA, Registers
+from harness.model.arm64.cpu.sysreg import (
+    ARMV8_PMU_USERENR_MASK,
+    CPACR_EL1_ZEN,
+    CPACR_EL1_ZEN_EL1EN,
+    CPTR_EL2_TZ,
+    HCR_E2H,
+    HFG_SME,
+    MDCR_EL2_TDA,
+    SVCR_SM_MASK,
+    SVCR_ZA_MASK,
+)
 from harness.model.arm64.host.state import (
     TIF_FOREIGN_FPSTATE,
     TIF_KERNEL_FPSTATE,
@@ -23,7 +33,7 @@ from harness.model.arm64.host.state import (
     SveState,
     Task,
 )
-from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED, HostData
+from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED, HostData, Vcpu
 from harness.model.base import Violation, classify, shown
 from harness.model.values import EMPTY, Bank, Val, first_difference
 
@@ -40,6 +50,8 @@ INVARIANTS: dict[str, str] = {
     "incoherent": "at EL0 and at guest entry, flags, owner and storage agree",
     "wrong-vl": "a register save finds the vector length its memory is laid out for",
     "wrong-copy": "a per-CPU datum is used through the copy of the mode that runs",
+    "host-sysreg": "the host finds its own debug, PMU and trap registers again after a guest",
+    "profiling": "under nVHE the host's profiling and trace do not go on in a guest",
     "round-trip": "a vcpu that is restored by ONE_REG reads what the saved one had",
     "warning": "no WARN_ON() of the kernel fires",
     "bug": "no BUG() of the kernel fires",
@@ -66,6 +78,8 @@ def check(m: Machine) -> Found:
             _kernel_neon(m, cpu, found)
         if not m.config.vhe:
             _homes(m, cpu, found)
+        if m.debug_side:
+            _sysregs(m, cpu, found)
     return found
 
 
@@ -233,7 +247,8 @@ def _guest(m: Machine, cpu: Registers, found: Found) -> None:
 
 def _cptr_opens_sve(m: Machine, cpu: Registers) -> bool:
     """Whether EL2's control alone lets a guest use SVE."""
-    return bool(cpu.cptr_el2 & (1 << 16)) if m.config.vhe else not cpu.cptr_el2 & (1 << 8)
+    e2h = cpu.hcr_el2 & HCR_E2H
+    return bool(cpu.cptr_el2 & CPACR_EL1_ZEN_EL1EN) if e2h else not cpu.cptr_el2 & CPTR_EL2_TZ
 
 
 def _kernel_neon(m: Machine, cpu: Registers, found: Found) -> None:
@@ -254,6 +269,49 @@ def _kernel_neon(m: Machine, cpu: Registers, found: Found) -> None:
             found.append(Violation(classify("kernel", want, got), task.name, f"kernel v{n}", text))
 
 
+def _sysregs(m: Machine, cpu: Registers, found: Found) -> None:
+    """Registers of debug, PMU, profiling and fine-grained traps are those of whoever runs."""
+    due = m.host_sys[cpu.id].sys
+    task = m.tasks[m.rqs[cpu.id].current]
+    # VHE leaves what no host code uses in between as the guest needs it until vcpu_put.
+    late = m.config.vhe and bool(task.vcpu)
+    if cpu.mode is GUEST:
+        _guest_sysregs(m, cpu, m.vcpus[task.vcpu], found)
+    else:
+        late = late and cpu.mode is KERNEL
+        for name, want in due._asdict().items():
+            got = getattr(cpu.sys, name)
+            if late and name != "dbgbvr0_el1":
+                continue
+            if m.config.vhe and name.startswith("hfg"):
+                continue  # they do not apply to EL0 with HCR_EL2.{E2H,TGE} = {1,1}
+            a, b = (v.bits if isinstance(v, Val) else v for v in (want, got))
+            if a != b:
+                text = f"cpu{cpu.id}: the host finds {name} = {b:#x} after a guest, it was {a:#x}"
+                found.append(Violation("host-sysreg", f"cpu{cpu.id}", name, text))
+
+
+def _guest_sysregs(m: Machine, cpu: Registers, vcpu: Vcpu, found: Found) -> None:
+    sys = cpu.sys
+    if m.config.pmu and sys.pmuserenr_el0 != ARMV8_PMU_USERENR_MASK:
+        text = f"{vcpu.name} runs with PMUSERENR_EL0 = {sys.pmuserenr_el0:#x}: its EL0's accesses "
+        text += "to the PMU trap to its own EL1, not to EL2"
+        found.append(Violation("missing-trap", vcpu.name, "PMU", text))
+    if m.config.brps and not sys.mdcr_el2 & MDCR_EL2_TDA:
+        want, got = vcpu.debug.due, sys.dbgbvr0_el1
+        if want.bits != got.bits:
+            found.append(_wrong(vcpu, "dbgbvr0_el1", want, got))
+    for name in ("hfgrtr_el2", "hfgwtr_el2"):
+        if m.config.fgt and m.config.sme and getattr(sys, name) & HFG_SME:
+            text = f"{vcpu.name} can use TPIDR2_EL0 and SMPRI_EL1: {name} leaves them open"
+            found.append(Violation("missing-trap", vcpu.name, name, text))
+    if not m.config.vhe:
+        for name in ("pmscr_el1", "pmblimitr_el1", "trfcr_el1", "trblimitr_el1"):
+            if getattr(sys, name):
+                text = f"{vcpu.name} runs with the host's {name} = {getattr(sys, name):#x}"
+                found.append(Violation("profiling", vcpu.name, name, text))
+
+
 _SHARED = ("fp_owner", "fpsimd_state", "host_ctxt_mpidr")
 _shared = attrgetter(*_SHARED)
 _NEVER = HostData()
@@ -261,9 +319,18 @@ _UNUSED = _shared(_NEVER)
 
 
 def _homes(m: Machine, cpu: Registers, found: Found) -> None:
-    """Under nVHE nothing but hyp's own copy of kvm_host_data is in use."""
+    """Under nVHE nothing but hyp's own copy of kvm_host_data is in use.
+
+    In protected mode the kernel has one of its own, and cannot reach hyp's.
+    """
     kernel = m.kvm_host_data[cpu.id]
-    for field in _SHARED if _shared(kernel) != _UNUSED else ():
+    running = m.tasks[m.rqs[cpu.id].current].vcpu if cpu.mode is GUEST else ""
+    named = m.kvm_nvhe_host_data[cpu.id].hyp_running_vcpu
+    if named != running:
+        text = f"cpu{cpu.id}: hyp_panic() would name {named or 'no vcpu'}, "
+        text += f"{running or 'none'} runs"
+        found.append(Violation("wrong-copy", f"cpu{cpu.id}", "__hyp_running_vcpu", text))
+    for field in _SHARED if not m.config.protected and _shared(kernel) != _UNUSED else ():
         if getattr(kernel, field) != getattr(_NEVER, field):
             found.append(
                 Violation(

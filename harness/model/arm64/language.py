@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from harness.errors import nearest, one_of
 from harness.model.arm64.cpu.machine import Config
@@ -18,7 +18,14 @@ from harness.model.arm64.host.ptrace import (
 from harness.model.arm64.host.state import Counts
 from harness.model.arm64.invariants import INVARIANTS
 from harness.model.arm64.kvm.uapi import FEATURES, SIZES, named, size
-from harness.model.arm64.machine import NvheMachine, Setup, VheMachine
+from harness.model.arm64.machine import (
+    HvheMachine,
+    Machine,
+    NvheMachine,
+    ProtectedMachine,
+    Setup,
+    VheMachine,
+)
 from harness.model.arm64.userland import PR_FLAGS
 from harness.model.base import BadOperand, Model, Verb, World, recording
 from harness.model.catalogue import Kernel
@@ -26,7 +33,10 @@ from harness.model.catalogue import Kernel
 _REGISTER = re.compile(r"(v|z|p|za)(0|[1-9][0-9]*)")
 _HIGHEST = {"v": 31, "z": 31, "p": 15, "za": 255}
 _TASK_REGISTERS = ("ffr", "za", "zt0", "fpsr", "fpcr", "fpmr", "svcr", "tpidr2_el0")
-_VCPU_REGISTERS = ("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1")
+_VCPU_REGISTERS = (
+    *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1"),
+    *("dbgbvr0_el1", "tpidr2_el0"),
+)
 _ONE_REGS = (
     *("ffr", "fpsr", "fpcr", "zcr_el1", "cpacr_el1", "za", "svcr", "smcr_el1"),
     "KVM_REG_ARM64_SVE_VLS",
@@ -51,6 +61,8 @@ _ZA_PT_FLAGS = {
     "ZA_PT_VL_INHERIT": SVE_PT_VL_INHERIT,
     "ZA_PT_VL_ONEXEC": SVE_PT_VL_ONEXEC,
 }
+# Fields of Config, and settings: what a CPU has of debug, PMU, profiling and traps.
+_DEBUG_SIDE = {"pmu", "brps", "spe", "trbe", "fgt"}
 
 _BOTH = ("task", "vcpu")
 _TASK, _VCPU, _CPU = ("task",), ("vcpu",), ("cpu",)
@@ -154,6 +166,18 @@ VERBS: dict[str, Verb] = {
         "is interrupted, and a softirq uses kernel-mode NEON; with a function, when next in it "
         "(`fpsimd_save_and_flush_cpu_state`)",
     ),
+    "perf_user_access": Verb(
+        _CPU, ("on off",), "is interrupted, and perf opens or closes its counters to EL0"
+    ),
+    "profile": Verb(
+        _CPU,
+        ("spe trbe", "on off"),
+        "is interrupted, and the host's statistical profiling or trace starts or stops",
+    ),
+    "smccc": Verb(_CPU, (), "is interrupted, and the kernel calls the firmware (SMCCC v1.3)"),
+    "hw_breakpoint": Verb(
+        _CPU, ("number",), "is interrupted, and the host sets a breakpoint (DBGBVR0_EL1)"
+    ),
 }
 
 
@@ -165,11 +189,19 @@ def lengths(setting: tuple[int, int] | None) -> tuple[int, ...]:
     return tuple(1 << n for n in range(5) if low <= 16 << n <= high)
 
 
+MACHINES: dict[str, type[Machine]] = {
+    "vhe": VheMachine,
+    "nvhe": NvheMachine,
+    "hvhe": HvheMachine,
+    "protected": ProtectedMachine,
+}
+
+
 class Arm64:
     """The architecture as the engine and the trace language see it."""
 
     name = "arm64"
-    modes = ("vhe", "nvhe")
+    modes = tuple(MACHINES)
     settings: ClassVar[dict[str, tuple[int, int, int]]] = {
         "cpus": (1, 8, 1),
         "sve": (16, 256, 0),
@@ -177,8 +209,14 @@ class Arm64:
         "sme2": (0, 1, 0),
         "fpmr": (1, 1, 0),
         "fa64": (0, 1, 0),
+        "pmu": (1, 1, 0),
+        "brps": (1, 1, 0),
+        "spe": (1, 1, 0),
+        "trbe": (1, 1, 0),
+        "fgt": (1, 1, 0),
+        "sve_hw": (32, 256, 0),
     }
-    features = ("sve", "fpmr", "sme", "created")
+    features = ("sve", "fpmr", "sme", "created", "protected")
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
@@ -188,6 +226,10 @@ class Arm64:
     def impossible(self, settings: dict[str, tuple[int, int]]) -> str:
         if "sve" in settings and settings["sve"][0] != 16:
             return "SVE always has the vector length 16: expected `sve 16..N`"
+        if "sve_hw" in settings and settings["sve_hw"][1] <= settings.get("sve", (0, 256))[1]:
+            return (
+                "sve_hw is a length beyond what all CPUs share: expected `sve 16..64; sve_hw 128`"
+            )
         if "fa64" in settings and "sme" not in settings:
             return "FEAT_SME_FA64 is part of SME: expected `sme 16..N` beside `fa64`"
         if "sme2" in settings and "sme" not in settings:
@@ -237,6 +279,10 @@ class Arm64:
             and actor != "one_reg"
         ):
             raise BadOperand(f"{name}: this machine has no SME (`sme 16..64` would give it some)")
+        if kind == "dbgbvr0_el1" and "brps" not in world.settings:
+            raise BadOperand("dbgbvr0_el1: this machine has no breakpoints (`brps 1` gives it one)")
+        if kind == "tpidr2_el0" and actor == "vcpu" and not {"sme", "fgt"} <= set(world.settings):
+            raise BadOperand("tpidr2_el0: this machine has no SME, or no `fgt 1` to trap it by")
         return kind, n
 
     def field(self, regset: str, name: str, world: World) -> tuple[str, int]:
@@ -311,6 +357,7 @@ class Arm64:
             "flags": 16,
             "size": 32,
             "cpacr_el1": 32,
+            "dbgbvr0_el1": 64,
             "sve_vls": 512,
         }
         width = bits.get(kind, 128)
@@ -332,6 +379,12 @@ class Arm64:
         has = kernel.fixes
         sve = "sve" in world.settings
         refused = "kvm-fp-2018" in has and "nvhe-sve" not in has
+        if mode == "hvhe" and "cptr-reset" not in has:
+            return "there is no hVHE (until cptr-reset)"
+        if mode == "protected" and "nvhe-sve" not in has:
+            return "protected KVM is not modelled (until nvhe-sve)"
+        if mode != "protected" and any("protected" in features for *_, features in world.vcpus):
+            return "protected guests are for protected KVM"
         if world.vcpus and mode == "nvhe" and sve and refused:
             return "KVM refuses SVE hardware without VHE (until nvhe-sve)"
         wanted = any("sve" in features for *_, features in world.vcpus)
@@ -343,10 +396,12 @@ class Arm64:
         wanted = any("fpmr" in features for *_, features in world.vcpus)
         if wanted and "kvm-fpmr" not in has:
             return "KVM has no guests with FPMR (until kvm-fpmr)"
+        if not _DEBUG_SIDE.isdisjoint(world.settings) and "kvm-fp-2018" not in has:
+            return "KVM's debug side is not modelled as it was before v4.18"
         return ""
 
     def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
-        cls = VheMachine if mode == "vhe" else NvheMachine
+        cls: Any = MACHINES[mode]
         settings = world.settings
         config = Config(
             settings.get("cpus", (1, 1))[1],
@@ -356,9 +411,14 @@ class Arm64:
             "fpmr" in settings,
             settings.get("sme2", (0, 0))[1] == 1,
             settings.get("fa64", (0, 0))[1] == 1,
+            **{name: name in settings for name in _DEBUG_SIDE},
+            hvhe=mode == "hvhe",
+            protected=mode == "protected",
+            sve_hw=settings.get("sve_hw", (0, 0))[1] // 16,
         )
         setup = Setup(config, world.tasks, world.unborn, world.vcpus)
-        return (recording(cls) if record else cls)(kernel, setup)
+        machine: Machine = (recording(cls) if record else cls)(kernel, setup)
+        return machine
 
 
 ARM64 = Arm64()

@@ -12,7 +12,8 @@ from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.cpu.state import FFR, ZT0
 from harness.model.arm64.host.state import Counts
 from harness.model.arm64.invariants import check
-from harness.model.arm64.kvm.nvhe import Nvhe
+from harness.model.arm64.kvm.nvhe import Hvhe, Nvhe
+from harness.model.arm64.kvm.pkvm import Pkvm
 from harness.model.arm64.kvm.state import FpOwner, Vcpu
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE, named
 from harness.model.arm64.kvm.vhe import Vhe
@@ -54,6 +55,7 @@ class Machine(Stimuli):
                 fpmr_vm="fpmr" in features,
                 sme="sme" in features,
                 sme_max_vl=setup.config.sme[-1] if "sme" in features else 1,
+                protected="protected" in features,
             )
             for name, thread, features in setup.vcpus
         )
@@ -82,6 +84,8 @@ class Machine(Stimuli):
             *self.vcpus.values(),
             *self.kvm_host_data,
             *self.kvm_nvhe_host_data,
+            *self.hyp_vcpus.values(),
+            *(self.host_sys if self.debug_side else ()),
             self.cost,
         ]
         self._names = [[f.name for f in fields(o)] for o in self._objects]
@@ -213,6 +217,9 @@ class Machine(Stimuli):
             for data in (self.kvm_host_data[cpu.id], self.kvm_nvhe_host_data[cpu.id]):
                 if kind in ("v", "z"):
                     look(f"cpu{cpu.id}.host_ctxt", data.host_ctxt_fp)
+                if data.sve_state is not None and kind != "za":
+                    z, p = data.sve_state
+                    look(f"cpu{cpu.id}.kvm_host_data.sve_state", p if kind == "p" else z)
         for context in self.contexts.values():
             if kind in ("v", "z"):
                 look(f"{context.name}.fpsimd_state", context.fpsimd_state)
@@ -230,7 +237,7 @@ class Machine(Stimuli):
     def hyp_owner(self, cpu: int, vcpu: Vcpu) -> FpOwner:
         """Who owns a CPU's registers while `vcpu` is loaded there, as hyp sees it."""
         if not self.has("fp-owner"):
-            return vcpu.fp_state
+            return self.hyp_vcpus.get(vcpu.name, vcpu).fp_state
         return (self.kvm_host_data if self.has_vhe else self.kvm_nvhe_host_data)[cpu].fp_owner
 
 
@@ -240,6 +247,14 @@ def _traps(traps: list[Trap]) -> str:
 
 class VheMachine(Vhe, Machine):
     """VHE: the host kernel at EL2."""
+
+
+class HvheMachine(Hvhe, Machine):
+    """hVHE: as nVHE, but hyp runs with HCR_EL2.E2H = 1."""
+
+
+class ProtectedMachine(Pkvm, Machine):
+    """Protected KVM: nVHE's hyp trusts the host no longer."""
 
 
 class NvheMachine(Nvhe, Machine):

@@ -12,7 +12,10 @@ from harness.model.arm64.cpu.state import FFR, ZA, ZT0
 from harness.model.arm64.cpu.sysreg import (
     ESR_ELX_EC_SME,
     ESR_ELX_EC_SVE,
+    ESR_ELX_EC_SYS64,
     FPSR_AFTER_SM_CHANGE,
+    HFGRTR_EL2_NTPIDR2_EL0,
+    MDCR_EL2_TDA,
     SMTC_SME_DISABLED,
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
@@ -38,7 +41,7 @@ ACCESS: dict[str, Access] = {
 }
 
 
-_GATED = ("fpmr", "tpidr2_el0")
+_GATED = ("fpmr", "tpidr2_el0", "dbgbvr0_el1")
 
 
 class Program(Arm):
@@ -105,6 +108,9 @@ class Program(Arm):
         self.cost.guest_traps += 1
         if self.kvm_hyp_handle_fpsimd(vcpu, trap):
             return True
+        if vcpu.protected:
+            self.undef = True  # inject_undef64(): hyp does not let the host know
+            return False
         self.guest_exit(vcpu)  # handle_exit() injects an UNDEFINED exception
         self.undef = True
         self.guest_enter(vcpu)
@@ -122,7 +128,7 @@ class Program(Arm):
     def has_register(self, who: Context, kind: str) -> bool:
         """FPMR and TPIDR2_EL0 are UNDEFINED where SCTLR_EL1 keeps them closed, Z without SVE."""
         sve = kind in ("z", "p", "ffr") and not self.system_supports_sve
-        if kind not in _GATED and not sve:
+        if kind not in ("fpmr", "tpidr2_el0") and not sve:
             return True
         if isinstance(who, Vcpu):
             self.undef = sve or not who.fpmr_vm
@@ -143,8 +149,13 @@ class Program(Arm):
         if kind == "cpacr_el1":
             self.cpu.cpacr_el1 = bits[0]
             return
-        if (kind in _GATED or not self.system_supports_sve) and not self.has_register(who, kind):
-            return
+        if kind in _GATED or not self.system_supports_sve:
+            if kind == "dbgbvr0_el1":
+                assert isinstance(who, Vcpu)
+                self.debug_access(who, self.value(who.name, bits[0]))
+                return
+            if not self.has_register(who, kind):
+                return
         cpu, want = self.cpu, who.logical
         if kind == "tpidr2_el0":  # which no FP trap gates
             cpu.tpidr2_el0 = self.value(who.name, bits[0])
@@ -213,9 +224,47 @@ class Program(Arm):
         who.logical = want._replace(svcr=svcr)
         set_svcr(self.cpu, svcr)
 
-    def read_register(self, who: Context, kind: str, n: int) -> None:
-        if (kind in _GATED or not self.system_supports_sve) and not self.has_register(who, kind):
+    def sys64_trap(self) -> None:
+        """A guest's access to a system register traps to EL2."""
+        self.cost.guest_traps += 1
+        self.traps.append(Trap(ESR_ELX_EC_SYS64, 2))
+        if self.recording:
+            self.note("trap", f"ec={ESR_ELX_EC_SYS64:#04x} el=2")
+
+    def debug_access(self, vcpu: Vcpu, val: Val | None) -> None:
+        """A guest reads (None) or writes DBGBVR0_EL1."""
+        if val is not None:
+            vcpu.debug = vcpu.debug._replace(due=val)
+        if self.cpu.sys.mdcr_el2 & MDCR_EL2_TDA:
+            self.sys64_trap()
+            self.guest_exit(vcpu)
+            self.trap_debug_regs(vcpu, val)
+            self.seen = (vcpu.debug.dbgbvr0_el1,)
+            self.guest_enter(vcpu)
+        elif val is not None:
+            self.set_sys(dbgbvr0_el1=val)
+        else:
+            self.seen = (self.cpu.sys.dbgbvr0_el1,)
+
+    def read_tpidr2(self, vcpu: Vcpu) -> None:
+        """A guest reads TPIDR2_EL0. What it would find there is not modelled."""
+        if self.cpu.sys.hfgrtr_el2 & HFGRTR_EL2_NTPIDR2_EL0:
             return
+        self.sys64_trap()
+        self.guest_exit(vcpu)  # handle_exit() injects an UNDEFINED exception
+        self.undef = True
+        self.guest_enter(vcpu)
+
+    def read_register(self, who: Context, kind: str, n: int) -> None:
+        if kind in _GATED or not self.system_supports_sve:
+            if isinstance(who, Vcpu) and kind == "tpidr2_el0":
+                self.read_tpidr2(who)
+                return
+            if isinstance(who, Vcpu) and kind == "dbgbvr0_el1":
+                self.debug_access(who, None)
+                return
+            if not self.has_register(who, kind):
+                return
         cpu = self.cpu
         if kind == "tpidr2_el0":
             self.seen = (cpu.tpidr2_el0,)

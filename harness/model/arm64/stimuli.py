@@ -144,6 +144,36 @@ class Stimuli(Userland):
         if mode is not KERNEL:
             self._go_on()
 
+    # The host's own debug and profiling ------------------------------------------------
+
+    def equipped(self, setting: str) -> None:
+        if not getattr(self.config, setting):
+            raise Refused(f"this machine has none: `{setting} 1` on the machine line gives it one")
+
+    def _interrupted(self, do: Callable[[], None]) -> None:
+        """What the kernel does in an interrupt, wherever the CPU is."""
+        was = self.cpu.mode
+        self._leave()
+        do()
+        if was is not KERNEL:
+            self._go_on()
+
+    def on_perf_user_access(self, actor: str, what: str) -> None:
+        self.equipped("pmu")
+        self._interrupted(lambda: self.update_pmuserenr(what == "on"))
+
+    def on_profile(self, actor: str, unit: str, what: str) -> None:
+        self.equipped(unit)
+        self._interrupted(lambda: self.host_profiles(unit, what == "on"))
+
+    def on_smccc(self, actor: str) -> None:
+        self._interrupted(self.arm_smccc_smc)
+
+    def on_hw_breakpoint(self, actor: str, address: int) -> None:
+        self.equipped("brps")
+        val = self.value("kernel", address)
+        self._interrupted(lambda: self.host_sets(dbgbvr0_el1=val))
+
     def on_cpu_pm(self, actor: str) -> None:
         self._quiet(actor)
         self.cpu_suspend()

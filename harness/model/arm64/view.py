@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.model.arm64.cpu.state import FFR, ZA, ZA_ROWS, ZT0, Mode, Registers
+from harness.model.arm64.cpu.state import FFR, ZA, ZA_ROWS, ZT0, Mode, Registers, SysRegs
 from harness.model.arm64.cpu.sysreg import fields
 from harness.model.arm64.host.state import (
     ARM64_VEC_SME,
@@ -109,8 +109,12 @@ def _cpu(m: Machine, cpu: Registers) -> Tree:
         tree["cptr_el2"] = fields("cpacr_el1", cpu.cptr_el2)
     else:
         tree["cpacr_el1"] = fields("cpacr_el1", cpu.cpacr_el1)
-        if cpu.cptr_el2 & (1 << 8 | 1 << 10 | 1 << 12):
+        if m.config.hvhe:
+            tree["cptr_el2"] = fields("cpacr_el1", cpu.cptr_el2)
+        elif cpu.cptr_el2 & (1 << 8 | 1 << 10 | 1 << 12):
             tree["cptr_el2"] = fields("cptr_el2", cpu.cptr_el2)
+    if m.debug_side:
+        _sysregs(tree, cpu.sys)
     last = m.fpsimd_last_state[cpu.id]
     text = m.points_to(last.st)
     if m.has("to-save") and last.st and last.to_save is not FP_STATE_CURRENT:
@@ -122,11 +126,33 @@ def _cpu(m: Machine, cpu: Registers) -> Tree:
     return tree
 
 
+def _sysregs(tree: Tree, sys: SysRegs) -> None:
+    for name, value in sys._asdict().items():
+        if isinstance(value, Val):
+            scalar(tree, name, value)
+        elif value:
+            tree[name] = f"{value:#x}"
+
+
 def _host_data(m: Machine, data: HostData) -> Tree:
     tree: Tree = {}
     if data.fp_owner is not FP_STATE_FREE:
         tree["fp_owner"] = data.fp_owner.name
     put(tree, "host_ctxt", bank("v", data.host_ctxt_fp))
+    if data.sve_state is not None:
+        put(tree, "sve_state", bank("z", data.sve_state.z) | bank("p", data.sve_state.p))
+    if m.debug_side:
+        ctxt: Tree = {}
+        put(ctxt, "__hyp_running_vcpu", data.hyp_running_vcpu)
+        if data.host_ctxt_pmuserenr:
+            ctxt["pmuserenr_el0"] = f"{data.host_ctxt_pmuserenr:#x}"
+        put(tree, "host_ctxt", tree.get("host_ctxt", {}) | ctxt)
+        state: Tree = {}
+        scalar(state, "regs", data.host_debug_state.regs)
+        for name, value in data.host_debug_state._asdict().items():
+            if name != "regs" and value:
+                state[name] = f"{value:#x}"
+        put(tree, "host_debug_state", state)
     return tree
 
 
@@ -172,12 +198,19 @@ def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
         tree["fp_state"] = vcpu.fp_state.name
     if vcpu.cpu >= 0:
         tree["cpu"] = vcpu.cpu
+    put(tree, "exit_reason", vcpu.exit_reason)
     if not vcpu.initialized:
         tree["state"] = "created"
     elif not m.kvm_arm_vcpu_is_finalized(vcpu):
         tree["state"] = "not finalized"
     if vcpu.sve and vcpu.sve_max_vl != m.lengths.sve[-1]:
         tree["sve_max_vl"] = 16 * vcpu.sve_max_vl
+    if m.debug_side:
+        scalar(tree, "dbgbvr0_el1", vcpu.debug.dbgbvr0_el1)
+        if vcpu.debug.in_use:
+            tree["debug_owner" if m.has("debug-owner") else "iflags"] = (
+                "VCPU_DEBUG_GUEST_OWNED" if m.has("debug-owner") else "DEBUG_DIRTY"
+            )
     if vcpu.sve:
         tree["zcr_el1"] = f"{vcpu.zcr_el1:#x}"
     return tree

@@ -14,6 +14,7 @@ from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_ZEN_EL0EN,
     CPTR_EL2_TFP,
     CPTR_EL2_TZ,
+    HCR_E2H,
     SVCR_SM_MASK,
 )
 from harness.model.arm64.host.state import NULL, TIF_FOREIGN_FPSTATE, TIF_SVE, SveState
@@ -166,7 +167,7 @@ def guest_value_zeroed(m: Machine) -> None:
 
 @guest("spurious-trap")
 def fp_closed_to_the_owner(m: Machine) -> None:
-    if m.has_vhe:
+    if m.cpu.hcr_el2 & HCR_E2H:
         m.cpu.cptr_el2 &= ~CPACR_EL1_FPEN
     else:
         m.cpu.cptr_el2 |= CPTR_EL2_TFP
@@ -179,7 +180,7 @@ def owner_forgotten(m: Machine) -> None:
 
 @guest("missing-trap")
 def sve_open_to_a_guest_without(m: Machine) -> None:
-    if m.has_vhe:
+    if m.cpu.hcr_el2 & HCR_E2H:
         m.cpu.cptr_el2 |= CPACR_EL1_ZEN
     else:
         m.cpu.cptr_el2 &= ~CPTR_EL2_TZ

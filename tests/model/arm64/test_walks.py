@@ -25,7 +25,7 @@ VARIANTS = (
 )
 MODES = st.sampled_from(ARM64.modes)
 WORLDS = (
-    st.builds(world, st.just(True), st.booleans(), st.booleans(), st.booleans())
+    st.builds(world, st.just(True), st.booleans(), st.booleans(), st.booleans(), st.booleans())
     | st.just(world(False, False, False))
     | st.builds(world, st.just(False), st.just(True), st.just(False), st.booleans())
 )

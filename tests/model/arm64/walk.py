@@ -61,9 +61,11 @@ def fits(how: tuple[str, tuple[Any, ...]], w: World) -> bool:
     return needs.get(how[0], "sme") in w.settings
 
 
-def world(sve: bool, sme: bool, guest_sve: bool, fa64: bool = False) -> World:
+def world(sve: bool, sme: bool, guest_sve: bool, fa64: bool = False, debug: bool = False) -> World:
     """Two CPUs, three tasks and a child to be, two vcpus of different threads."""
     settings: dict[str, tuple[int, int]] = {"cpus": (2, 2)}
+    if debug:
+        settings |= dict.fromkeys(("pmu", "brps", "spe", "trbe", "fgt"), (1, 1))
     if sve:
         settings["sve"] = (16, 64)
     if sme:
@@ -136,10 +138,20 @@ def alphabet(w: World) -> list[Event]:
         events.append((v, "guest_exit", ("irq",)))
         if "sve" in w.settings:
             events += [(v, "write", (("zcr_el1", 0), (n,))) for n in (0, 1)]
+        if "brps" in w.settings:
+            events += [(v, "read", (("dbgbvr0_el1", 0),)), (v, "write", (("dbgbvr0_el1", 0), None))]
+        if {"fgt", "sme"} <= set(w.settings):
+            events.append((v, "read", (("tpidr2_el0", 0),)))
     for c in CPUS:
         events += [(c, "irq", ()), (c, "softirq", ("neon",)), (c, "cpu_pm", ())]
         events += [(c, "efi", (where,)) for where in ("task", "irqs_off", "hardirq")]
         events.append((c, "softirq", ("neon", "fpsimd_save_and_flush_cpu_state")))
+        if "pmu" in w.settings:
+            events += [(c, "perf_user_access", (what,)) for what in ("off", "on")]
+            units = itertools.product(("spe", "trbe"), ("off", "on"))
+            events += [(c, "profile", pair) for pair in units]
+            events += [(c, "hw_breakpoint", (n,)) for n in (0x4000, 0x8000)]
+        events.append((c, "smccc", ()))
         events += [(c, "hotplug", (what,)) for what in ("off", "on")]
     return events
 
@@ -208,7 +220,7 @@ class Walk:
 def written(events: list[Event], w: World, spec: str, mode: str) -> list[str]:
     """The trace file that `events` make."""
     settings = [
-        f"{name} {high if name in ('cpus', 'fpmr') else f'{low}..{high}'}"
+        f"{name} {high if low == high else f'{low}..{high}'}"
         for name, (low, high) in w.settings.items()
     ]
     lines = [

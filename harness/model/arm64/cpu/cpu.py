@@ -148,21 +148,22 @@ def check_access(cpu: Registers, access: Access) -> Trap | None:
     e2h = cpu.hcr_el2 & HCR_E2H
     user = cpu.mode is USER
     wanted = (_EL0 if user else _EL1)[access][streaming]
-    if not (user and e2h):
+    in_host = user and e2h and cpu.hcr_el2 & HCR_TGE
+    if not in_host:
         for bits, ec in wanted:
             if cpu.cpacr_el1 & bits != bits:
                 return Trap(ec, 1, SMTC_SME_DISABLED)
     if e2h:
-        # TGE = 1: the pair has its full meaning. TGE = 0 (a guest runs): only
-        # the low bit counts, for EL0 and EL1 alike.
-        for bits, ec in wanted:
+        # TGE = 1: the pair has its full meaning. TGE = 0 (a guest runs, or the
+        # host of an hVHE hyp): only the low bit counts, for EL0 and EL1 alike.
+        for bits, ec in wanted if in_host else _EL1[access][streaming]:
             if cpu.cptr_el2 & bits != bits:
                 return Trap(ec, 2, SMTC_SME_DISABLED)
     else:
         for bits, ec in _CPTR[access][streaming]:
             if cpu.cptr_el2 & bits:
                 return Trap(ec, 2, SMTC_SME_DISABLED)
-    here = 2 if user and e2h else 1
+    here = 2 if in_host else 1
     if access in ("ffr", "asimd") and streaming and not _smcr(cpu) & SMCR_ELX_FA64_MASK:
         return Trap(ESR_ELX_EC_SME, here, SMTC_ILL)
     if access in ("za", "zt0") and not cpu.svcr & SVCR_ZA_MASK:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from harness.model.arm64.cpu.cpu import Access, Trap, VectorLengths, check_access, current_vq
 from harness.model.arm64.cpu.state import KERNEL, USER, Registers
@@ -26,6 +27,19 @@ class Config:
     fpmr: bool = False
     sme2: bool = False  # FEAT_SME2: there is a ZT0
     fa64: bool = False  # FEAT_SME_FA64: streaming mode has the FFR and Advanced SIMD
+    pmu: bool = False  # FEAT_PMUv3
+    brps: bool = False  # a breakpoint register
+    spe: bool = False  # FEAT_SPE
+    trbe: bool = False  # FEAT_TRBE and FEAT_TRF
+    fgt: bool = False  # FEAT_FGT
+    hvhe: bool = False  # hyp runs with HCR_EL2.E2H = 1, the host at EL1
+    protected: bool = False  # kvm-arm.mode=protected
+    sve_hw: int = 0  # the largest length of these CPUs, if not all CPUs share it
+
+    @property
+    def debug_side(self) -> bool:
+        """Whether there is anything of cpu/state.py's SysRegs."""
+        return self.pmu or self.brps or self.spe or self.trbe or self.fgt
 
 
 class CpuModel:
@@ -40,6 +54,7 @@ class CpuModel:
         self.kernel = kernel
         self.has = kernel.fixes.__contains__
         self.config = config
+        self.debug_side = config.debug_side
         self.has_vhe = config.vhe
         self.aliases = _E2H_ALIAS if config.vhe else {}
         self.system_supports_sve = bool(config.sve)
@@ -54,7 +69,7 @@ class CpuModel:
         self.cpacr_res0 = (0 if config.sve else CPACR_EL1_ZEN) | (
             0 if config.sme else CPACR_EL1_SMEN
         )
-        host = HCR_E2H | HCR_TGE if config.vhe else 0
+        host = HCR_E2H | HCR_TGE if config.vhe else HCR_E2H if config.hvhe else 0
         self.cpus = [
             Registers(
                 n,
@@ -108,6 +123,14 @@ class CpuModel:
         new = old & ~clear | set_
         if new != old:
             self.write_sysreg(new, name)
+
+    def set_sys(self, **regs: Any) -> None:
+        """Write registers of self-hosted debug and the like."""
+        self.cpu.sys = self.cpu.sys._replace(**regs)
+        if self.recording:
+            for name, value in regs.items():
+                number = value.bits if isinstance(value, Val) else value
+                self.note("reg", f"{name} := {number:#x}")
 
     def current_vq(self) -> int:
         """RDVL (or RDSVL in streaming mode) in quadwords, where the CPU runs now."""

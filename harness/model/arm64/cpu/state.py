@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
@@ -23,6 +24,27 @@ class Mode(IntEnum):
 
 # Where every event passes: an enum's members are found slowly in Python 3.11.
 USER, KERNEL, GUEST = Mode
+
+
+class SysRegs(NamedTuple):
+    """Registers of self-hosted debug, the PMU, profiling, trace and fine-grained traps.
+
+    One breakpoint register stands for all of them, and an enable bit for the
+    rest of a profiling or trace unit's control.
+    """
+
+    pmuserenr_el0: int = 0
+    mdcr_el2: int = 0
+    dbgbvr0_el1: Val = ZERO
+    pmscr_el1: int = 0
+    pmblimitr_el1: int = 0
+    trfcr_el1: int = 0
+    trblimitr_el1: int = 0
+    hfgrtr_el2: int = 0
+    hfgwtr_el2: int = 0
+
+
+UNSET = SysRegs()
 
 
 @dataclass(slots=True, eq=False)
@@ -53,3 +75,4 @@ class Registers:
     smcr_el2: int = 0
     mpidr_el1: int = 0
     vmpidr_el2: int = 0
+    sys: SysRegs = UNSET

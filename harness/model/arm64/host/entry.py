@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from harness.model.arm64.cpu.state import KERNEL, USER
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK
+from harness.model.arm64.host.smccc import Smccc
 from harness.model.arm64.host.state import FP_STATE_CURRENT, FP_STATE_FPSIMD, TIF_SVE, At
-from harness.model.arm64.host.suspend import Suspend
 from harness.model.base import kernel_function
 from harness.model.values import EMPTY
 
 
-class Entry(Suspend):
+class Entry(Smccc):
     """Exceptions from EL0, and the way back."""
 
     @kernel_function()

@@ -11,7 +11,9 @@ from __future__ import annotations
 from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
+    CPACR_EL1_SMEN,
     CPACR_EL1_SMEN_EL1EN,
+    CPACR_EL1_ZEN,
     CPACR_EL1_ZEN_EL1EN,
     CPTR_NVHE_EL2_RES1,
     SMCR_ELX_EZT0_MASK,
@@ -41,7 +43,10 @@ class Suspend(Process):
             cpu.smcr_el2 |= SMCR_ELX_FA64_MASK
         if self.sme2_host:
             cpu.smcr_el2 |= SMCR_ELX_EZT0_MASK
-        if not self.has_vhe:
+        if self.config.hvhe:
+            open_all = CPACR_EL1_FPEN | CPACR_EL1_ZEN | CPACR_EL1_SMEN
+            cpu.cptr_el2 = open_all & ~self.cpacr_res0
+        elif not self.has_vhe:
             cpu.cptr_el2 = CPTR_NVHE_EL2_RES1
 
     def secondary_start_kernel(self) -> None:

@@ -42,8 +42,12 @@ class Arm(HypSwitch):
     @kernel_function()
     def kvm_arch_vcpu_load(self, vcpu: Vcpu) -> None:
         vcpu.cpu = self.cpu.id
+        if self.debug_side:
+            self.kvm_vcpu_load_debug(vcpu)
         if self.has_vhe:
             self.cpu.cpacr_el1 = vcpu.cpacr_el1  # __vcpu_load_switch_sysregs()
+            if self.debug_side:
+                self.activate_traps_common(vcpu)  # __vcpu_load_activate_traps()
         if self.has("kvm-fp-2018"):
             self.kvm_arch_vcpu_load_fp(vcpu)
 
@@ -52,6 +56,8 @@ class Arm(HypSwitch):
         if self.has("kvm-fp-2018"):
             self.kvm_arch_vcpu_put_fp(vcpu)
         if self.has_vhe:
+            if self.debug_side:
+                self.deactivate_traps_common(vcpu)  # __vcpu_put_deactivate_traps()
             vcpu.cpacr_el1 = self.cpu.cpacr_el1  # __vcpu_put_switch_sysregs()
         vcpu.cpu = -1
 
@@ -60,7 +66,7 @@ class Arm(HypSwitch):
         if not vcpu.booted:
             self.boot(vcpu)
         current = self.current
-        current.vcpu, vcpu.thread = vcpu.name, current.name
+        current.vcpu, vcpu.thread, vcpu.exit_reason = vcpu.name, current.name, ""
         self.kvm_arch_vcpu_load(vcpu)
         current.at = At.RUN
 
@@ -76,9 +82,20 @@ class Arm(HypSwitch):
                 self.kvm_fpsimd_flush_cpu_state()
         elif self.has("drop-host-sve"):
             self.kvm_arch_vcpu_ctxflush_fp(vcpu)
-        self.kvm_vcpu_run_enter(vcpu)
+        if self.debug_side:
+            self.kvm_arm_setup_debug(vcpu)
+        if not self.kvm_vcpu_run_enter(vcpu):
+            self.refused_by_hyp(vcpu)
+            return
         self.current.at = At.GUEST
         self.cpu.mode = GUEST
+
+    def refused_by_hyp(self, vcpu: Vcpu) -> None:
+        """handle_exit() has no name for hyp's -EINVAL: KVM_RUN ends."""
+        self.kvm_arch_vcpu_ctxsync_fp(vcpu)
+        vcpu.exit_reason = "KVM_EXIT_INTERNAL_ERROR"
+        self.vcpu_put(vcpu)
+        self.exit_to_user_mode()
 
     def guest_exit(self, vcpu: Vcpu) -> None:
         """Out of the guest, up to where interrupts are on again."""

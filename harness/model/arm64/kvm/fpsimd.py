@@ -44,12 +44,16 @@ class KvmFpsimd(Reset):
         self.contexts |= self.vcpus
         self.kvm_host_data = [HostData() for _ in range(config.cpus)]
         self.kvm_nvhe_host_data = [HostData() for _ in range(config.cpus)]
+        # Protected mode: hyp has vcpus of its own (struct pkvm_hyp_vcpu).
+        self.hyp_vcpus = {v.name: Vcpu(v.name) for v in vcpus} if config.protected else {}
+        self.kvm_protected_mode_initialized = False
         for vcpu in vcpus:
             self.born(vcpu)
         for cpu in self.cpus:
             self.run_on(cpu.id)
             self.cpu_hyp_init_context()
         self.run_on(0)
+        self.kvm_protected_mode_initialized = config.protected
 
     def vcpu_init(self, vcpu: Vcpu) -> None:
         """KVM_ARM_VCPU_INIT, where it is granted."""
@@ -66,6 +70,8 @@ class KvmFpsimd(Reset):
         """host_data_ptr() in the kernel proper."""
         if self.has_vhe or self.has("hd-kernel-copy"):
             return self.kvm_host_data[self.cpu.id]  # this_cpu_ptr()
+        if self.kvm_protected_mode_initialized and self.has("fp-owner"):
+            return self.kvm_host_data[self.cpu.id]  # hyp's memory is out of reach
         return self.kvm_nvhe_host_data[self.cpu.id]  # this_cpu_ptr_hyp_sym()
 
     @property

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from harness.model.arm64.host.state import NULL, Context, Logical
+from harness.model.arm64.cpu.state import UNSET, SysRegs
+from harness.model.arm64.host.state import NULL, Context, Logical, SveState
 from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
 
 
@@ -40,6 +41,41 @@ class Saved(NamedTuple):
     vq: int
 
 
+class VcpuDebug(NamedTuple):
+    """A vcpu's debug side: what KVM keeps, and what its guest is entitled to (`due`)."""
+
+    in_use: bool = False  # DEBUG_DIRTY until v6.13, then debug_owner is the guest
+    mdcr_el2: int = 0
+    dbgbvr0_el1: Val = ZERO
+    due: Val = ZERO
+    pmuserenr_on_cpu: bool = False
+
+
+NO_DEBUG = VcpuDebug()
+
+
+class HostDebugState(NamedTuple):
+    """host_debug_state: what world switches save of the host. In the vcpu until v6.9."""
+
+    regs: Val = ZERO
+    mdcr_el2: int = 0
+    pmscr_el1: int = 0
+    pmblimitr_el1: int = 0
+    trfcr_el1: int = 0
+    trblimitr_el1: int = 0
+
+
+NOTHING_SAVED = HostDebugState()
+
+
+@dataclass(slots=True, eq=False)
+class HostSys:
+    """What the host's kernel has set on one CPU, and so must find there."""
+
+    id: int
+    sys: SysRegs = UNSET
+
+
 @dataclass(slots=True, eq=False)
 class Vcpu(Context):
     """kvm_vcpu_arch, as far as FP state goes. Vector lengths are in quadwords.
@@ -71,6 +107,9 @@ class Vcpu(Context):
     cptr_tz: bool = False  # CPTR_EL2.TZ in vcpu->arch.cptr_el2, nVHE until v6.13
     saved: Saved | None = None
     logical_zcr: int = 0  # ZCR_EL1 as the guest last wrote it
+    debug: VcpuDebug = NO_DEBUG
+    protected: bool = False  # kvm_vm_is_protected(): hyp trusts the host with nothing of it
+    exit_reason: str = ""  # kvm_run.exit_reason, where KVM_RUN has ended on its own
 
 
 @dataclass(slots=True, eq=False)
@@ -88,3 +127,9 @@ class HostData:
     host_ctxt_fpcr: Val = ZERO
     host_ctxt_cpacr: int = 0
     host_ctxt_mpidr: int = 0
+    host_ctxt_pmuserenr: int = 0
+    hyp_running_vcpu: str = ""  # what hyp_panic() names
+    host_debug_state: HostDebugState = NOTHING_SAVED
+    sve_state: SveState | None = None  # protected mode: the host's, while a guest has the registers
+    host_ctxt_zcr: int = 0
+    host_ctxt_fpmr: Val = ZERO

@@ -6,13 +6,15 @@ from abc import abstractmethod
 
 from harness.model.arm64.cpu.cpu import Trap, set_svcr
 from harness.model.arm64.cpu.sysreg import (
+    ARMV8_PMU_USERENR_MASK,
     ESR_ELX_EC_FP_ASIMD,
     ESR_ELX_EC_SVE,
+    HFG_SME,
     SVCR_ZA_MASK,
     ZCR_ELX_LEN_MASK,
 )
 from harness.model.arm64.host.state import FP_STATE_FPSIMD, TIF_FOREIGN_FPSTATE, SveState
-from harness.model.arm64.kvm.fpsimd import KvmFpsimd
+from harness.model.arm64.kvm.debug_sr import DebugSr
 from harness.model.arm64.kvm.state import (
     FP_STATE_FREE,
     FP_STATE_GUEST_OWNED,
@@ -22,12 +24,12 @@ from harness.model.arm64.kvm.state import (
 from harness.model.base import kernel_function
 
 
-class HypSwitch(KvmFpsimd):
+class HypSwitch(DebugSr):
     """The lazy FP switch, taken in hyp without leaving for the host kernel."""
 
     @abstractmethod
-    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> None:
-        """__kvm_vcpu_run() up to the guest; VHE and nVHE have their own."""
+    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> bool:
+        """__kvm_vcpu_run() up to the guest; each mode has its own. False: hyp has refused."""
 
     @abstractmethod
     def kvm_vcpu_run_exit(self, vcpu: Vcpu) -> None:
@@ -36,6 +38,42 @@ class HypSwitch(KvmFpsimd):
     @abstractmethod
     def open_fpsimd_traps(self, vcpu: Vcpu) -> None:
         """Open as many traps as it takes to move the registers."""
+
+    @kernel_function("__activate_traps_common")
+    def activate_traps_common(self, vcpu: Vcpu) -> None:
+        """VHE: at vcpu_load; nVHE: at each entry."""
+        host, sys = self.hyp_host_data, self.cpu.sys
+        if self.config.pmu:
+            # EL0's accesses to the PMU must trap to EL2, not to the guest's EL1.
+            if self.has("pmuserenr-restore"):
+                host.host_ctxt_pmuserenr = sys.pmuserenr_el0
+            self.set_sys(pmuserenr_el0=ARMV8_PMU_USERENR_MASK)
+            vcpu.debug = vcpu.debug._replace(pmuserenr_on_cpu=True)
+        host.host_debug_state = host.host_debug_state._replace(mdcr_el2=sys.mdcr_el2)
+        self.set_sys(mdcr_el2=vcpu.debug.mdcr_el2)
+        if self.switches_hfgxtr():
+            hfgrtr, hfgwtr = sys.hfgrtr_el2 & ~HFG_SME, sys.hfgwtr_el2 & ~HFG_SME
+            self.set_sys(hfgrtr_el2=hfgrtr, hfgwtr_el2=hfgwtr)
+
+    @kernel_function("__deactivate_traps_common")
+    def deactivate_traps_common(self, vcpu: Vcpu) -> None:
+        host = self.hyp_host_data
+        self.set_sys(mdcr_el2=host.host_debug_state.mdcr_el2)
+        if self.config.pmu:
+            restore = self.has("pmuserenr-restore")
+            self.set_sys(pmuserenr_el0=host.host_ctxt_pmuserenr if restore else 0)
+            vcpu.debug = vcpu.debug._replace(pmuserenr_on_cpu=False)
+        if self.switches_hfgxtr():
+            sys = self.cpu.sys
+            hfgrtr, hfgwtr = sys.hfgrtr_el2 | HFG_SME, sys.hfgwtr_el2 | HFG_SME
+            self.set_sys(hfgrtr_el2=hfgrtr, hfgwtr_el2=hfgwtr)
+
+    def switches_hfgxtr(self) -> bool:
+        """Whether SMPRI_EL1 and TPIDR2_EL0 are opened and closed: where there is SME."""
+        if not (self.config.fgt and self.sme_host):
+            return False
+        # VHE tried SCTLR_EL2.EnTP2 instead, which governs no guest.
+        return self.has("sme-trap-guest") and (not self.has_vhe or self.has("sme-fgt-vhe"))
 
     @kernel_function()
     def update_fp_enabled(self, vcpu: Vcpu) -> None:

@@ -23,13 +23,17 @@ class Vhe(HypSwitch):
     """The kernel runs at EL2; its CPACR_EL1 is CPTR_EL2, the guest's stays its own."""
 
     @kernel_function("__kvm_vcpu_run_vhe")
-    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> None:
+    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> bool:
         if self.has("eager-zcr"):
             self.fpsimd_lazy_switch_to_guest(vcpu)
         if self.has("kvm-fp-2018") and not self.has("drop-host-sve"):
             self.update_fp_enabled(vcpu)
         self.activate_traps(vcpu)
+        self.hyp_host_data.hyp_running_vcpu = vcpu.name
+        if self.debug_side:
+            self.debug_switch_to_guest(vcpu)
         self.cpu.hcr_el2 &= ~HCR_TGE
+        return True
 
     @kernel_function("__activate_traps")
     def activate_traps(self, vcpu: Vcpu) -> None:
@@ -46,7 +50,10 @@ class Vhe(HypSwitch):
     @kernel_function("__guest_exit")
     def kvm_vcpu_run_exit(self, vcpu: Vcpu) -> None:
         self.cpu.hcr_el2 |= HCR_TGE
+        self.hyp_host_data.hyp_running_vcpu = ""
         self.deactivate_traps(vcpu)
+        if self.debug_side:
+            self.debug_switch_to_host(vcpu)
         if not self.has("kvm-fp-2018"):
             self.restore_host_fpsimd(vcpu)
         elif self.has("eager-zcr"):

@@ -147,7 +147,7 @@ GROUPS = _groups()
 @pytest.mark.parametrize("lines", GROUPS.values(), ids=GROUPS)
 def test_competing_threads(lines: list[Line], monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that was never seen to lose registers never does; one that was, sometimes does."""
-    monkeypatch.setattr(language, "VheMachine", machine(lines[0].file))
+    monkeypatch.setitem(language.MACHINES, "vhe", machine(lines[0].file))
     wrong: list[set[tuple[str, str]]] = [set() for _ in lines]
     for seed in range(PLAYS):
         for found, all_found in zip(_play(lines, seed), wrong, strict=True):

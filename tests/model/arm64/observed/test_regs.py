@@ -31,7 +31,7 @@ def test_registers_after_kvm_run(lines: list[Line], monkeypatch: pytest.MonkeyPa
     """V is kept, Z above it, P and FFR are zero, the length is as before; so are a guest's own."""
     first = lines[0]
     spec, mode = kernel(first.file)
-    monkeypatch.setattr(language, "VheMachine", machine(first.file))
+    monkeypatch.setitem(language.MACHINES, "vhe", machine(first.file))
     says = first.says
     wide, sve = says["host"] == "Z", says["vcpu"] == "sve"
     thread = Thread("A", itertools.count(0xA0001))

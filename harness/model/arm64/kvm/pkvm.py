@@ -1,0 +1,149 @@
+"""arch/arm64/kvm/hyp/nvhe/hyp-main.c and pkvm.c in protected mode.
+
+Hyp runs copies of the host's vcpus (from v6.2: until then it ran the host's
+own, which makes no difference to see here, so the copies are always there).
+Until v6.9 `fp_state` goes to and fro with the rest, and FP registers are
+switched as lazily as under nVHE. From v6.10 kernel and hyp each have a
+kvm_host_data of their own: hyp saves the host at a guest's first FP use, puts
+it back at each exit, and the kernel never learns of either.
+"""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.cpu import Trap
+from harness.model.arm64.cpu.sysreg import CPTR_EL2_TFP, CPTR_EL2_TZ
+from harness.model.arm64.host.state import SveState
+from harness.model.arm64.kvm.nvhe import Nvhe
+from harness.model.arm64.kvm.state import FP_STATE_HOST_OWNED, Vcpu
+from harness.model.base import kernel_function
+
+# What an entry takes from the host's vcpu, and an exit gives back.
+_CTXT = (
+    *("fpsimd_state", "fpsr", "fpcr", "fpmr", "sve_state", "zcr_el1", "cpacr_el1"),
+    *("debug", "host_sve_in_use"),
+)
+_ENTRY = ("sve", "sve_max_vl", "fpmr_vm", "cptr_tz")
+
+
+class Pkvm(Nvhe):
+    """The kernel at EL1 without a say in what hyp does."""
+
+    @property
+    def eager(self) -> bool:
+        return self.has("pkvm-host-sve")
+
+    def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> bool:
+        """handle___kvm_vcpu_run() up to the guest."""
+        if self.has("pkvm-sme-refuse") and self.cpu.svcr:
+            return False  # -EINVAL: no sane host has SM or ZA on here
+        hyp_vcpu = self.hyp_vcpus[vcpu.name]
+        self.flush_hyp_vcpu(hyp_vcpu, vcpu)
+        if self.has("eager-zcr") and not self.eager:
+            self.fpsimd_lazy_switch_to_guest(hyp_vcpu)  # 6.1.y, which has no hyp vcpus
+        self.enter(hyp_vcpu)
+        return True
+
+    def kvm_vcpu_run_exit(self, vcpu: Vcpu) -> None:
+        """handle___kvm_vcpu_run() from the guest on."""
+        hyp_vcpu = self.hyp_vcpus[vcpu.name]
+        self.leave(hyp_vcpu)
+        if self.has("eager-zcr") and not self.eager:
+            self.fpsimd_lazy_switch_to_host(hyp_vcpu)
+        self.sync_hyp_vcpu(hyp_vcpu, vcpu)
+
+    @kernel_function()
+    def flush_hyp_vcpu(self, hyp_vcpu: Vcpu, vcpu: Vcpu) -> None:
+        for name in (*_CTXT, *_ENTRY):
+            setattr(hyp_vcpu, name, getattr(vcpu, name))
+        if self.eager:
+            self.set_hyp_fp_owner(hyp_vcpu, FP_STATE_HOST_OWNED)  # fpsimd_sve_flush()
+        hyp_vcpu.fp_state = vcpu.fp_state
+
+    @kernel_function()
+    def sync_hyp_vcpu(self, hyp_vcpu: Vcpu, vcpu: Vcpu) -> None:
+        if self.eager:
+            self.fpsimd_sve_sync(hyp_vcpu)
+        due = vcpu.debug.due  # the guest's own, whoever keeps its registers
+        for name in _CTXT:
+            setattr(vcpu, name, getattr(hyp_vcpu, name))
+        vcpu.debug = vcpu.debug._replace(due=due)
+        vcpu.fp_state = hyp_vcpu.fp_state
+
+    # FP ------------------------------------------------------------------------------
+
+    def kvm_hyp_handle_fpsimd(self, vcpu: Vcpu, trap: Trap) -> bool:
+        return super().kvm_hyp_handle_fpsimd(self.hyp_vcpus[vcpu.name], trap)
+
+    def open_fpsimd_traps(self, vcpu: Vcpu) -> None:
+        if self.eager and self.system_supports_sve:
+            self.write_cptr_el2(self.read_cptr_el2() & ~(CPTR_EL2_TFP | CPTR_EL2_TZ))
+        else:
+            super().open_fpsimd_traps(vcpu)
+
+    def host_vq(self) -> int:
+        """The length at which hyp moves the host's SVE state, whose buffer fits the shared one."""
+        shared = self.lengths.sve[-1]
+        if self.has("pkvm-vl") or not self.config.sve_hw:
+            return shared
+        self.violate(
+            "wrong-vl",
+            f"cpu{self.cpu.id}",
+            "kvm_host_data.sve_state",
+            f"cpu{self.cpu.id}: hyp saves the host's SVE state at VL {16 * self.config.sve_hw}, "
+            f"its buffer is for {16 * shared}",
+        )
+        return self.config.sve_hw
+
+    @kernel_function()
+    def kvm_hyp_save_fpsimd_host(self, vcpu: Vcpu) -> None:
+        if not self.eager:
+            super().kvm_hyp_save_fpsimd_host(vcpu)
+            return
+        cpu, host = self.cpu, self.hyp_host_data
+        if self.system_supports_sve:
+            host.host_ctxt_zcr = cpu.zcr_el1  # __hyp_sve_save_host()
+            vq = self.host_vq()
+            self.write_hyp_zcr(vq - 1)
+            host.sve_state = SveState(cpu.z.limit(vq), cpu.p.limit(vq))
+            if not vcpu.sve:
+                self.write_cptr_el2(self.read_cptr_el2() | CPTR_EL2_TZ)
+        else:
+            host.host_ctxt_fp = cpu.z.limit(1)
+        host.host_ctxt_fpsr, host.host_ctxt_fpcr = cpu.fpsr, cpu.fpcr
+        if vcpu.fpmr_vm:
+            host.host_ctxt_fpmr = cpu.fpmr
+        self.cost.saves += 1
+        if self.recording:
+            self.note("save", f"host <- cpu{cpu.id} by hyp")
+
+    @kernel_function()
+    def fpsimd_sve_sync(self, hyp_vcpu: Vcpu) -> None:
+        """Save the guest, put the host back: it is not to know that a guest has used FP."""
+        if not self.guest_owns_fp_regs(hyp_vcpu):
+            return
+        cpu, host = self.cpu, self.hyp_host_data
+        self.write_cptr_el2(self.read_cptr_el2() & ~(CPTR_EL2_TFP | CPTR_EL2_TZ))
+        if hyp_vcpu.sve:
+            hyp_vcpu.zcr_el1 = cpu.zcr_el1  # __hyp_sve_save_guest()
+            vq = hyp_vcpu.sve_max_vl
+            self.write_hyp_zcr(vq - 1)
+            hyp_vcpu.sve_state = SveState(cpu.z.limit(vq), cpu.p.limit(vq))
+        else:
+            hyp_vcpu.fpsimd_state = cpu.z.limit(1)
+        hyp_vcpu.fpsr, hyp_vcpu.fpcr = cpu.fpsr, cpu.fpcr
+        if hyp_vcpu.fpmr_vm:
+            hyp_vcpu.fpmr = cpu.fpmr
+            cpu.fpmr = host.host_ctxt_fpmr
+        self.cost.guest_saves += 1
+        if host.sve_state is not None:
+            self.write_hyp_zcr(self.host_vq() - 1)  # __hyp_sve_restore_host()
+            cpu.z, cpu.p = host.sve_state
+            cpu.zcr_el1 = host.host_ctxt_zcr
+            host.sve_state = None
+        else:
+            cpu.z = host.host_ctxt_fp
+        cpu.fpsr, cpu.fpcr = host.host_ctxt_fpsr, host.host_ctxt_fpcr
+        self.cost.loads += 1
+        if self.recording:
+            self.note("load", f"cpu{cpu.id} <- host by hyp")
+        self.set_hyp_fp_owner(hyp_vcpu, FP_STATE_HOST_OWNED)
