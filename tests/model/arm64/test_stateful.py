@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, settings
+from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run
@@ -84,7 +84,13 @@ class Machine(RuleBasedStateMachine):
             self.model.owners()
 
 
-FEW = settings(max_examples=4, stateful_step_count=40, deadline=None, database=None)
+FEW = settings(
+    max_examples=4,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def limits() -> settings:

@@ -70,7 +70,7 @@ def test_what_a_tracer_writes(lines: list[Line], monkeypatch: pytest.MonkeyPatch
     (line,) = lines
     says = line.says
     spec, mode = kernel(line.file)
-    monkeypatch.setattr(language, "VheMachine", machine(line.file))
+    monkeypatch.setitem(language.MACHINES, "vhe", machine(line.file))
     values = itertools.count(0xA0001)
     thread, tracer = Thread("A", values), Tracer(line, values)
     guest = Guest(says["guest"], "v0", says["vcpu"] == "sve")
