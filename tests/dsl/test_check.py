@@ -99,6 +99,17 @@ ARGS: dict[str, tuple[Any, ...]] = {
     "A one_reg set v1 z2 = NULL": ("v1", ("z", 2), ()),
     "A one_reg get v1 KVM_REG_ARM64_SVE_VLS": ("v1", ("sve_vls", 0)),
     "A one_reg get v1 0x6080000000150000": ("v1", ("id", 0x6080000000150000)),
+    "A ptrace get B NT_ARM_SSVE flags": ("B", "NT_ARM_SSVE", ("flags", 0)),
+    "A ptrace set B NT_ARM_SVE {vl = 32, flags = SVE_PT_REGS_SVE, z0 = {1, 2}}": (
+        "B",
+        "NT_ARM_SVE",
+        ((("vl", 0), (32,)), (("flags", 0), (1,)), (("z", 0), (1, 2))),
+    ),
+    "A prctl PR_SME_SET_VL 32 | PR_SME_VL_INHERIT": (
+        "PR_SME_SET_VL",
+        32,
+        ("PR_SME_VL_INHERIT",),
+    ),
     "A save v1": ("v1",),
     "A save v1 without U2048, U512": ("v1", ("U2048", "U512")),
     "A restore v1 from v0": ("v1", "v0"),
@@ -204,6 +215,24 @@ IN_EVENTS: dict[str, tuple[int, str]] = {
     "A one_reg set v0 0x60300000001f0000 = 0x10000000000000000": (
         39,
         "no register 0x60300000001f0000: expected one value of 8 bytes",
+    ),
+    "A ptrace set B NT_ARM_SV {z0 = 1}": (
+        16,
+        "unknown register set 'NT_ARM_SV' (did you mean 'NT_ARM_SVE'?)",
+    ),
+    "A ptrace set B NT_ARM_SVE {za = 1}": (28, "'za' (did you mean 'z'?): NT_ARM_SVE has"),
+    "A ptrace set B NT_ARM_SVE {flags = SVE_PT_REG_SVE}": (
+        36,
+        "'SVE_PT_REG_SVE' (did you mean 'SVE_PT_REGS_SVE'?)",
+    ),
+    "A ptrace set B NT_ARM_SVE {z0 = SVE_PT_REGS_SVE}": (
+        33,
+        "SVE_PT_REGS_SVE: z takes a number",
+    ),
+    "A ptrace set B NT_ARM_SVE {z0 = 1, z0 = 2}": (36, "a second z0"),
+    "A prctl PR_SVE_SET_VL 32 | PR_SVE_ONEXEC": (
+        28,
+        "'PR_SVE_ONEXEC' (did you mean 'PR_SVE_SET_VL_ONEXEC'?)",
     ),
     "A ioctl KVM_RUM v0": (9, "'KVM_RUM' (did you mean 'KVM_RUN'?)"),
     "A read z32": (8, "no register 'z32': z0 to z31"),

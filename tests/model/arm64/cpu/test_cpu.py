@@ -27,6 +27,7 @@ from harness.model.arm64.cpu.sysreg import (
     FPSR_AFTER_SM_CHANGE,
     HCR_E2H,
     HCR_TGE,
+    SMCR_ELX_EZT0_MASK,
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
 )
@@ -187,6 +188,33 @@ CASES: list[tuple[str, Mode, dict[str, int], Access, Trap | None]] = [
         "za",
         None,
     ),
+    # ZT0: PSTATE.ZA, then EZT0 of the EL above.
+    (
+        "el0-zt0-za-off",
+        Mode.USER,
+        {"hcr_el2": VHE_HOST, "cptr_el2": OPEN, "smcr_el2": SMCR_ELX_EZT0_MASK},
+        "zt0",
+        Trap(SME1D, 2, 3),
+    ),
+    (
+        "el0-zt0-not-enabled",
+        Mode.USER,
+        {"hcr_el2": VHE_HOST, "cptr_el2": OPEN, "svcr": SVCR_ZA_MASK},
+        "zt0",
+        Trap(SME1D, 2, 4),
+    ),
+    (
+        "el0-zt0-on",
+        Mode.USER,
+        {
+            "hcr_el2": VHE_HOST,
+            "cptr_el2": OPEN,
+            "svcr": SVCR_ZA_MASK,
+            "smcr_el2": SMCR_ELX_EZT0_MASK,
+        },
+        "zt0",
+        None,
+    ),
 ]
 
 
@@ -257,9 +285,9 @@ def test_writing_the_same_sm_changes_nothing() -> None:
 
 
 def test_setting_za_zeroes_it() -> None:
-    """ZA comes up as zero, and the vectors stay."""
+    """ZA and ZT0, register 1 of its bank, come up as zero, and the vectors stay."""
     cpu = registers()
-    cpu.z, cpu.za = bank(1), bank(2)
+    cpu.z, cpu.za = bank(1), Bank({0: (Val(2),), 1: (Val(3),)})
     set_svcr(cpu, SVCR_ZA_MASK)
     assert cpu.za.same(EMPTY)
     assert cpu.z.get(0).bits == 1
