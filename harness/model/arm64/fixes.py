@@ -1061,7 +1061,6 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Refactor CPACR trap bit setting/clearing to use ELx format",
                 ),
             ),
-            link="20240603122852.3923848-3-tabba@google.com",
         ),
         Fix(
             "pkvm-sme-refuse",

@@ -7,7 +7,6 @@ and the settings with each other.
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from harness.model.arm64.cpu.cpu import Access, check_access
@@ -33,7 +32,7 @@ from harness.model.arm64.host.state import (
     SveState,
     Task,
 )
-from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED, HostData, Vcpu
+from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED, Vcpu
 from harness.model.base import Violation, classify, shown
 from harness.model.values import EMPTY, Bank, Val, first_difference
 
@@ -312,35 +311,28 @@ def _guest_sysregs(m: Machine, cpu: Registers, vcpu: Vcpu, found: Found) -> None
                 found.append(Violation("profiling", vcpu.name, name, text))
 
 
-_SHARED = ("fp_owner", "fpsimd_state", "host_ctxt_mpidr")
-_shared = attrgetter(*_SHARED)
-_NEVER = HostData()
-_UNUSED = _shared(_NEVER)
-
-
 def _homes(m: Machine, cpu: Registers, found: Found) -> None:
     """Under nVHE nothing but hyp's own copy of kvm_host_data is in use.
 
     In protected mode the kernel has one of its own, and cannot reach hyp's.
     """
     kernel = m.kvm_host_data[cpu.id]
-    running = m.tasks[m.rqs[cpu.id].current].vcpu if cpu.mode is GUEST else ""
+    used = kernel.fp_owner or kernel.fpsimd_state or kernel.host_ctxt_mpidr
+    if used and not m.config.protected:
+        for field in ("fp_owner", "fpsimd_state", "host_ctxt_mpidr"):
+            if getattr(kernel, field):
+                text = f"cpu{cpu.id}: the kernel keeps kvm_host_data.{field} in its own copy, "
+                text += "hyp reads another"
+                who = f"cpu{cpu.id}"
+                found.append(Violation("wrong-copy", who, f"kvm_host_data.{field}", text))
     named = m.kvm_nvhe_host_data[cpu.id].hyp_running_vcpu
-    if named != running:
-        text = f"cpu{cpu.id}: hyp_panic() would name {named or 'no vcpu'}, "
-        text += f"{running or 'none'} runs"
-        found.append(Violation("wrong-copy", f"cpu{cpu.id}", "__hyp_running_vcpu", text))
-    for field in _SHARED if not m.config.protected and _shared(kernel) != _UNUSED else ():
-        if getattr(kernel, field) != getattr(_NEVER, field):
-            found.append(
-                Violation(
-                    "wrong-copy",
-                    f"cpu{cpu.id}",
-                    f"kvm_host_data.{field}",
-                    f"cpu{cpu.id}: the kernel keeps kvm_host_data.{field} in its own copy, "
-                    "hyp reads another",
-                )
-            )
+    guest = cpu.mode is GUEST
+    if guest or named:
+        running = m.tasks[m.rqs[cpu.id].current].vcpu if guest else ""
+        if named != running:
+            text = f"cpu{cpu.id}: hyp_panic() would name {named or 'no vcpu'}, "
+            text += f"{running or 'none'} runs"
+            found.append(Violation("wrong-copy", f"cpu{cpu.id}", "__hyp_running_vcpu", text))
     if cpu.mode is not GUEST and cpu.vmpidr_el2 != cpu.mpidr_el1:
         text = f"cpu{cpu.id}: the host reads MPIDR_EL1 = {cpu.vmpidr_el2:#x} after a guest exit"
         found.append(Violation("wrong-copy", f"cpu{cpu.id}", "VMPIDR_EL2", text))

@@ -238,7 +238,7 @@ class Machine(Stimuli):
         """Who owns a CPU's registers while `vcpu` is loaded there, as hyp sees it."""
         if not self.has("fp-owner"):
             return self.hyp_vcpus.get(vcpu.name, vcpu).fp_state
-        return (self.kvm_host_data if self.has_vhe else self.kvm_nvhe_host_data)[cpu].fp_owner
+        return self.hyp_home[cpu].fp_owner
 
 
 def _traps(traps: list[Trap]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from harness.model import architecture
 from harness.model.arm64.cpu.sysreg import HFG_SME, MDCR_EL2_TDA
 from harness.model.arm64.machine import Machine
-from harness.model.base import Refused, World
+from harness.model.base import BadOperand, Refused, World
 from harness.model.values import Origin, Val
 
 ARM64 = architecture("arm64")
@@ -140,3 +140,33 @@ def test_nothing_of_it(setting: str) -> None:
     }.get(setting, ("profile", (setting, "on")))
     with pytest.raises(Refused, match=f"`{setting} 1`"):
         m.apply("cpu0", *event)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "says"),
+    [
+        ("dbgbvr0_el1", {}, "`brps 1`"),
+        ("tpidr2_el0", {"fgt": (1, 1)}, "no SME"),
+        ("tpidr2_el0", {"sve": (16, 64), "sme": (16, 64)}, "`fgt 1`"),
+    ],
+)
+def test_register_that_is_not_there(
+    name: str, settings: dict[str, tuple[int, int]], says: str
+) -> None:
+    """A register that this machine cannot have, or cannot trap, is refused with what is missing."""
+    with pytest.raises(BadOperand, match=says):
+        ARM64.register(name, "vcpu", World(settings, (), (), ()))
+
+
+def test_a_length_that_others_lack() -> None:
+    """sve_hw goes beyond what all CPUs share."""
+    assert "sve_hw 128" in ARM64.impossible({"sve": (16, 64), "sve_hw": (64, 64)})
+    assert "sve_hw 128" in ARM64.impossible({"sve_hw": (128, 128)})
+    assert not ARM64.impossible({"sve": (16, 64), "sve_hw": (128, 128)})
+
+
+def test_not_before_v4_18() -> None:
+    """KVM's debug side had another shape then."""
+    w = World({"cpus": (1, 1), "pmu": (1, 1)}, (("A", 0),), (), ())
+    assert "before v4.18" in ARM64.unsupported(ARM64.catalogue.kernel("v4.17"), "vhe", w)
+    assert not ARM64.unsupported(ARM64.catalogue.kernel("v4.18"), "vhe", w)

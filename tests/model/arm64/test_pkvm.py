@@ -18,6 +18,7 @@ from harness.model.arm64.cpu.sysreg import (
 from harness.model.arm64.kvm.state import FP_STATE_FREE, FP_STATE_GUEST_OWNED, FP_STATE_HOST_OWNED
 from harness.model.arm64.machine import Machine
 from harness.model.base import World
+from tests.model.arm64.walk import Walk, written
 
 ARM64 = architecture("arm64")
 
@@ -165,3 +166,14 @@ def test_no_such_mode_then() -> None:
     assert "no hVHE" in ARM64.unsupported(old, "hvhe", w)
     assert "for protected KVM" in ARM64.unsupported(new, "nvhe", w)
     assert not ARM64.unsupported(new, "protected", w)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_walks_with_a_protected_guest(seed: int) -> None:
+    """Beside an ordinary guest with SVE and FPMR, whatever comes: nobody loses anything."""
+    settings = {"cpus": (2, 2), "sve": (16, 64), "sme": (16, 32), "fpmr": (1, 1)}
+    vcpus = (("v0", "A", ("protected",)), ("v1", "B", ("sve", "fpmr")))
+    w = World(settings, (("A", 0), ("B", 1), ("C", -1)), ("D",), vcpus)
+    way = Walk("v7.2", "protected", w, seed)
+    for _ in range(80):
+        assert not way.step(), "\n".join(written(way.events, w, "v7.2", "protected"))

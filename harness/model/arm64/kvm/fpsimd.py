@@ -46,14 +46,19 @@ class KvmFpsimd(Reset):
         self.kvm_nvhe_host_data = [HostData() for _ in range(config.cpus)]
         # Protected mode: hyp has vcpus of its own (struct pkvm_hyp_vcpu).
         self.hyp_vcpus = {v.name: Vcpu(v.name) for v in vcpus} if config.protected else {}
-        self.kvm_protected_mode_initialized = False
+        vhe = self.has_vhe
+        self.hyp_home = self.kvm_host_data if vhe else self.kvm_nvhe_host_data
+        # this_cpu_ptr() or this_cpu_ptr_hyp_sym(), see host_data.
+        self.home = self.kvm_host_data if self.has("hd-kernel-copy") else self.hyp_home
         for vcpu in vcpus:
             self.born(vcpu)
         for cpu in self.cpus:
             self.run_on(cpu.id)
             self.cpu_hyp_init_context()
         self.run_on(0)
-        self.kvm_protected_mode_initialized = config.protected
+        if config.protected and self.has("fp-owner"):
+            # kvm_protected_mode_initialized: from now on hyp's memory is out of reach.
+            self.home = self.kvm_host_data
 
     def vcpu_init(self, vcpu: Vcpu) -> None:
         """KVM_ARM_VCPU_INIT, where it is granted."""
@@ -68,16 +73,12 @@ class KvmFpsimd(Reset):
     @property
     def host_data(self) -> HostData:
         """host_data_ptr() in the kernel proper."""
-        if self.has_vhe or self.has("hd-kernel-copy"):
-            return self.kvm_host_data[self.cpu.id]  # this_cpu_ptr()
-        if self.kvm_protected_mode_initialized and self.has("fp-owner"):
-            return self.kvm_host_data[self.cpu.id]  # hyp's memory is out of reach
-        return self.kvm_nvhe_host_data[self.cpu.id]  # this_cpu_ptr_hyp_sym()
+        return self.home[self.cpu.id]
 
     @property
     def hyp_host_data(self) -> HostData:
         """host_data_ptr() in hyp code, whose this_cpu_ptr() finds hyp's own copy."""
-        return (self.kvm_host_data if self.has_vhe else self.kvm_nvhe_host_data)[self.cpu.id]
+        return self.hyp_home[self.cpu.id]
 
     def fp_owner(self, vcpu: Vcpu) -> FpOwner:
         return self.host_data.fp_owner if self.has("fp-owner") else vcpu.fp_state

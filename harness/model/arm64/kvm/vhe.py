@@ -29,7 +29,7 @@ class Vhe(HypSwitch):
         if self.has("kvm-fp-2018") and not self.has("drop-host-sve"):
             self.update_fp_enabled(vcpu)
         self.activate_traps(vcpu)
-        self.hyp_host_data.hyp_running_vcpu = vcpu.name
+        self.kvm_host_data[self.cpu.id].hyp_running_vcpu = vcpu.name
         if self.debug_side:
             self.debug_switch_to_guest(vcpu)
         self.cpu.hcr_el2 &= ~HCR_TGE
@@ -50,7 +50,7 @@ class Vhe(HypSwitch):
     @kernel_function("__guest_exit")
     def kvm_vcpu_run_exit(self, vcpu: Vcpu) -> None:
         self.cpu.hcr_el2 |= HCR_TGE
-        self.hyp_host_data.hyp_running_vcpu = ""
+        self.kvm_host_data[self.cpu.id].hyp_running_vcpu = ""
         self.deactivate_traps(vcpu)
         if self.debug_side:
             self.debug_switch_to_host(vcpu)
