@@ -113,23 +113,27 @@ class Replay:
         return self.outcome
 
     def _event(self, event: Event) -> Step:
-        model = self.model
+        model, actor = self.model, event.actor.text
         step = Step(event)
-        model.log.clear()
-        model.violations.clear()
-        step.skipped = model.dead(event.actor.text)
-        if step.skipped:
+        if model.log:
+            model.log.clear()
+        if model.violations:
+            model.violations.clear()
+        dead = model.dead(actor)
+        if dead:
+            step.skipped = dead
             return step
         model.step = event.line
         try:
-            model.apply(event.actor.text, event.verb, event.args)
+            model.apply(actor, event.verb, event.args)
         except Refused as refused:
             raise self._refused(event, str(refused)) from None
         if model.log:
             step.reactions = tuple(model.log)
         happened, state = model.violations, model.check()
         if not happened and not state:
-            self._standing.clear()
+            if self._standing:
+                self._standing.clear()
             return step
         happened = list(happened)
         standing = self._standing

@@ -171,6 +171,7 @@ class Machine(Stimuli):
             for name, value in zip(names, values, strict=True):
                 setattr(o, name, value)
         self.run_on(self.cpu.id)
+        self.fatal = bool(self.oops) or any(task.killed for task in self.tasks.values())
         self.irqs_off = self.bh_off = self.rq_locked = self.fpsimd_context_busy = False
         self.violations.clear()
         self.log.clear()

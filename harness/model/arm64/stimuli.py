@@ -26,16 +26,18 @@ class Stimuli(Userland):
         self.handlers: dict[str, Callable[..., None]] = {}
 
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
-        self.traps.clear()
+        if self.traps:
+            self.traps.clear()
         self.seen = None
         self.signal = self.errno = ""
         self.undef = False
         if actor in self.contexts:
             where = self.place(actor)
-            if where >= 0:
+            if where >= 0 and where != self.cpu.id:
                 self.run_on(where)
         else:
-            self.run_on(int(actor[3:]))
+            if actor != f"cpu{self.cpu.id}":
+                self.run_on(int(actor[3:]))
             if not self.rq.online and verb != "hotplug":
                 raise Refused(f"{actor} is off line; `{actor} hotplug on` would bring it back")
         handler = self.handlers.get(verb)

@@ -114,17 +114,24 @@ _TRAP = {"fp": CPTR_EL2_TFP, "z": CPTR_EL2_TZ, "sm": CPTR_EL2_TSM}
 # For each access, with SM clear and set: the bits that must be set in a
 # CPACR-shaped control (at EL0 both of a pair, else the low one), and those that
 # must be clear in CPTR_EL2 for HCR_EL2.E2H = 0, each with its exception class.
-_Rules = dict[str, tuple[tuple[tuple[int, int], ...], ...]]
+_Rule = tuple[int, tuple[tuple[int, int], ...]]
+_Rules = dict[str, tuple[_Rule, _Rule]]
 
 
 def _rules(bits: dict[str, int]) -> _Rules:
+    def rule(access: str, streaming: bool) -> _Rule:
+        pairs = tuple((bits[c], _CLASS[c]) for c in _controls(access, streaming))
+        return sum(mask for mask, _ in pairs), pairs
+
     return {
-        access: tuple(
-            tuple((bits[c], _CLASS[c]) for c in _controls(access, streaming))
-            for streaming in (False, True)
-        )
+        access: (rule(access, False), rule(access, True))
         for access in ("fp", "asimd", *_SVE, "zcr", *_SME)
     }
+
+
+def _first(closed: int, pairs: tuple[tuple[int, int], ...], el: int) -> Trap:
+    """The exception of the first pair that `closed` has a bit of."""
+    return next(Trap(ec, el, SMTC_SME_DISABLED) for mask, ec in pairs if closed & mask)
 
 
 _EL0, _EL1, _CPTR = _rules(_BOTH), _rules(_LOW), _rules(_TRAP)
@@ -147,22 +154,23 @@ def check_access(cpu: Registers, access: Access) -> Trap | None:
     streaming = cpu.svcr & SVCR_SM_MASK
     e2h = cpu.hcr_el2 & HCR_E2H
     user = cpu.mode is USER
-    wanted = (_EL0 if user else _EL1)[access][streaming]
+    bits, pairs = (_EL0 if user else _EL1)[access][streaming]
     in_host = user and e2h and cpu.hcr_el2 & HCR_TGE
     if not in_host:
-        for bits, ec in wanted:
-            if cpu.cpacr_el1 & bits != bits:
-                return Trap(ec, 1, SMTC_SME_DISABLED)
+        closed = bits & ~cpu.cpacr_el1
+        if closed:
+            return _first(closed, pairs, 1)
     if e2h:
         # TGE = 1: the pair has its full meaning. TGE = 0 (a guest runs, or the
         # host of an hVHE hyp): only the low bit counts, for EL0 and EL1 alike.
-        for bits, ec in wanted if in_host else _EL1[access][streaming]:
-            if cpu.cptr_el2 & bits != bits:
-                return Trap(ec, 2, SMTC_SME_DISABLED)
+        if not in_host:
+            bits, pairs = _EL1[access][streaming]
+        closed = bits & ~cpu.cptr_el2
     else:
-        for bits, ec in _CPTR[access][streaming]:
-            if cpu.cptr_el2 & bits:
-                return Trap(ec, 2, SMTC_SME_DISABLED)
+        bits, pairs = _CPTR[access][streaming]
+        closed = bits & cpu.cptr_el2
+    if closed:
+        return _first(closed, pairs, 2)
     here = 2 if in_host else 1
     if access in ("ffr", "asimd") and streaming and not _smcr(cpu) & SMCR_ELX_FA64_MASK:
         return Trap(ESR_ELX_EC_SME, here, SMTC_ILL)

@@ -44,6 +44,7 @@ class Tasks(CpuModel):
         self.memory: tuple[str, ...] = ("",)  # who lives, or last lived, at an address
         self.freed: tuple[int, ...] = ()
         self.oops = ""
+        self.fatal = False  # whether the kernel has stopped, or a task been killed
         self.signal = ""
         for n in range(config.cpus):
             idle = self.add_task(f"idle{n}")
@@ -127,20 +128,22 @@ class Tasks(CpuModel):
                 self.note("flag", f"{task.name}: {'set' if value else 'clear'} {FLAG_NAMES[flag]}")
 
     def set_thread_flag(self, flag: int) -> None:
-        self.update_tsk_thread_flag(self.current, flag, True)
+        self.test_and_set_thread_flag(flag)
 
     def clear_thread_flag(self, flag: int) -> None:
-        self.update_tsk_thread_flag(self.current, flag, False)
+        self.test_and_clear_thread_flag(flag)
 
     def test_and_set_thread_flag(self, flag: int) -> bool:
-        old = self.test_thread_flag(flag)
-        self.set_thread_flag(flag)
-        return old
+        if self.current.flags & flag:
+            return True
+        self.update_tsk_thread_flag(self.current, flag, True)
+        return False
 
     def test_and_clear_thread_flag(self, flag: int) -> bool:
-        old = self.test_thread_flag(flag)
-        self.clear_thread_flag(flag)
-        return old
+        if not self.current.flags & flag:
+            return False
+        self.update_tsk_thread_flag(self.current, flag, False)
+        return True
 
     def warn_on(self, condition: bool, text: str) -> bool:
         """WARN_ON(): the kernel itself says that something is wrong."""
@@ -151,9 +154,9 @@ class Tasks(CpuModel):
     def force_signal_inject(self, signal: str) -> None:
         """A signal that kills current when it next leaves for user space."""
         self.signal = signal
-        self.current.killed = True
+        self.current.killed = self.fatal = True
 
     def bug(self, text: str) -> None:
         """BUG(): the machine stops here."""
         self.violate("bug", self.current.name, text, f"BUG: {text}")
-        self.oops = text
+        self.oops, self.fatal = text, True

@@ -81,7 +81,7 @@ class KvmFpsimd(Reset):
         return self.hyp_home[self.cpu.id]
 
     def fp_owner(self, vcpu: Vcpu) -> FpOwner:
-        return self.host_data.fp_owner if self.has("fp-owner") else vcpu.fp_state
+        return self.home[self.cpu.id].fp_owner if self.has("fp-owner") else vcpu.fp_state
 
     def set_fp_owner(self, vcpu: Vcpu, owner: FpOwner) -> None:
         if self.has("fp-owner"):
@@ -92,7 +92,7 @@ class KvmFpsimd(Reset):
             self.note("owner", owner.name)
 
     def hyp_fp_owner(self, vcpu: Vcpu) -> FpOwner:
-        return self.hyp_host_data.fp_owner if self.has("fp-owner") else vcpu.fp_state
+        return self.hyp_home[self.cpu.id].fp_owner if self.has("fp-owner") else vcpu.fp_state
 
     def set_hyp_fp_owner(self, vcpu: Vcpu, owner: FpOwner) -> None:
         if self.has("fp-owner"):

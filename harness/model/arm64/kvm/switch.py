@@ -82,7 +82,8 @@ class HypSwitch(DebugSr):
             self.set_hyp_fp_owner(vcpu, FP_STATE_FREE)
 
     def guest_owns_fp_regs(self, vcpu: Vcpu) -> bool:
-        return self.hyp_fp_owner(vcpu) is FP_STATE_GUEST_OWNED
+        owner = self.hyp_home[self.cpu.id].fp_owner if self.has("fp-owner") else vcpu.fp_state
+        return owner is FP_STATE_GUEST_OWNED
 
     @kernel_function()
     def kvm_hyp_handle_fpsimd(self, vcpu: Vcpu, trap: Trap) -> bool:
