@@ -525,6 +525,16 @@ CATALOGUE = Catalogue(
             link="20250121100026.3974971-1-mark.rutland@arm.com",
         ),
         Fix(
+            "smen-isb",
+            "fix",
+            "v6.3",
+            "vcpu_put opens SMEN, and SVCR is read before that need have an effect -> ISB between",
+            (Commit("59d78a2ec0e9", "KVM: arm64: Synchronize SMEN on vcpu schedule out"),),
+            requires=("sme-kvm-load",),
+            repairs=("861262ab8627",),
+            link="20221220105024.13484-1-dongbo4@huawei.com",
+        ),
+        Fix(
             "sme-clarify",
             "refactor",
             "v6.4",

@@ -78,7 +78,8 @@ class Fpsimd(Softirq):
 
     def kernel_sme_access(self, what: str) -> None:
         """SVCR or ZA is about to be touched by a kernel at EL2, whose own SMEN must be open."""
-        if self.has_vhe and not self.cpu.cptr_el2 & CPACR_EL1_SMEN_EL1EN:
+        closed = self.smen_pending or not self.cpu.cptr_el2 & CPACR_EL1_SMEN_EL1EN
+        if self.has_vhe and closed:
             self.bug(f"{what}: SME access traps in the kernel")
 
     def sme_smstop(self, svcr: int = SVCR_SM_MASK | SVCR_ZA_MASK) -> None:

@@ -22,6 +22,7 @@ class Softirq(Tasks):
     bh_off = False
     rq_locked = False
     fpsimd_context_busy = False
+    smen_pending = False  # SMEN has been opened, and no ISB has followed
 
     @abstractmethod
     def do_softirq(self) -> None:

@@ -205,6 +205,8 @@ class KvmFpsimd(Reset):
                 self.fpsimd_save_and_flush_cpu_state()
             return
         if self.has_vhe and self.has("sme-kvm-load") and self.system_supports_sme:
+            closed = not self.cpu.cptr_el2 & CPACR_EL1_SMEN_EL1EN
+            self.smen_pending = closed and not self.has("smen-isb")
             if vcpu.host_sme_enabled:
                 self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_SMEN)
             else:
@@ -213,6 +215,7 @@ class KvmFpsimd(Reset):
             if vcpu.sve:
                 self._save_guest_zcr(vcpu)
             self.fpsimd_save_and_flush_cpu_state()
+            self.smen_pending = False
         elif self.has_vhe and self.sve_host:
             # Hyp has reset CPACR_EL1 (that is, CPTR_EL2).
             if self.has("kvm-trap-noncur"):
