@@ -136,7 +136,7 @@ def run_audit(args: argparse.Namespace, out: Terminal) -> int:
         out.line(f"{at}: {fix} is always {'on' if on else 'off'} there")
     out.line(f"{len(found)} fixes, {len(unnoticed)} unnoticed by {len(traces)} traces")
     out.line(f"{len(sides)} branches on a fix, {len(one_way)} reached one way only")
-    out.line(f"without a switch (they change no step): {', '.join(refactors)}")
+    out.line(f"without a switch (no step that is modelled changes): {', '.join(refactors)}")
     return 1 if unnoticed or one_way else 0
 
 

@@ -37,8 +37,8 @@ def with_and_without(
     """Pairs of a kernel that has `fix` and one that differs by lacking it.
 
     First the release in which it landed, without it and without what needs it;
-    then the backports of it that verdicts speak of. A change that was never
-    merged has only the latter.
+    then the backports of it that verdicts speak of, and kernels with backports
+    that lack it. A change that was never merged has only the former.
     """
     pairs = []
     first = catalogue.first(fix)
@@ -50,6 +50,9 @@ def with_and_without(
         has = catalogue.kernel(name)
         if fix.id in has.fixes:
             pairs.append((has, catalogue.without(has, fix.id)))
+    for name in sorted({v.kernel for t in traces for v in t.verdicts if f"-{fix.id}+" in v.kernel}):
+        has = catalogue.kernel(name.replace(f"-{fix.id}+", "+"))
+        pairs.append((has, catalogue.without(has, fix.id)))
     return pairs
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 from harness.errors import HarnessError, nearest
 
-Kind = Literal["feature", "fix", "rework", "refactor", "variant", "stable"]
+Kind = Literal["feature", "fix", "rework", "refactor", "outside", "variant", "stable"]
 
 _LAST_MINOR = {4: 20, 5: 19, 6: 19, 7: 2}
 RELEASES = tuple(
@@ -53,8 +53,9 @@ class Fix:
     merged, and for what stands in `stable` trees alone. `requires` names the fixes
     without which it does not make sense (a backport without them is refused).
     `repairs` names the commits that its `Fixes:` tags blame. A `refactor` changes no
-    step, by its own account, so the model has no switch for it. `gone` are the first
-    release in which it was reverted and the first that has it again.
+    step, by its own account, and what is `outside` changes what is not modelled:
+    the model has no switch for them. `gone` are the first release in which it was
+    reverted and the first that has it again.
     """
 
     id: str
@@ -70,7 +71,7 @@ class Fix:
     @property
     def switch(self) -> bool:
         """Whether the model behaves differently with and without it."""
-        return self.kind != "refactor"
+        return self.kind not in ("refactor", "outside")
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,20 @@ CATALOGUE = Catalogue(
             requires=("kvm-fp-2018",),
         ),
         Fix(
+            "kvm-host-sve",
+            "outside",
+            "v4.18",
+            "the host's SVE state is saved before entry -> by hyp, at the guest's first FP use; "
+            "a system call has dropped it here",
+            (
+                Commit(
+                    "85acda3b4a27",
+                    "KVM: arm64: Save host SVE context as appropriate",
+                ),
+            ),
+            requires=("kvm-fp-2018",),
+        ),
+        Fix(
             "put-irqs",
             "fix",
             "v4.18",
@@ -833,6 +847,10 @@ CATALOGUE = Catalogue(
                     "23249dade24e",
                     "KVM: arm64: Fix kernel BUG() due to bad backport of FPSIMD/SVE/SME fix",
                 ),
+                Commit(
+                    "28b82be094e2",
+                    "KVM: arm64: Fix kernel BUG() due to bad backport of FPSIMD/SVE/SME fix",
+                ),
             ),
             requires=("save-and-flush", "neon-bh"),
             repairs=("fbc7e61195e2",),
@@ -945,6 +963,36 @@ CATALOGUE = Catalogue(
             "host_data_ptr() in both",
             (Commit("87f842c6c654", "KVM: arm64: Add accessor for per-CPU state"),),
             link="20240322170945.3292593-2-maz@kernel.org",
+        ),
+        Fix(
+            "owner-check",
+            "refactor",
+            "v6.10",
+            "who owns the registers is compared in the open -> guest_owns_fp_regs()",
+            (
+                Commit(
+                    "f11290e0aa6e",
+                    "KVM: arm64: Refactor checks for FP state ownership",
+                ),
+            ),
+            requires=("fp-owner",),
+        ),
+        Fix(
+            "nv-sve",
+            "outside",
+            "v6.11",
+            "nested guests have no SVE, which a save would take at the wrong length -> they have",
+            (
+                Commit(
+                    "2e3cf82063a0",
+                    "KVM: arm64: nv: Ensure correct VL is loaded before saving SVE state",
+                ),
+                Commit(
+                    "f1ee914fb626",
+                    "KVM: arm64: Allow the use of SVE+NV",
+                ),
+            ),
+            requires=("owner-check",),
         ),
         Fix(
             "sme-guest",
@@ -1585,8 +1633,21 @@ CATALOGUE = Catalogue(
             link="20250409164010.3480271-8-mark.rutland@arm.com",
         ),
         Fix(
+            "ptrace-header-saved",
+            "outside",
+            "v6.16",
+            "the header of NT_ARM_SVE in a core dump goes by a state that is not saved yet -> it "
+            "is saved first",
+            (
+                Commit(
+                    "054d627c5554",
+                    "arm64/fpsimd: ptrace: Save task state before generating SVE header",
+                ),
+            ),
+        ),
+        Fix(
             "sme-unbroken",
-            "refactor",
+            "outside",
             "v6.16",
             "CONFIG_ARM64_SME depends on BROKEN -> no longer",
             (
@@ -1599,7 +1660,7 @@ CATALOGUE = Catalogue(
         ),
         Fix(
             "sme-broken",
-            "refactor",
+            "outside",
             "v6.12",
             "CONFIG_ARM64_SME -> depends on BROKEN; the model is of a kernel that has it where the "
             "machine has SME",
@@ -1622,7 +1683,7 @@ CATALOGUE = Catalogue(
         ),
         Fix(
             "efi-preemptible",
-            "refactor",
+            "outside",
             "v6.19",
             "an EFI call from preemptible context warns -> does not",
             (
@@ -1760,6 +1821,87 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Disable SPE Profiling Buffer when running in guest context",
                 ),
             ),
+        ),
+        Fix(
+            "simd-2026",
+            "refactor",
+            "v7.2",
+            "register moves in assembler macros -> inline, with types; FFR is saved where asked",
+            (
+                Commit(
+                    "ae24f6b06e90",
+                    "arm64: fpsimd: Fix type mismatch in sve_{save,load}_state()",
+                ),
+                Commit(
+                    "247bd1539050",
+                    "arm64: fpsimd: Fix type mismatch in sme_{save,load}_state()",
+                ),
+                Commit(
+                    "79e66bb7e8b4",
+                    "KVM: arm64: Don't include <asm/fpsimdmacros.h>",
+                ),
+                Commit(
+                    "dc2337625880",
+                    "KVM: arm64: Don't override FFR save/restore argument",
+                ),
+                Commit(
+                    "3efb6c7f22c6",
+                    "arm64: fpsimd: Fold sve_init_regs() into do_sve_acc()",
+                ),
+                Commit(
+                    "e0cde2d2bb1b",
+                    "arm64: fpsimd: Remove sve_set_vq() and sme_set_vq()",
+                ),
+                Commit(
+                    "f27fe9aa2d06",
+                    "arm64: fpsimd: Use assembler for SVE instructions",
+                ),
+                Commit(
+                    "db9d63eafeba",
+                    "arm64: fpsimd: Use assembler for baseline SME instructions",
+                ),
+                Commit(
+                    "3f26d7c6544c",
+                    "arm64: fpsimd: Move sve_get_vl() and sme_get_vl() inline",
+                ),
+                Commit(
+                    "36a1d1726634",
+                    "arm64: sysreg: Add FPCR and FPSR",
+                ),
+                Commit(
+                    "1277531fca43",
+                    "arm64: fpsimd: Split FPSR/FPCR from SVE save/restore",
+                ),
+                Commit(
+                    "890712d4507b",
+                    "arm64: fpsimd: Move fpsimd save/restore inline",
+                ),
+                Commit(
+                    "e1b163e40553",
+                    "arm64: fpsimd: Use opaque type for SVE state",
+                ),
+                Commit(
+                    "eb1a68a00c0a",
+                    "arm64: fpsimd: Use opaque type for SME state",
+                ),
+                Commit(
+                    "2768101b3976",
+                    "arm64: fpsimd: Move SVE save/restore inline",
+                ),
+                Commit(
+                    "18618d9ea1fb",
+                    "arm64: fpsimd: Move sve_flush_live() inline",
+                ),
+                Commit(
+                    "bfdfafd90720",
+                    "arm64: fpsimd: Move SME save/restore inline",
+                ),
+                Commit(
+                    "987ec51e1841",
+                    "arm64: fpsimd: Remove <asm/fpsimdmacros.h>",
+                ),
+            ),
+            link="20260603110630.1027435-1-mark.rutland@arm.com",
         ),
         Fix(
             "pkvm-host-ctxt",

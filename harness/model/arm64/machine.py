@@ -172,7 +172,8 @@ class Machine(Stimuli):
                 setattr(o, name, value)
         self.run_on(self.cpu.id)
         self.fatal = bool(self.oops) or any(task.killed for task in self.tasks.values())
-        self.irqs_off = self.bh_off = self.rq_locked = self.fpsimd_context_busy = False
+        self.irqs_off = self.bh_off = self.rq_locked = False
+        self.fpsimd_context_busy = self.smen_pending = False
         self.violations.clear()
         self.log.clear()
 

@@ -190,6 +190,7 @@ class KvmFpsimd(Reset):
         else:
             self.bh_off = True
         self._put_fp(vcpu)
+        self.smen_pending = False
         if self.has("put-irqs"):
             self.local_irq_restore(was)
         else:
@@ -215,7 +216,6 @@ class KvmFpsimd(Reset):
             if vcpu.sve:
                 self._save_guest_zcr(vcpu)
             self.fpsimd_save_and_flush_cpu_state()
-            self.smen_pending = False
         elif self.has_vhe and self.sve_host:
             # Hyp has reset CPACR_EL1 (that is, CPTR_EL2).
             if self.has("kvm-trap-noncur"):

@@ -15,7 +15,7 @@ KERNELS = {
     "fpbug16": "debian-6.1.192+load-by-type+sve-stays-on",
     "fpbug17": "v6.1+kvm-prepare+fp-type+to-save+load-by-type+sve-stays-on",
     "fpbug8": "debian-6.1.192",
-    "fpbug7": "v6.1",
+    "fpbug7": "v6.1+smen-isb",  # the machine that was recorded needs no ISB
 }
 
 # Kinds of lines that nothing replays, and why.
