@@ -7,12 +7,18 @@ runs one kernel step now, and is refused where the kernel could not take it.
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.cpu import Access
+from harness.model.arm64.cpu.cpu import Access, Trap
 from harness.model.arm64.cpu.state import USER
-from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.cpu.sysreg import (
+    ESR_ELX_EC_FP_EXC64,
+    FPCR_TRAPS,
+    SVCR_SM_MASK,
+    SVCR_ZA_MASK,
+)
 from harness.model.arm64.host.state import NO_RECORD, At, Frame, SveState, Task
 from harness.model.arm64.host.vl import PR_SVE_SET_VL_ONEXEC, PR_SVE_VL_INHERIT
 from harness.model.arm64.ioctls import Bits, Reg
+from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.tracer import Tracer
 from harness.model.base import Refused
 from harness.model.values import EMPTY
@@ -93,13 +99,31 @@ class Userland(Tracer):
             self._guest_class(actor, what)
             return
         task = self.in_user(actor)
+        if what == "fpe":
+            self._fp_exception(task)
+            return
         if what not in ("sve", "sme"):
-            raise Refused(f"a task can `trap sve` or `trap sme`, not `trap {what}`")
+            raise Refused(f"a task can `trap sve`, `trap sme` or `trap fpe`, not `trap {what}`")
         if self.access(ACCESS_OF_CLASS[what]) is None:
             raise Refused(f"{actor}'s {what.upper()} instruction would not trap here")
         self.cost.host_traps += 1
         self.el0_interrupt()
         task.pending = what
+
+    def _fp_exception(self, who: Task | Vcpu) -> None:
+        """A trapped FP exception: no control of EL1 or EL2 is asked, and a guest keeps its own."""
+        if not self.cpu.fpcr.bits & FPCR_TRAPS:
+            raise Refused(f"{who.name}'s FPCR enables no FP exception; `write fpcr = 0x100` would")
+        guest = isinstance(who, Vcpu)
+        trap = Trap(ESR_ELX_EC_FP_EXC64, 2 if self.has_vhe and not guest else 1)
+        self.traps.append(trap)
+        if self.recording:
+            self.note("trap", f"ec={trap.ec:#04x} el={trap.el}")
+        if not guest:
+            self.cost.host_traps += 1
+            self.el0_interrupt()
+            self.do_fpsimd_exc()
+            self.exit_to_user_mode()
 
     def on_handle_trap(self, actor: str) -> None:
         task = self.in_kernel(actor, At.USER)
@@ -112,6 +136,9 @@ class Userland(Tracer):
         if what in EXITS:
             self.guest_exit(vcpu)
             self.current.at = At.RUN
+            return
+        if what == "fpe":
+            self._fp_exception(vcpu)
             return
         executed = self.instruction(vcpu, ACCESS_OF_CLASS[what])
         if executed and not self.traps:

@@ -80,9 +80,10 @@ VERBS: dict[str, Verb] = {
     "exit": Verb(_TASK, (), "dies; its memory is freed, the CPU idles"),
     "trap": Verb(
         _BOTH,
-        ("sve sme fp irq wfx hvc sysreg dabt",),
+        ("sve sme fp fpe irq wfx hvc sysreg dabt",),
         "a task's access traps, and its handler has yet to run; a guest's access "
-        "traps to hyp (fp, sve, sme), or leaves the guest (wfx, hvc, sysreg, dabt)",
+        "traps to hyp (fp, sve, sme), or leaves the guest (wfx, hvc, sysreg, dabt); `fpe` is an FP "
+        "exception that FPCR has enabled",
     ),
     "handle_trap": Verb(_TASK, (), "the handler of its trap runs: do_sve_acc() or do_sme_acc()"),
     "neon_begin": Verb(_TASK, (), "kernel_neon_begin(), in a system call"),

@@ -99,7 +99,8 @@ def alphabet(w: World) -> list[Event]:
         events += [(who, "read", (r,)) for r in own]
         # The walk fills in a fresh value for None.
         events += [(who, "write", (r, None)) for r in own]
-        events += [(who, "trap", (c,)) for c in ("sve", "sme", "fp", "wfx")]
+        events += [(who, "trap", (c,)) for c in ("sve", "sme", "fp", "fpe", "wfx")]
+        events += [(who, "write", (("fpcr", 0), (n,))) for n in (0, 0x100)]
         if "sme" in w.settings:
             for op, what in itertools.product(("smstart", "smstop"), ("both", "sm", "za")):
                 events.append((who, op, (what,)))

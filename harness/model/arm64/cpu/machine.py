@@ -12,8 +12,16 @@ from harness.model.base import Reaction, Violation
 from harness.model.catalogue import Kernel
 from harness.model.values import Origin, Val
 
-# HCR_EL2.E2H = 1 at EL2: the EL1 names reach the EL2 registers (Arm ARM, D8.2.6).
-_E2H_ALIAS = {"cpacr_el1": "cptr_el2", "zcr_el1": "zcr_el2", "smcr_el1": "smcr_el2"}
+# HCR_EL2.E2H = 1 at EL2: the EL1 names reach the EL2 registers, and EL1's own are
+# reached as _EL12 (Arm ARM, D8.2.6).
+_E2H_ALIAS = {
+    "cpacr_el1": "cptr_el2",
+    "zcr_el1": "zcr_el2",
+    "smcr_el1": "smcr_el2",
+    "cpacr_el12": "cpacr_el1",
+    "zcr_el12": "zcr_el1",
+    "smcr_el12": "smcr_el1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +110,19 @@ class CpuModel:
     def resolve(self, name: str) -> str:
         """The register that `name` reaches from the host kernel or VHE hyp.
 
-        What KVM calls X_EL12 there is `cpu.x_el1` itself. At nVHE every name means
-        what it says.
+        At nVHE every name means what it says, and _EL12 names nothing.
         """
         return self.aliases.get(name) or name
+
+    def read_sysreg_el1(self, name: str) -> int:
+        """EL1's own register: the kernel's accessor says _EL12 at VHE, _EL1 at nVHE."""
+        value: int = getattr(self.cpu, name)
+        return value
+
+    def write_sysreg_el1(self, value: int, name: str) -> None:
+        setattr(self.cpu, name, value)
+        if self.recording:
+            self.note("reg", f"{name}{'2' if self.has_vhe else ''} := {value:#x}")
 
     def read_sysreg(self, name: str) -> int:
         value: int = getattr(self.cpu, self.resolve(name))

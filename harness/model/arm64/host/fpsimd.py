@@ -425,6 +425,11 @@ class Fpsimd(Softirq):
         elif self.has("sme-stale-cpu"):
             self.fpsimd_flush_task_state(current)
 
+    @kernel_function()
+    def do_fpsimd_exc(self) -> None:
+        """A trapped FP exception of current: SIGFPE, which nobody here catches."""
+        self.force_signal_inject("SIGFPE")
+
     # Kernel-mode NEON --------------------------------------------------------
 
     def do_softirq(self) -> None:

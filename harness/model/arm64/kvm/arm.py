@@ -45,7 +45,7 @@ class Arm(HypSwitch):
         if self.debug_side:
             self.kvm_vcpu_load_debug(vcpu)
         if self.has_vhe:
-            self.cpu.cpacr_el1 = vcpu.cpacr_el1  # __vcpu_load_switch_sysregs()
+            self.write_sysreg_el1(vcpu.cpacr_el1, "cpacr_el1")  # __vcpu_load_switch_sysregs()
             if self.debug_side:
                 self.activate_traps_common(vcpu)  # __vcpu_load_activate_traps()
         if self.has("kvm-fp-2018"):
@@ -58,7 +58,7 @@ class Arm(HypSwitch):
         if self.has_vhe:
             if self.debug_side:
                 self.deactivate_traps_common(vcpu)  # __vcpu_put_deactivate_traps()
-            vcpu.cpacr_el1 = self.cpu.cpacr_el1  # __vcpu_put_switch_sysregs()
+            vcpu.cpacr_el1 = self.read_sysreg_el1("cpacr_el1")  # __vcpu_put_switch_sysregs()
         vcpu.cpu = -1
 
     def vcpu_load(self, vcpu: Vcpu) -> None:

@@ -234,7 +234,7 @@ class KvmFpsimd(Reset):
 
     def _save_guest_zcr(self, vcpu: Vcpu) -> None:
         """Read the guest's ZCR_EL1, and leave the length the save is laid out for."""
-        vcpu.zcr_el1 = self.cpu.zcr_el1
+        vcpu.zcr_el1 = self.read_sysreg_el1("zcr_el1")
         if not self.has_vhe:
             self.host_sve_access()
             self.sysreg_clear_set("zcr_el1", ZCR_ELX_LEN_MASK, vcpu.sve_max_vl - 1)

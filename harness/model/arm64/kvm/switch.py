@@ -157,7 +157,7 @@ class HypSwitch(DebugSr):
         self.write_hyp_zcr(vcpu.sve_max_vl - 1)
         state = vcpu.sve_state or SveState()
         self.cpu.z, self.cpu.p = state
-        self.cpu.zcr_el1 = vcpu.zcr_el1
+        self.write_sysreg_el1(vcpu.zcr_el1, "zcr_el1")
 
     def write_hyp_zcr(self, length: int) -> None:
         """sve_cond_update_zcr_vq(..., SYS_ZCR_EL2)"""
@@ -171,14 +171,14 @@ class HypSwitch(DebugSr):
     def fpsimd_lazy_switch_to_guest(self, vcpu: Vcpu) -> None:
         if self.guest_owns_fp_regs(vcpu) and vcpu.sve:
             self.write_hyp_zcr(vcpu.sve_max_vl - 1)
-            self.cpu.zcr_el1 = vcpu.zcr_el1
+            self.write_sysreg_el1(vcpu.zcr_el1, "zcr_el1")
 
     @kernel_function()
     def fpsimd_lazy_switch_to_host(self, vcpu: Vcpu) -> None:
         """Put the lengths where the host can save the guest's state with them."""
         if not (self.guest_owns_fp_regs(vcpu) and vcpu.sve):
             return
-        vcpu.zcr_el1 = self.cpu.zcr_el1
+        vcpu.zcr_el1 = self.read_sysreg_el1("zcr_el1")
         if self.has_vhe:
             self.write_hyp_zcr(vcpu.sve_max_vl - 1)
         else:

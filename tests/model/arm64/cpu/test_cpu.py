@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.model import architecture
 from harness.model.arm64.cpu.cpu import (
     Access,
     Trap,
@@ -12,6 +13,7 @@ from harness.model.arm64.cpu.cpu import (
     current_vq,
     set_svcr,
 )
+from harness.model.arm64.cpu.machine import Config, CpuModel
 from harness.model.arm64.cpu.state import Mode, Registers
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
@@ -291,3 +293,42 @@ def test_setting_za_zeroes_it() -> None:
     set_svcr(cpu, SVCR_ZA_MASK)
     assert cpu.za.same(EMPTY)
     assert cpu.z.get(0).bits == 1
+
+
+HVHE: list[tuple[str, Mode, int, int, Access, Trap | None]] = [
+    # The host of an hVHE hyp has E2H = 1, TGE = 0: EL1's control, then the low bits of CPTR_EL2.
+    ("host-open", Mode.USER, OPEN, OPEN, "sve", None),
+    ("host-own-zen", Mode.USER, OPEN & ~CPACR_EL1_ZEN_EL0EN, OPEN, "sve", Trap(SVE19, 1)),
+    ("host-low-bit-of-cptr", Mode.USER, OPEN, OPEN & ~CPACR_EL1_ZEN_EL0EN, "sve", None),
+    ("host-zen-left-by-hyp", Mode.USER, OPEN, CPACR_EL1_FPEN, "sve", Trap(SVE19, 2)),
+    ("guest-fp", Mode.GUEST, OPEN, 0, "fp", Trap(FP7, 2)),
+    ("guest-sme", Mode.GUEST, OPEN, OPEN & ~CPACR_EL1_SMEN, "sme", Trap(SME1D, 2, 0)),
+]
+
+
+@pytest.mark.parametrize(
+    ("mode", "cpacr", "cptr", "access", "trap"), [c[1:] for c in HVHE], ids=[c[0] for c in HVHE]
+)
+def test_access_traps_under_hvhe(
+    mode: Mode, cpacr: int, cptr: int, access: Access, trap: Trap | None
+) -> None:
+    cpu = registers(mode=mode, hcr_el2=HCR_E2H, cpacr_el1=cpacr, cptr_el2=cptr)
+    assert check_access(cpu, access) == trap
+
+
+@pytest.mark.parametrize("vhe", [True, False])
+def test_names_of_registers(vhe: bool) -> None:
+    """At EL2 with E2H = 1 an EL1 name reaches EL2's register, and _EL12 reaches EL1's."""
+    config = Config(vhe=vhe, sve=(1, 2), sme=(1,))
+    model = CpuModel(architecture("arm64").catalogue.kernel("v7.2"), config)
+    for name, el2 in (("zcr", "zcr_el2"), ("cpacr", "cptr_el2"), ("smcr", "smcr_el2")):
+        model.write_sysreg(1, name + "_el1")
+        assert getattr(model.cpu, el2 if vhe else name + "_el1") == 1 & ~model.cpacr_res0
+        model.write_sysreg_el1(2, name + "_el1")
+        assert getattr(model.cpu, name + "_el1") == 2
+        assert model.read_sysreg_el1(name + "_el1") == 2
+    if vhe:
+        assert model.read_sysreg("zcr_el12") == 2
+    else:
+        with pytest.raises(AttributeError):  # UNDEFINED
+            model.read_sysreg("zcr_el12")
