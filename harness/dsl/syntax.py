@@ -60,6 +60,7 @@ VERBS = (
     "hotplug",
     "softirq",
     "efi",
+    "hyp_panic",
     "perf_user_access",
     "profile",
     "hw_breakpoint",

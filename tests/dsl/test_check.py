@@ -131,6 +131,7 @@ ARGS: dict[str, tuple[Any, ...]] = {
     "cpu0 switch A -> idle": ("A", "idle"),
     "cpu1 sched_switch idle -> B": ("idle", "B"),
     "cpu0 irq": (),
+    "cpu1 hyp_panic": (),
     "cpu1 efi": ("task",),
     "cpu1 efi hardirq": ("hardirq",),
     "cpu1 softirq neon": ("neon", "now"),

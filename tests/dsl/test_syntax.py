@@ -89,6 +89,7 @@ EVENTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "A clone T": ("A", "clone", ("T",)),
     "cpu0 cpu_pm": ("cpu0", "cpu_pm", ()),
     "cpu1 hotplug off": ("cpu1", "hotplug", ("off",)),
+    "cpu1 hyp_panic": ("cpu1", "hyp_panic", ()),
     "cpu1 efi": ("cpu1", "efi", (None,)),
     "cpu1 efi irqs_off": ("cpu1", "efi", ("irqs_off",)),
     "cpu1 softirq neon": ("cpu1", "softirq", ("neon", None)),

@@ -66,6 +66,8 @@ def check(m: Machine) -> Found:
     """Every violation in the present state."""
     found: Found = []
     for cpu in m.cpus:
+        if m.oops and m.rqs[cpu.id].panic:
+            continue  # nobody goes on here
         if cpu.mode is USER:
             _user(m, cpu, found)
             task = m.tasks[m.rqs[cpu.id].current]

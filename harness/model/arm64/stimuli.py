@@ -176,6 +176,13 @@ class Stimuli(Userland):
         val = self.value("kernel", address)
         self._interrupted(lambda: self.host_sets(dbgbvr0_el1=val))
 
+    def on_hyp_panic(self, actor: str) -> None:
+        """A bug of hyp's own, while it runs a guest or (not at VHE) a hypercall of the host."""
+        if self.cpu.mode is not GUEST and self.has_vhe:
+            raise Refused(f"{actor} runs no guest, so there is no hyp that could panic")
+        self.cpu.mode = KERNEL
+        self.hyp_panic()
+
     def on_cpu_pm(self, actor: str) -> None:
         self._quiet(actor)
         self.cpu_suspend()

@@ -97,6 +97,9 @@ VERBS: dict[str, Verb] = {
     "irq": Verb(_CPU, (), "is interrupted, and goes on"),
     "cpu_pm": Verb(_CPU, (), "idles or suspends, loses power, and is back (CPU_PM enter and exit)"),
     "hotplug": Verb(_CPU, ("off on",), "goes off line, or comes back with its registers reset"),
+    "hyp_panic": Verb(
+        _CPU, (), "hyp panics; `expect cpu0.panic = v0` is the vcpu that its last words name"
+    ),
     "efi": Verb(
         _CPU,
         ("?task irqs_off hardirq",),

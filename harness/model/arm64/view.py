@@ -97,6 +97,7 @@ def _cpu(m: Machine, cpu: Registers) -> Tree:
     mode = {Mode.USER: "EL0", Mode.KERNEL: "kernel", Mode.GUEST: "guest"}[cpu.mode]
     idle = "idle" if m.rqs[cpu.id].online else "off line"
     tree: Tree = {"current": f"{task}, {mode}" if not task.startswith("idle") else idle}
+    put(tree, "panic", m.rqs[cpu.id].panic)
     wide = any(len(q) > 1 for q in cpu.z.regs.values())
     put(tree, "regs", bank("z" if wide else "v", cpu.z) | bank("p", cpu.p) | bank("za", cpu.za))
     scalar(tree, "fpsr", cpu.fpsr)

@@ -152,7 +152,7 @@ def alphabet(w: World) -> list[Event]:
             units = itertools.product(("spe", "trbe"), ("off", "on"))
             events += [(c, "profile", pair) for pair in units]
             events += [(c, "hw_breakpoint", (n,)) for n in (0x4000, 0x8000)]
-        events.append((c, "smccc", ()))
+        events += [(c, "smccc", ()), (c, "hyp_panic", ())]
         events += [(c, "hotplug", (what,)) for what in ("off", "on")]
     return events
 

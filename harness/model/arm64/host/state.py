@@ -191,6 +191,7 @@ class Rq:
     neon: bool = False  # in kernel-mode NEON that is not preemptible
     softirq: str = ""  # raised, or the function in which it will be
     online: bool = True
+    panic: str = ""  # the vcpu that hyp's last words name
 
 
 @dataclass(slots=True, eq=False)

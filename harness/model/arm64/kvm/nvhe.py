@@ -95,6 +95,11 @@ class Nvhe(HypSwitch):
         if not self.has("kvm-fp-2018"):
             self.restore_host_fpsimd(vcpu)
 
+    def hyp_panic_restore(self, vcpu: Vcpu) -> None:
+        super().hyp_panic_restore(vcpu)
+        self.cpu.cpacr_el1 = self.hyp_host_data.host_ctxt_cpacr
+        self.cpu.vmpidr_el2 = self.hyp_host_data.host_ctxt_mpidr
+
     @kernel_function("__deactivate_traps")
     def deactivate_traps(self, vcpu: Vcpu) -> None:
         """Open everything for the host, but SVE if ZCR_EL2 is still the guest's."""

@@ -69,6 +69,22 @@ class Pkvm(Nvhe):
         vcpu.debug = vcpu.debug._replace(due=due)
         vcpu.fp_state = hyp_vcpu.fp_state
 
+    # PSCI ----------------------------------------------------------------------------
+
+    def cpu_up(self) -> None:
+        """The host's CPU_ON is an SMC that hyp takes; the CPU comes up in hyp (psci-relay.c)."""
+        self.psci_cpu_on()
+        super().cpu_up()
+
+    @kernel_function()
+    def psci_cpu_on(self) -> None:
+        self.kvm_host_psci_cpu_entry()
+
+    @kernel_function("__kvm_host_psci_cpu_entry")
+    def kvm_host_psci_cpu_entry(self) -> None:
+        """Hyp enters the host with the host_ctxt of this CPU, in hyp's own copy."""
+        self.cpu.vmpidr_el2 = self.hyp_host_data.host_ctxt_mpidr
+
     # FP ------------------------------------------------------------------------------
 
     def kvm_hyp_handle_fpsimd(self, vcpu: Vcpu, trap: Trap) -> bool:

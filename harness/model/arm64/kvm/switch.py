@@ -76,6 +76,27 @@ class HypSwitch(DebugSr):
         return self.has("sme-trap-guest") and (not self.has_vhe or self.has("sme-fgt-vhe"))
 
     @kernel_function()
+    def hyp_panic(self) -> None:
+        """Hyp dies: the host gets its traps and registers back for the last words.
+
+        Which vcpu they name is what this CPU's __hyp_running_vcpu says, in hyp's own
+        host_ctxt.
+        """
+        name = self.hyp_host_data.hyp_running_vcpu
+        if name:
+            self.hyp_panic_restore(self.vcpus[name])
+        self.rq.panic = name or "NULL"
+        self.oops, self.fatal = f"HYP panic, VCPU {self.rq.panic}", True
+
+    def hyp_panic_restore(self, vcpu: Vcpu) -> None:
+        """__deactivate_traps() and the host's system registers. No FP register is touched."""
+        self.deactivate_traps(vcpu)
+
+    @abstractmethod
+    def deactivate_traps(self, vcpu: Vcpu) -> None:
+        """__deactivate_traps(): the trap controls as the host needs them."""
+
+    @kernel_function()
     def update_fp_enabled(self, vcpu: Vcpu) -> None:
         """Up to v5.16 hyp itself reads the host's thread flags at entry."""
         if self.test_thread_flag(TIF_FOREIGN_FPSTATE):

@@ -59,6 +59,10 @@ class Vhe(HypSwitch):
         elif self.has("eager-zcr"):
             self.fpsimd_lazy_switch_to_host(vcpu)
 
+    def hyp_panic_restore(self, vcpu: Vcpu) -> None:
+        self.cpu.hcr_el2 |= HCR_TGE
+        super().hyp_panic_restore(vcpu)
+
     @kernel_function("__deactivate_traps")
     def deactivate_traps(self, vcpu: Vcpu) -> None:
         if self.has("cptr-split"):
