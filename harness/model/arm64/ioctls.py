@@ -56,6 +56,8 @@ class Ioctls(Legal):
             self.vcpu_ioctl(lambda: self._list(vcpu, room))
 
     def _run(self, vcpu: Vcpu) -> None:
+        if vcpu.elsewhere:
+            raise Refused(f"{vcpu.name} is on another host")
         if vcpu.sme:
             raise Refused(
                 f"{vcpu.name} has SME, and is not run here: its registers are all there is"

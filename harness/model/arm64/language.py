@@ -99,8 +99,9 @@ class Arm64:
         "trbe": (1, 1, 0),
         "fgt": (1, 1, 0),
         "sve_hw": (32, 256, 0),
+        "sve_other": (16, 256, 0),
     }
-    features = ("sve", "fpmr", "sme", "created", "protected")
+    features = ("sve", "fpmr", "sme", "created", "protected", "elsewhere")
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
@@ -110,6 +111,8 @@ class Arm64:
     def impossible(self, settings: dict[str, tuple[int, int]]) -> str:
         if "sve" in settings and settings["sve"][0] != 16:
             return "SVE always has the vector length 16: expected `sve 16..N`"
+        if "sve_other" in settings and ("sve" not in settings or settings["sve_other"][0] != 16):
+            return "sve_other is of a host with SVE too: expected `sve 16..64; sve_other 16..32`"
         if "sve_hw" in settings and settings["sve_hw"][1] <= settings.get("sve", (0, 256))[1]:
             return (
                 "sve_hw is a length beyond what all CPUs share: expected `sve 16..64; sve_hw 128`"
@@ -299,6 +302,7 @@ class Arm64:
             hvhe=mode == "hvhe",
             protected=mode == "protected",
             sve_hw=settings.get("sve_hw", (0, 0))[1] // 16,
+            sve_other=lengths(settings.get("sve_other")),
         )
         setup = Setup(config, world.tasks, world.unborn, world.vcpus)
         machine: Machine = (recording(cls) if record else cls)(kernel, setup)

@@ -53,6 +53,7 @@ class Machine(Stimuli):
                 thread=thread,
                 asked=(KVM_ARM_VCPU_SVE,) if "sve" in features else (),
                 fpmr_vm="fpmr" in features,
+                elsewhere="elsewhere" in features,
                 sme="sme" in features,
                 sme_max_vl=setup.config.sme[-1] if "sme" in features else 1,
                 protected="protected" in features,

@@ -123,7 +123,8 @@ class Program(Arm):
         if isinstance(who, Task):
             return who.sme_vl if who.logical.svcr & SVCR_SM_MASK else who.sve_vl
         assert isinstance(who, Vcpu)
-        return supported_vq(min(who.logical_zcr + 1, who.sve_max_vl), self.lengths.sve)
+        lengths = self.host_lengths(who)
+        return supported_vq(min(who.logical_zcr + 1, who.sve_max_vl), lengths)
 
     def has_register(self, who: Context, kind: str) -> bool:
         """FPMR and TPIDR2_EL0 are UNDEFINED where SCTLR_EL1 keeps them closed, Z without SVE."""

@@ -43,6 +43,7 @@ class Config:
     hvhe: bool = False  # hyp runs with HCR_EL2.E2H = 1, the host at EL1
     protected: bool = False  # kvm-arm.mode=protected
     sve_hw: int = 0  # the largest length of these CPUs, if not all CPUs share it
+    sve_other: tuple[int, ...] = ()  # of another host, to which VMs can migrate
 
     @property
     def debug_side(self) -> bool:

@@ -173,11 +173,11 @@ class Guest(Program):
         if not vcpu.sve:
             raise Errno("ENOENT")
         self._copy_user(reg)
-        return (Val(self._vls(vcpu.sve_max_vl)),)
+        return (Val(self._vls(vcpu, vcpu.sve_max_vl)),)
 
-    def _vls(self, most: int) -> int:
+    def _vls(self, vcpu: Vcpu, most: int) -> int:
         """The lengths of the host up to `most`, as a bitmap: bit n - 1 is n quadwords."""
-        return sum(1 << vq - 1 for vq in self.lengths.sve if vq <= most)
+        return sum(1 << vq - 1 for vq in self.host_lengths(vcpu) if vq <= most)
 
     @kernel_function()
     def set_sve_vls(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
@@ -189,7 +189,7 @@ class Guest(Program):
         self._copy_user(reg)
         vls = vals[0].bits
         most = vls.bit_length()
-        if not most or vls != self._vls(most):
+        if not most or vls != self._vls(vcpu, most):
             raise Errno("EINVAL")
         vcpu.sve_max_vl = most
 

@@ -33,9 +33,13 @@ class Reset(Ptrace):
         vcpu.cpacr_el1 = vcpu.zcr_el1 = vcpu.logical_zcr = 0
         vcpu.booted = False
 
+    def host_lengths(self, vcpu: Vcpu) -> tuple[int, ...]:
+        """The SVE vector lengths of the host that this vcpu is on, in quadwords."""
+        return self.config.sve_other or self.lengths.sve if vcpu.elsewhere else self.lengths.sve
+
     @kernel_function()
     def kvm_vcpu_enable_sve(self, vcpu: Vcpu) -> None:
-        vcpu.sve_max_vl = self.lengths.sve[-1]
+        vcpu.sve_max_vl = self.host_lengths(vcpu)[-1]
         vcpu.sve = True
 
     @kernel_function()

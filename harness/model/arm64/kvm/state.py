@@ -92,6 +92,7 @@ class Vcpu(Context):
     fpmr_vm: bool = False  # kvm_has_fpmr(): the VM has FEAT_FPMR
     sve_finalized: bool = False  # kvm_arm_vcpu_sve_finalized()
     booted: bool = False
+    elsewhere: bool = False  # on another host, where this one's VMM restores it
     sve_max_vl: int = 1
     sme: bool = False  # vcpu_has_sme(), in no release
     sme_max_vl: int = 1
