@@ -545,7 +545,6 @@ CATALOGUE = Catalogue(
             "vcpu_put opens SMEN, and SVCR is read before that need have an effect -> ISB between",
             (Commit("59d78a2ec0e9", "KVM: arm64: Synchronize SMEN on vcpu schedule out"),),
             requires=("sme-kvm-load",),
-            repairs=("861262ab8627",),
             link="20221220105024.13484-1-dongbo4@huawei.com",
         ),
         Fix(
@@ -714,6 +713,8 @@ CATALOGUE = Catalogue(
             "flushed",
             (Commit("89a65c3f170e", "arm64/ptrace: Flush FP state when setting ZT0"),),
             requires=("sme2-host",),
+            repairs=("f90b529bcbe5",),
+            link="20230803-arm64-fix-ptrace-zt0-flush-v1-1-72e854eaf96e@kernel.org",
         ),
         Fix(
             "ptrace-zt-first-use",
@@ -776,6 +777,8 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("sme-host",),
+            repairs=("85ed24dad290",),
+            link="20221223-arm64-fix-sme-only-v1-3-938d663f69e5@kernel.org",
         ),
         Fix(
             "ptrace-v-streaming",
@@ -789,6 +792,8 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("sme-host",),
+            repairs=("e12310a0d30f",),
+            link="20230803-arm64-fix-ptrace-ssve-no-sve-v1-3-49df214bfb3e@kernel.org",
         ),
         Fix(
             "sme-only-sync",
@@ -802,6 +807,8 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("sme-host",),
+            repairs=("e12310a0d30f",),
+            link="20230803-arm64-fix-ptrace-ssve-no-sve-v1-2-49df214bfb3e@kernel.org",
         ),
         Fix(
             "ptrace-ssve-no-sve",
@@ -848,12 +855,20 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Fix kernel BUG() due to bad backport of FPSIMD/SVE/SME fix",
                 ),
                 Commit(
+                    "8f4dc4e54eed",
+                    "KVM: arm64: Fix kernel BUG() due to bad backport of FPSIMD/SVE/SME fix",
+                ),
+                Commit(
                     "28b82be094e2",
                     "KVM: arm64: Fix kernel BUG() due to bad backport of FPSIMD/SVE/SME fix",
                 ),
             ),
             requires=("save-and-flush", "neon-bh"),
-            repairs=("fbc7e61195e2",),
+            repairs=(
+                "5289ac43b69c",
+                "04c50cc23a49",
+                "806d5c1e1d2e",
+            ),  # fbc7e61195e2 in 5.15, 6.1, 6.6
             link="20250826110940.538650326@linuxfoundation.org",
         ),
         Fix(
@@ -1196,10 +1211,12 @@ CATALOGUE = Catalogue(
             "ptrace-fpmr-partial",
             "fix",
             "v6.13",
-            "a short write of NT_ARM_FPMR takes the rest from the kernel's stack -> leaves it "
+            "a write of no bytes to NT_ARM_FPMR takes FPMR from the kernel's stack -> leaves it "
             "as it is",
             (Commit("f5d71291841a", "arm64: ptrace: fix partial SETREGSET for NT_ARM_FPMR"),),
             requires=("fpmr",),
+            repairs=("4035c22ef7d4",),
+            link="20241205121655.1824269-3-mark.rutland@arm.com",
         ),
         Fix(
             "cptr-scratch",

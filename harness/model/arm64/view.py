@@ -199,7 +199,6 @@ def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
         tree["fp_state"] = vcpu.fp_state.name
     if vcpu.cpu >= 0:
         tree["cpu"] = vcpu.cpu
-    put(tree, "exit_reason", vcpu.exit_reason)
     if not vcpu.initialized:
         tree["state"] = "created"
     elif not m.kvm_arm_vcpu_is_finalized(vcpu):

@@ -66,7 +66,7 @@ class Arm(HypSwitch):
         if not vcpu.booted:
             self.boot(vcpu)
         current = self.current
-        current.vcpu, vcpu.thread, vcpu.exit_reason = vcpu.name, current.name, ""
+        current.vcpu, vcpu.thread = vcpu.name, current.name
         self.kvm_arch_vcpu_load(vcpu)
         current.at = At.RUN
 
@@ -91,11 +91,12 @@ class Arm(HypSwitch):
         self.cpu.mode = GUEST
 
     def refused_by_hyp(self, vcpu: Vcpu) -> None:
-        """handle_exit() has no name for hyp's -EINVAL: KVM_RUN ends."""
+        """Hyp's -EINVAL is negative, so ARM_SERROR_PENDING() is true of it: the loop goes on.
+
+        handle_exit() returns 1. The SError that handle_exit_early() makes of it is not modelled.
+        """
         self.kvm_arch_vcpu_ctxsync_fp(vcpu)
-        vcpu.exit_reason = "KVM_EXIT_INTERNAL_ERROR"
-        self.vcpu_put(vcpu)
-        self.exit_to_user_mode()
+        self.current.at = At.RUN
 
     def guest_exit(self, vcpu: Vcpu) -> None:
         """Out of the guest, up to where interrupts are on again."""

@@ -19,6 +19,7 @@ from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import (
     KVM_REG_ARM64_SME,
     KVM_REG_ARM64_SME_VLS,
+    SVE_REG_SLICE_MASK,
     SYS_REGS,
     OneReg,
     reg_id,
@@ -110,9 +111,9 @@ class SmeGuest(Guest):
     def sme_reg_to_region(self, vcpu: Vcpu, reg: OneReg) -> int:
         """Which ZA.H[n] a slice is of; -1 where reads give zero and writes do nothing."""
         row = za_row(reg.id)
-        if row is None:
+        if row is None or row >= 16 * vcpu.sme_max_vl:
             raise Errno("EINVAL")
-        if row >= 16 * vcpu.sme_max_vl:
+        if reg.id & SVE_REG_SLICE_MASK:
             raise Errno("ENOENT")
         if not vcpu.svcr & SVCR_ZA_MASK:
             if self.has("sme-za-raz"):

@@ -110,7 +110,6 @@ class Vcpu(Context):
     logical_zcr: int = 0  # ZCR_EL1 as the guest last wrote it
     debug: VcpuDebug = NO_DEBUG
     protected: bool = False  # kvm_vm_is_protected(): hyp trusts the host with nothing of it
-    exit_reason: str = ""  # kvm_run.exit_reason, where KVM_RUN has ended on its own
 
 
 @dataclass(slots=True, eq=False)
