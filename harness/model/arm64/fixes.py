@@ -648,6 +648,24 @@ CATALOGUE = Catalogue(
             link="20230720-arm64-fix-sve-sme-vl-change-v2-1-8eea06b82d57@kernel.org",
         ),
         Fix(
+            "vl-before-alloc",
+            "outside",
+            "v6.5",
+            "a new vector length is set after its buffer is allocated, whose size goes by the old "
+            "one -> before",
+            (Commit("05d881b85b48", "arm64/sme: Set new vector length before reallocating"),),
+            requires=("vl-sve-storage",),
+            repairs=("d4d5be94a878",),
+        ),
+        Fix(
+            "vl-any-storage",
+            "outside",
+            "v6.8",
+            "sve_state is allocated anew at a change of length only where there is SVE -> always",
+            (Commit("8410186ca480", "arm64/fpsimd: Remove spurious check for SVE support"),),
+            requires=("vl-sve-storage",),
+        ),
+        Fix(
             "vl-sme-target",
             "fix",
             "v6.5",
