@@ -15,6 +15,8 @@ from harness.dsl.reader import trace_id
 from harness.engine import Judgement, judge_all
 from harness.errors import HarnessError, SourceError
 from harness.golden import Result, Status, examine, golden_path, load, update, write
+from harness.model import ARCHITECTURES, architecture
+from harness.model.catalogue import KernelError
 from harness.report.formats import as_json, as_junit, as_ktap, summary
 
 Judged = tuple[Trace, list[Judgement]]
@@ -101,9 +103,12 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         print("kvm-replay: no trace to run", file=sys.stderr)
         return 4
     kernels = tuple(dict.fromkeys(args.kernel))
+    for spec in kernels:
+        _known(spec)
     # What is said by the way must not spoil what a machine reads.
     aside = Terminal(sys.stderr, args.color) if args.json or args.ktap else out
     grouped: list[tuple[str, list[Result]]] = []
+    traces: list[Trace] = []
     broken: list[tuple[str, str]] = []
     for path, judged in _judge_each(paths, kernels, args.jobs):
         try:
@@ -115,6 +120,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
             if args.update:
                 results = _update(aside, trace, results, golden_file, whole=not kernels)
             grouped.append((trace.id, results))
+            traces.append(trace)
         except HarnessError as error:
             text = str(error) if isinstance(error, SourceError) else f"kvm-replay: {error}"
             broken.append((trace_id(path), text))
@@ -123,7 +129,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     elif args.ktap:
         out.line(as_ktap(grouped, broken))
     elif grouped and (not args.update or any(r.status.failed for _, rs in grouped for r in rs)):
-        _table(out, grouped, args.quiet)
+        _table(out, grouped, args.quiet, tuple(_open(traces, grouped, kernels)))
     if args.junit is not None:
         write(Path(args.junit), as_junit(grouped, broken) + "\n")
     for _, text in broken:
@@ -150,7 +156,48 @@ def _update(
     return examine(judgements, load(path))
 
 
-def _table(out: Terminal, grouped: list[tuple[str, list[Result]]], quiet: bool) -> None:
+def _known(spec: str) -> None:
+    """Raises KernelError, once for all traces, if no architecture has such a kernel."""
+    errors = []
+    for name in ARCHITECTURES:
+        try:
+            architecture(name).catalogue.kernel(spec)
+        except KernelError as error:
+            errors.append(error)
+    if len(errors) == len(ARCHITECTURES):
+        raise errors[0]
+
+
+def _open(
+    traces: list[Trace], grouped: list[tuple[str, list[Result]]], kernels: tuple[str, ...]
+) -> Iterator[str]:
+    """For each kernel that was asked about: its known bugs, and what it lacks of their fixes.
+
+    Only what goes wrong counts, not what a trace expects or costs. The fixes are
+    those that the trace cites.
+    """
+    for spec in kernels:
+        rows = []
+        for trace, (_, results) in zip(traces, grouped, strict=True):
+            found = [r.judgement for r in results if r.judgement.case.kernel.name == spec]
+            seen = {k for j in found if j.outcome is not None for k in j.outcome.kinds}
+            kinds = sorted(seen - {"expect", "cost"})
+            if kinds:
+                catalogue = architecture(trace.arch).catalogue
+                fixes = catalogue.cited(commit for commit, _ in trace.commits)
+                lacks = [fix for fix in fixes if fix not in catalogue.kernel(spec).fixes]
+                text = f"  {trace.id}: {', '.join(kinds)}"
+                rows.append(text + (f"; it lacks {', '.join(lacks)}" if lacks else ""))
+        yield f"{spec}: {len(rows)} of {len(traces)} traces show a bug"
+        yield from rows
+
+
+def _table(
+    out: Terminal,
+    grouped: list[tuple[str, list[Result]]],
+    quiet: bool,
+    known: tuple[str, ...],
+) -> None:
     for trace, results in grouped:
         bad = sum(r.status.failed for r in results)
         if quiet and not bad:
@@ -181,6 +228,8 @@ def _table(out: Terminal, grouped: list[tuple[str, list[Result]]], quiet: bool) 
     text = f"{total['traces']} traces, {total['cases']} cases: {good} as expected"
     text += f", {total['skipped']} not judged" if total["skipped"] else ""
     text += f", {total['failed']} NOT" if total["failed"] else ""
+    for line in known:
+        out.line(line)
     out.line(text)
 
 

@@ -172,11 +172,23 @@ class Catalogue:
         for fix in sorted(have):
             for need in self.fixes[fix].requires:
                 if need not in have:
-                    raise KernelError(
-                        f"{spec}: {fix} needs {need}"
-                        + (f"; add -{fix}" if f"-{need}" in spec else f"; add +{need}")
-                    )
+                    add = f"-{fix}" if f"-{need}" in spec else self._missing(have)
+                    raise KernelError(f"{spec}: {fix} needs {need}; add {add}")
         return Kernel(spec, frozenset(have))
+
+    def _missing(self, have: set[str]) -> str:
+        """Everything that the fixes in `have` need and is not there, to be added to a spec."""
+        whole = set(have)
+        while True:
+            more = {need for fix in whole for need in self.fixes[fix].requires} - whole
+            if not more:
+                return "".join(f"+{fix}" for fix in self.fixes if fix in whole - have)
+            whole |= more
+
+    def cited(self, commits: Iterable[str]) -> tuple[str, ...]:
+        """The ids of the fixes that these commits are."""
+        found = (self._by_commit.get(commit[:12]) for commit in commits)
+        return tuple(dict.fromkeys(fix for fix in found if fix))
 
     def _split(self, spec: str) -> tuple[str, list[tuple[str, str]]]:
         # A hybrid's name has a dash in it.

@@ -217,8 +217,30 @@ def test_kernels_on_the_command_line(project: Path, cli: Cli) -> None:
         "one:",
         "v6.12",
         "v6.12+fbc7e61195e2",
+        "v6.12:",
+        "v6.12+fbc7e61195e2:",
         "1",
     ]
+
+
+def test_the_bugs_that_a_kernel_has(cli: Cli) -> None:
+    """A kernel that is asked about is told its bugs, and which of their fixes it lacks."""
+    traces = ("sve-not-trapped-after-guest", "kvm-run-without-guest-fp-cost")
+    ran = cli("run", "-q", "--kernel", "v6.12", "--kernel", "v6.14", *traces)
+    assert ran.out.splitlines() == [
+        "v6.12: 1 of 2 traces show a bug",
+        "  arm64/sve-not-trapped-after-guest: lost, missing-trap; it lacks save-and-flush",
+        "v6.14: 0 of 2 traces show a bug",
+        "2 traces, 8 cases: 8 as expected",
+    ]
+
+
+def test_a_bad_kernel_is_said_once(cli: Cli) -> None:
+    """And with everything that would have to be added."""
+    ran = cli("run", "--kernel", "v6.1+59419f10045b")
+    need = "+kvm-prepare+fp-type+to-save+cptr-scratch+save-and-flush"
+    message = "kvm-replay: v6.1+59419f10045b: eager-zcr needs save-and-flush; add " + need
+    assert (ran.status, ran.out, ran.err) == (2, "", message + "\n")
 
 
 @pytest.mark.parametrize(
