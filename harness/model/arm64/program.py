@@ -7,7 +7,7 @@ trap to EL2 runs hyp's lazy switch, or leaves the guest.
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.cpu import Access, Trap, set_svcr, supported_vq
+from harness.model.arm64.cpu.cpu import Access, Trap, check_access, set_svcr, supported_vq
 from harness.model.arm64.cpu.state import FFR, ZA, ZT0
 from harness.model.arm64.cpu.sysreg import (
     ESR_ELX_EC_SME,
@@ -59,7 +59,9 @@ class Program(Arm):
         if access == "asimd" and isinstance(who, Task):
             # A task reaches V by LDR and STR, which streaming mode allows.
             access = "fp"
-        trap = None
+        trap = check_access(self.cpu, access)
+        if trap is None:
+            return True
         for _ in range(4):
             trap = self.access(access)
             if trap is None:
@@ -167,7 +169,20 @@ class Program(Arm):
         want = who.logical
         origin = Origin(who.name, self.step)
         vals = tuple([Val(b, origin) for b in bits])
-        if kind == "zcr_el1":
+        if kind == "v":
+            live, due = self.set_both(cpu.z, vals, want.z, vals, n)
+            cpu.z, who.logical = live, want.with_z(due)
+        elif kind in ("z", "p", "ffr"):
+            n = FFR if kind == "ffr" else n
+            has = self.spread(vals, self.current_vq())
+            gets = self.spread(vals, self.entitled_vq(who))
+            if kind == "z":
+                live, due = self.set_both(cpu.z, has, want.z, gets, n)
+                cpu.z, who.logical = live, want.with_z(due)
+            else:
+                live, due = self.set_both(cpu.p, has, want.p, gets, n)
+                cpu.p, who.logical = live, want._replace(p=due)
+        elif kind == "zcr_el1":
             cpu.zcr_el1 = bits[0] & 0xF
             assert isinstance(who, Vcpu)
             who.logical_zcr = cpu.zcr_el1
@@ -182,9 +197,6 @@ class Program(Arm):
         elif kind == "fpmr":
             cpu.fpmr = vals[0]
             who.logical = want._replace(fpmr=vals[0])
-        elif kind == "v":
-            live, due = self.set_both(cpu.z, vals, want.z, vals, n)
-            cpu.z, who.logical = live, want.with_z(due)
         elif kind == "za":
             cpu.za, due = self.set_both(cpu.za, vals, want.za, vals, ZA)
             who.logical = want._replace(za=due)
@@ -192,16 +204,6 @@ class Program(Arm):
             vals = self.spread(vals, 4)
             cpu.za, due = self.set_both(cpu.za, vals, want.za, vals, ZT0)
             who.logical = want._replace(za=due)
-        else:
-            n = FFR if kind == "ffr" else n
-            has = self.spread(vals, self.current_vq())
-            gets = self.spread(vals, self.entitled_vq(who))
-            if kind == "z":
-                live, due = self.set_both(cpu.z, has, want.z, gets, n)
-                cpu.z, who.logical = live, want.with_z(due)
-            else:
-                live, due = self.set_both(cpu.p, has, want.p, gets, n)
-                cpu.p, who.logical = live, want._replace(p=due)
 
     @staticmethod
     def set_both(live: Bank, has: Quads, due: Bank, gets: Quads, n: int) -> tuple[Bank, Bank]:

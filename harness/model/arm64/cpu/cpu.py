@@ -30,7 +30,6 @@ from harness.model.arm64.cpu.sysreg import (
     SMCR_ELX_FA64_MASK,
     SMCR_ELX_LEN_MASK,
     SMTC_ILL,
-    SMTC_SME_DISABLED,
     SMTC_ZA_DISABLED,
     SMTC_ZT_DISABLED,
     SVCR_SM_MASK,
@@ -114,13 +113,15 @@ _TRAP = {"fp": CPTR_EL2_TFP, "z": CPTR_EL2_TZ, "sm": CPTR_EL2_TSM}
 # For each access, with SM clear and set: the bits that must be set in a
 # CPACR-shaped control (at EL0 both of a pair, else the low one), and those that
 # must be clear in CPTR_EL2 for HCR_EL2.E2H = 0, each with its exception class.
-_Rule = tuple[int, tuple[tuple[int, int], ...]]
+_Pair = tuple[int, tuple[Trap, Trap]]  # the bits of one control, its exception to EL1 and to EL2
+_Rule = tuple[int, tuple[_Pair, ...]]
 _Rules = dict[str, tuple[_Rule, _Rule]]
 
 
 def _rules(bits: dict[str, int]) -> _Rules:
     def rule(access: str, streaming: bool) -> _Rule:
-        pairs = tuple((bits[c], _CLASS[c]) for c in _controls(access, streaming))
+        controls = _controls(access, streaming)
+        pairs = tuple((bits[c], (Trap(_CLASS[c], 1), Trap(_CLASS[c], 2))) for c in controls)
         return sum(mask for mask, _ in pairs), pairs
 
     return {
@@ -129,9 +130,12 @@ def _rules(bits: dict[str, int]) -> _Rules:
     }
 
 
-def _first(closed: int, pairs: tuple[tuple[int, int], ...], el: int) -> Trap:
-    """The exception of the first pair that `closed` has a bit of."""
-    return next(Trap(ec, el, SMTC_SME_DISABLED) for mask, ec in pairs if closed & mask)
+def _first(closed: int, pairs: tuple[_Pair, ...], el: int) -> Trap:
+    """The exception of the first pair that `closed` has a bit of. SMTC is 0: SME disabled."""
+    for mask, traps in pairs:
+        if closed & mask:
+            return traps[el - 1]
+    raise AssertionError
 
 
 _EL0, _EL1, _CPTR = _rules(_BOTH), _rules(_LOW), _rules(_TRAP)

@@ -40,7 +40,7 @@ class Process(Efi):
     def context_switch(self, next_task: Task) -> None:
         """kernel/sched/core.c: preempt notifiers around __switch_to()."""
         prev = self.current
-        was, self.rq_locked = self.local_irq_save(), True
+        was, self.irqs_off, self.rq_locked = self.irqs_off, True, True
         self.fire_sched_out_preempt_notifiers(prev)
         self.fpsimd_thread_switch(next_task)
         if self.sme_host:
@@ -49,7 +49,9 @@ class Process(Efi):
         prev.on_cpu, next_task.on_cpu = -1, self.cpu.id
         self.cpu.mode = Mode.KERNEL
         self.rq_locked = False
-        self.local_irq_restore(was)
+        self.irqs_off = was
+        if self.rq.softirq:
+            self.local_irq_restore(was)
         if not self.has("lazy-reload"):
             self.reload_eagerly()
         self.fire_sched_in_preempt_notifiers(next_task)
