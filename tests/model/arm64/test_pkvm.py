@@ -109,7 +109,7 @@ def test_refused_by_hyp() -> None:
     run(m, ("A", "syscall_enter", ()), ("v0", "vcpu_load", ()))
     m.cpu.svcr = SVCR_ZA_MASK
     m.apply("v0", "guest_enter", ())
-    assert m.current.at is At.RUN
+    assert m.tasks["A"].at is At.RUN
     m.cpu.svcr = 0
     m.apply("v0", "guest_enter", ())
     assert m.current.at is At.GUEST

@@ -152,10 +152,10 @@ def test_competing_threads(lines: list[Line], monkeypatch: pytest.MonkeyPatch) -
     for seed in range(PLAYS):
         for found, all_found in zip(_play(lines, seed), wrong, strict=True):
             all_found.update(found)
-    for line, found in zip(lines, wrong, strict=True):
+    for line, ever in zip(lines, wrong, strict=True):
         if line.says["bad"] == "0":
-            assert not found, line.text
+            assert not ever, line.text
         else:
             assert "Zup-zero" in line.text
-            assert ("Zupper", "zero") in found, line.text
+            assert ("Zupper", "zero") in ever, line.text
             assert not any(what == "Vlow128" for what, _ in found), line.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import pytest
 
@@ -36,8 +37,11 @@ def test_svcr_and_za_after_kvm_run(lines: list[Line]) -> None:
     values = itertools.count(0xA0001)
     found: list[dict[str, str]] = []
 
-    def svcr(seen: Quads, into: dict[str, str], name: str) -> None:
+    def svcr(into: dict[str, str], name: str, seen: Quads) -> None:
         into[name] = str(seen[0].bits)
+
+    def za_of(into: dict[str, str], wrote: int, seen: Quads) -> None:
+        into["ZA"] = "preserved" if seen[0].bits == wrote else "CORRUPT"
 
     def steps() -> Steps:
         for it in range(len(lines)):
@@ -48,17 +52,12 @@ def test_svcr_and_za_after_kvm_run(lines: list[Line]) -> None:
             yield f"A write za = {za:#x}", None
             if says["sm"] == "1":
                 yield "A smstart sm", None
-            yield "A read svcr", lambda q, now=now: svcr(q, now, "before")
+            yield "A read svcr", partial(svcr, now, "before")
             yield "A ioctl KVM_RUN v0", None
             yield from guest.run(it)
             yield "A ret_to_user", None
-            yield "A read svcr", lambda q, now=now: svcr(q, now, "after")
-            yield (
-                "A read za",
-                lambda q, now=now, za=za: now.update(
-                    ZA="preserved" if q[0].bits == za else "CORRUPT"
-                ),
-            )
+            yield "A read svcr", partial(svcr, now, "after")
+            yield "A read za", partial(za_of, now, za)
 
     vcpu = "vm V { vcpu v0 in A sve }" if sve else "vm V { vcpu v0 in A }"
     head = HEAD.format(mode=mode, sme="; sme 16..256", spec=spec)
