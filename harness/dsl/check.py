@@ -171,7 +171,10 @@ class Checker(HeaderChecker):
                 register = self._register(line, operand, actor)
                 args.append(register)
             elif wants == "number":
-                args.append(int(operand.text, 0))
+                number = int(operand.text, 0)
+                if number >> 64:
+                    self.wrong_name(line, operand, f"{operand.text[:40]} does not fit into 64 bits")
+                args.append(number)
             elif wants == "value":
                 args.append(self._value(line, operand, register))
             elif wants.startswith("*"):

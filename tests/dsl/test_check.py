@@ -250,6 +250,7 @@ IN_EVENTS: dict[str, tuple[int, str]] = {
     "A svcr write 4": (14, "0x4 does not fit into 2 bits of svcr"),
     "A smstart zaa": (11, "'zaa' (did you mean 'za'?): expected both, sm or za"),
     "A trap svee": (8, "'svee' (did you mean 'sve'?)"),
+    "cpu0 hw_breakpoint 0x10000000000000000": (20, "does not fit into 64 bits"),
     "cpu0 efi hardirk": (10, "'hardirk' (did you mean 'hardirq'?): expected task, irqs_off or"),
     "cpu0 softirq neno": (14, "'neno' (did you mean 'neon'?): expected neon"),
     "cpu0 softirq neon in fpsimd_save": (22, "'fpsimd_save': expected now or fpsimd_save_and"),

@@ -280,6 +280,8 @@ class Arm64:
         wanted = any("sme" in features for *_, features in world.vcpus)
         if wanted and "sme-guest" not in has:
             return "KVM has no SME guests (but for sme-guest)"
+        if any("sme" in features and "sve" not in features for *_, features in world.vcpus):
+            return "a vcpu with SME alone is not modelled: expected `sve sme`"
         wanted = any("fpmr" in features for *_, features in world.vcpus)
         if wanted and "kvm-fpmr" not in has:
             return "KVM has no guests with FPMR (until kvm-fpmr)"
