@@ -119,10 +119,10 @@ class Replay:
             model.log.clear()
         if model.violations:
             model.violations.clear()
-        dead = model.dead(actor)
-        if dead:
-            step.skipped = dead
-            return step
+        if model.fatal:
+            step.skipped = model.dead(actor)
+            if step.skipped:
+                return step
         model.step = event.line
         try:
             model.apply(actor, event.verb, event.args)

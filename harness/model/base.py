@@ -61,6 +61,7 @@ class Model(Protocol):
     violations: list[Violation]
     log: list[Reaction]
     step: int
+    fatal: bool  # somebody can do nothing more
 
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
         """Let one stimulus happen. Raises Refused where it cannot."""

@@ -130,7 +130,7 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
     last = m.fpsimd_last_state[cpu.id]
     # Until v4.17 a task may run with fpsimd_last_state empty: it is only
     # compared, and saves go by current.
-    if m.has("kvm-fp-2018") and (last.st != task.addr or task.fpsimd_cpu != cpu.id):
+    if "kvm-fp-2018" in m.fixes and (last.st != task.addr or task.fpsimd_cpu != cpu.id):
         found.append(
             _incoherent(
                 task,

@@ -263,29 +263,29 @@ class Arm64:
             raise BadOperand(f"{len(quads)} quadwords, but the longest vector here has {most}")
 
     def unsupported(self, kernel: Kernel, mode: str, world: World) -> str:
-        has = kernel.fixes
+        fixes = kernel.fixes
         sve = "sve" in world.settings
-        refused = "kvm-fp-2018" in has and "nvhe-sve" not in has
-        if mode == "hvhe" and "cptr-reset" not in has:
+        refused = "kvm-fp-2018" in fixes and "nvhe-sve" not in fixes
+        if mode == "hvhe" and "cptr-reset" not in fixes:
             return "there is no hVHE (until cptr-reset)"
-        if mode == "protected" and "nvhe-sve" not in has:
+        if mode == "protected" and "nvhe-sve" not in fixes:
             return "protected KVM is not modelled (until nvhe-sve)"
         if mode != "protected" and any("protected" in features for *_, features in world.vcpus):
             return "protected guests are for protected KVM"
         if world.vcpus and mode == "nvhe" and sve and refused:
             return "KVM refuses SVE hardware without VHE (until nvhe-sve)"
         wanted = any("sve" in features for *_, features in world.vcpus)
-        if wanted and "kvm-sve-guest" not in has:
+        if wanted and "kvm-sve-guest" not in fixes:
             return "KVM has no SVE guests (until kvm-sve-guest)"
         wanted = any("sme" in features for *_, features in world.vcpus)
-        if wanted and "sme-guest" not in has:
+        if wanted and "sme-guest" not in fixes:
             return "KVM has no SME guests (but for sme-guest)"
         if any("sme" in features and "sve" not in features for *_, features in world.vcpus):
             return "a vcpu with SME alone is not modelled: expected `sve sme`"
         wanted = any("fpmr" in features for *_, features in world.vcpus)
-        if wanted and "kvm-fpmr" not in has:
+        if wanted and "kvm-fpmr" not in fixes:
             return "KVM has no guests with FPMR (until kvm-fpmr)"
-        if not _DEBUG_SIDE.isdisjoint(world.settings) and "kvm-fp-2018" not in has:
+        if not _DEBUG_SIDE.isdisjoint(world.settings) and "kvm-fp-2018" not in fixes:
             return "KVM's debug side is not modelled as it was before v4.18"
         return ""
 

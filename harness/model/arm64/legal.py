@@ -35,8 +35,6 @@ class Legal(SmeGuest):
         return self.tasks[vcpu.thread].on_cpu if vcpu.thread else -1
 
     def dead(self, actor: str) -> str:
-        if not self.fatal:
-            return ""
         if self.oops:
             return f"the kernel has stopped: {self.oops}"
         vcpu = self.vcpus.get(actor)

@@ -239,7 +239,7 @@ class Machine(Stimuli):
 
     def hyp_owner(self, cpu: int, vcpu: Vcpu) -> FpOwner:
         """Who owns a CPU's registers while `vcpu` is loaded there, as hyp sees it."""
-        if not self.has("fp-owner"):
+        if "fp-owner" not in self.fixes:
             return self.hyp_vcpus.get(vcpu.name, vcpu).fp_state
         return self.hyp_home[cpu].fp_owner
 

@@ -123,7 +123,7 @@ class Stimuli(Userland):
         if function != "now":
             self.rq.softirq = function
             return
-        if self.rq.neon and self.has("neon-bh"):
+        if self.rq.neon and "neon-bh" in self.fixes:
             self.rq.softirq = RAISED
             return
         was = self.cpu.mode

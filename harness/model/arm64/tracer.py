@@ -91,7 +91,7 @@ class Tracer(Vmm):
         if regset == "NT_ARM_ZT":
             return self.sme2_host
         if regset == "NT_ARM_SVE":
-            leave = write and self.sme_host and self.has("ptrace-sme-only")
+            leave = write and self.sme_host and "ptrace-sme-only" in self.fixes
             return self.sve_host or leave
         return self.sme_host
 

@@ -118,7 +118,7 @@ def _cpu(m: Machine, cpu: Registers) -> Tree:
         _sysregs(tree, cpu.sys)
     last = m.fpsimd_last_state[cpu.id]
     text = m.points_to(last.st)
-    if m.has("to-save") and last.st and last.to_save is not FP_STATE_CURRENT:
+    if "to-save" in m.fixes and last.st and last.to_save is not FP_STATE_CURRENT:
         text += f", {last.to_save.name}"
     tree["fpsimd_last_state"] = text
     for name, copies in (("kvm_host_data", m.kvm_host_data), ("nvhe", m.kvm_nvhe_host_data)):
@@ -169,7 +169,7 @@ def _context(m: Machine, c: Context) -> Tree:
         put(tree, "sme_state", bank("za", c.sme_state))
     if c.svcr:
         tree["svcr"] = fields("svcr", c.svcr)
-    if m.has("fp-type") and c.fp_type is not FP_STATE_CURRENT:
+    if "fp-type" in m.fixes and c.fp_type is not FP_STATE_CURRENT:
         tree["fp_type"] = c.fp_type.name
     return tree
 
@@ -195,7 +195,7 @@ def _task(m: Machine, task: Task) -> Tree:
 
 def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
     tree = _context(m, vcpu)
-    if not m.has("fp-owner") and vcpu.fp_state is not FP_STATE_FREE:
+    if "fp-owner" not in m.fixes and vcpu.fp_state is not FP_STATE_FREE:
         tree["fp_state"] = vcpu.fp_state.name
     if vcpu.cpu >= 0:
         tree["cpu"] = vcpu.cpu
@@ -208,8 +208,8 @@ def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
     if m.debug_side:
         scalar(tree, "dbgbvr0_el1", vcpu.debug.dbgbvr0_el1)
         if vcpu.debug.in_use:
-            tree["debug_owner" if m.has("debug-owner") else "iflags"] = (
-                "VCPU_DEBUG_GUEST_OWNED" if m.has("debug-owner") else "DEBUG_DIRTY"
+            tree["debug_owner" if "debug-owner" in m.fixes else "iflags"] = (
+                "VCPU_DEBUG_GUEST_OWNED" if "debug-owner" in m.fixes else "DEBUG_DIRTY"
             )
     if vcpu.sve:
         tree["zcr_el1"] = f"{vcpu.zcr_el1:#x}"

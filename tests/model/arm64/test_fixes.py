@@ -35,8 +35,7 @@ def asked() -> dict[str, int]:
         p.read_text() for p in Path(arm64.__file__).parent.rglob("*.py") if p.name != "fixes.py"
     )
     found: dict[str, int] = {}
-    for name in re.findall(r'has\(\s*"([^"]+)"\s*\)|"([^"]+)" (?:not )?in has', source):
-        fix = name[0] or name[1]
+    for fix in re.findall(r'"([^"]+)" (?:not )?in (?:\w+\.)?fixes', source):
         found[fix] = found.get(fix, 0) + 1
     return found
 

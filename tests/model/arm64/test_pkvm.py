@@ -73,7 +73,7 @@ def test_the_kernel_never_learns_that_a_guest_used_fp(spec: str, features: tuple
     m = machine("protected", spec, *features)
     run(m, ("A", "write", (("v", 0), (0xA1,))), KVM_RUN, WRITE)
     kernel, hyp = m.kvm_host_data[0], m.kvm_nvhe_host_data[0]
-    owner = FP_STATE_FREE if m.has("save-and-flush") else FP_STATE_HOST_OWNED
+    owner = FP_STATE_FREE if "save-and-flush" in m.fixes else FP_STATE_HOST_OWNED
     assert (kernel.fp_owner, hyp.fp_owner) == (owner, FP_STATE_GUEST_OWNED)
     run(m, EXIT)
     assert (kernel.fp_owner, hyp.fp_owner) == (owner, FP_STATE_HOST_OWNED)

@@ -61,7 +61,7 @@ class CpuModel:
 
     def __init__(self, kernel: Kernel, config: Config) -> None:
         self.kernel = kernel
-        self.has = kernel.fixes.__contains__
+        self.fixes = kernel.fixes
         self.config = config
         self.debug_side = config.debug_side
         self.has_vhe = config.vhe

@@ -29,7 +29,7 @@ class Efi(Fpsimd):
     """A call of a runtime service, from where kernel-mode NEON may be used and from elsewhere."""
 
     def may_use_simd(self, hardirq: bool) -> bool:
-        return not hardirq and (not self.irqs_off or self.has("neon-irqs-off"))
+        return not hardirq and (not self.irqs_off or "neon-irqs-off" in self.fixes)
 
     @kernel_function()
     def efi_call_virt(self, hardirq: bool) -> None:
@@ -52,10 +52,10 @@ class Efi(Fpsimd):
     def efi_fpsimd_begin(self) -> _Kept:
         """Where no state can be given back to its owner: keep the registers as they are."""
         cpu = self.cpu
-        if self.has("efi-kill"):
+        if "efi-kill" in self.fixes:
             # A panic, most likely: V may be the kernel's own, user space is done for.
             self.force_signal_inject("SIGKILL")
-        if self.has("efi-kill") or not self.sve_host:
+        if "efi-kill" in self.fixes or not self.sve_host:
             return _Kept(cpu.z.limit(1), None, cpu.fpsr, cpu.fpcr, 0)
         self.host_sve_access()
         vq = self.current_vq()

@@ -37,10 +37,10 @@ class Entry(Smccc):
             self.sme_smstop(SVCR_SM_MASK)
         if not self.sve_host:
             return
-        if self.has("sve-stays-on"):
+        if "sve-stays-on" in self.fixes:
             if self.test_thread_flag(TIF_SVE):
                 self.sve_flush_live()
-            if self.has("discard-modified"):
+            if "discard-modified" in self.fixes:
                 self.last.to_save = FP_STATE_FPSIMD
         else:
             self.clear_thread_flag(TIF_SVE)
@@ -75,7 +75,7 @@ class Entry(Smccc):
             self.do_exit()
             return
         self.do_notify_resume()
-        if self.has("discard-modified") and self.sve_host:
+        if "discard-modified" in self.fixes and self.sve_host:
             self.last.to_save = FP_STATE_CURRENT  # fpsimd_syscall_exit()
         current.at = At.USER
         self.cpu.mode = USER

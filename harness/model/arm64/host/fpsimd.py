@@ -104,27 +104,27 @@ class Fpsimd(Softirq):
     @kernel_function()
     def fpsimd_save(self) -> None:
         """Write the registers to the memory of whoever they belong to."""
-        current, cpu, last = self.current, self.cpu, self.last
+        current = self.current
         if current.flags & TIF_FOREIGN_FPSTATE:
             return
+        cpu, last, fixes = self.cpu, self.last, self.fixes
         owner: Context | None = current
-        if self.has("kvm-fp-2018"):
+        if "kvm-fp-2018" in fixes:
             # From here on the registers may be a vcpu's: go by fpsimd_last_state.
             owner = self.owner(last.st, "fpsimd_save")
             if owner is None:
                 return
         assert owner is not None
         tif_sve = bool(current.flags & TIF_SVE)
-        if self.has("to-save"):
-            lazy = self.has("sve-stays-on") and self.in_syscall()
-            if self.has("discard-modified"):
-                lazy = False  # to_save says what a system call lets go
-            save_sve = last.to_save is FP_STATE_SVE or (
-                last.to_save is FP_STATE_CURRENT and tif_sve and not lazy
-            )
-        else:
+        if "to-save" not in fixes:
             save_sve = tif_sve
-        vl = last.sve_vl if self.has("kvm-fp-2018") else current.sve_vl
+        elif last.to_save is FP_STATE_CURRENT:
+            # With discard-modified, to_save says what a system call lets go.
+            kept = "sve-stays-on" not in fixes or "discard-modified" in fixes
+            save_sve = tif_sve and (kept or not self.in_syscall())
+        else:
+            save_sve = last.to_save is FP_STATE_SVE
+        vl = last.sve_vl if "kvm-fp-2018" in fixes else current.sve_vl
         if self.fpmr_host:
             owner.fpmr = cpu.fpmr
         if self.sme_host:
@@ -157,7 +157,7 @@ class Fpsimd(Softirq):
             owner.fpsimd_state = cpu.z.limit(1)
             saved = FP_STATE_FPSIMD
         owner.fpsr, owner.fpcr = cpu.fpsr, cpu.fpcr
-        if self.has("fp-type"):
+        if "fp-type" in fixes:
             owner.fp_type = saved
         if isinstance(owner, Task):
             self.cost.saves += 1
@@ -177,17 +177,17 @@ class Fpsimd(Softirq):
     def task_fpsimd_load(self) -> None:
         """Load current's registers from its memory, before it returns to EL0."""
         current, cpu = self.current, self.cpu
-        before = (cpu.z, cpu.p, cpu.za, (cpu.svcr, *scalars(cpu)))
-        if self.has("load-by-type"):
+        before = (cpu.z, cpu.p, cpu.za, cpu.svcr, scalars(cpu))
+        if "load-by-type" in self.fixes:
             sve = self._load_by_fp_type()
         else:
             sve = bool(current.flags & TIF_SVE)
             if sve:
                 self.sve_set_vq(current.sve_vl)
-        if self.sve_host and not self.has("kvm-fp-2018"):
+        if self.sve_host and "kvm-fp-2018" not in self.fixes:
             # v4.18 moved the EL0 trap setting to fpsimd_bind_task_to_cpu().
             self.sve_user_enable() if sve else self.sve_user_disable()
-        if self.fpmr_host and not self.has("fpmr-sm"):
+        if self.fpmr_host and "fpmr-sm" not in self.fixes:
             cpu.fpmr = current.fpmr
         if self.sme_host:
             if current.flags & TIF_SME:
@@ -197,7 +197,7 @@ class Fpsimd(Softirq):
                 if self._is_null("sme_state", current):
                     return
                 cpu.za = current.sme_state or EMPTY
-            if current.svcr & SVCR_SM_MASK and not self.has("load-by-type"):
+            if current.svcr & SVCR_SM_MASK and "load-by-type" not in self.fixes:
                 sve = True
         if sve and self._is_null("sve_state", current):
             return
@@ -205,7 +205,7 @@ class Fpsimd(Softirq):
             cpu.z, cpu.p = current.sve_state
         else:
             cpu.z = current.fpsimd_state
-        if self.fpmr_host and self.has("fpmr-sm"):
+        if self.fpmr_host and "fpmr-sm" in self.fixes:
             cpu.fpmr = current.fpmr
         cpu.fpsr, cpu.fpcr = current.fpsr, current.fpcr
         self.cost.loads += 1
@@ -215,13 +215,14 @@ class Fpsimd(Softirq):
             name = "FP_STATE_SVE" if sve else "FP_STATE_FPSIMD"
             self.note("load", f"{current.name} -> cpu{cpu.id} as {name}")
 
-    def _held(self, before: tuple[Bank, Bank, Bank, tuple[int, ...]], sve: bool) -> bool:
+    def _held(self, before: tuple[Bank, Bank, Bank, int, tuple[int, ...]], sve: bool) -> bool:
         """Whether the registers held all along what has just been loaded."""
         cpu = self.cpu
-        z, p, za, rest = before
+        z, p, za, svcr, rest = before
         return (
-            (cpu.svcr, *scalars(cpu)) == rest
-            and cpu.z.limit(1).same(z.limit(1))
+            cpu.z.limit(1).same(z.limit(1))
+            and cpu.svcr == svcr
+            and scalars(cpu) == rest
             and (not sve or (cpu.z.same(z) and cpu.p.same(p)))
             and cpu.za.same(za)
         )
@@ -259,7 +260,7 @@ class Fpsimd(Softirq):
         last.sve_vl, last.sme_vl = current.sve_vl, current.sme_vl
         last.to_save = FP_STATE_CURRENT
         current.fpsimd_cpu = self.cpu.id
-        if self.has("kvm-fp-2018"):
+        if "kvm-fp-2018" in self.fixes:
             if self.sme_host:
                 tif_sme = current.flags & TIF_SME
                 self.sme_user_enable() if tif_sme else self.sme_user_disable()
@@ -295,7 +296,7 @@ class Fpsimd(Softirq):
         if self.sme_host:
             # Streaming mode would break kernel-mode NEON; ZA costs power.
             self.sme_smstop()
-        if self.has("flush-sets-foreign"):
+        if "flush-sets-foreign" in self.fixes:
             self.set_thread_flag(TIF_FOREIGN_FPSTATE)
 
     @kernel_function()
@@ -305,10 +306,10 @@ class Fpsimd(Softirq):
         A softirq that comes between the two must not find the registers half
         given up. Until v6.7 only those with interrupts off were expected here.
         """
-        irqs = self.has("drop-busy-flag") or self.has("flush-irqs")
+        irqs = "drop-busy-flag" in self.fixes or "flush-irqs" in self.fixes
         was = self.local_irq_save() if irqs else self.irqs_off
-        self.bh_off = self.has("flush-bh") and not irqs
-        self.fpsimd_context_busy = not self.has("drop-busy-flag")
+        self.bh_off = "flush-bh" in self.fixes and not irqs
+        self.fpsimd_context_busy = "drop-busy-flag" not in self.fixes
         self.fpsimd_save()
         if self.rq.softirq:
             self.caught_in("fpsimd_save_and_flush_cpu_state")
@@ -336,12 +337,12 @@ class Fpsimd(Softirq):
         else:
             self.fpsimd_save()
         if next_task.flags & TIF_KERNEL_FPSTATE:
-            if self.has("kneon-smstop"):
+            if "kneon-smstop" in self.fixes:
                 self.fpsimd_flush_cpu_state()
                 self.fpsimd_load_kernel_state(next_task)
             else:
                 self.fpsimd_load_kernel_state(next_task)
-                if self.has("kneon-elide-fix"):
+                if "kneon-elide-fix" in self.fixes:
                     self.fpsimd_flush_cpu_state()
                 else:
                     self.update_tsk_thread_flag(next_task, TIF_FOREIGN_FPSTATE, True)
@@ -369,7 +370,7 @@ class Fpsimd(Softirq):
     @kernel_function()
     def sve_to_fpsimd(self, task: Task) -> None:
         """Take V from the SVE image in memory."""
-        if not (self.sve_host or self.has("sme-only-sync")):
+        if not (self.sve_host or "sme-only-sync" in self.fixes):
             return
         if task.sve_state is not None:
             task.fpsimd_state = task.sve_state.z.limit(1)
@@ -387,7 +388,7 @@ class Fpsimd(Softirq):
         """The SVE access trap from EL0: from here on current may use SVE."""
         current = self.current
         current.sve_state = SveState()  # sve_alloc() zeroes storage it finds
-        if not self.has("sve-trap-inregs"):
+        if "sve-trap-inregs" not in self.fixes:
             self.fpsimd_save()
             self.fpsimd_to_sve(current)
             self.fpsimd_flush_task_state(current)
@@ -400,9 +401,9 @@ class Fpsimd(Softirq):
             self.fpsimd_bind_task_to_cpu()
         else:
             self.fpsimd_to_sve(current)
-            if self.has("fp-type"):
+            if "fp-type" in self.fixes:
                 current.fp_type = FP_STATE_SVE
-            if self.has("sve-stale-cpu"):
+            if "sve-stale-cpu" in self.fixes:
                 self.fpsimd_flush_task_state(current)
 
     def _set_tif_sve(self) -> None:
@@ -413,7 +414,7 @@ class Fpsimd(Softirq):
     def do_sme_acc(self) -> None:
         """The SME access trap from EL0: from here on current may use SME."""
         current = self.current
-        if current.sve_state is None or not self.has("sme-alloc-noflush"):
+        if current.sve_state is None or "sme-alloc-noflush" not in self.fixes:
             current.sve_state = SveState()  # sve_alloc()
         if current.sme_state is None:
             current.sme_state = EMPTY
@@ -422,7 +423,7 @@ class Fpsimd(Softirq):
         if not current.flags & TIF_FOREIGN_FPSTATE:
             self.sme_set_vq(current.sme_vl)
             self.fpsimd_bind_task_to_cpu()
-        elif self.has("sme-stale-cpu"):
+        elif "sme-stale-cpu" in self.fixes:
             self.fpsimd_flush_task_state(current)
 
     @kernel_function()
@@ -434,10 +435,10 @@ class Fpsimd(Softirq):
 
     def do_softirq(self) -> None:
         self.rq.softirq = ""
-        if not self.has("neon-nonest"):
+        if "neon-nonest" not in self.fixes:
             self.cpu.z = self.cpu.z.limit(1)  # put by, and put back: V is all that is known of
             return
-        if (self.fpsimd_context_busy or self.rq.neon) and not self.has("neon-bh"):
+        if (self.fpsimd_context_busy or self.rq.neon) and "neon-bh" not in self.fixes:
             self.cost.neon_fallbacks += 1  # may_use_simd() is false: plain code does the work
             return
         self.kernel_neon_begin(softirq=True)
@@ -451,16 +452,16 @@ class Fpsimd(Softirq):
         if self.fpsimd_context_busy:
             self.bug("kernel_neon_begin: BUG_ON(!may_use_simd())")
             return
-        if self.has("kneon-preempt") and current.flags & TIF_KERNEL_FPSTATE:
+        if "kneon-preempt" in self.fixes and current.flags & TIF_KERNEL_FPSTATE:
             self.fpsimd_save_kernel_state(current)
         else:
             self.fpsimd_save()
-            if self.has("kneon-preempt") and not softirq:
+            if "kneon-preempt" in self.fixes and not softirq:
                 self.set_thread_flag(TIF_KERNEL_FPSTATE)
         self.fpsimd_flush_cpu_state()
-        if not self.has("flush-sets-foreign"):
+        if "flush-sets-foreign" not in self.fixes:
             self.set_thread_flag(TIF_FOREIGN_FPSTATE)
-        if softirq or not self.has("kneon-preempt"):
+        if softirq or "kneon-preempt" not in self.fixes:
             self.rq.neon = True
         # A section may use any of V0-V31, so it is taken to use them all. Its
         # values tell whose section it is ("neon", then the CPU or the task).
@@ -482,7 +483,7 @@ class Fpsimd(Softirq):
                 self.clear_thread_flag(TIF_KERNEL_FPSTATE)
         if not softirq:
             current.kernel_logical = EMPTY
-            if not self.has("lazy-reload"):
+            if "lazy-reload" not in self.fixes:
                 self.reload_eagerly()
             if self.rq.softirq == RAISED:
                 self.do_softirq()
@@ -490,7 +491,7 @@ class Fpsimd(Softirq):
     @kernel_function()
     def fpsimd_save_kernel_state(self, task: Task) -> None:
         task.kernel_fpsimd_state = self.cpu.z.limit(1)
-        if self.has("kneon-lazy"):
+        if "kneon-lazy" in self.fixes:
             # A negative pointer is &task->thread.kernel_fpsimd_state.
             self.fpsimd_bind_state_to_cpu(-task.addr, 0, FP_STATE_FPSIMD)
             task.kernel_fpsimd_cpu = self.cpu.id
@@ -498,7 +499,7 @@ class Fpsimd(Softirq):
     @kernel_function()
     def fpsimd_load_kernel_state(self, task: Task) -> None:
         held = self.last.st == -task.addr and task.kernel_fpsimd_cpu == self.cpu.id
-        if self.has("kneon-lazy") and held:
+        if "kneon-lazy" in self.fixes and held:
             return
         self.cpu.z = task.kernel_fpsimd_state
         self.cost.neon_loads += 1
@@ -509,7 +510,7 @@ class Fpsimd(Softirq):
     def fpsimd_kvm_prepare(self) -> None:
         """Drop current's SVE state, so that KVM need only care for V."""
         current = self.current
-        if self.has("trap-sve-v1"):
+        if "trap-sve-v1" in self.fixes:
             # As first proposed: only registers that are live need this, and
             # then EL0's access must be closed with TIF_SVE. fp_type is left to
             # describe what hyp may save.

@@ -52,7 +52,7 @@ class Process(Efi):
         self.irqs_off = was
         if self.rq.softirq:
             self.local_irq_restore(was)
-        if not self.has("lazy-reload"):
+        if "lazy-reload" not in self.fixes:
             self.reload_eagerly()
         self.fire_sched_in_preempt_notifiers(next_task)
 
@@ -74,7 +74,7 @@ class Process(Efi):
     def arch_dup_task_struct(self, child: Task) -> None:
         """Copy current's thread state into `child`, which lives in new memory."""
         src = self.current
-        if self.has("clone-preserve"):
+        if "clone-preserve" in self.fixes:
             self.fpsimd_save_and_flush_current_state()
             if src.fp_type is FP_STATE_SVE:  # fpsimd_sync_from_effective_state()
                 self.sve_to_fpsimd(src)
@@ -90,15 +90,15 @@ class Process(Efi):
         # The SVE image belongs to the parent; the child starts from V.
         child.sve_state = child.sme_state = None
         child.flags &= ~TIF_SVE
-        if self.has("clone-sm"):
+        if "clone-sm" in self.fixes:
             self.task_smstop_sm(child)
-        if self.has("clone-za"):
+        if "clone-za" in self.fixes:
             child.svcr &= ~SVCR_ZA_MASK
         if self.sme_host and child.svcr & SVCR_ZA_MASK:
             child.sve_state, child.sme_state = SveState(), src.sme_state
         else:
             child.flags &= ~TIF_SME
-        if self.has("fp-type"):
+        if "fp-type" in self.fixes:
             child.fp_type = FP_STATE_FPSIMD
         child.frames = src.frames
 
@@ -113,9 +113,9 @@ class Process(Efi):
 
     @kernel_function()
     def copy_thread(self, child: Task, clone_vm: bool) -> None:
-        if self.has("dead-leak"):
+        if "dead-leak" in self.fixes:
             self.fpsimd_flush_task_state(child)
-        if self.has("clone-za") and not clone_vm:
+        if "clone-za" in self.fixes and not clone_vm:
             self.copy_thread_za(child)
         # clone() of a thread comes with a TLS pointer (CLONE_SETTLS).
         child.tpidr2_el0 = ZERO if clone_vm else self.cpu.tpidr2_el0
@@ -143,7 +143,7 @@ class Process(Efi):
         current = self.current
         self.fpsimd_flush_task_state(current)
         current.fpsimd_state, current.fpsr, current.fpcr = EMPTY, ZERO, ZERO
-        if self.has("fpmr-exec"):
+        if "fpmr-exec" in self.fixes:
             current.fpmr = ZERO
         current.sve_state = current.sme_state = None
         current.svcr, current.fp_type = 0, FP_STATE_FPSIMD

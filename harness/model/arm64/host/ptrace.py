@@ -105,7 +105,7 @@ class Ptrace(Vl):
     def sve_init_header_from_task(self, task: Task, vec: VecType) -> Header:
         """The header that describes `task` to whoever reads."""
         active = self._streams(task) == (vec is ARM64_VEC_SME)
-        if self.has("ptrace-fptype"):
+        if "ptrace-fptype" in self.fixes:
             sve = task.fp_type is FP_STATE_SVE
         else:
             sve = vec is ARM64_VEC_SME or bool(task.flags & TIF_SVE)
@@ -114,7 +114,7 @@ class Ptrace(Vl):
         if task.flags & inherit:
             flags |= SVE_PT_VL_INHERIT
         vl = 16 * self.task_get_vl(task, vec)
-        if active or not self.has("ptrace-inactive"):
+        if active or "ptrace-inactive" not in self.fixes:
             return Header(vl, flags, sve_pt_size(vl, flags))
         # Meant to be that of a header alone, and then no data was to follow.
         return Header(vl, flags, SIZEOF_POINTER)
@@ -132,9 +132,11 @@ class Ptrace(Vl):
     def sve_set_common(self, task: Task, vec: VecType, header: Header, data: Payload) -> str:
         """A write of one mode's registers puts the task into that mode."""
         self.fpsimd_flush_task_state(task)
-        early = self.has("ptrace-errors")  # storage and format are right before data is looked at
+        early = (
+            "ptrace-errors" in self.fixes
+        )  # storage and format are right before data is looked at
         fpsimd = not header.flags & SVE_PT_REGS_SVE
-        if fpsimd and vec is ARM64_VEC_SME and self.has("ptrace-ssve-payload"):
+        if fpsimd and vec is ARM64_VEC_SME and "ptrace-ssve-payload" in self.fixes:
             return "EINVAL"
         flags = (header.flags & ~SVE_PT_REGS_SVE) << 16
         if header.vl or self.sve_host:
@@ -145,23 +147,23 @@ class Ptrace(Vl):
                 return error
         elif header.flags != SVE_PT_REGS_FPSIMD:  # SME alone: to leave streaming mode
             return "EINVAL"
-        if vec is ARM64_VEC_SME and self.has("ptrace-ssve-setup"):
+        if vec is ARM64_VEC_SME and "ptrace-ssve-setup" in self.fixes:
             self.sme_alloc(task, flush=False)
         if early and not fpsimd:
             self.sve_alloc(task, flush=True)
         self._change_mode(task, vec, early)
-        if self.has("ptrace-partial"):
+        if "ptrace-partial" in self.fixes:
             # For two releases, the tracer's own.
-            whose = task if self.has("ptrace-zero-target") else self.current
+            whose = task if "ptrace-zero-target" in self.fixes else self.current
             whose.fpsimd_state, whose.fpsr, whose.fpcr = EMPTY, ZERO, ZERO
         fits = self.task_get_vl(task, vec) == header.vl // 16
         self._entitle(task, vec, data if fits or fpsimd else {})
         if fpsimd:
-            if self.has("ptrace-partial"):
+            if "ptrace-partial" in self.fixes:
                 task.fp_type = FP_STATE_FPSIMD
             self.copy_fpr(task, covered(FPSIMD_LAYOUT, data))
             self.update_tsk_thread_flag(task, TIF_SVE, False)
-            if vec is ARM64_VEC_SME and not self.has("load-by-type"):
+            if vec is ARM64_VEC_SME and "load-by-type" not in self.fixes:
                 self.fpsimd_to_sve(task)  # fpsimd_force_sync_to_sve()
             task.fp_type = FP_STATE_FPSIMD
             return ""
@@ -171,10 +173,10 @@ class Ptrace(Vl):
             return "EIO"
         if not early:
             self.sve_alloc(task, flush=True)
-        if not self.has("ptrace-partial") and not self._tif_sve_or_sm(task):
+        if "ptrace-partial" not in self.fixes and not self._tif_sve_or_sm(task):
             self.fpsimd_to_sve(task)  # fpsimd_sync_to_sve(): a short write leaves the rest of V
         if not early:
-            if vec is ARM64_VEC_SVE or not self.has("ptrace-ssve-no-sve"):
+            if vec is ARM64_VEC_SVE or "ptrace-ssve-no-sve" not in self.fixes:
                 self.update_tsk_thread_flag(task, TIF_SVE, True)
             task.fp_type = FP_STATE_SVE
         z, p = task.sve_state or SveState()
@@ -194,11 +196,11 @@ class Ptrace(Vl):
         if vec is ARM64_VEC_SVE:
             if self.sme_host:
                 task.svcr &= ~SVCR_SM_MASK
-            if early and (self.sme_host or self.has("ptrace-no-sme")):
+            if early and (self.sme_host or "ptrace-no-sme" in self.fixes):
                 self.update_tsk_thread_flag(task, TIF_SVE, True)
         else:
             task.svcr |= SVCR_SM_MASK
-            if self.has("ptrace-ssve-setup"):
+            if "ptrace-ssve-setup" in self.fixes:
                 self.update_tsk_thread_flag(task, TIF_SME, True)
         if not early and task.svcr != was:
             self.sve_alloc(task, flush=True)
@@ -226,7 +228,9 @@ class Ptrace(Vl):
         if error:
             return error
         self.sve_alloc(task, flush=False)  # streaming mode, which no longer traps, needs it
-        self.sme_alloc(task, flush=not (self.has("ptrace-za-keep-zt") and task.svcr & SVCR_ZA_MASK))
+        self.sme_alloc(
+            task, flush=not ("ptrace-za-keep-zt" in self.fixes and task.svcr & SVCR_ZA_MASK)
+        )
         due = task.logical
         if data is None:
             task.svcr &= ~SVCR_ZA_MASK
@@ -243,15 +247,15 @@ class Ptrace(Vl):
     @kernel_function()
     def zt_set(self, task: Task, data: Quads) -> str:
         """ZT0, which comes with ZA on."""
-        if self.has("ptrace-zt-first-use"):
+        if "ptrace-zt-first-use" in self.fixes:
             self.sve_alloc(task, flush=False)
         if not task.svcr & SVCR_ZA_MASK:
             self.sme_alloc(task, flush=True)
         task.sme_state = (task.sme_state or EMPTY).set(ZT0, data)
         task.svcr |= SVCR_ZA_MASK
-        if self.has("ptrace-zt-first-use"):
+        if "ptrace-zt-first-use" in self.fixes:
             self.update_tsk_thread_flag(task, TIF_SME, True)
-        if self.has("ptrace-zt-flush"):
+        if "ptrace-zt-flush" in self.fixes:
             self.fpsimd_flush_task_state(task)
         due = task.logical
         task.logical = due._replace(za=due.za.set(ZT0, data), svcr=due.svcr | SVCR_ZA_MASK)
@@ -263,7 +267,7 @@ class Ptrace(Vl):
         if data is None:
             # Until f5d71291841a the rest was what lay on the kernel's stack.
             stack = self.value("kernel", 0x57AC4)
-            data = task.fpmr if self.has("ptrace-fpmr-partial") else stack
+            data = task.fpmr if "ptrace-fpmr-partial" in self.fixes else stack
         else:
             task.logical = task.logical._replace(fpmr=data)
         task.fpmr = data

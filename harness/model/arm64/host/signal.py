@@ -27,7 +27,7 @@ class Signal(Entry):
     def setup_rt_frame(self) -> None:
         """Write current's state to a frame, and leave it as a handler must find it."""
         current = self.current
-        if self.has("sig-flush"):
+        if "sig-flush" in self.fixes:
             self.fpsimd_save_and_flush_current_state()
             self.fpsimd_sync_from_effective_state()
         else:
@@ -49,7 +49,7 @@ class Signal(Entry):
 
     def saved_as_sve(self) -> bool:
         """Whether sve_state is taken for the valid image: by TIF_SVE, later by fp_type."""
-        if self.has("sig-fptype"):
+        if "sig-fptype" in self.fixes:
             return self.current.fp_type is FP_STATE_SVE
         return bool(self.current.flags & TIF_SVE)
 
@@ -58,7 +58,7 @@ class Signal(Entry):
         """The records: FPSIMD always, SVE and ZA with what is in use."""
         current = self.current
         streaming = bool(current.svcr & SVCR_SM_MASK) and self.sme_host
-        record = self.sve_host or (self.sme_host and self.has("sig-sme-only"))
+        record = self.sve_host or (self.sme_host and "sig-sme-only" in self.fixes)
         sve = None
         if record and (streaming or self.saved_as_sve()):
             sve = current.sve_state or SveState()
@@ -82,15 +82,15 @@ class Signal(Entry):
         current = self.current
         if not self.sme_host:
             return
-        if self.has("sig-flush"):
+        if "sig-flush" in self.fixes:
             self.task_smstop_sm(current)
         elif current.svcr & SVCR_SM_MASK:
             current.fpsimd_state = EMPTY
             current.fp_type = FP_STATE_FPSIMD
         current.svcr &= ~(SVCR_SM_MASK | SVCR_ZA_MASK)
-        if self.has("sig-tpidr2"):
+        if "sig-tpidr2" in self.fixes:
             self.cpu.tpidr2_el0 = ZERO
-        if not self.has("sig-flush"):
+        if "sig-flush" not in self.fixes:
             # Whosever registers these are: the context is not held.
             self.sme_smstop()
 
@@ -100,7 +100,7 @@ class Signal(Entry):
     def restore_sigframe(self, frame: Frame) -> None:
         """sys_rt_sigreturn(): current's state becomes what the frame says."""
         current = self.current
-        if self.has("sig-flush"):
+        if "sig-flush" in self.fixes:
             self.fpsimd_save_and_flush_current_state()
         current.fpmr = frame.fpmr
         if frame.vl != NO_RECORD:
@@ -118,7 +118,7 @@ class Signal(Entry):
         current = self.current
         self.clear_thread_flag(TIF_SVE)
         current.fp_type = FP_STATE_FPSIMD
-        if self.has("sig-sm-fpsimd"):
+        if "sig-sm-fpsimd" in self.fixes:
             current.svcr &= ~SVCR_SM_MASK
         self.fpsimd_update_current_state(frame)
 
@@ -130,24 +130,24 @@ class Signal(Entry):
             self.force_signal_inject("SIGSEGV")  # EINVAL: no frame of this task as it is
             return
         if frame.sve is None:
-            if frame.streaming and self.has("sig-payload"):
+            if frame.streaming and "sig-payload" in self.fixes:
                 self.force_signal_inject("SIGSEGV")
                 return
             current.svcr &= ~SVCR_SM_MASK
             self.restore_fpsimd_context(frame)
             return
-        if not self.has("sig-flush"):
+        if "sig-flush" not in self.fixes:
             self.fpsimd_flush_task_state(current)
         current.sve_state = frame.sve
         if frame.streaming:
-            if self.has("sig-sve-restore"):
+            if "sig-sve-restore" in self.fixes:
                 if current.sme_state is None:
                     current.sme_state = EMPTY
                 self.set_thread_flag(TIF_SME)
             current.svcr |= SVCR_SM_MASK
         else:
             self.set_thread_flag(TIF_SVE)
-            if self.has("sig-sve-restore"):
+            if "sig-sve-restore" in self.fixes:
                 current.svcr &= ~SVCR_SM_MASK
         current.fp_type = FP_STATE_SVE
         self.fpsimd_update_current_state(frame)
@@ -155,7 +155,7 @@ class Signal(Entry):
     @kernel_function()
     def restore_tpidr2_context(self, frame: Frame) -> None:
         """Until v6.2 there is no such record, until v6.4 it goes where nobody looks."""
-        if self.has("sig-tpidr2-restore"):
+        if "sig-tpidr2-restore" in self.fixes:
             self.cpu.tpidr2_el0 = frame.tpidr2_el0
 
     @kernel_function()
@@ -164,9 +164,9 @@ class Signal(Entry):
         if frame.za is None:
             current.svcr &= ~SVCR_ZA_MASK
             return
-        if not self.has("sig-flush"):
+        if "sig-flush" not in self.fixes:
             self.fpsimd_flush_task_state(current)
-        if current.sve_state is None and self.has("sig-za-alloc"):
+        if current.sve_state is None and "sig-za-alloc" in self.fixes:
             current.sve_state = SveState()  # with TIF_SME streaming mode does not trap
         current.sme_state = frame.za
         self.set_thread_flag(TIF_SME)
@@ -176,19 +176,19 @@ class Signal(Entry):
     def fpsimd_update_current_state(self, frame: Frame) -> None:
         """Take V, FPSR and FPCR from a frame; until v6.15 into the registers as well."""
         current = self.current
-        if self.has("sig-merge"):
+        if "sig-merge" in self.fixes:
             merge = current.fp_type is FP_STATE_SVE
         else:
             merge = bool(current.flags & TIF_SVE)
-        if merge or self.has("sig-fpsimd-lost") or not self.has("sve-host"):
+        if merge or "sig-fpsimd-lost" in self.fixes or "sve-host" not in self.fixes:
             current.fpsimd_state = frame.v
             current.fpsr, current.fpcr = frame.fpsr, frame.fpcr
-            if self.has("sve-host") and not self.has("sig-copy"):
+            if "sve-host" in self.fixes and "sig-copy" not in self.fixes:
                 # The whole struct, whose `cpu` is what the stack held: any number.
                 current.fpsimd_cpu = 0
         if merge:
             self.fpsimd_to_sve(current)
-        if not self.has("sig-flush"):
+        if "sig-flush" not in self.fixes:
             self.task_fpsimd_load()
             if self.test_and_clear_thread_flag(TIF_FOREIGN_FPSTATE):
                 self.fpsimd_bind_task_to_cpu()

@@ -21,7 +21,7 @@ class Smccc(Suspend):
     @kernel_function("__arm_smccc_smc")
     def arm_smccc_smc(self) -> None:
         """A call to firmware that implements SMCCC v1.3 and makes use of the hint."""
-        if not self.has("smccc-hint") or self.has("smccc-no-hint"):
+        if "smccc-hint" not in self.fixes or "smccc-no-hint" in self.fixes:
             return
         if self.arm_smccc_sve_check():
             self.cpu.z, self.cpu.p = self.cpu.z.limit(1), EMPTY

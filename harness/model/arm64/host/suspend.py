@@ -81,7 +81,7 @@ class Suspend(Process):
     @kernel_function()
     def fpsimd_cpu_pm_enter(self) -> None:
         """CPU_PM_ENTER: the registers are about to be lost."""
-        if self.has("cpu-pm-last"):
+        if "cpu-pm-last" in self.fixes:
             self.fpsimd_save_and_flush_cpu_state()
         else:
             self.fpsimd_save()
@@ -89,7 +89,7 @@ class Suspend(Process):
     @kernel_function()
     def fpsimd_cpu_pm_exit(self) -> None:
         """CPU_PM_EXIT: until v4.17 it is here that current's registers are called foreign."""
-        if not self.has("flush-sets-foreign"):
+        if "flush-sets-foreign" not in self.fixes:
             self.set_thread_flag(TIF_FOREIGN_FPSTATE)
 
     @kernel_function()
@@ -107,7 +107,7 @@ class Suspend(Process):
         self.lose_power()
         self.init_kernel_el()
         self.write_sysreg(cpacr, "cpacr_el1")
-        if self.has("sme-resume"):
+        if "sme-resume" in self.fixes:
             self.sme_suspend_exit()
         self.fpsimd_cpu_pm_exit()
         self.local_irq_restore(was)
@@ -117,7 +117,7 @@ class Suspend(Process):
     @kernel_function()
     def fpsimd_cpu_dead(self) -> None:
         """The CPU is off: nothing is in its registers."""
-        if self.has("hotplug-last"):
+        if "hotplug-last" in self.fixes:
             self.last.st = NULL
 
     @kernel_function()

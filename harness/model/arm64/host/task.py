@@ -32,10 +32,10 @@ class Tasks(CpuModel):
     def __init__(self, kernel: Kernel, config: Config, tasks: tuple[str, ...]) -> None:
         super().__init__(kernel, config)
         # system_supports_sve(), _sme() and _fpmr() of a kernel that knows of them.
-        self.sve_host = self.system_supports_sve and self.has("sve-host")
-        self.sme_host = self.system_supports_sme and self.has("sme-host")
-        self.sme2_host = self.sme_host and config.sme2 and self.has("sme2-host")
-        self.fpmr_host = config.fpmr and self.has("fpmr")
+        self.sve_host = self.system_supports_sve and "sve-host" in self.fixes
+        self.sme_host = self.system_supports_sme and "sme-host" in self.fixes
+        self.sme2_host = self.sme_host and config.sme2 and "sme2-host" in self.fixes
+        self.fpmr_host = config.fpmr and "fpmr" in self.fixes
         self.tasks: dict[str, Task] = {}
         self.contexts: dict[str, Context] = {}
         self.cost = Counts()

@@ -46,7 +46,7 @@ class Vl(Signal):
 
     def sme_alloc(self, task: Task, flush: bool) -> None:
         """Storage for ZA. Until dc7eb8755797 storage to be kept was replaced all the same."""
-        if task.sme_state is None or flush or not self.has("sme-alloc-keep"):
+        if task.sme_state is None or flush or "sme-alloc-keep" not in self.fixes:
             task.sme_state = EMPTY
 
     # Two images of one state ------------------------------------------------------
@@ -56,7 +56,7 @@ class Vl(Signal):
 
     def _stored_as_sve(self, task: Task) -> bool:
         """Whether sve_state is the image that counts: bbc6172eefdb goes by fp_type (v6.2)."""
-        if self.has("load-by-type"):
+        if "load-by-type" in self.fixes:
             return task.fp_type is FP_STATE_SVE
         return self._tif_sve_or_sm(task)
 
@@ -73,7 +73,7 @@ class Vl(Signal):
         v6.16: fpsimd_sync_to_effective_state_zeropad(). From v6.2 to v6.15 it
         copies for TIF_SVE and PSTATE.SM too, where no one looks (b255be426913).
         """
-        if not task.flags & TIF_SVE and not self.has("ptrace-v-streaming"):
+        if not task.flags & TIF_SVE and "ptrace-v-streaming" not in self.fixes:
             return
         if self._stored_as_sve(task):
             task.sve_state = SveState(task.fpsimd_state, EMPTY)
@@ -109,12 +109,12 @@ class Vl(Signal):
         """A length changes now. Until v6.15 a part of vec_set_vector_length()."""
         if task is not self.current:
             self.fpsimd_flush_task_state(task)
-        elif self.has("vl-stale"):
+        elif "vl-stale" in self.fixes:
             self.fpsimd_save_and_flush_current_state()
         else:
             self.fpsimd_save()
             self.fpsimd_flush_task_state(task)
-        if self.has("vl-valid"):
+        if "vl-valid" in self.fixes:
             self.sve_sync_to_fpsimd(task)
             self._set_vl(task, vec, vq)
             task.sve_state = SveState()
@@ -124,7 +124,7 @@ class Vl(Signal):
                 task.sme_state = EMPTY
             return
         if self._tif_sve_or_sm(task):
-            if self.has("vl-stale"):
+            if "vl-stale" in self.fixes:
                 self.sve_sync_to_fpsimd(task)
             else:
                 self.sve_to_fpsimd(task)
@@ -134,11 +134,11 @@ class Vl(Signal):
         if free_sme:
             task.svcr &= ~(SVCR_SM_MASK | SVCR_ZA_MASK)
             # Until c9bb40b7f786 the flag of who asks, which may be a tracer.
-            whose = task if self.has("vl-sme-target") else self.current
+            whose = task if "vl-sme-target" in self.fixes else self.current
             self.update_tsk_thread_flag(whose, TIF_SME, False)
         self._set_vl(task, vec, vq)
         # Streaming mode needs sve_state too, and with TIF_SME set nothing traps.
-        task.sve_state = SveState() if self.has("vl-sve-storage") else None
+        task.sve_state = SveState() if "vl-sve-storage" in self.fixes else None
         if free_sme:
             task.sme_state = None
 
@@ -146,9 +146,9 @@ class Vl(Signal):
         """Whether the task is to start with SME again, and its ZA storage goes."""
         if vec is ARM64_VEC_SME:
             return True
-        if self.has("sme-no-free"):
+        if "sme-no-free" in self.fixes:
             return False
-        return self.has("vl-sve-storage") and not task.svcr & (SVCR_SM_MASK | SVCR_ZA_MASK)
+        return "vl-sve-storage" in self.fixes and not task.svcr & (SVCR_SM_MASK | SVCR_ZA_MASK)
 
     @staticmethod
     def _set_vl(task: Task, vec: VecType, vq: int) -> None:

@@ -48,12 +48,12 @@ class Arm(HypSwitch):
             self.write_sysreg_el1(vcpu.cpacr_el1, "cpacr_el1")  # __vcpu_load_switch_sysregs()
             if self.debug_side:
                 self.activate_traps_common(vcpu)  # __vcpu_load_activate_traps()
-        if self.has("kvm-fp-2018"):
+        if "kvm-fp-2018" in self.fixes:
             self.kvm_arch_vcpu_load_fp(vcpu)
 
     @kernel_function()
     def kvm_arch_vcpu_put(self, vcpu: Vcpu) -> None:
-        if self.has("kvm-fp-2018"):
+        if "kvm-fp-2018" in self.fixes:
             self.kvm_arch_vcpu_put_fp(vcpu)
         if self.has_vhe:
             if self.debug_side:
@@ -77,10 +77,10 @@ class Arm(HypSwitch):
 
     def guest_enter(self, vcpu: Vcpu) -> None:
         """From the preemptible part of the run loop into the guest."""
-        if not self.has("kvm-fp-2018"):
-            if self.has("sve-kvm-null"):
+        if "kvm-fp-2018" not in self.fixes:
+            if "sve-kvm-null" in self.fixes:
                 self.kvm_fpsimd_flush_cpu_state()
-        elif self.has("drop-host-sve"):
+        elif "drop-host-sve" in self.fixes:
             self.kvm_arch_vcpu_ctxflush_fp(vcpu)
         if self.debug_side:
             self.kvm_arm_setup_debug(vcpu)
@@ -102,7 +102,7 @@ class Arm(HypSwitch):
         """Out of the guest, up to where interrupts are on again."""
         self.cpu.mode = KERNEL
         self.kvm_vcpu_run_exit(vcpu)
-        if self.has("kvm-fp-2018"):
+        if "kvm-fp-2018" in self.fixes:
             self.kvm_arch_vcpu_ctxsync_fp(vcpu)
 
     def fire_sched_out_preempt_notifiers(self, task: Task) -> None:

@@ -65,7 +65,7 @@ class Debug(KvmFpsimd):
         val = PMUSERENR_ER_CR if on else 0
         due = self.host_sys[self.cpu.id]
         due.sys = due.sys._replace(pmuserenr_el0=val)
-        if self.has("pmuserenr-loaded") and self.kvm_set_pmuserenr(val):
+        if "pmuserenr-loaded" in self.fixes and self.kvm_set_pmuserenr(val):
             return
         self.set_sys(pmuserenr_el0=val)
 
@@ -103,13 +103,13 @@ class Debug(KvmFpsimd):
 
     def kvm_vcpu_load_debug(self, vcpu: Vcpu) -> None:
         """At vcpu_load, before anything is put into a register."""
-        if self.has("debug-owner"):
+        if "debug-owner" in self.fixes:
             vcpu.debug = vcpu.debug._replace(in_use=False)
         self.kvm_arm_setup_mdcr_el2(vcpu, loaded=False)
 
     def kvm_arm_setup_debug(self, vcpu: Vcpu) -> None:
         """Before each entry; from v6.14 nothing is left to do there."""
-        if not self.has("debug-owner"):
+        if "debug-owner" not in self.fixes:
             self.kvm_arm_setup_mdcr_el2(vcpu, loaded=True)
 
     @kernel_function()
@@ -117,7 +117,7 @@ class Debug(KvmFpsimd):
         """A guest's access to DBGBVR0_EL1 has left the guest: emulate it (sys_regs.c)."""
         if val is not None:
             vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=val)
-        if self.has("debug-owner"):  # kvm_debug_set_guest_ownership()
+        if "debug-owner" in self.fixes:  # kvm_debug_set_guest_ownership()
             vcpu.debug = vcpu.debug._replace(in_use=True)
             self.kvm_arm_setup_mdcr_el2(vcpu, loaded=True)
         elif val is not None:

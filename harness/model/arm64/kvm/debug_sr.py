@@ -24,7 +24,7 @@ class DebugSr(Debug):
             return
         vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=self.cpu.sys.dbgbvr0_el1)
         self.set_sys(dbgbvr0_el1=self.hyp_host_data.host_debug_state.regs)
-        if not self.has("debug-owner"):
+        if "debug-owner" not in self.fixes:
             vcpu.debug = vcpu.debug._replace(in_use=False)
 
     @kernel_function("__debug_save_host_buffers_nvhe")
@@ -40,11 +40,11 @@ class DebugSr(Debug):
         )
         if spe:
             self.set_sys(pmscr_el1=0)
-            if self.has("spe-buffer-off"):
+            if "spe-buffer-off" in self.fixes:
                 self.set_sys(pmblimitr_el1=0)
         if trbe:
             self.set_sys(trfcr_el1=0)
-            if self.has("trbe-buffer-off"):
+            if "trbe-buffer-off" in self.fixes:
                 self.set_sys(trblimitr_el1=0)
 
     @kernel_function("__debug_restore_host_buffers_nvhe")

@@ -49,14 +49,14 @@ class KvmFpsimd(Reset):
         vhe = self.has_vhe
         self.hyp_home = self.kvm_host_data if vhe else self.kvm_nvhe_host_data
         # this_cpu_ptr() or this_cpu_ptr_hyp_sym(), see host_data.
-        self.home = self.kvm_host_data if self.has("hd-kernel-copy") else self.hyp_home
+        self.home = self.kvm_host_data if "hd-kernel-copy" in self.fixes else self.hyp_home
         for vcpu in vcpus:
             self.born(vcpu)
         for cpu in self.cpus:
             self.run_on(cpu.id)
             self.cpu_hyp_init_context()
         self.run_on(0)
-        if config.protected and self.has("fp-owner"):
+        if config.protected and "fp-owner" in self.fixes:
             # kvm_protected_mode_initialized: from now on hyp's memory is out of reach.
             self.home = self.kvm_host_data
 
@@ -81,10 +81,10 @@ class KvmFpsimd(Reset):
         return self.hyp_home[self.cpu.id]
 
     def fp_owner(self, vcpu: Vcpu) -> FpOwner:
-        return self.home[self.cpu.id].fp_owner if self.has("fp-owner") else vcpu.fp_state
+        return self.home[self.cpu.id].fp_owner if "fp-owner" in self.fixes else vcpu.fp_state
 
     def set_fp_owner(self, vcpu: Vcpu, owner: FpOwner) -> None:
-        if self.has("fp-owner"):
+        if "fp-owner" in self.fixes:
             self.host_data.fp_owner = owner
         else:
             vcpu.fp_state = owner
@@ -92,10 +92,10 @@ class KvmFpsimd(Reset):
             self.note("owner", owner.name)
 
     def hyp_fp_owner(self, vcpu: Vcpu) -> FpOwner:
-        return self.hyp_home[self.cpu.id].fp_owner if self.has("fp-owner") else vcpu.fp_state
+        return self.hyp_home[self.cpu.id].fp_owner if "fp-owner" in self.fixes else vcpu.fp_state
 
     def set_hyp_fp_owner(self, vcpu: Vcpu, owner: FpOwner) -> None:
-        if self.has("fp-owner"):
+        if "fp-owner" in self.fixes:
             self.hyp_host_data.fp_owner = owner
         else:
             vcpu.fp_state = owner
@@ -108,12 +108,12 @@ class KvmFpsimd(Reset):
     def kvm_fpsimd_flush_cpu_state(self) -> None:
         """Before guest entry: disown registers whose SVE part KVM would destroy."""
         last = self.last
-        if self.has("null-always"):
+        if "null-always" in self.fixes:
             last.st = NULL
             return
         if not self.sve_host or last.st == NULL:
             return
-        if self.has("sve-dead-task"):
+        if "sve-dead-task" in self.fixes:
             sve = last.sve_in_use
         else:
             # sve_flush_cpu_state() went through the pointer to the task's flags.
@@ -128,13 +128,13 @@ class KvmFpsimd(Reset):
     def kvm_arch_vcpu_load_fp(self, vcpu: Vcpu) -> None:
         """At vcpu_load: say who owns the registers, or see that nobody does."""
         current = self.current
-        if self.has("save-and-flush"):
+        if "save-and-flush" in self.fixes:
             self.fpsimd_save_and_flush_cpu_state()
             self.set_fp_owner(vcpu, FP_STATE_FREE)
             return
-        if self.has("kvm-prepare"):
+        if "kvm-prepare" in self.fixes:
             self.fpsimd_kvm_prepare()
-        elif self.has("drop-host-sve"):
+        elif "drop-host-sve" in self.fixes:
             if current.flags & TIF_SVE:
                 self.bug("kvm_arch_vcpu_load_fp: TIF_SVE is set")
                 return
@@ -143,12 +143,12 @@ class KvmFpsimd(Reset):
         self.set_fp_owner(vcpu, FP_STATE_HOST_OWNED)
         self.host_data.fpsimd_state = current.addr
         cpacr = self.read_sysreg("cpacr_el1")
-        if not self.has("drop-host-sve") or self.has("sve-flag-clear"):
+        if "drop-host-sve" not in self.fixes or "sve-flag-clear" in self.fixes:
             vcpu.host_sve_enabled = False
         if cpacr & CPACR_EL1_ZEN_EL0EN:
             vcpu.host_sve_enabled = True
-        if self.has("sme-kvm-load") and self.system_supports_sme:
-            if self.has("sme-flag-clear"):
+        if "sme-kvm-load" in self.fixes and self.system_supports_sme:
+            if "sme-flag-clear" in self.fixes:
                 vcpu.host_sme_enabled = False
             if cpacr & CPACR_EL1_SMEN_EL0EN:
                 vcpu.host_sme_enabled = True
@@ -157,7 +157,7 @@ class KvmFpsimd(Reset):
                 self.fpsimd_save_and_flush_cpu_state()
 
     def _svcr_to_leave(self) -> int:
-        if self.has("defer-za") and self.test_thread_flag(TIF_FOREIGN_FPSTATE):
+        if "defer-za" in self.fixes and self.test_thread_flag(TIF_FOREIGN_FPSTATE):
             # ZA that has been saved already can stay on until the guest uses FP.
             return SVCR_SM_MASK
         return SVCR_SM_MASK | SVCR_ZA_MASK
@@ -174,40 +174,40 @@ class KvmFpsimd(Reset):
         if self.fp_owner(vcpu) is not FP_STATE_GUEST_OWNED:
             return
         to_save = FP_STATE_CURRENT
-        if self.has("to-save"):
+        if "to-save" in self.fixes:
             to_save = FP_STATE_SVE if vcpu.sve else FP_STATE_FPSIMD
         self.fpsimd_bind_state_to_cpu(vcpu.addr, vcpu.sve_max_vl, to_save)
         self.clear_thread_flag(TIF_FOREIGN_FPSTATE)
-        if not self.has("to-save") and self.has("kvm-tifsve-vcpu"):
+        if "to-save" not in self.fixes and "kvm-tifsve-vcpu" in self.fixes:
             self.update_tsk_thread_flag(self.current, TIF_SVE, vcpu.sve)
 
     @kernel_function()
     def kvm_arch_vcpu_put_fp(self, vcpu: Vcpu) -> None:
         """At vcpu_put, which the scheduler may have called under its lock."""
         was = self.irqs_off
-        if self.has("put-irqs"):
+        if "put-irqs" in self.fixes:
             self.local_irq_save()
         else:
             self.bh_off = True
         self._put_fp(vcpu)
         self.smen_pending = False
-        if self.has("put-irqs"):
+        if "put-irqs" in self.fixes:
             self.local_irq_restore(was)
         else:
             self.local_bh_enable()
 
     def _put_fp(self, vcpu: Vcpu) -> None:
-        if self.has("save-and-flush"):
+        if "save-and-flush" in self.fixes:
             # The ZEN and SMEN restores that stood here went with the rest of
             # that series; after a flush every task is bound anew before EL0.
             if self.fp_owner(vcpu) is FP_STATE_GUEST_OWNED:
-                if vcpu.sve and not self.has("eager-zcr"):
+                if vcpu.sve and "eager-zcr" not in self.fixes:
                     self._save_guest_zcr(vcpu)
                 self.fpsimd_save_and_flush_cpu_state()
             return
-        if self.has_vhe and self.has("sme-kvm-load") and self.system_supports_sme:
+        if self.has_vhe and "sme-kvm-load" in self.fixes and self.system_supports_sme:
             closed = not self.cpu.cptr_el2 & CPACR_EL1_SMEN_EL1EN
-            self.smen_pending = closed and not self.has("smen-isb")
+            self.smen_pending = closed and "smen-isb" not in self.fixes
             if vcpu.host_sme_enabled:
                 self.sysreg_clear_set("cpacr_el1", 0, CPACR_EL1_SMEN)
             else:
@@ -218,7 +218,7 @@ class KvmFpsimd(Reset):
             self.fpsimd_save_and_flush_cpu_state()
         elif self.has_vhe and self.sve_host:
             # Hyp has reset CPACR_EL1 (that is, CPTR_EL2).
-            if self.has("kvm-trap-noncur"):
+            if "kvm-trap-noncur" in self.fixes:
                 zen = CPACR_EL1_ZEN_EL0EN
                 if vcpu.host_sve_enabled:
                     self.sysreg_clear_set("cpacr_el1", 0, zen)
@@ -226,10 +226,10 @@ class KvmFpsimd(Reset):
                     self.sysreg_clear_set("cpacr_el1", zen, 0)
             elif not self.test_thread_flag(TIF_FOREIGN_FPSTATE):
                 self.fpsimd_bind_task_to_cpu()
-        if not self.has("drop-host-sve"):
-            if self.has("kvm-tifsve-vcpu"):
+        if "drop-host-sve" not in self.fixes:
+            if "kvm-tifsve-vcpu" in self.fixes:
                 self.update_tsk_thread_flag(self.current, TIF_SVE, vcpu.host_sve_in_use)
-        elif not self.has("to-save"):
+        elif "to-save" not in self.fixes:
             self.clear_thread_flag(TIF_SVE)
 
     def _save_guest_zcr(self, vcpu: Vcpu) -> None:

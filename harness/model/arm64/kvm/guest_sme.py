@@ -36,12 +36,12 @@ class SmeGuest(Guest):
     def visible_vq(self, vcpu: Vcpu) -> int:
         if not vcpu.sme:
             return super().visible_vq(vcpu)
-        if self.has("sme-larger-vl"):
+        if "sme-larger-vl" in self.fixes:
             return max(vcpu.sve_max_vl, vcpu.sme_max_vl)
         return vcpu.sme_max_vl if vcpu.svcr & SVCR_SM_MASK else vcpu.sve_max_vl
 
     def hides_v(self, vcpu: Vcpu) -> bool:
-        if self.has("sme-v-visible"):
+        if "sme-v-visible" in self.fixes:
             return False
         return vcpu.sme or super().hides_v(vcpu)
 
@@ -69,7 +69,7 @@ class SmeGuest(Guest):
     def set_svcr(self, vcpu: Vcpu, svcr: int) -> None:
         if svcr & ~(SVCR_SM_MASK | SVCR_ZA_MASK):
             raise Errno("EINVAL")
-        changed = 0 if self.has("sme-larger-vl") else vcpu.svcr ^ svcr
+        changed = 0 if "sme-larger-vl" in self.fixes else vcpu.svcr ^ svcr
         due = vcpu.logical._replace(svcr=svcr)
         if changed & svcr & SVCR_ZA_MASK:
             vcpu.sme_state, due = EMPTY, due._replace(za=EMPTY)
@@ -116,7 +116,7 @@ class SmeGuest(Guest):
         if reg.id & SVE_REG_SLICE_MASK:
             raise Errno("ENOENT")
         if not vcpu.svcr & SVCR_ZA_MASK:
-            if self.has("sme-za-raz"):
+            if "sme-za-raz" in self.fixes:
                 return -1
             raise Errno("EBUSY")
         if not vcpu.sve_finalized:
@@ -128,7 +128,7 @@ class SmeGuest(Guest):
         if not vcpu.sme:
             return []
         ids = [KVM_REG_ARM64_SME_VLS]
-        if vcpu.svcr & SVCR_ZA_MASK or self.has("sme-za-raz"):
+        if vcpu.svcr & SVCR_ZA_MASK or "sme-za-raz" in self.fixes:
             ids += [reg_id("za", n) for n in range(16 * vcpu.sme_max_vl)]
         return ids
 

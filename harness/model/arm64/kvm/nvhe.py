@@ -24,7 +24,7 @@ class Nvhe(HypSwitch):
 
     def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> bool:
         """handle___kvm_vcpu_run() up to the guest."""
-        if self.has("eager-zcr"):
+        if "eager-zcr" in self.fixes:
             self.fpsimd_lazy_switch_to_guest(vcpu)
         self.enter(vcpu)
         return True
@@ -32,7 +32,7 @@ class Nvhe(HypSwitch):
     def kvm_vcpu_run_exit(self, vcpu: Vcpu) -> None:
         """handle___kvm_vcpu_run() from the guest on."""
         self.leave(vcpu)
-        if self.has("kvm-fp-2018") and self.has("eager-zcr"):
+        if "kvm-fp-2018" in self.fixes and "eager-zcr" in self.fixes:
             self.fpsimd_lazy_switch_to_host(vcpu)
 
     @kernel_function("__kvm_vcpu_run")
@@ -45,7 +45,7 @@ class Nvhe(HypSwitch):
             self.debug_save_host_buffers_nvhe()
         cpu.cpacr_el1 = vcpu.cpacr_el1
         cpu.vmpidr_el2 = 0x80000000  # the vcpu's own; its number does not matter here
-        if self.has("kvm-fp-2018") and not self.has("drop-host-sve"):
+        if "kvm-fp-2018" in self.fixes and "drop-host-sve" not in self.fixes:
             self.update_fp_enabled(vcpu)
         self.activate_traps(vcpu)
         if self.debug_side:
@@ -56,11 +56,11 @@ class Nvhe(HypSwitch):
     def activate_traps(self, vcpu: Vcpu) -> None:
         owned = self.guest_owns_fp_regs(vcpu)
         val = CPTR_NVHE_EL2_RES1 | CPTR_EL2_TTA | CPTR_EL2_TAM
-        if self.system_supports_sme and self.has("sme-trap-guest"):
+        if self.system_supports_sme and "sme-trap-guest" in self.fixes:
             val |= CPTR_EL2_TSM
         if not owned:
             val |= CPTR_EL2_TFP | CPTR_EL2_TZ
-        elif self.has("cptr-scratch") or not self.has("nvhe-sve"):
+        elif "cptr-scratch" in self.fixes or "nvhe-sve" not in self.fixes:
             if not vcpu.sve:
                 val |= CPTR_EL2_TZ
         elif vcpu.cptr_tz:
@@ -92,7 +92,7 @@ class Nvhe(HypSwitch):
             self.deactivate_traps_common(vcpu)
             self.debug_switch_to_host(vcpu)
             self.debug_restore_host_buffers_nvhe()
-        if not self.has("kvm-fp-2018"):
+        if "kvm-fp-2018" not in self.fixes:
             self.restore_host_fpsimd(vcpu)
 
     def hyp_panic_restore(self, vcpu: Vcpu) -> None:
@@ -107,7 +107,7 @@ class Nvhe(HypSwitch):
 
     def host_tz(self, vcpu: Vcpu) -> int:
         """CPTR_EL2.TZ as kvm_get_reset_cptr_el2() has it, v5.13 to v6.13."""
-        lazy = self.has("nvhe-sve") and not self.has("eager-zcr")
+        lazy = "nvhe-sve" in self.fixes and "eager-zcr" not in self.fixes
         return CPTR_EL2_TZ if lazy and vcpu.sve and self.guest_owns_fp_regs(vcpu) else 0
 
     def host_sve_access(self) -> None:
@@ -124,7 +124,7 @@ class Nvhe(HypSwitch):
         """
         super().vcpu_init(vcpu)
         owned = self.fp_owner(vcpu) is FP_STATE_GUEST_OWNED
-        vcpu.cptr_tz = vcpu.sve and owned and self.has("cptr-reset")
+        vcpu.cptr_tz = vcpu.sve and owned and "cptr-reset" in self.fixes
 
 
 # What CPTR_EL2 calls a trap with HCR_EL2.E2H = 0, and what is open otherwise with E2H = 1.

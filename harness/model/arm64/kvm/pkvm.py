@@ -30,15 +30,15 @@ class Pkvm(Nvhe):
 
     @property
     def eager(self) -> bool:
-        return self.has("pkvm-host-sve")
+        return "pkvm-host-sve" in self.fixes
 
     def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> bool:
         """handle___kvm_vcpu_run() up to the guest."""
-        if self.has("pkvm-sme-refuse") and self.cpu.svcr:
+        if "pkvm-sme-refuse" in self.fixes and self.cpu.svcr:
             return False  # -EINVAL: no sane host has SM or ZA on here
         hyp_vcpu = self.hyp_vcpus[vcpu.name]
         self.flush_hyp_vcpu(hyp_vcpu, vcpu)
-        if self.has("eager-zcr") and not self.eager:
+        if "eager-zcr" in self.fixes and not self.eager:
             self.fpsimd_lazy_switch_to_guest(hyp_vcpu)  # 6.1.y, which has no hyp vcpus
         self.enter(hyp_vcpu)
         return True
@@ -47,7 +47,7 @@ class Pkvm(Nvhe):
         """handle___kvm_vcpu_run() from the guest on."""
         hyp_vcpu = self.hyp_vcpus[vcpu.name]
         self.leave(hyp_vcpu)
-        if self.has("eager-zcr") and not self.eager:
+        if "eager-zcr" in self.fixes and not self.eager:
             self.fpsimd_lazy_switch_to_host(hyp_vcpu)
         self.sync_hyp_vcpu(hyp_vcpu, vcpu)
 
@@ -99,7 +99,7 @@ class Pkvm(Nvhe):
     def host_vq(self) -> int:
         """The length at which hyp moves the host's SVE state, whose buffer fits the shared one."""
         shared = self.lengths.sve[-1]
-        if self.has("pkvm-vl") or not self.config.sve_hw:
+        if "pkvm-vl" in self.fixes or not self.config.sve_hw:
             return shared
         self.violate(
             "wrong-vl",

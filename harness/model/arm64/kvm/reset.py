@@ -18,7 +18,7 @@ class Reset(Ptrace):
 
     def __init__(self, kernel: Kernel, config: Config, tasks: tuple[str, ...]) -> None:
         super().__init__(kernel, config, tasks)
-        self.sve_guests = self.has("kvm-sve-guest")
+        self.sve_guests = "kvm-sve-guest" in self.fixes
 
     @kernel_function()
     def kvm_reset_vcpu(self, vcpu: Vcpu) -> None:

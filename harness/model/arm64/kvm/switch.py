@@ -45,7 +45,7 @@ class HypSwitch(DebugSr):
         host, sys = self.hyp_host_data, self.cpu.sys
         if self.config.pmu:
             # EL0's accesses to the PMU must trap to EL2, not to the guest's EL1.
-            if self.has("pmuserenr-restore"):
+            if "pmuserenr-restore" in self.fixes:
                 host.host_ctxt_pmuserenr = sys.pmuserenr_el0
             self.set_sys(pmuserenr_el0=ARMV8_PMU_USERENR_MASK)
             vcpu.debug = vcpu.debug._replace(pmuserenr_on_cpu=True)
@@ -60,7 +60,7 @@ class HypSwitch(DebugSr):
         host = self.hyp_host_data
         self.set_sys(mdcr_el2=host.host_debug_state.mdcr_el2)
         if self.config.pmu:
-            restore = self.has("pmuserenr-restore")
+            restore = "pmuserenr-restore" in self.fixes
             self.set_sys(pmuserenr_el0=host.host_ctxt_pmuserenr if restore else 0)
             vcpu.debug = vcpu.debug._replace(pmuserenr_on_cpu=False)
         if self.switches_hfgxtr():
@@ -73,7 +73,7 @@ class HypSwitch(DebugSr):
         if not (self.config.fgt and self.sme_host):
             return False
         # VHE tried SCTLR_EL2.EnTP2 instead, which governs no guest.
-        return self.has("sme-trap-guest") and (not self.has_vhe or self.has("sme-fgt-vhe"))
+        return "sme-trap-guest" in self.fixes and (not self.has_vhe or "sme-fgt-vhe" in self.fixes)
 
     @kernel_function()
     def hyp_panic(self) -> None:
@@ -103,7 +103,7 @@ class HypSwitch(DebugSr):
             self.set_hyp_fp_owner(vcpu, FP_STATE_FREE)
 
     def guest_owns_fp_regs(self, vcpu: Vcpu) -> bool:
-        owner = self.hyp_home[self.cpu.id].fp_owner if self.has("fp-owner") else vcpu.fp_state
+        owner = self.hyp_home[self.cpu.id].fp_owner if "fp-owner" in self.fixes else vcpu.fp_state
         return owner is FP_STATE_GUEST_OWNED
 
     @kernel_function()
@@ -120,13 +120,13 @@ class HypSwitch(DebugSr):
             return False
         cpu = self.cpu
         self.open_fpsimd_traps(vcpu)
-        if not self.has("kvm-fp-2018"):
+        if "kvm-fp-2018" not in self.fixes:
             host = self.hyp_host_data
             host.host_ctxt_fp = cpu.z.limit(1)
             host.host_ctxt_fpsr, host.host_ctxt_fpcr = cpu.fpsr, cpu.fpcr
         elif self.hyp_fp_owner(vcpu) is FP_STATE_HOST_OWNED:
             self.kvm_hyp_save_fpsimd_host(vcpu)
-        if self.has("defer-za") and cpu.svcr & SVCR_ZA_MASK:
+        if "defer-za" in self.fixes and cpu.svcr & SVCR_ZA_MASK:
             # With SMEN opened for it; saved already, ZA can go.
             set_svcr(cpu, cpu.svcr & ~SVCR_ZA_MASK)
         if vcpu.sve:
@@ -148,7 +148,7 @@ class HypSwitch(DebugSr):
         owner = self.owner(st, "kvm_hyp_save_fpsimd_host")
         if owner is None:
             return
-        if vcpu.host_sve_in_use and not self.has("drop-host-sve"):
+        if vcpu.host_sve_in_use and "drop-host-sve" not in self.fixes:
             vq = self.current_vq()
             owner.sve_state = SveState(cpu.z.limit(vq), cpu.p.limit(vq))
         else:

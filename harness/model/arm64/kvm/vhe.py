@@ -24,9 +24,9 @@ class Vhe(HypSwitch):
 
     @kernel_function("__kvm_vcpu_run_vhe")
     def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> bool:
-        if self.has("eager-zcr"):
+        if "eager-zcr" in self.fixes:
             self.fpsimd_lazy_switch_to_guest(vcpu)
-        if self.has("kvm-fp-2018") and not self.has("drop-host-sve"):
+        if "kvm-fp-2018" in self.fixes and "drop-host-sve" not in self.fixes:
             self.update_fp_enabled(vcpu)
         self.activate_traps(vcpu)
         self.kvm_host_data[self.cpu.id].hyp_running_vcpu = vcpu.name
@@ -54,9 +54,9 @@ class Vhe(HypSwitch):
         self.deactivate_traps(vcpu)
         if self.debug_side:
             self.debug_switch_to_host(vcpu)
-        if not self.has("kvm-fp-2018"):
+        if "kvm-fp-2018" not in self.fixes:
             self.restore_host_fpsimd(vcpu)
-        elif self.has("eager-zcr"):
+        elif "eager-zcr" in self.fixes:
             self.fpsimd_lazy_switch_to_host(vcpu)
 
     def hyp_panic_restore(self, vcpu: Vcpu) -> None:
@@ -65,7 +65,7 @@ class Vhe(HypSwitch):
 
     @kernel_function("__deactivate_traps")
     def deactivate_traps(self, vcpu: Vcpu) -> None:
-        if self.has("cptr-split"):
+        if "cptr-split" in self.fixes:
             val = CPACR_EL1_FPEN
             val |= CPACR_EL1_ZEN if self.system_supports_sve else 0
             val |= CPACR_EL1_SMEN if self.system_supports_sme else 0
@@ -73,7 +73,7 @@ class Vhe(HypSwitch):
             val = CPACR_EL1_DEFAULT
             # vcpu_put flushes, with SMSTOP, once it no longer restores SMEN before
             # that; recordings of such a kernel (Debian 6.1.192) show SMEN = 0b01 here.
-            smen = self.has("sme-reset-smen") or self.has("save-and-flush")
+            smen = "sme-reset-smen" in self.fixes or "save-and-flush" in self.fixes
             if smen and self.system_supports_sme:
                 val |= CPACR_EL1_SMEN_EL1EN
         self.write_sysreg(val, "cpacr_el1")
