@@ -17,6 +17,8 @@ Bits = tuple[int, ...]
 class Ioctls(Legal):
     """A whole system call each, but for KVM_RUN, which goes on in the guest."""
 
+    __slots__ = ()
+
     def idle_vcpu(self, actor: str, name: str) -> Vcpu:
         """The vcpu, which nobody runs: a task in user space can call an ioctl on it."""
         self.in_user(actor)

@@ -25,6 +25,8 @@ WHERE = {
 class Legal(SmeGuest):
     """Where everybody is. The tests return whom they are about, or raise Refused."""
 
+    __slots__ = ()
+
     def place(self, actor: str) -> int:
         """The CPU that a task is current on, or that a vcpu is loaded on; -1 for none."""
         if actor in self.tasks:

@@ -45,6 +45,8 @@ class Setup:
 class Machine(Stimuli):
     """Everything, ready for the engine. `VheMachine` and `NvheMachine` are whole."""
 
+    __slots__ = ("_getters", "_names", "_objects")
+
     def __init__(self, kernel: Kernel, setup: Setup) -> None:
         names = (*(name for name, _ in setup.tasks), *setup.unborn)
         vcpus = tuple(
@@ -251,14 +253,22 @@ def _traps(traps: list[Trap]) -> str:
 class VheMachine(Vhe, Machine):
     """VHE: the host kernel at EL2."""
 
+    __slots__ = ()
+
 
 class HvheMachine(Hvhe, Machine):
     """hVHE: as nVHE, but hyp runs with HCR_EL2.E2H = 1."""
+
+    __slots__ = ()
 
 
 class ProtectedMachine(Pkvm, Machine):
     """Protected KVM: nVHE's hyp trusts the host no longer."""
 
+    __slots__ = ()
+
 
 class NvheMachine(Nvhe, Machine):
     """nVHE: the host kernel at EL1."""
+
+    __slots__ = ()

@@ -7,6 +7,8 @@ trap to EL2 runs hyp's lazy switch, or leaves the guest.
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.model.arm64.cpu.cpu import Access, Trap, check_access, set_svcr, supported_vq
 from harness.model.arm64.cpu.state import FFR, ZA, ZT0
 from harness.model.arm64.cpu.sysreg import (
@@ -42,6 +44,9 @@ ACCESS: dict[str, Access] = {
 
 
 _GATED = ("fpmr", "tpidr2_el0", "dbgbvr0_el1")
+# The registers whose length in quadwords is fixed, and those that are one of a bank.
+_WIDTH = {"v": 1, "za": 1, "zt0": 4}
+_NUMBER = {"ffr": FFR, "za": ZA, "zt0": ZT0}
 
 
 class Program(Arm):
@@ -51,8 +56,12 @@ class Program(Arm):
     instruction was UNDEFINED.
     """
 
-    seen: Quads | None = None
-    undef = False
+    __slots__ = ("seen", "undef")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.seen: Quads | None = None
+        self.undef = False
 
     def instruction(self, who: Context, access: Access) -> bool:
         """Take whatever traps `access` takes. False if it never executes."""
@@ -281,9 +290,7 @@ class Program(Arm):
         elif kind == "zcr_el1":
             self.seen = (Val(cpu.zcr_el1),)
         else:
-            banks = {"v": cpu.z, "z": cpu.z, "za": cpu.za, "zt0": cpu.za}
-            bank: Bank = banks.get(kind, cpu.p)
-            n = {"ffr": FFR, "za": ZA, "zt0": ZT0}.get(kind, n)
-            width = {"v": 1, "za": 1, "zt0": 4}.get(kind) or self.current_vq()
-            quads = bank.regs.get(n, ())[:width]
+            width = _WIDTH.get(kind) or self.current_vq()
+            bank = cpu.z if kind in ("v", "z") else cpu.p if kind in ("p", "ffr") else cpu.za
+            quads = bank.regs.get(_NUMBER.get(kind, n), ())[:width]
             self.seen = quads + (ZERO,) * (width - len(quads))

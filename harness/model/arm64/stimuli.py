@@ -21,6 +21,8 @@ from harness.model.base import Refused
 class Stimuli(Userland):
     """One method a verb, `on_VERB`, called with the actor's name and operands."""
 
+    __slots__ = ("handlers",)
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.handlers: dict[str, Callable[..., None]] = {}

@@ -34,6 +34,8 @@ class Tracer(Vmm):
     came between.
     """
 
+    __slots__ = ()
+
     def _traced(self, actor: str, name: str) -> Task:
         """The task that `actor` traces; it has made its system call, or makes it now."""
         if self.cpu.mode is Mode.USER:

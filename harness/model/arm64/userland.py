@@ -36,6 +36,8 @@ ACCESS_OF_CLASS: dict[str, Access] = {"fp": "asimd", "sve": "sve", "sme": "sme"}
 class Userland(Tracer):
     """One method a verb, `on_VERB`, called with the actor's name and operands."""
 
+    __slots__ = ()
+
     # Programs ------------------------------------------------------------------
 
     def on_read(self, actor: str, reg: Reg) -> None:

@@ -30,6 +30,8 @@ from harness.model.values import EMPTY, Bank, Val, first_difference
 class Vmm(Ioctls):
     """Save and restore, and what must come of them: the invariant `round-trip`."""
 
+    __slots__ = ()
+
     def on_save(self, actor: str, name: str, dropped: tuple[str, ...] = ()) -> None:
         vcpu = self.idle_vcpu(actor, name)
         sizes = {SIZES[size] for size in dropped}

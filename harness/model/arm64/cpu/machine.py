@@ -57,6 +57,26 @@ class CpuModel:
     `cpu` is the CPU on which the present step executes.
     """
 
+    __slots__ = (
+        "aliases",
+        "config",
+        "cpacr_res0",
+        "cpu",
+        "cpus",
+        "debug_side",
+        "depth",
+        "fixes",
+        "has_vhe",
+        "kernel",
+        "lengths",
+        "log",
+        "step",
+        "system_supports_sme",
+        "system_supports_sve",
+        "traps",
+        "violations",
+    )
+
     recording = False
 
     def __init__(self, kernel: Kernel, config: Config) -> None:

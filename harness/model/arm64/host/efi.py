@@ -28,6 +28,8 @@ class _Kept(NamedTuple):
 class Efi(Fpsimd):
     """A call of a runtime service, from where kernel-mode NEON may be used and from elsewhere."""
 
+    __slots__ = ()
+
     def may_use_simd(self, hardirq: bool) -> bool:
         return not hardirq and (not self.irqs_off or "neon-irqs-off" in self.fixes)
 

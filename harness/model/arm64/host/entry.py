@@ -13,6 +13,8 @@ from harness.model.values import EMPTY
 class Entry(Smccc):
     """Exceptions from EL0, and the way back."""
 
+    __slots__ = ()
+
     @kernel_function()
     def el0_svc(self) -> None:
         """current makes a system call.

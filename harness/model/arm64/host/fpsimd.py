@@ -49,6 +49,8 @@ def scalars(cpu: Registers) -> tuple[int, ...]:
 class Fpsimd(Softirq):
     """The FP state management of the host kernel."""
 
+    __slots__ = ()
+
     # Lengths and EL0 traps ---------------------------------------------------
 
     def host_sve_access(self) -> None:

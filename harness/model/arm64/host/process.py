@@ -27,6 +27,8 @@ from harness.model.values import EMPTY, ZERO, Val
 class Process(Efi):
     """A task's life, and its turns on a CPU."""
 
+    __slots__ = ()
+
     def start(self, task: Task) -> None:
         """Let a first task of the trace exist, as if it had just been exec()ed, off CPU."""
         self.born(task)

@@ -71,6 +71,8 @@ def covered(layout: tuple[tuple[str, int], ...], data: Payload) -> Payload:
 class Ptrace(Vl):
     """NT_PRFPREG, NT_ARM_SVE, NT_ARM_SSVE, NT_ARM_ZA, NT_ARM_ZT and NT_ARM_FPMR."""
 
+    __slots__ = ()
+
     def _streams(self, task: Task) -> bool:
         """thread_sm_enabled()"""
         return self.sme_host and bool(task.svcr & SVCR_SM_MASK)

@@ -21,6 +21,8 @@ from harness.model.values import EMPTY, ZERO
 class Signal(Entry):
     """Delivery and return. A frame holds the records that the kernel has written."""
 
+    __slots__ = ()
+
     # Delivery ------------------------------------------------------------------
 
     @kernel_function()

@@ -11,6 +11,8 @@ from harness.model.values import EMPTY
 class Smccc(Suspend):
     """SMCCC calls. Firmware keeps V always, and what lies above if not told otherwise."""
 
+    __slots__ = ()
+
     @kernel_function("__arm_smccc_sve_check")
     def arm_smccc_sve_check(self) -> bool:
         """Whether the call says that there is no SVE state to keep (ARM_SMCCC_1_3_SVE_HINT)."""

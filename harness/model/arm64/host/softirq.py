@@ -9,6 +9,7 @@ softirqs or interrupts off, as soon as it has them on again.
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 from harness.model.arm64.host.task import Tasks
 
@@ -18,11 +19,13 @@ RAISED = "raised"
 class Softirq(Tasks):
     """What the CPU that executes has switched off. All of it is on again between events."""
 
-    irqs_off = False
-    bh_off = False
-    rq_locked = False
-    fpsimd_context_busy = False
-    smen_pending = False  # SMEN has been opened, and no ISB has followed
+    __slots__ = ("bh_off", "fpsimd_context_busy", "irqs_off", "rq_locked", "smen_pending")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.irqs_off = self.bh_off = self.rq_locked = False
+        self.fpsimd_context_busy = False
+        self.smen_pending = False  # SMEN has been opened, and no ISB has followed
 
     @abstractmethod
     def do_softirq(self) -> None:

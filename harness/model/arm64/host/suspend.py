@@ -32,6 +32,8 @@ _RESET_P = Val(0x7E57)
 class Suspend(Process):
     """A CPU's power: lost in idle or suspend, or with the whole CPU."""
 
+    __slots__ = ()
+
     # Boot --------------------------------------------------------------------
 
     def init_kernel_el(self) -> None:

@@ -29,6 +29,26 @@ class Tasks(CpuModel):
     first out, as a slab allocator does on one CPU.
     """
 
+    __slots__ = (
+        "contexts",
+        "cost",
+        "current",
+        "fatal",
+        "fpmr_host",
+        "fpsimd_last_state",
+        "freed",
+        "last",
+        "memory",
+        "oops",
+        "rq",
+        "rqs",
+        "signal",
+        "sme2_host",
+        "sme_host",
+        "sve_host",
+        "tasks",
+    )
+
     def __init__(self, kernel: Kernel, config: Config, tasks: tuple[str, ...]) -> None:
         super().__init__(kernel, config)
         # system_supports_sve(), _sme() and _fpmr() of a kernel that knows of them.

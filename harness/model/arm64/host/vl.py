@@ -36,6 +36,8 @@ VL_ARCH_MAX = 256  # what code that is agnostic of the length can work with
 class Vl(Signal):
     """vec_set_vector_length(), its callers' way in, and the buffers that depend on it."""
 
+    __slots__ = ()
+
     def task_get_vl(self, task: Task, vec: VecType) -> int:
         return task.sve_vl if vec is ARM64_VEC_SVE else task.sme_vl
 

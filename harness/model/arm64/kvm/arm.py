@@ -13,6 +13,8 @@ from harness.model.base import Refused, kernel_function
 class Arm(HypSwitch):
     """KVM_RUN, taken apart at the points where something else can come between."""
 
+    __slots__ = ()
+
     @kernel_function()
     def kvm_arch_vcpu_ioctl_vcpu_init(self, vcpu: Vcpu, features: tuple[int, ...]) -> None:
         """KVM_ARM_VCPU_INIT. Raises Errno, and then leaves the vcpu as it was."""

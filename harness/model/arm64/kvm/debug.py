@@ -33,6 +33,8 @@ from harness.model.values import Val
 class Debug(KvmFpsimd):
     """Debug registers, MDCR_EL2 and PMUSERENR_EL0 around vcpu_load and KVM_RUN."""
 
+    __slots__ = ("host_sys",)
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         boot = self.host_boot_sysregs()

@@ -10,6 +10,8 @@ from harness.model.base import kernel_function
 class DebugSr(Debug):
     """The world switch of breakpoint registers, profiling and trace."""
 
+    __slots__ = ()
+
     @kernel_function("__debug_switch_to_guest")
     def debug_switch_to_guest(self, vcpu: Vcpu) -> None:
         if not vcpu.debug.in_use:

@@ -36,6 +36,8 @@ from harness.model.catalogue import Kernel
 class KvmFpsimd(Reset):
     """vcpus, kvm_host_data in its homes, and the hooks around a guest's run."""
 
+    __slots__ = ("home", "hyp_home", "hyp_vcpus", "kvm_host_data", "kvm_nvhe_host_data", "vcpus")
+
     def __init__(
         self, kernel: Kernel, config: Config, tasks: tuple[str, ...], vcpus: tuple[Vcpu, ...]
     ) -> None:

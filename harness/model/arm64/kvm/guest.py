@@ -11,6 +11,8 @@ done for each register of a restore is not recorded as a call of its own.
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.host.state import SveState
 from harness.model.arm64.kvm.state import Errno, Vcpu
@@ -44,7 +46,11 @@ _DEMUX, _FW, _FW_FEAT_BMAP = 0x11 << 16, 0x14 << 16, 0x16 << 16
 class Guest(Program):
     """User space's view of a vcpu's registers. `errno` is the last ioctl's outcome."""
 
-    errno = ""
+    __slots__ = ("errno",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.errno = ""
 
     @kernel_function()
     def kvm_arm_get_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:

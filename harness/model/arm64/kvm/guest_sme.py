@@ -31,6 +31,8 @@ from harness.model.values import EMPTY, ZERO, Quads, Val
 class SmeGuest(Guest):
     """What differs for a vcpu that has SME."""
 
+    __slots__ = ()
+
     # Z, P and V ------------------------------------------------------------------
 
     def visible_vq(self, vcpu: Vcpu) -> int:

@@ -22,6 +22,8 @@ from harness.model.base import kernel_function
 class Nvhe(HypSwitch):
     """The kernel runs at EL1 beside its guests; hyp swaps EL1's registers."""
 
+    __slots__ = ()
+
     def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> bool:
         """handle___kvm_vcpu_run() up to the guest."""
         if "eager-zcr" in self.fixes:
@@ -142,6 +144,8 @@ class Hvhe(Nvhe):
     nVHE's; it is the register that says them in another way (has_hvhe() in
     kvm_get_reset_cptr_el2(), __activate_traps() and handle_trap()).
     """
+
+    __slots__ = ()
 
     def read_cptr_el2(self) -> int:
         val = self.cpu.cptr_el2

@@ -28,6 +28,8 @@ _ENTRY = ("sve", "sve_max_vl", "fpmr_vm", "cptr_tz")
 class Pkvm(Nvhe):
     """The kernel at EL1 without a say in what hyp does."""
 
+    __slots__ = ()
+
     @property
     def eager(self) -> bool:
         return "pkvm-host-sve" in self.fixes

@@ -16,6 +16,8 @@ from harness.model.values import EMPTY, ZERO
 class Reset(Ptrace):
     """Features, reset values, and the point from which vector lengths are fixed."""
 
+    __slots__ = ("sve_guests",)
+
     def __init__(self, kernel: Kernel, config: Config, tasks: tuple[str, ...]) -> None:
         super().__init__(kernel, config, tasks)
         self.sve_guests = "kvm-sve-guest" in self.fixes

@@ -27,6 +27,8 @@ from harness.model.base import kernel_function
 class HypSwitch(DebugSr):
     """The lazy FP switch, taken in hyp without leaving for the host kernel."""
 
+    __slots__ = ()
+
     @abstractmethod
     def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> bool:
         """__kvm_vcpu_run() up to the guest; each mode has its own. False: hyp has refused."""

@@ -22,6 +22,8 @@ CPACR_EL1_DEFAULT = CPACR_EL1_FPEN | CPACR_EL1_ZEN_EL1EN
 class Vhe(HypSwitch):
     """The kernel runs at EL2; its CPACR_EL1 is CPTR_EL2, the guest's stays its own."""
 
+    __slots__ = ()
+
     @kernel_function("__kvm_vcpu_run_vhe")
     def kvm_vcpu_run_enter(self, vcpu: Vcpu) -> bool:
         if "eager-zcr" in self.fixes:
