@@ -1951,6 +1951,35 @@ CATALOGUE = Catalogue(
             requires=("pkvm-host-sve",),
             link="20260603110630.1027435-1-mark.rutland@arm.com",
         ),
+        Fix(
+            "c1-pro-dvmsync",
+            "outside",
+            "v7.1",
+            "C1-Pro erratum 4193714: TLB maintenance does not wait for SME's accesses to memory -> "
+            "the CPUs whose EL0 has SME open get an IPI; no FP state changes",
+            (
+                Commit(
+                    "0baba94a9779",
+                    "arm64: errata: Work around early CME DVMSync acknowledgement",
+                ),
+            ),
+        ),
+        Fix(
+            "nv-fp-elision",
+            "outside",
+            "v7.2",
+            "nested guests: every exception and ERET between L2 and L1 saves and flushes the FP "
+            "state -> it stays in the registers",
+            (
+                Commit("27ae400e6e88", "KVM: arm64: nv: Track L2 to L1 exception emulation"),
+                Commit(
+                    "435c46619614",
+                    "KVM: arm64: nv: Don't save/restore FP register during a nested ERET or "
+                    "exception",
+                ),
+            ),
+            requires=("nv-sve",),
+        ),
     ),
     HYBRIDS,
 )
