@@ -45,6 +45,7 @@ VERBS = (
     "clone",
     "exec",
     "exit",
+    "release",
     "trap",
     "handle_trap",
     "neon_begin",

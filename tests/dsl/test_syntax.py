@@ -74,6 +74,7 @@ EVENTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "A fork C": ("A", "fork", ("C",)),
     "A exec": ("A", "exec", ()),
     "A exit": ("A", "exit", ()),
+    "A release": ("A", "release", ()),
     "A trap sve": ("A", "trap", ("sve",)),
     "A handle_trap": ("A", "handle_trap", ()),
     "A neon_begin": ("A", "neon_begin", ()),

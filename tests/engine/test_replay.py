@@ -53,7 +53,6 @@ def test_reactions_are_recorded_on_request() -> None:
         ("call", 2, "fpsimd_bind_task_to_cpu"),
         ("reg", 3, "cpacr_el1 := 0x1330000"),
         ("call", 1, "do_notify_resume"),
-        ("call", 2, "fpsimd_restore_current_state"),
     ]
 
 

@@ -6,6 +6,8 @@ one, the event that would make it possible.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
 from harness.model.arm64.host.state import GONE, At, Task
 from harness.model.arm64.kvm.guest_sme import SmeGuest
@@ -104,3 +106,20 @@ class Legal(SmeGuest):
     def not_in_neon(self, task: Task) -> None:
         if self.in_neon(task):
             raise Refused(f"{task.name} is in kernel-mode NEON; `{task.name} neon_end` ends it")
+
+    def _in_user_or_syscall(self, actor: str) -> Task:
+        """The task, at EL0 or in a system call that `syscall_enter` has begun."""
+        if self.cpu.mode is USER:
+            return self.in_user(actor)
+        task = self.in_kernel(actor, At.SYSCALL)
+        self.not_in_neon(task)
+        return task
+
+    def _by_syscall(self, step: Callable[[], None]) -> None:
+        """The whole system call from user space; in one, the step alone."""
+        from_user = self.cpu.mode is USER
+        if from_user:
+            self.el0_svc()
+        step()
+        if from_user:
+            self.exit_to_user_mode()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from harness.model.arm64.cpu.state import Mode
 from harness.model.arm64.host.ptrace import (
     SVE_PT_REGS_FPSIMD,
     SVE_PT_REGS_SVE,
@@ -38,10 +35,7 @@ class Tracer(Vmm):
 
     def _traced(self, actor: str, name: str) -> Task:
         """The task that `actor` traces; it has made its system call, or makes it now."""
-        if self.cpu.mode is Mode.USER:
-            self.in_user(actor)
-        else:
-            self.not_in_neon(self.in_kernel(actor, At.SYSCALL))
+        self._in_user_or_syscall(actor)
         task = self.tasks[name]
         if task.on_cpu >= 0 or task.at in (At.UNBORN, At.DEAD):
             state = "runs" if task.on_cpu >= 0 else WHERE[task.at]
@@ -49,15 +43,6 @@ class Tracer(Vmm):
         if task.vcpu or task.pending or self.in_neon(task):
             raise Refused(f"{name} is not where a tracer could have stopped it")
         return task
-
-    def _by_syscall(self, step: Callable[[], None]) -> None:
-        """The whole system call from user space; in one, the step alone."""
-        from_user = self.cpu.mode is Mode.USER
-        if from_user:
-            self.el0_svc()
-        step()
-        if from_user:
-            self.exit_to_user_mode()
 
     def on_ptrace_get(self, actor: str, name: str, reg: Reg) -> None:
         task = self._traced(actor, name)

@@ -191,7 +191,7 @@ class Userland(Tracer):
         task.frames = (*task.frames[:-1], changed)
 
     def on_sigreturn(self, actor: str, what: str) -> None:
-        task = self.in_user(actor)
+        task = self._in_user_or_syscall(actor)
         if not task.frames:
             raise Refused(f"{actor} is in no signal handler; `{actor} signal` would put it in one")
         frame = task.frames[-1]
@@ -209,10 +209,12 @@ class Userland(Tracer):
             due = frame.logical
             low = due._replace(z=due.z.limit(1), p=EMPTY, svcr=due.svcr & ~SVCR_SM_MASK)
             frame = frame._replace(sve=None, streaming=True, vl=task.sme_vl, logical=low)
-        self.el0_svc()
-        task.frames = task.frames[:-1]
-        self.restore_sigframe(frame)
-        self.exit_to_user_mode()
+
+        def step() -> None:
+            task.frames = task.frames[:-1]
+            self.restore_sigframe(frame)
+
+        self._by_syscall(step)
 
     @staticmethod
     def made_streaming(task: Task, frame: Frame) -> Frame:
@@ -234,24 +236,26 @@ class Userland(Tracer):
 
     def _clone(self, actor: str, child_name: str, clone_vm: bool) -> None:
         """A whole system call from user space; in one, the copying alone."""
-        from_user = self.cpu.mode is USER
-        task = self.in_user(actor) if from_user else self.in_kernel(actor, At.SYSCALL)
-        self.not_in_neon(task)
+        self._in_user_or_syscall(actor)
         child = self.tasks[child_name]
         if child.at is not At.UNBORN:
             raise Refused(f"{child_name} exists already, or did")
-        if from_user:
-            self.el0_svc()
-        self.arch_dup_task_struct(child)
-        self.copy_thread(child, clone_vm)
-        if from_user:
-            self.exit_to_user_mode()
+
+        def step() -> None:
+            self.arch_dup_task_struct(child)
+            self.copy_thread(child, clone_vm)
+
+        self._by_syscall(step)
 
     def on_exec(self, actor: str) -> None:
-        self.in_user(actor)
-        self.el0_svc()
-        self.fpsimd_flush_thread()
-        self.exit_to_user_mode()
+        self._in_user_or_syscall(actor)
+        self._by_syscall(self.fpsimd_flush_thread)
+
+    def on_release(self, actor: str) -> None:
+        task = self.tasks[actor]
+        if task.on_cpu >= 0 or task.at not in (At.USER, At.SYSCALL) or task.vcpu:
+            raise Refused(f"{actor} is not off its CPU for good")
+        self.free_task(task)
 
     def on_exit(self, actor: str) -> None:
         self.in_user(actor)

@@ -78,6 +78,9 @@ VERBS: dict[str, Verb] = {
     "clone": Verb(_TASK, ("child",), "makes a thread that shares its memory, and waits for a CPU"),
     "exec": Verb(_TASK, (), "starts a new program"),
     "exit": Verb(_TASK, (), "dies; its memory is freed, the CPU idles"),
+    "release": Verb(
+        _TASK, (), "has died, and left its CPU by `sched_switch`; now its memory is freed"
+    ),
     "trap": Verb(
         _BOTH,
         ("sve sme fp fpe irq wfx hvc sysreg dabt",),

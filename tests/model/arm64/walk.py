@@ -106,7 +106,9 @@ def alphabet(w: World) -> list[Event]:
                 events.append((who, op, (what,)))
     for t in tasks:
         plain = ("syscall", "syscall_enter", "ret_to_user", "handle_trap", "neon_begin")
-        events += [(t, verb, ()) for verb in (*plain, "neon_end", "exec", "exit", "signal")]
+        events += [
+            (t, verb, ()) for verb in (*plain, "neon_end", "exec", "exit", "release", "signal")
+        ]
         events.append((t, "do_notify_resume", ()))
         flags = ((), ("PR_SVE_VL_INHERIT",), ("PR_SVE_VL_INHERIT", "PR_SVE_SET_VL_ONEXEC"))
         for option in ("PR_SVE_SET_VL", "PR_SME_SET_VL"):

@@ -5,7 +5,13 @@ from __future__ import annotations
 from harness.model.arm64.cpu.state import KERNEL, USER
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK
 from harness.model.arm64.host.smccc import Smccc
-from harness.model.arm64.host.state import FP_STATE_CURRENT, FP_STATE_FPSIMD, TIF_SVE, At
+from harness.model.arm64.host.state import (
+    FP_STATE_CURRENT,
+    FP_STATE_FPSIMD,
+    TIF_FOREIGN_FPSTATE,
+    TIF_SVE,
+    At,
+)
 from harness.model.base import kernel_function
 from harness.model.values import EMPTY
 
@@ -66,7 +72,8 @@ class Entry(Smccc):
     @kernel_function()
     def do_notify_resume(self) -> None:
         """The work on the way to user space: current's registers are restored if need be."""
-        self.fpsimd_restore_current_state()
+        if self.current.flags & TIF_FOREIGN_FPSTATE:
+            self.fpsimd_restore_current_state()
 
     @kernel_function()
     def exit_to_user_mode(self) -> None:

@@ -174,6 +174,10 @@ class Process(Efi):
         """
         task = self.current
         self.context_switch(self.tasks[f"idle{self.cpu.id}"])
+        self.free_task(task)
+
+    def free_task(self, task: Task) -> None:
+        """The last reference to a dead task is gone."""
         task.at, task.on_cpu, task.pending, task.vcpu = At.DEAD, -1, "", ""
         self.fpsimd_release_task(task)
         self.free(task)

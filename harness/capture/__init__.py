@@ -1,0 +1,1 @@
+"""Recordings of real kernels: read, made into stimuli, held against the model."""
