@@ -475,7 +475,6 @@ CATALOGUE = Catalogue(
                     "arm64/fpsimd: Track the saved FPSIMD state type separately to TIF_SVE",
                 ),
             ),
-            requires=("kvm-prepare",),
             link="20221115094640.112848-3-broonie@kernel.org",
         ),
         Fix(
@@ -528,6 +527,14 @@ CATALOGUE = Catalogue(
             ),
             requires=("to-save", "load-by-type"),
             link="20221115094640.112848-8-broonie@kernel.org",
+        ),
+        Fix(
+            "discard-closes-sve",
+            "variant",
+            None,
+            "(only in a kernel that was rebuilt to be recorded: 6.1.192 made to behave as v6.2) SVE "
+            "that is open at EL0 without TIF_SVE stays so over a system call -> is closed by it",
+            requires=("sve-stays-on",),
         ),
         Fix(
             "trap-sve-v1",

@@ -75,7 +75,7 @@ class Machine(Stimuli):
                 self.exit_to_user_mode()
         for name, _, features in setup.vcpus:
             if "created" not in features:
-                self._start_vcpu(self.vcpus[name])
+                self.start_vcpu(self.vcpus[name])
         self.cost = Counts()
         self.log.clear()
         self.violations.clear()
@@ -94,7 +94,7 @@ class Machine(Stimuli):
         self._names = [[f.name for f in fields(o)] for o in self._objects]
         self._getters = [attrgetter(*names) for names in self._names]
 
-    def _start_vcpu(self, vcpu: Vcpu) -> None:
+    def start_vcpu(self, vcpu: Vcpu) -> None:
         """A vcpu's life up to where its guest has booted."""
         self.kvm_arch_vcpu_ioctl_vcpu_init(vcpu, vcpu.asked if self.sve_guests else ())
         if vcpu.sve:

@@ -174,8 +174,8 @@ class Userland(Tracer):
             self.in_kernel(actor, At.USER, At.SYSCALL)
             self.not_in_neon(task)
         self.el0_access_trap()
+        task.at = At.USER  # do_signal(): forget_syscall(), so a save now is no system call's
         self.setup_rt_frame()
-        task.at = At.USER
         if from_user:
             self.exit_to_user_mode()
 

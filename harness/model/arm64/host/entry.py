@@ -48,6 +48,8 @@ class Entry(Smccc):
         if "sve-stays-on" in self.fixes:
             if self.test_thread_flag(TIF_SVE):
                 self.sve_flush_live()
+            elif "discard-closes-sve" in self.fixes:
+                self.sve_user_disable()
             if "discard-modified" in self.fixes:
                 self.last.to_save = FP_STATE_FPSIMD
         else:

@@ -192,5 +192,8 @@ class Signal(Entry):
             self.fpsimd_to_sve(current)
         if "sig-flush" not in self.fixes:
             self.task_fpsimd_load()
-            if self.test_and_clear_thread_flag(TIF_FOREIGN_FPSTATE):
+            # With the EL0 traps in it (v4.18) it is called whether or not it tells any news:
+            # recordings of 6.1 show it with TIF_FOREIGN_FPSTATE clear.
+            if self.current.flags & TIF_FOREIGN_FPSTATE or "kvm-fp-2018" in self.fixes:
                 self.fpsimd_bind_task_to_cpu()
+            self.clear_thread_flag(TIF_FOREIGN_FPSTATE)

@@ -178,7 +178,8 @@ class KvmFpsimd(Reset):
         to_save = FP_STATE_CURRENT
         if "to-save" in self.fixes:
             to_save = FP_STATE_SVE if vcpu.sve else FP_STATE_FPSIMD
-        self.fpsimd_bind_state_to_cpu(vcpu.addr, vcpu.sve_max_vl, to_save)
+        vl = vcpu.sve_max_vl if vcpu.sve else 0
+        self.fpsimd_bind_state_to_cpu(vcpu.addr, vl, to_save)
         self.clear_thread_flag(TIF_FOREIGN_FPSTATE)
         if "to-save" not in self.fixes and "kvm-tifsve-vcpu" in self.fixes:
             self.update_tsk_thread_flag(self.current, TIF_SVE, vcpu.sve)

@@ -1,0 +1,1 @@
+"""What recordings of an arm64 kernel mean."""

@@ -1,0 +1,136 @@
+"""The state that probes record beside a call, and which functions bear on it.
+
+A kprobe definition fetches, for each CPU N: `cN` current (the runqueue's, so
+in a context switch the next task already), `pN` its pid, `fN` its thread flags,
+`yN` thread.fp_type, `uN` thread.fpsimd_cpu, `lN`, `sN` and `vN` of
+fpsimd_last_state `st`, `to_save` and `sve_vl`, `rN` kvm_running_vcpu, `oN` its
+fp_state. `kvm-replay probes --state` prints such definitions.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import NamedTuple
+
+# asm/thread_info.h
+TIF_FOREIGN_FPSTATE = 1 << 3
+TIF_SVE = 1 << 23
+TIF_SME = 1 << 27
+
+_OWN = "".join(rf"(?=.* {k}%d=(\S+))" for k in "cpfyulsvro")
+_SWITCH = re.compile(
+    r"prev=(\w+) next=(\w+) pp=(\d+) pn=(\d+) pf=(\w+) nf=(\w+) pt=(\d+) nt=(\d+) pu=(\d+) nu=(\d+)"
+)
+_VCPU = re.compile(r"vcpu=(\w+)(?: id=(-?\d+))?(?: fps=(\d+))?(?: vl=(\d+))?(?: cfl=(\w+))?")
+_DUMP = re.compile(r"(\w+)=(\S+)")
+
+
+class State(NamedTuple):
+    """What a probe recorded of its own CPU."""
+
+    current: int
+    pid: int
+    flags: int
+    fp_type: int
+    fpsimd_cpu: int
+    st: int
+    to_save: int
+    sve_vl: int
+    vcpu: int
+    fp_state: int
+
+
+class Switch(NamedTuple):
+    """The operands of fpsimd_thread_switch(): prev and next, each with its fields."""
+
+    prev: int
+    next: int
+    prev_pid: int
+    next_pid: int
+    prev_flags: int
+    next_flags: int
+    prev_type: int
+    next_type: int
+    prev_cpu: int
+    next_cpu: int
+
+
+class VcpuArg(NamedTuple):
+    """A vcpu operand: its address, its fp_state, and whether it has SVE, -1 for unknown."""
+
+    address: int
+    fp_state: int
+    sve_max_vl: int
+    sve: int
+
+
+@functools.cache
+def _own(cpu: int) -> re.Pattern[str]:
+    keys = "cpfyulsvro"
+    return re.compile(r".*? " + " ".join(rf"{k}{cpu}=(\S+)" for k in keys))
+
+
+def state_of(text: str, cpu: int) -> State | None:
+    """The state of `cpu` in a probe's line, or None if it records none."""
+    at = text.find(f" c{cpu}=")
+    if at < 0:
+        return None
+    words = text[at + 1 :].split(" ", 10)
+    if len(words) < 10:
+        return None
+    try:
+        return State._make([int(word[3:], 0) for word in words[:10]])
+    except ValueError:
+        return None
+
+
+def flags_of(text: str, cpu: int, pid: int) -> int | None:
+    """The thread flags of `pid`, if it is current on `cpu` in this line."""
+    at = text.find(f" p{cpu}={pid} ")
+    if at < 0:
+        return None
+    at = text.find(f" f{cpu}=", at)
+    if at < 0:
+        return None
+    return int(text[at + 4 : text.find(" ", at + 4)], 16)
+
+
+def switch_of(text: str) -> Switch | None:
+    match = _SWITCH.search(text)
+    return Switch._make([int(g, 0) for g in match.groups()]) if match else None
+
+
+def vcpu_of(text: str) -> VcpuArg | None:
+    match = _VCPU.search(text)
+    if match is None:
+        return None
+    flags = int(match[5], 0) if match[5] else -1
+    return VcpuArg(
+        int(match[1], 0),
+        int(match[3]) if match[3] else -1,
+        int(match[4]) if match[4] else 0,
+        flags & 1 if flags >= 0 else -1,
+    )
+
+
+def owner_of(text: str, cpu: int) -> int:
+    """The fp_state of the vcpu that runs on `cpu`, -1 where it is not recorded."""
+    at = text.find(f" o{cpu}=")
+    if at < 0:
+        return -1
+    end = text.find(" ", at + 4)
+    return int(text[at + 4 : end if end > 0 else None])
+
+
+def operand(text: str) -> int:
+    """The first operand, `a=`, of a probed function; 0 where it is not recorded."""
+    at = text.find(" a=")
+    if at < 0:
+        return 0
+    return int(text[at + 3 : (text + " ").find(" ", at + 3)], 0)
+
+
+def dump_of(text: str) -> dict[str, str]:
+    """A line of software flags and live registers, as a debugging patch prints it."""
+    return dict(_DUMP.findall(text))

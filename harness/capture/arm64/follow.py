@@ -1,0 +1,905 @@
+"""From what a kernel recorded to the stimuli that made it do so.
+
+The follower knows no kernel version and asks no model: a context switch, a
+system call, a trap is a stimulus, and what the kernel's functions then call is
+its reaction. User instructions leave no line; they are inferred from what can
+only have come of them, and such a stimulus says so (`why`).
+
+Long because the cases of one state machine stand together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.capture.arm64.fields import (
+    TIF_FOREIGN_FPSTATE,
+    TIF_SME,
+    TIF_SVE,
+    Switch,
+    dump_of,
+    flags_of,
+    operand,
+    owner_of,
+    state_of,
+    switch_of,
+    vcpu_of,
+)
+from harness.capture.text import Line
+
+# asm-generic/unistd.h
+NR_IOCTL, NR_PTRACE, NR_SIGRETURN, NR_EXECVE, NR_PRCTL = 29, 117, 139, 221, 167
+PTRACE_GETREGSET, PTRACE_SETREGSET = 0x4204, 0x4205
+PR_SVE_SET_VL, PR_SME_SET_VL = 50, 63
+REGSETS = {
+    2: "NT_PRFPREG",
+    0x405: "NT_ARM_SVE",
+    0x40B: "NT_ARM_SSVE",
+    0x40C: "NT_ARM_ZA",
+    0x40D: "NT_ARM_ZT",
+    0x40E: "NT_ARM_FPMR",
+}
+FP_STATE_GUEST_OWNED = 2
+_TRACED = ("t", "0x8")  # __TASK_TRACED
+# Who calls fpsimd_save() for the sake of a copy in memory.
+_LONE_CALLERS = ("<-arch_dup_task_struct", "<-fpsimd_preserve_current_state")
+
+_SWITCH = re.compile(
+    r"prev_comm=(.*?) prev_pid=(\d+) .*?prev_state=(\S+) (?:==> )?next_comm=(.*?) next_pid=(\d+)"
+)
+# trace-cmd's own way to print it.
+_SWITCH_CMD = re.compile(r"(.*):(\d+) \[-?\d+\] (\S+) ==> (.*):(\d+) \[-?\d+\]")
+_SYSCALL = re.compile(r"NR (-?\d+)(?: \((.*?)\))?")
+_SYSCALL_RAW = re.compile(r"id=(-?\d+|0x\w+)(?:,? args=(?:ARRAY\[)?(.*?)\]?$)?")
+
+# Events that say nothing of FP state, but belong to those that do.
+QUIET = (
+    "kvm_userspace_exit",
+    "sys_exit",
+    "sched_waking",
+    "sched_wakeup",
+    "sched_migrate_task",
+    "tracing_mark_write",
+    "print",
+    "kvm_exit",
+)
+
+
+@dataclass(slots=True)
+class Thread:
+    """A task as far as the recording has shown it."""
+
+    name: str
+    pid: int
+    comm: str
+    known: int  # the line in which it was first seen
+    address: int = 0  # its task_struct
+    cpu: int = -1
+    user: bool = True  # whether it was last seen in user space
+    syscall: bool = False  # whether it is in a system call
+    exiting: bool = False  # whether it has left one, and may still be on its way out
+    vcpu: Guest | None = None  # loaded
+    sve: bool | None = None  # TIF_SVE, as far as it can be told
+    sme: bool = False
+    dying: bool = False
+    values: int = 0  # written by it so far
+
+
+@dataclass(slots=True)
+class Guest:
+    """A vcpu."""
+
+    name: str
+    address: int
+    thread: Thread
+    sve: bool
+    sve_max_vl: int
+    entered: bool = False
+    owner: int = -1  # fp_state at entry
+
+
+@dataclass(slots=True)
+class Stimulus:
+    """An event of the trace language, and the line that shows it.
+
+    `kind` is `event`; `value` for a register write that stands for all that a
+    program does with its registers; or `adopt` for what was so before the
+    recording began. `args` is None while an operand is yet to be told.
+    """
+
+    line: int
+    cpu: int
+    actor: str
+    verb: str
+    args: tuple[Any, ...] | None
+    why: str = ""
+    kind: str = "event"
+
+
+@dataclass(slots=True)
+class NewTask:
+    """A task that was there before the recording, as first seen."""
+
+    line: int
+    cpu: int
+    thread: Thread
+    first: tuple[int, int, int] | None  # its flags, fp_type and fpsimd_cpu, if recorded
+    current: bool  # whether it is current on `cpu`
+
+
+@dataclass(slots=True)
+class NewCpu:
+    """A CPU, with the first line that has its state."""
+
+    line: Line
+
+
+@dataclass(slots=True)
+class NewChild:
+    """A task that comes to life in the recording."""
+
+    line: int
+    thread: Thread
+
+
+@dataclass(slots=True)
+class NewVcpu:
+    """A vcpu, as first seen."""
+
+    line: int
+    guest: Guest
+
+
+Item = Stimulus | NewCpu | NewTask | NewChild | NewVcpu | Line
+
+
+@dataclass(slots=True)
+class Cpu:
+    """One CPU of the recording."""
+
+    id: int
+    current: Thread | None = None
+    leaving: Thread | None = None  # in the context switch: the previous task
+    inside: str = ""  # the function whose reactions these are, until it returns
+    softirq: bool = False
+    shown: bool = False  # whether its state has been
+    held: Line | None = None  # a line that the next one will explain
+    zen: int = -1  # CPACR_EL1.ZEN in the last dump, while nobody else has run
+    last: str = ""  # the last line's text that has the state of `current`
+
+
+@dataclass
+class Follower:
+    """Turns lines into stimuli and observations. Iterate over `items()`.
+
+    `unknown` counts the events that mean nothing to it, by name; `notes` says
+    what had to be guessed.
+    """
+
+    lines: Iterable[Line]
+    symbols: dict[int, str] = field(default_factory=dict)
+    unknown: Counter[str] = field(default_factory=Counter)
+    quiet: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    functions: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.cpus: dict[int, Cpu] = {}
+        self.threads: dict[int, Thread] = {}
+        self.names: set[str] = set()
+        self.by_address: dict[int, Thread] = {}
+        self.guests: dict[int, Guest] = {}
+        self.guest_of: dict[str, Guest] = {}
+        self.children: deque[Thread] = deque()  # forked, not seen to run yet
+        self.out: deque[Item] = deque()
+        self.waiting: dict[str, Stimulus] = {}  # a tracee's name: what its tracer wrote
+        self.stopped: dict[str, Stimulus] = {}  # a tracee's name: it may enter a system call
+        self.closed: dict[str, Stimulus] = {}  # the same, of who had SVE open without TIF_SVE
+        self.blocked: dict[str, Stimulus] = {}  # a thread's name: it may be in a system call
+        self.za: dict[str, Stimulus] = {}  # a thread's name: what it may have done with SVCR
+        self.last_line = 0
+        table: dict[str, Callable[[Cpu, Line], None]] = {
+            "sched_switch": self._hold,
+            "sys_enter": self._sys_enter,
+            "sys_exit": self._sys_exit,
+            "kvm_entry": self._enter,
+            "kvm_exit": self._exit,
+            "kvm_arch_vcpu_load": self._load,
+            "kvm_arch_vcpu_put": self._put,
+            "kvm_arch_vcpu_ctxflush_fp": self._enter,
+            "__kvm_vcpu_run": self._enter,
+            "__kvm_vcpu_run_vhe": self._enter,
+            "__kvm_vcpu_run_ret": self._exit,
+            "kvm_arch_vcpu_ctxsync_fp": self._exit,
+            "fpsimd_thread_switch": self._thread_switch,
+            "fpsimd_thread_switch_ret": self._reaction,
+            "fpsimd_restore_current_state": self._restore,
+            "do_sve_acc": self._trap,
+            "do_sme_acc": self._trap,
+            "kernel_neon_begin": self._neon_begin,
+            "kernel_neon_end": self._neon_end,
+            "fpsimd_flush_task_state": self._flush_task,
+            "fpsimd_flush_thread": self._exec,
+            "fpsimd_signal_preserve_current_state": self._signal,
+            "fpsimd_update_current_state": self._sigreturn,
+            "fpsimd_release_task": self._release,
+            "fpsimd_save_and_flush_cpu_state": self._save_and_flush,
+            "arch_dup_task_struct": self._fork,
+        }
+        for name in ("fpsimd_save", "fpsimd_save_user_state", "fpsimd_preserve_current_state"):
+            table[name] = self._save
+        for name in (
+            "task_fpsimd_load",
+            "fpsimd_bind_task_to_cpu",
+            "fpsimd_bind_state_to_cpu",
+            "fpsimd_flush_cpu_state",
+            "fpsimd_save_and_flush_current_state",
+            "fpsimd_kvm_prepare",
+            "kvm_arch_vcpu_load_fp",
+            "kvm_arch_vcpu_put_fp",
+            "vec_set_vector_length",
+            "sve_set_current_vl",
+            "sme_set_current_vl",
+            "fpsimd_save_kernel_state",
+            "fpsimd_load_kernel_state",
+            "fpsimd_sync_from_effective_state",
+        ):
+            table[name] = self._reaction
+        for name in [*table]:
+            if not name.endswith("_ret"):
+                table.setdefault(name + "_ret", self._return)
+        table["fprig_dump"] = self._dump
+        for name in QUIET:
+            table.setdefault(name, self._quiet)
+        self.table = table
+
+    # The stream ------------------------------------------------------------------
+
+    def items(self) -> Iterator[Item]:
+        """Stimuli and observations, in an order in which they can have happened."""
+        out, table, cpus = self.out, self.table, self.cpus
+        for line in self.lines:
+            handler = table.get(line.name)
+            if handler is None:
+                handler = self._resolve(line)
+                if handler is None:
+                    continue
+                if line.name.startswith(("ip=", "function")):
+                    continue
+            cpu = cpus.get(line.cpu)
+            if cpu is None:
+                cpu = cpus[line.cpu] = Cpu(line.cpu)
+            self.last_line = line.number
+            if not cpu.shown and f" c{cpu.id}=" in line.text:
+                cpu.shown = True
+                out.append(NewCpu(line))
+            if cpu.held is not None:
+                self._unhold(cpu, line)
+            handler(cpu, line)
+            if out:
+                yield from self._ready()
+        for cpu in cpus.values():
+            if cpu.held is not None:
+                self._unhold(cpu, None)
+        waiting = (self.waiting, self.za, self.blocked, self.stopped, self.closed)
+        for stimulus in [s for table in waiting for s in table.values()]:
+            self._settle_operand(stimulus, None)
+        yield from self._ready(everything=True)
+
+    def _ready(self, everything: bool = False) -> Iterator[Item]:
+        out = self.out
+        while out:
+            item = out[0]
+            if isinstance(item, Stimulus) and item.args is None:
+                if not everything and len(out) < 200_000:
+                    return
+                self._settle_operand(item, None)
+            out.popleft()
+            if isinstance(item, Stimulus) and not item.verb:
+                continue  # it turned out to be nothing
+            yield item
+
+    def _resolve(self, line: Line) -> Callable[[Cpu, Line], None] | None:
+        """The handler of a name that is no key of the table: .isra suffixes, or unknown."""
+        name, _, suffix = line.name.partition(".")
+        if suffix and name in self.table:
+            return self.table[name]
+        self.unknown[line.name] += 1
+        return None
+
+    # Who -------------------------------------------------------------------------
+
+    def _name(self, comm: str, pid: int) -> str:
+        stem = re.sub(r"\W+", "_", comm).strip("_") or "task"
+        if stem[0].isdigit():
+            stem = "t" + stem
+        name = f"{stem}_{pid}"
+        while name in self.names:
+            name += "_"
+        self.names.add(name)
+        return name
+
+    def _thread(
+        self,
+        line: Line,
+        pid: int,
+        comm: str,
+        address: int = 0,
+        first: tuple[int, int, int] | None = None,
+        current: bool = False,
+    ) -> Thread:
+        """The thread of a pid: known, a child that has not run yet, or from before."""
+        thread = self.threads.get(pid)
+        if thread is not None:
+            if address and not thread.address:
+                thread.address = address
+                self.by_address[address] = thread
+            return thread
+        if address and address in self.by_address and self.by_address[address].pid < 0:
+            thread = self.by_address[address]
+            self.children.remove(thread)
+        elif not address and self.children:
+            thread = self.children.popleft()
+        else:
+            thread = Thread(self._name(comm, pid), pid, comm, line.number, address)
+            self.out.append(NewTask(line.number, line.cpu, thread, first, current))
+        thread.pid, thread.comm = pid, comm
+        self.threads[pid] = thread
+        if address:
+            thread.address = address
+            self.by_address[address] = thread
+        return thread
+
+    def _who(
+        self, cpu: Cpu, line: Line, first: tuple[int, int, int] | None = None
+    ) -> Thread | None:
+        """Who runs; None for the idle task. A switch that was not recorded is made up for."""
+        current = cpu.current
+        pid = line.pid
+        if self.stopped and current is not None and line.name != "sys_enter":
+            stopped = self.stopped.pop(current.name, None) if current.pid == pid else None
+            if stopped is not None and cpu.leaving is None:
+                self._settle_operand(stopped, None)
+            elif stopped is not None:
+                self.stopped[current.name] = stopped
+        if cpu.leaving is not None:
+            if pid == cpu.leaving.pid:
+                return current
+            cpu.leaving = None
+        if current is None:
+            if pid == 0:
+                return None
+        elif current.pid == pid:
+            return current
+        if pid and line.comm == "<...>" and current is None:
+            line = line._replace(comm="task")
+        state = state_of(line.text, cpu.id) if current is None and pid else None
+        if state is not None and state.pid == pid:
+            first = state.flags, state.fp_type, state.fpsimd_cpu
+        thread = self._thread(line, pid, line.comm, 0, first, True) if pid else None
+        self._goes_on(cpu, thread, line, "who runs here" if thread else "the CPU idles")
+        return thread
+
+    def _goes_on(self, cpu: Cpu, thread: Thread | None, line: Line, why: str) -> None:
+        """`thread` is current here, though no switch to it has been seen."""
+        if cpu.current is not None or cpu.last:
+            self.notes["a context switch that was not recorded"] += 1
+        was = cpu.current
+        if thread is not None and thread.cpu >= 0:
+            other = self.cpus[thread.cpu]
+            self._event(
+                line, other.id, f"cpu{other.id}", "sched_switch", (thread.name, "idle"), why
+            )
+            other.current = None
+            thread.cpu = -1
+        names = (was.name if was else "idle", thread.name if thread else "idle")
+        self.out.append(
+            Stimulus(line.number, cpu.id, f"cpu{cpu.id}", "sched_switch", names, why, "adopt")
+        )
+        if was is not None:
+            was.cpu = -1
+        cpu.current = thread
+        cpu.last = ""
+        if thread is not None:
+            thread.cpu = cpu.id
+            thread.user = False
+
+    # Emission ----------------------------------------------------------------------
+
+    def _event(
+        self,
+        line: Line,
+        cpu: int,
+        actor: str,
+        verb: str,
+        args: tuple[Any, ...] | None = (),
+        why: str = "",
+    ) -> Stimulus:
+        self.cpus[cpu].inside = ""
+        stimulus = Stimulus(line.number, cpu, actor, verb, args, why)
+        self.out.append(stimulus)
+        return stimulus
+
+    def _in_user(self, cpu: Cpu, thread: Thread, line: Line, why: str, sve: bool = False) -> None:
+        """It can only have been in user space just before: let it go there, and compute."""
+        if thread.user:
+            return
+        self._event(line, cpu.id, thread.name, "ret_to_user", (), why)
+        thread.user, thread.syscall, thread.exiting = True, False, False
+        thread.values += 1
+        kind = "z" if sve or thread.sve else "v"
+        value = (thread.pid << 20 | thread.values) & (1 << 64) - 1
+        self.out.append(
+            Stimulus(line.number, cpu.id, thread.name, "write", ((kind, 0), (value,)), "", "value")
+        )
+        if thread.sme:
+            self.za[thread.name] = self._event(
+                line, cpu.id, thread.name, "svcr_write", None, "SVCR in a later dump"
+            )
+
+    def _in_kernel(self, cpu: Cpu, thread: Thread, line: Line) -> None:
+        """It is in a system call, whether that was recorded or not."""
+        if thread.user or not thread.syscall:
+            if not thread.user and thread.vcpu is not None:
+                return
+            self._in_user(cpu, thread, line, "a system call came after")
+            self._event(line, cpu.id, thread.name, "syscall_enter", (), "not recorded")
+            thread.user, thread.syscall = False, True
+            cpu.last = ""
+
+    def _reconcile(self, cpu: Cpu, thread: Thread, line: Line, flags: int | None) -> None:
+        """TIF_SVE that is gone without a function that takes it: a system call did it."""
+        if flags is None:
+            return
+        thread.sme = thread.sme or bool(flags & TIF_SME)
+        now = bool(flags & TIF_SVE)
+        if not now and thread.vcpu is None:
+            before = flags_of(cpu.last, cpu.id, thread.pid)
+            if thread.sve if before is None else before & TIF_SVE:
+                self._in_user(cpu, thread, line, "a system call came after", sve=True)
+                self._event(line, cpu.id, thread.name, "syscall_enter", (), "TIF_SVE is gone")
+                thread.user, thread.syscall = False, True
+        thread.sve = now
+
+    # Reactions -------------------------------------------------------------------
+
+    def _reaction(self, cpu: Cpu, line: Line) -> None:
+        self._who(cpu, line)
+        self.out.append(line)
+        if cpu.leaving is None:
+            cpu.last = line.text
+
+    def _return(self, cpu: Cpu, line: Line) -> None:
+        if cpu.inside and line.name.startswith(cpu.inside):
+            cpu.inside = ""
+        self._reaction(cpu, line)
+
+    def _quiet(self, cpu: Cpu, line: Line) -> None:
+        self.quiet[line.name] += 1
+
+    def _dump(self, cpu: Cpu, line: Line) -> None:
+        if line.text.startswith(("fprig next_pid", "fprig prev_pid")):
+            self.quiet["fprig_dump"] += 1
+            return
+        thread = cpu.current if cpu.leaving is None else cpu.leaving
+        if thread is not None and thread.name in self.za:
+            svcr = dump_of(line.text).get("svcr")
+            if svcr is not None:
+                self._settle_operand(self.za.pop(thread.name), int(svcr, 16))
+        zen = dump_of(line.text).get("zen")
+        cpu.zen = int(zen) if zen else -1
+        if thread is not None and thread.name in self.closed:
+            self._settle_operand(self.closed.pop(thread.name), cpu.zen == 1)
+        self.out.append(line)
+
+    def _settle_operand(self, stimulus: Stimulus, found: Any) -> None:
+        """Give a stimulus the operand that a later line has shown, or None has."""
+        if stimulus.args is not None:
+            return
+        if stimulus.verb == "syscall_enter":
+            stimulus.args = ()
+            if not found:
+                stimulus.verb = ""
+        elif stimulus.verb == "svcr_write":
+            if found is not None:
+                stimulus.args = ((found,),)
+            else:
+                stimulus.verb, stimulus.args = "", ()
+        else:
+            tracee, regset = stimulus.why.split()
+            fields: list[tuple[tuple[str, int], tuple[int, ...]]] = [(("v", 0), (0x5E7,))]
+            if regset == "NT_ARM_SVE" and found:
+                fields = [(("z", 0), (0x5E7,))]
+            stimulus.args = (tracee, regset, tuple(fields))
+            stimulus.why = ""
+
+    # The scheduler -----------------------------------------------------------------
+
+    def _hold(self, cpu: Cpu, line: Line) -> None:
+        cpu.held = line
+
+    def _unhold(self, cpu: Cpu, line: Line | None) -> None:
+        held, cpu.held = cpu.held, None
+        assert held is not None
+        if held.name == "sched_switch":
+            self._sched_switch(cpu, held, line)
+        elif held.name == "kvm_arch_vcpu_ctxsync_fp":
+            used = line is not None and line.name.startswith("fpsimd_bind_state_to_cpu")
+            self._guest_exit(cpu, held, used)
+            self.out.append(held)
+        elif line is not None and line.name.startswith("fpsimd_flush_task_state"):
+            self._fork(cpu, held)
+            self.out.append(held)
+        else:
+            self.out.append(held)
+            cpu.last = held.text
+
+    def _sched_switch(self, cpu: Cpu, line: Line, after: Line | None) -> None:
+        match = _SWITCH.search(line.text) or _SWITCH_CMD.search(line.text)
+        if match is None:
+            self.unknown["sched_switch"] += 1
+            return
+        prev_comm, prev_pid, state, next_comm, next_pid = match.groups()
+        self._switch(cpu, line, int(prev_pid), prev_comm, state, int(next_pid), next_comm, after)
+
+    def _switch(
+        self,
+        cpu: Cpu,
+        line: Line,
+        prev_pid: int,
+        prev_comm: str,
+        state: str,
+        next_pid: int,
+        next_comm: str,
+        after: Line | None,
+    ) -> None:
+        operands: Switch | None = None
+        if after is not None and after.name == "fpsimd_thread_switch":
+            operands = switch_of(after.text)
+        cpu.leaving = None
+        was = None
+        if operands:
+            was = operands.prev_flags, operands.prev_type, operands.prev_cpu
+        prev = self._who(cpu, line._replace(pid=prev_pid, comm=prev_comm), was)
+        if prev is not None:
+            flags = operands.prev_flags if operands else None
+            if prev.vcpu is None:
+                self._reconcile(cpu, prev, line, flags)
+                if state.startswith(_TRACED):
+                    self._stop(cpu, prev, line)
+                elif flags is not None and not flags & TIF_FOREIGN_FPSTATE and not prev.syscall:
+                    self._in_user(cpu, prev, line, "it has its registers and is switched away")
+                    if prev.sve:
+                        # In a system call only V would be saved: fp_type will show it.
+                        self.blocked[prev.name] = self._event(
+                            line, cpu.id, prev.name, "syscall_enter", None, "saved as FPSIMD"
+                        )
+                    elif cpu.zen == 3:
+                        self.closed[prev.name] = self._event(
+                            line, cpu.id, prev.name, "syscall_enter", None, "SVE is closed"
+                        )
+            # ftrace's letters, or in a raw report the bits of EXIT_DEAD and EXIT_ZOMBIE.
+            prev.dying = state[0] in "XZ" or state in ("0x10", "0x20", "0x80")
+            prev.cpu = -1
+        address, first = 0, None
+        if operands:
+            address = operands.next
+            first = operands.next_flags, operands.next_type, operands.next_cpu
+        task = self._thread(line, next_pid, next_comm, address, first) if next_pid else None
+        if task is not None:
+            if operands is not None:
+                blocked = self.blocked.pop(task.name, None)
+                if blocked is not None:
+                    self._settle_operand(blocked, operands.next_type == 1)
+                waits = self.waiting.pop(task.name, None)
+                if waits is not None:
+                    self._settle_operand(waits, operands.next_type == 2)
+            if task.cpu >= 0:  # its switch away has not been recorded
+                self._goes_on(self.cpus[task.cpu], None, line, "it runs elsewhere now")
+            task.cpu, task.user = cpu.id, False
+            if operands is not None:
+                task.sve = bool(operands.next_flags & TIF_SVE)
+        names = (prev.name if prev else "idle", task.name if task else "idle")
+        self._event(line, cpu.id, f"cpu{cpu.id}", "sched_switch", names)
+        cpu.leaving = prev or Thread("idle", 0, "swapper", 0)
+        cpu.current = task
+        cpu.last = ""
+        cpu.inside = ""
+        cpu.zen = -1
+
+    def _stop(self, cpu: Cpu, thread: Thread, line: Line) -> None:
+        """Its tracer has it: on the way into a system call, out of one, or at a signal."""
+        if not (thread.syscall or thread.exiting):
+            self._in_user(cpu, thread, line, "it stops for its tracer")
+            self.stopped[thread.name] = self._event(
+                line, cpu.id, thread.name, "syscall_enter", None, "sys_enter comes later"
+            )
+
+    def _thread_switch(self, cpu: Cpu, line: Line) -> None:
+        if line.text.startswith("fprig "):
+            self.quiet["fprig thread_switch.next"] += 1
+            return
+        if cpu.leaving is None:
+            operands = switch_of(line.text)
+            if operands is None:
+                self.unknown["fpsimd_thread_switch"] += 1
+                return
+            self._switch(cpu, line, line.pid, line.comm, "?", operands.next_pid, "task", line)
+        self.out.append(line)
+
+    # System calls --------------------------------------------------------------------
+
+    def _sys_enter(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        if thread is None:
+            return
+        if thread.name in self.stopped:  # the tracer was told first
+            self._settle_operand(self.stopped.pop(thread.name), True)
+        else:
+            self._in_user(cpu, thread, line, "")
+            self._event(line, cpu.id, thread.name, "syscall_enter")
+        thread.user, thread.syscall = False, True
+        if thread.sve:
+            thread.sve = None
+        cpu.last = ""
+        match = _SYSCALL.search(line.text) or _SYSCALL_RAW.search(line.text)
+        if match and int(match[1], 0) == NR_PTRACE and match[2]:
+            self._ptrace(cpu, thread, line, [int(a, 16) for a in match[2].split(",")])
+
+    def _sys_exit(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        if thread is not None:
+            if thread.user:  # the recording began in this call
+                self._event(line, cpu.id, thread.name, "syscall_enter", (), "before the recording")
+                thread.user = False
+            thread.syscall, thread.exiting = False, True
+        self.quiet["sys_exit"] += 1
+
+    def _ptrace(self, cpu: Cpu, thread: Thread, line: Line, args: list[int]) -> None:
+        request, pid, what = args[:3]
+        tracee, regset = self.threads.get(pid), REGSETS.get(what)
+        if tracee is None or regset is None or tracee.cpu >= 0:
+            return
+        if request == PTRACE_SETREGSET:
+            self.waiting[tracee.name] = self._event(
+                line, cpu.id, thread.name, "ptrace_setregset", None, f"{tracee.name} {regset}"
+            )
+
+    def _restore(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        resumes = line.text.startswith("<-do_notify_resume") or not cpu.inside
+        if thread is not None and resumes and not cpu.softirq:
+            if thread.user:
+                self._event(line, cpu.id, f"cpu{cpu.id}", "irq", (), "its registers were lost")
+            else:
+                self._event(line, cpu.id, thread.name, "do_notify_resume")
+                thread.syscall = thread.exiting = False
+            cpu.inside = line.name
+        self.out.append(line)
+
+    def _trap(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        if thread is not None:
+            what = line.name[3:6]
+            if what == "sve":
+                self._reconcile(cpu, thread, line, flags_of(line.text, cpu.id, thread.pid))
+                if thread.sve or cpu.zen == 3:  # only a system call can have closed it
+                    self._in_user(cpu, thread, line, "a system call came after")
+                    self._in_kernel(cpu, thread, line)
+            self._in_user(cpu, thread, line, "it traps")
+            self._event(line, cpu.id, thread.name, "trap", (what,))
+            self._event(line, cpu.id, thread.name, "handle_trap")
+            thread.user, thread.syscall = False, False
+            thread.sve = what == "sve" or thread.sve
+            thread.sme = thread.sme or what == "sme"
+        self._reaction(cpu, line)
+
+    # KVM ---------------------------------------------------------------------------
+
+    def _guest(self, thread: Thread, line: Line) -> Guest:
+        arg = vcpu_of(line.text)
+        if arg is None:
+            guest = self.guest_of.get(thread.name)
+            if guest is None:
+                guest = Guest(f"v_{thread.name}", 0, thread, False, 0)
+        else:
+            known = self.guests.get(arg.address)
+            if known is not None and (known.thread is thread or not known.thread.dying):
+                guest = known
+            else:
+                name, n = f"v_{thread.name}", 1
+                while name in self.guest_of:
+                    n += 1
+                    name = f"v{n}_{thread.name}"
+                guest = Guest(name, arg.address, thread, arg.sve == 1, arg.sve_max_vl)
+                self.guests[arg.address] = guest
+        if guest.name not in self.guest_of:
+            self.guest_of[guest.name] = self.guest_of[thread.name] = guest
+            self.names.add(guest.name)
+            self.out.append(NewVcpu(line.number, guest))
+        return guest
+
+    def _load(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        if thread is not None and thread.vcpu is None:
+            guest = self._guest(thread, line)
+            self._in_kernel(cpu, thread, line)
+            self._event(line, cpu.id, guest.name, "vcpu_load")
+            thread.vcpu = guest
+        self._reaction(cpu, line)
+
+    def _put(self, cpu: Cpu, line: Line) -> None:
+        if cpu.leaving is None:
+            thread = self._who(cpu, line)
+            if thread is not None and thread.vcpu is not None:
+                self._event(line, cpu.id, thread.vcpu.name, "vcpu_put")
+                thread.vcpu = None
+        self._reaction(cpu, line)
+
+    def _loaded(self, cpu: Cpu, line: Line) -> Guest | None:
+        thread = self._who(cpu, line)
+        if thread is None:
+            return None
+        if thread.vcpu is None:
+            thread.vcpu = guest = self._guest(thread, line)
+            self._in_kernel(cpu, thread, line)
+            self._event(line, cpu.id, guest.name, "vcpu_load", (), "before the recording")
+        return thread.vcpu
+
+    def _enter(self, cpu: Cpu, line: Line) -> None:
+        guest = self._loaded(cpu, line)
+        if guest is not None and not guest.entered:
+            arg = vcpu_of(line.text)
+            guest.owner = arg.fp_state if arg else -1
+            guest.entered = True
+            self._event(line, cpu.id, guest.name, "guest_enter")
+        if line.name == "kvm_entry":
+            self.quiet[line.name] += 1
+            return
+        if line.name.startswith("__kvm_vcpu_run"):
+            arg = vcpu_of(line.text)
+            if guest is not None and arg is not None:
+                guest.owner = arg.fp_state
+        self._reaction(cpu, line)
+
+    def _exit(self, cpu: Cpu, line: Line) -> None:
+        guest = self._loaded(cpu, line)
+        if guest is not None and guest.entered:
+            owner = owner_of(line.text, cpu.id)
+            if owner < 0:
+                arg = vcpu_of(line.text)
+                owner = arg.fp_state if arg else -1
+            if owner >= 0:
+                self._guest_exit(cpu, line, owner == FP_STATE_GUEST_OWNED)
+            elif line.name == "kvm_arch_vcpu_ctxsync_fp":
+                cpu.held = line
+                return
+            elif line.name.startswith("__kvm_vcpu_run"):
+                self.quiet[line.name] += 1
+                return
+            else:
+                self._guest_exit(cpu, line, False)
+        if line.name == "kvm_exit":
+            self.quiet[line.name] += 1
+        else:
+            self._reaction(cpu, line)
+
+    def _guest_exit(self, cpu: Cpu, line: Line, owns: bool) -> None:
+        thread = cpu.current
+        guest = thread.vcpu if thread is not None else None
+        if thread is None or guest is None or not guest.entered:
+            return
+        if owns and guest.owner != FP_STATE_GUEST_OWNED:
+            thread.values += 1
+            value = 0x6E57 << 32 | line.number
+            args = (("z" if guest.sve else "v", 0), (value,))
+            self._event(line, cpu.id, guest.name, "write", args, "it owns the registers after")
+        guest.entered = False
+        self._event(line, cpu.id, guest.name, "guest_exit", ("irq",))
+
+    # Kernel-mode NEON ----------------------------------------------------------------
+
+    def _neon_begin(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        if line.flags[2:3] in "shHZz" and line.flags[2:3]:
+            self._event(line, cpu.id, f"cpu{cpu.id}", "softirq", ("neon", "now"))
+            cpu.softirq = True
+        elif thread is not None:
+            self._in_kernel(cpu, thread, line)
+            self._event(line, cpu.id, thread.name, "neon_begin")
+        self._reaction(cpu, line)
+
+    def _neon_end(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        if cpu.softirq:
+            cpu.softirq = False
+        elif thread is not None:
+            self._event(line, cpu.id, thread.name, "neon_end")
+        self._reaction(cpu, line)
+
+    # A task's life -------------------------------------------------------------------
+
+    def _save(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        alone = thread is not None and cpu.leaving is None and not cpu.inside
+        alone = alone and thread is not None and thread.vcpu is None
+        if alone and (line.text in _LONE_CALLERS or not line.text.startswith("<-")):
+            cpu.held = line
+        else:
+            self._reaction(cpu, line)
+
+    def _fork(self, cpu: Cpu, line: Line) -> None:
+        """arch_dup_task_struct() has saved current; copy_thread() will flush the child."""
+        thread = cpu.current
+        if thread is None:
+            return
+        self._reconcile(cpu, thread, line, flags_of(line.text, cpu.id, thread.pid))
+        self._in_kernel(cpu, thread, line)
+        n = 1
+        while f"{thread.name}_{n}" in self.names:
+            n += 1
+        child = Thread(f"{thread.name}_{n}", -1, thread.comm, line.number)
+        self.names.add(child.name)
+        self.children.append(child)
+        self.out.append(NewChild(line.number, child))
+        self._event(line, cpu.id, thread.name, "fork", (child.name,))
+        child.user = False
+        child.syscall = True
+        cpu.last = line.text
+
+    def _flush_task(self, cpu: Cpu, line: Line) -> None:
+        self._who(cpu, line)
+        address = operand(line.text)
+        if self.children and address and not self.children[-1].address:
+            child = self.children[-1]
+            thread = cpu.current
+            if not cpu.inside and thread is not None and address != thread.address:
+                child.address = address
+                self.by_address[address] = child
+        self._reaction(cpu, line)
+
+    def _exec(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        if thread is not None:
+            self._in_kernel(cpu, thread, line)
+            self._event(line, cpu.id, thread.name, "exec")
+            thread.sve, cpu.inside = False, line.name
+        self._reaction(cpu, line)
+
+    def _signal(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        if thread is not None:
+            self._event(line, cpu.id, thread.name, "signal")
+            thread.syscall, cpu.inside = False, line.name
+        self._reaction(cpu, line)
+
+    def _sigreturn(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        if thread is not None:
+            self._in_kernel(cpu, thread, line)
+            self._event(line, cpu.id, thread.name, "sigreturn", ("whole",))
+            cpu.inside = line.name
+        self._reaction(cpu, line)
+
+    def _release(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        if thread is not None and not (cpu.inside or cpu.leaving):
+            self._reconcile(cpu, thread, line, flags_of(line.text, cpu.id, thread.pid))
+        address = operand(line.text)
+        dead = self.by_address.pop(address, None)
+        if dead is None:
+            self.quiet["fpsimd_release_task of a task that never ran"] += 1
+            return
+        self.threads.pop(dead.pid, None)
+        self._event(line, cpu.id, dead.name, "release")
+        self._reaction(cpu, line)
+
+    def _save_and_flush(self, cpu: Cpu, line: Line) -> None:
+        thread = self._who(cpu, line)
+        if thread is None and cpu.leaving is None:
+            self._event(line, cpu.id, f"cpu{cpu.id}", "cpu_pm", (), "the idle task flushes")
+        self._reaction(cpu, line)

@@ -1,0 +1,142 @@
+"""The model with a probe on every function that mirrors one of the kernel's."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from harness.model.arm64.cpu.sysreg import (
+    CPACR_EL1_FPEN,
+    CPACR_EL1_SMEN,
+    CPACR_EL1_ZEN,
+)
+from harness.model.arm64.host.state import Task
+from harness.model.arm64.kvm.state import Vcpu
+from harness.model.arm64.machine import Machine
+
+
+class TaskState(NamedTuple):
+    """A task's FP bookkeeping."""
+
+    name: str
+    flags: int
+    fp_type: int
+    fpsimd_cpu: int
+
+
+class Point(NamedTuple):
+    """The entry of a function, or its return, and the state of its CPU there.
+
+    `current` is current; `runqueue` what the runqueue calls so, which in a context
+    switch is the next task already. `st` is fpsimd_last_state.st as the model has
+    it, `sve_vl` in bytes; `vcpu` is kvm_running_vcpu, "" for none, and `owner` its
+    fp_state. `zen`, `smen` and `fpen` are of the control that the kernel reaches
+    as CPACR_EL1, `zcr` is its ZCR_EL1.
+    """
+
+    name: str
+    ret: bool
+    current: TaskState
+    runqueue: TaskState
+    st: int
+    to_save: int
+    sve_vl: int
+    vcpu: str
+    owner: int
+    zen: int
+    smen: int
+    fpen: int
+    zcr: int
+    svcr: int
+
+
+@dataclass(slots=True)
+class Probe:
+    """What a probed machine notes: its points by CPU, and the functions that have run."""
+
+    points: dict[int, list[Point]]
+    called: set[str] = field(default_factory=set)
+    silent: bool = False
+    next_task: Task | None = None  # in a context switch
+    running: dict[int, Vcpu] = field(default_factory=dict)  # kvm_running_vcpu
+
+
+def task_state(task: Task) -> TaskState:
+    return TaskState(task.name, task.flags, int(task.fp_type), task.fpsimd_cpu)
+
+
+def point(m: Machine, probe: Probe, name: str, ret: bool) -> Point:
+    """The state of the CPU that executes."""
+    cpu, last = m.cpu, m.last
+    current = task_state(m.current)
+    following = probe.next_task
+    vcpu = probe.running.get(cpu.id)
+    control = m.read_sysreg("cpacr_el1")
+    return Point(
+        name,
+        ret,
+        current,
+        task_state(following) if following is not None else current,
+        last.st,
+        int(last.to_save),
+        16 * last.sve_vl,
+        vcpu.name if vcpu else "",
+        int(m.fp_owner(vcpu)) if vcpu else -1,
+        _field(control, CPACR_EL1_ZEN),
+        _field(control, CPACR_EL1_SMEN),
+        _field(control, CPACR_EL1_FPEN),
+        m.read_sysreg("zcr_el1"),
+        cpu.svcr,
+    )
+
+
+def _field(value: int, mask: int) -> int:
+    return (value & mask) // (mask & -mask)
+
+
+@functools.cache
+def probed(cls: Hashable) -> Any:
+    """`cls` with a point in `probe.points[cpu]` for each call and return of a marked function."""
+
+    def wrap(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        switch = name == "context_switch"
+        load, put = name == "kvm_arch_vcpu_load", name == "kvm_arch_vcpu_put"
+
+        @functools.wraps(function)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            probe: Probe = self.probe
+            if probe.silent:
+                return function(self, *args, **kwargs)
+            cpu = self.cpu.id
+            if switch:
+                probe.next_task = args[0]
+            elif load:
+                probe.running[cpu] = args[0]
+            probe.called.add(name)
+            probe.points[cpu].append(point(self, probe, name, False))
+            try:
+                return function(self, *args, **kwargs)
+            finally:
+                if switch:
+                    probe.next_task = None
+                probe.points[self.cpu.id].append(point(self, probe, name, True))
+                if put:
+                    probe.running.pop(cpu, None)
+
+        return call
+
+    wrapped: dict[str, Any] = {"__slots__": ("probe",)}
+    for attribute in dir(cls):
+        function = getattr(cls, attribute)
+        name = getattr(function, "__kernel_name__", None)
+        if name:
+            wrapped[attribute] = wrap(function, name)
+    return type(cls.__name__, (cls,), wrapped)
+
+
+def functions(cls: type[Machine]) -> frozenset[str]:
+    """The kernel's names of all functions that the model has."""
+    names = (getattr(getattr(cls, a), "__kernel_name__", None) for a in dir(cls))
+    return frozenset(n for n in names if n)
