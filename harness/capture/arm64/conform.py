@@ -136,6 +136,7 @@ class Conformer:
         self.vcpu_offset: int | None = None
         self.now: dict[int, Stimulus] = {}
         self.before: dict[int, Point] = {}
+        self.between: dict[int, list[Point]] = {}  # around a release
         self.reported: set[tuple[str, ...]] = set()
 
     # Items -------------------------------------------------------------------------
@@ -313,11 +314,19 @@ class Conformer:
             self._diverge(
                 stimulus.line, cpu, "refused", stimulus.verb, "stimulus", words, str(refused)
             )
-        points = self.probe.points[cpu]
+        self.between[cpu] = self._around(pending, cpu)
+        self.probe.points[cpu] += pending
+
+    def _around(self, pending: list[Point], cpu: int) -> list[Point]:
+        """The points that an interrupt can have come between: one of them has its state."""
         before = self.before.get(cpu)
-        if pending and before is not None:
-            points = [before._replace(name=p.name, ret=p.ret) for p in points]
-        self.probe.points[cpu] = points + pending
+        around = [before] if before else []
+        for p in pending:
+            around.append(p)
+            if (p.name, p.ret) in self.shown:
+                break
+        self.m.run_on(cpu)
+        return [*around, point(self.m, self.probe, "now", False)]
 
     def _adopt_current(self, cpu: int) -> None:
         """Who runs when the recording begins has its registers, unless its flags say otherwise."""
@@ -393,15 +402,37 @@ class Conformer:
                 return
         if ret:  # its entry has been complained about
             return
+        if stem == _RESTORE and self._had_none(line):
+            self._observe(line)
+            self.verdict.events -= 1
+            return
         following = next((q for q in points if (q.name, q.ret) in self.shown), None)
         self._diverge_order(
             line.cpu, stem, stem, following.name if following else "nothing", line.number
         )
 
+    def _had_none(self, line: Line) -> bool:
+        """It runs since before the recording, and did not have its registers: so be it."""
+        m, cpu = self.m, line.cpu
+        task, now = m.tasks[m.rqs[cpu].current], self.now.get(cpu)
+        if task.name not in self.unsure or now is None:
+            return False
+        self.unsure.discard(task.name)
+        task.flags |= TIF_FOREIGN_FPSTATE
+        m.fpsimd_last_state[cpu].st = NULL
+        try:
+            m.apply(now.actor, now.verb, now.args or ())
+        except Refused:
+            return False
+        return True
+
     def _compare(self, line: Line, p: Point) -> bool:
         state = state_of(line.text, line.cpu)
         if state is None:
             return True
+        for other in self.between.pop(line.cpu, ()):
+            if not self._differences(line, state, other):
+                return True
         wrong = self._differences(line, state, p)
         for what, kernel, model in wrong:
             self._diverge(line.number, line.cpu, "state", line.name, what, kernel, model)
@@ -488,18 +519,11 @@ class Conformer:
         """Flags and live registers between two functions: one of the points there has them."""
         dump = dump_of(line.text)
         best: list[tuple[str, str, str]] | None = None
-        candidates = [self.before.get(line.cpu), *self.probe.points[line.cpu]]
-        self.m.run_on(line.cpu)
-        candidates.append(point(self.m, self.probe, "now", False))
-        for p in candidates:
-            if p is None:
-                continue
+        for p in self._around(self.probe.points[line.cpu], line.cpu):
             wrong = self._dump_differences(dump, p)
             if best is None or len(wrong) < len(best):
                 best = wrong
             if not wrong:
-                break
-            if p.name != "now" and (p.name, p.ret) in self.shown and p is not candidates[0]:
                 break
         self.verdict.compared += len(dump)
         self.dumped |= {(line.cpu, name) for name in dump}

@@ -277,7 +277,7 @@ class Follower:
             if not cpu.shown and f" c{cpu.id}=" in line.text:
                 cpu.shown = True
                 out.append(NewCpu(line))
-            if cpu.held is not None:
+            if cpu.held is not None and line.name != "fpsimd_release_task":  # RCU's, in between
                 self._unhold(cpu, line)
             handler(cpu, line)
             if out:
@@ -360,7 +360,7 @@ class Follower:
         """Who runs; None for the idle task. A switch that was not recorded is made up for."""
         current = cpu.current
         pid = line.pid
-        if self.stopped and current is not None and line.name != "sys_enter":
+        if self.stopped and current is not None and line.name not in ("sys_enter", "sched_switch"):
             stopped = self.stopped.pop(current.name, None) if current.pid == pid else None
             if stopped is not None and cpu.leaving is None:
                 self._settle_operand(stopped, None)
@@ -569,7 +569,13 @@ class Follower:
             flags = operands.prev_flags if operands else None
             if prev.vcpu is None:
                 self._reconcile(cpu, prev, line, flags)
-                if state.startswith(_TRACED):
+                stopped = self.stopped.pop(prev.name, None)
+                foreign = flags is not None and bool(flags & TIF_FOREIGN_FPSTATE)
+                if stopped is not None:
+                    # With its registers elsewhere it has not been to user space since.
+                    self._settle_operand(stopped, True if foreign else None)
+                    prev.exiting = foreign
+                if state.startswith(_TRACED) and not foreign:
                     self._stop(cpu, prev, line)
                 elif flags is not None and not flags & TIF_FOREIGN_FPSTATE and not prev.syscall:
                     self._in_user(cpu, prev, line, "it has its registers and is switched away")
@@ -589,20 +595,25 @@ class Follower:
         if operands:
             address = operands.next
             first = operands.next_flags, operands.next_type, operands.next_cpu
+        elif after is not None:  # vcpu_put comes first; the runqueue's current is next already
+            there = state_of(after.text, cpu.id)
+            if there is not None and there.pid == next_pid:
+                address = there.current
+                first = there.flags, there.fp_type, there.fpsimd_cpu
         task = self._thread(line, next_pid, next_comm, address, first) if next_pid else None
         if task is not None:
-            if operands is not None:
+            if first is not None:
                 blocked = self.blocked.pop(task.name, None)
                 if blocked is not None:
-                    self._settle_operand(blocked, operands.next_type == 1)
+                    self._settle_operand(blocked, first[1] == 1)
                 waits = self.waiting.pop(task.name, None)
                 if waits is not None:
-                    self._settle_operand(waits, operands.next_type == 2)
+                    self._settle_operand(waits, first[1] == 2)
             if task.cpu >= 0:  # its switch away has not been recorded
                 self._goes_on(self.cpus[task.cpu], None, line, "it runs elsewhere now")
             task.cpu, task.user = cpu.id, False
-            if operands is not None:
-                task.sve = bool(operands.next_flags & TIF_SVE)
+            if first is not None:
+                task.sve = bool(first[0] & TIF_SVE)
         names = (prev.name if prev else "idle", task.name if task else "idle")
         self._event(line, cpu.id, f"cpu{cpu.id}", "sched_switch", names)
         cpu.leaving = prev or Thread("idle", 0, "swapper", 0)
@@ -613,7 +624,9 @@ class Follower:
 
     def _stop(self, cpu: Cpu, thread: Thread, line: Line) -> None:
         """Its tracer has it: on the way into a system call, out of one, or at a signal."""
-        if not (thread.syscall or thread.exiting):
+        if thread.syscall:  # it can be told already, because TIF_SVE is gone
+            self.stopped[thread.name] = Stimulus(line.number, cpu.id, thread.name, "", ())
+        elif not thread.exiting:
             self._in_user(cpu, thread, line, "it stops for its tracer")
             self.stopped[thread.name] = self._event(
                 line, cpu.id, thread.name, "syscall_enter", None, "sys_enter comes later"
@@ -854,6 +867,11 @@ class Follower:
     def _flush_task(self, cpu: Cpu, line: Line) -> None:
         self._who(cpu, line)
         address = operand(line.text)
+        thread = cpu.current
+        own = thread is not None and address == thread.address != 0
+        if not cpu.inside and (own or line.text == "<-restore_sve_fpsimd_context"):
+            # Where the frame has an SVE record, sigreturn begins with this.
+            self._sigreturns(cpu, line)
         if self.children and address and not self.children[-1].address:
             child = self.children[-1]
             thread = cpu.current
@@ -878,12 +896,18 @@ class Follower:
         self._reaction(cpu, line)
 
     def _sigreturn(self, cpu: Cpu, line: Line) -> None:
-        thread = self._who(cpu, line)
+        self._who(cpu, line)
+        if cpu.inside != "sigreturn":
+            self._sigreturns(cpu, line)
+        cpu.inside = line.name
+        self._reaction(cpu, line)
+
+    def _sigreturns(self, cpu: Cpu, line: Line) -> None:
+        thread = cpu.current
         if thread is not None:
             self._in_kernel(cpu, thread, line)
             self._event(line, cpu.id, thread.name, "sigreturn", ("whole",))
-            cpu.inside = line.name
-        self._reaction(cpu, line)
+            cpu.inside = "sigreturn"
 
     def _release(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -96,8 +96,7 @@ def _field(value: int, mask: int) -> int:
     return (value & mask) // (mask & -mask)
 
 
-@functools.cache
-def probed(cls: Hashable) -> Any:
+def probed(cls: Any) -> Any:
     """`cls` with a point in `probe.points[cpu]` for each call and return of a marked function."""
 
     def wrap(function: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -510,7 +510,7 @@ CATALOGUE = Catalogue(
                     "arm64/fp: Use a struct to pass data to fpsimd_bind_state_to_cpu()",
                 ),
             ),
-            requires=("fp-type",),
+            requires=("kvm-prepare", "fp-type"),
             link="20221115094640.112848-4-broonie@kernel.org",
         ),
         Fix(
@@ -529,11 +529,20 @@ CATALOGUE = Catalogue(
             link="20221115094640.112848-8-broonie@kernel.org",
         ),
         Fix(
+            "recorded-no-bug",
+            "variant",
+            None,
+            "(only in a kernel rebuilt to be recorded: 6.1.192 made to behave as v6.1) a BUG if "
+            "TIF_SVE is set at vcpu_load, and to_save is not written for a vcpu -> no BUG; it is "
+            "written, and no save looks at it",
+            requires=("fp-type",),
+        ),
+        Fix(
             "discard-closes-sve",
             "variant",
             None,
-            "(only in a kernel that was rebuilt to be recorded: 6.1.192 made to behave as v6.2) SVE "
-            "that is open at EL0 without TIF_SVE stays so over a system call -> is closed by it",
+            "(only in a kernel rebuilt to be recorded: 6.1.192 made to behave as v6.2) SVE that is "
+            "open at EL0 without TIF_SVE stays so over a system call -> is closed by it",
             requires=("sve-stays-on",),
         ),
         Fix(

@@ -32,6 +32,8 @@ HYBRIDS = (
             Backport("hyp-inline", _6_1_2025_04),
             Backport("cptr-scratch", _6_1_2025_04),
             Backport("eager-zcr", _6_1_2025_04),
+            # Recordings of it, rebuilt with SME, show SMEN = 0b01 after every guest exit.
+            Backport("sme-reset-smen", "recordings of 6.1.192-2 (docs/recording.md)"),
             Backport("flush-bh", "20250826110940.538650326@linuxfoundation.org (6.1.149-rc1)"),
             Backport("flush-irqs", _6_1_2025_10),
         ),

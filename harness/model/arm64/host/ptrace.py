@@ -133,10 +133,15 @@ class Ptrace(Vl):
     @kernel_function()
     def sve_set_common(self, task: Task, vec: VecType, header: Header, data: Payload) -> str:
         """A write of one mode's registers puts the task into that mode."""
+        if "ptrace-errors" in self.fixes:
+            self.fpsimd_flush_task_state(task)
+            return self._sve_set(task, vec, header, data, early=True)
+        error = self._sve_set(task, vec, header, data, early=False)
         self.fpsimd_flush_task_state(task)
-        early = (
-            "ptrace-errors" in self.fixes
-        )  # storage and format are right before data is looked at
+        return error
+
+    def _sve_set(self, task: Task, vec: VecType, header: Header, data: Payload, early: bool) -> str:
+        """The write itself; `early`: storage and format are right before data is looked at."""
         fpsimd = not header.flags & SVE_PT_REGS_SVE
         if fpsimd and vec is ARM64_VEC_SME and "ptrace-ssve-payload" in self.fixes:
             return "EINVAL"

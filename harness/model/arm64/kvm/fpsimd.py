@@ -137,7 +137,7 @@ class KvmFpsimd(Reset):
         if "kvm-prepare" in self.fixes:
             self.fpsimd_kvm_prepare()
         elif "drop-host-sve" in self.fixes:
-            if current.flags & TIF_SVE:
+            if current.flags & TIF_SVE and "recorded-no-bug" not in self.fixes:
                 self.bug("kvm_arch_vcpu_load_fp: TIF_SVE is set")
                 return
         else:
@@ -176,7 +176,7 @@ class KvmFpsimd(Reset):
         if self.fp_owner(vcpu) is not FP_STATE_GUEST_OWNED:
             return
         to_save = FP_STATE_CURRENT
-        if "to-save" in self.fixes:
+        if "to-save" in self.fixes or "recorded-no-bug" in self.fixes:
             to_save = FP_STATE_SVE if vcpu.sve else FP_STATE_FPSIMD
         vl = vcpu.sve_max_vl if vcpu.sve else 0
         self.fpsimd_bind_state_to_cpu(vcpu.addr, vl, to_save)

@@ -73,9 +73,6 @@ class Vhe(HypSwitch):
             val |= CPACR_EL1_SMEN if self.system_supports_sme else 0
         else:
             val = CPACR_EL1_DEFAULT
-            # vcpu_put flushes, with SMSTOP, once it no longer restores SMEN before
-            # that; recordings of such a kernel (Debian 6.1.192) show SMEN = 0b01 here.
-            smen = "sme-reset-smen" in self.fixes or "save-and-flush" in self.fixes
-            if smen and self.system_supports_sme:
+            if "sme-reset-smen" in self.fixes and self.system_supports_sme:
                 val |= CPACR_EL1_SMEN_EL1EN
         self.write_sysreg(val, "cpacr_el1")
