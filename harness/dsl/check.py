@@ -59,6 +59,7 @@ class Checker(HeaderChecker):
             title=self.fields["trace"],
             about=tuple(self.about),
             links=tuple(self.links),
+            recordings=tuple(self.recordings),
             mails=tuple(self.mails),
             commits=tuple(self.commits),
             modes=self.modes,
@@ -85,7 +86,7 @@ class Checker(HeaderChecker):
             self.wrong(
                 end, 1, "no machine: expected a line such as: machine arm64 vhe { sve 16..64 }"
             )
-        if not (self.links or self.mails or self.commits):
+        if not (self.links or self.mails or self.commits or self.recordings):
             self.wrong(end, 1, 'no source: expected a line such as: link "<Message-ID>"')
         if not self.verdicts and not self.complaints:
             self.wrong(end, 1, "no verdict: expected a line such as: verdict v6.14 holds")

@@ -34,6 +34,7 @@ class HeaderChecker:
         self.fields: dict[str, Any] = {}
         self.about: list[str] = []
         self.links: list[str] = []
+        self.recordings: list[str] = []
         self.mails: list[tuple[str, str, str]] = []
         self.commits: list[tuple[str, str]] = []
         self.modes: tuple[str, ...] = ()
@@ -107,6 +108,9 @@ class HeaderChecker:
             return
         self.commits.append((commit, title))
 
+    def _recording(self, node: Header) -> None:
+        self.recordings.append(node.operands[0])
+
     def _machine(self, node: Header) -> None:
         arch, modes, settings = node.operands
         if arch.text not in ARCHITECTURES:
@@ -174,7 +178,7 @@ class HeaderChecker:
             if self.taken(node.line, name):
                 continue
             cpu = 0 if where is None and not self.tasks else -1
-            if where is not None:
+            if where is not None and where.text != "none":
                 cpu = self._cpu(node.line, where)
                 if cpu >= 0 and cpu in self.tasks.values():
                     self.wrong_name(node.line, where, f"{where.text} has a task already")

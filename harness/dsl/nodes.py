@@ -89,6 +89,7 @@ class Trace:
     title: str
     about: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    recordings: tuple[str, ...] = ()
     mails: tuple[tuple[str, str, str], ...] = ()
     commits: tuple[tuple[str, str], ...] = ()
     modes: tuple[str, ...] = ()

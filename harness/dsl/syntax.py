@@ -181,6 +181,9 @@ class _Build(Transformer[Token, Line]):
     def commit(self, parts: list[Token]) -> Header:
         return Header("commit", (_text(parts[0]), _text(parts[1]), parts[0].column))
 
+    def recording(self, parts: list[Token]) -> Header:
+        return Header("recording", (_text(parts[0]),))
+
     def machine(self, parts: list[Any]) -> Header:
         names = tuple(_name(p) for p in parts[:-1])
         return Header("machine", (names[0], names[1:], parts[-1] or ()))
@@ -371,6 +374,7 @@ HEADER_WORDS = (
     "link",
     "mail",
     "commit",
+    "recording",
     "machine",
     "task",
     "vm",

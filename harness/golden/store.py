@@ -171,6 +171,7 @@ def dump(trace: Trace, golden: Mapping[str, Tree]) -> str:
             groups.append(([label], outcome))
     source = [*trace.links, *(f"{d}, {who}: {what}" for d, who, what in trace.mails)]
     source += [f'{commit} ("{title}")' for commit, title in trace.commits]
+    source += [f"recording {name}" for name in trace.recordings]
     document = {
         "trace": trace.id.encode("utf-8", "backslashreplace").decode(),
         "source": source,

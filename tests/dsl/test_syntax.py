@@ -123,6 +123,7 @@ def test_grammar_and_model_agree_on_verbs() -> None:
 HEADERS: dict[str, tuple[str, tuple[Any, ...]]] = {
     'trace "a title"': ("trace", ("a title",)),
     'about "more # of it"': ("about", ("more # of it",)),
+    'recording "trace.txt.xz"': ("recording", ("trace.txt.xz",)),
     'link "a@b"': ("link", ("a@b", 6)),
     'mail "2020-01-02" "Who" "What"': ("mail", ("2020-01-02", "Who", "What", 6)),
     'commit "0123456789ab" "A title"': ("commit", ("0123456789ab", "A title", 8)),

@@ -1,1 +1,27 @@
 """What recordings of an arm64 kernel mean."""
+
+from harness.capture.arm64.conform import Conformer, Divergence, Verdict
+from harness.capture.arm64.derive import Deriver
+from harness.capture.arm64.follow import Follower, Stimulus
+from harness.capture.arm64.survey import MODES, Survey, config, survey
+from harness.capture.arm64.toggle import Agreement, explain
+from harness.capture.arm64.write import Cast, body, events, header
+
+__all__ = [
+    "MODES",
+    "Agreement",
+    "Cast",
+    "Conformer",
+    "Deriver",
+    "Divergence",
+    "Follower",
+    "Stimulus",
+    "Survey",
+    "Verdict",
+    "body",
+    "config",
+    "events",
+    "explain",
+    "header",
+    "survey",
+]

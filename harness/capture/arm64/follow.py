@@ -431,7 +431,7 @@ class Follower:
         self._event(line, cpu.id, thread.name, "ret_to_user", (), why)
         thread.user, thread.syscall, thread.exiting = True, False, False
         thread.values += 1
-        kind = "z" if sve or thread.sve else "v"
+        kind = "z" if sve or thread.sve or cpu.zen == 3 else "v"
         value = (thread.pid << 20 | thread.values) & (1 << 64) - 1
         self.out.append(
             Stimulus(line.number, cpu.id, thread.name, "write", ((kind, 0), (value,)), "", "value")

@@ -1,0 +1,142 @@
+"""From a recording to a regression trace: replay its stimuli, and keep what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from harness.capture.arm64.follow import Stimulus
+from harness.capture.arm64.survey import config
+from harness.capture.arm64.write import Cast
+from harness.model.arm64.language import MACHINES
+from harness.model.arm64.machine import Machine, Setup
+from harness.model.base import Refused, Violation
+from harness.model.catalogue import Kernel
+from harness.search.shrink import shrink
+
+# What a program or a guest would notice, before what only explains it.
+GRAVE = ("lost", "stale", "leak", "use-after-free", "bug")
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What came of replaying stimuli: those that could happen, up to where something is wrong."""
+
+    kept: list[Stimulus]
+    violation: Violation | None
+    refused: int
+
+
+class Deriver:
+    """Replays stimuli on one kernel, in one mode, on the machine of the recording."""
+
+    def __init__(
+        self, kernel: Kernel, mode: str, settings: dict[str, tuple[int, int]], cast: Cast
+    ) -> None:
+        self.kernel = kernel
+        self.mode = mode
+        self.config = config(settings, mode)
+        self.cast = cast
+
+    def machine(self, stimuli: Sequence[Stimulus]) -> Machine:
+        """A machine with those who act, and with nobody else."""
+        named = {s.actor for s in stimuli}
+        for s in stimuli:
+            named.update(a for a in s.args or () if isinstance(a, str))
+        vcpus = tuple(
+            (name, thread, ("sve",) if sve else ())
+            for name, (thread, sve) in self.cast.vcpus.items()
+            if name in named
+        )
+        threads = {thread for _, thread, _ in vcpus}
+        tasks = tuple((n, -1) for n in self.cast.tasks if n in named or n in threads)
+        return MACHINES[self.mode](self.kernel, Setup(self.config, tasks, (), vcpus))
+
+    def cast_of(self, stimuli: Sequence[Stimulus]) -> Cast:
+        """Those of the cast who act in `stimuli`."""
+        machine = self.machine(stimuli)
+        tasks = {n: what for n, what in self.cast.tasks.items() if n in machine.tasks}
+        vcpus = {n: what for n, what in self.cast.vcpus.items() if n in machine.vcpus}
+        return Cast(tasks, vcpus)
+
+    def kinds(self, stimuli: Sequence[Stimulus]) -> list[str]:
+        """The invariants that the stimuli violate, all of them, in alphabetic order."""
+        m = self.machine(stimuli)
+        found: set[str] = set()
+        for s in stimuli:
+            m.step = s.line
+            m.violations.clear()
+            if m.fatal and m.dead(s.actor):
+                continue
+            try:
+                m.apply(s.actor, s.verb, s.args or ())
+            except Refused:
+                continue
+            found.update(v.kind for v in (*m.violations, *m.check()))
+        return sorted(found)
+
+    def replay(self, stimuli: Sequence[Stimulus], wanted: Sequence[str] = ()) -> Replayed:
+        """Replay what can happen, up to the first violation of a kind that is wanted.
+
+        Without `wanted`: up to the first grave one, else the first of all.
+        """
+        m = self.machine(stimuli)
+        kept: list[Stimulus] = []
+        refused = 0
+        first: tuple[int, Violation] | None = None
+        kinds = wanted or GRAVE
+        for s in stimuli:
+            m.step = s.line
+            m.violations.clear()
+            if m.fatal and m.dead(s.actor):
+                refused += 1
+                continue
+            try:
+                m.apply(s.actor, s.verb, s.args or ())
+            except Refused:
+                refused += 1
+                continue
+            kept.append(s)
+            for violation in (*m.violations, *m.check()):
+                if violation.kind in kinds:
+                    return Replayed(kept, violation, refused)
+                if first is None:
+                    first = len(kept), violation
+        if first is not None and not wanted:
+            return Replayed(kept[: first[0]], first[1], refused)
+        return Replayed(kept, None, refused)
+
+    def reduce(
+        self,
+        stimuli: Sequence[Stimulus],
+        violation: Violation,
+        progress: Callable[[int], None] = lambda n: None,
+    ) -> list[Stimulus]:
+        """The fewest stimuli that lead to a violation of the same kind."""
+
+        def test(items: Sequence[Stimulus]) -> Sequence[Stimulus] | None:
+            outcome = self.replay(items, (violation.kind,))
+            return outcome.kept if outcome.violation is not None else None
+
+        shortest = shrink(stimuli, test, progress)
+        while True:
+            joined = self._joined(shortest, test)
+            if joined is None:
+                return shortest
+            shortest = shrink(joined, test, progress)
+
+    def _joined(
+        self,
+        stimuli: Sequence[Stimulus],
+        test: Callable[[Sequence[Stimulus]], Sequence[Stimulus] | None],
+    ) -> Sequence[Stimulus] | None:
+        """The stimuli with two context switches in a row made one, if that still will do."""
+        for n, (first, second) in enumerate(pairwise(stimuli)):
+            if first.verb == second.verb == "sched_switch" and first.actor == second.actor:
+                names = ((first.args or ("",))[0], (second.args or ("",))[-1])
+                whole = [*stimuli[:n], replace(second, args=names), *stimuli[n + 2 :]]
+                kept = test(whole) if names[0] != names[1] else None
+                if kept is not None:
+                    return kept
+        return None

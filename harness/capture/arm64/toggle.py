@@ -1,0 +1,80 @@
+"""Which fixes, switched the other way, would make the model agree with a recording."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.capture.arm64.conform import Conformer, Verdict
+from harness.capture.arm64.follow import Item
+from harness.model.arm64.cpu.machine import Config
+from harness.model.catalogue import Catalogue, Kernel
+
+
+@dataclass(slots=True)
+class Agreement:
+    """A kernel that differs by one fix (and what that needs), and what is left there."""
+
+    change: str  # +ID or -ID, with what it takes along
+    verdict: Verdict
+
+
+class _Asked(frozenset[str]):
+    """A kernel's fixes that remember which of them were asked for."""
+
+    asked: set[str]
+
+    def __contains__(self, fix: object) -> bool:
+        self.asked.add(str(fix))
+        return super().__contains__(fix)
+
+
+def explain(
+    catalogue: Catalogue,
+    kernel: Kernel,
+    mode: str,
+    config: Config,
+    names: Iterable[str],
+    items: Sequence[Item],
+    verdict: Verdict,
+    seconds: float = 20.0,
+    progress: Callable[[str], None] = lambda what: None,
+) -> list[Agreement]:
+    """Single changes of `kernel` with fewer divergences than `verdict`, the best first.
+
+    Asked are the fixes that the model looks at up to the first divergence. The
+    whole recording is held against each kernel, as long as `seconds` last.
+    """
+    if not verdict.divergences:
+        return []
+    fixes = _Asked(kernel.fixes)
+    fixes.asked = set()
+    Conformer(Kernel(kernel.name, fixes), mode, config, names, limit=1).feed(items)
+    until = time.monotonic() + seconds
+    found: list[Agreement] = []
+    for fix in catalogue.fixes.values():
+        if fix.id not in fixes.asked or not fix.switch:
+            continue
+        if time.monotonic() > until:
+            break
+        progress(fix.id)
+        other, change = _toggled(catalogue, kernel, fix.id)
+        outcome = Conformer(other, mode, config, names).feed(items)
+        if outcome.divergences < verdict.divergences:
+            found.append(Agreement(change, outcome))
+    return sorted(found, key=lambda a: (a.verdict.divergences, a.change))
+
+
+def _toggled(catalogue: Catalogue, kernel: Kernel, fix: str) -> tuple[Kernel, str]:
+    if fix in kernel.fixes:
+        other = catalogue.without(kernel, fix)
+        return other, "".join(f"-{f}" for f in sorted(kernel.fixes - other.fixes))
+    more = {fix}
+    while True:
+        needs = {n for f in more for n in catalogue.fixes[f].requires} - more - kernel.fixes
+        if not needs:
+            break
+        more |= needs
+    change = "".join(f"+{f}" for f in catalogue.fixes if f in more)
+    return Kernel(kernel.name + change, kernel.fixes | more), change

@@ -1,0 +1,129 @@
+"""Stimuli as a trace file: header, then a line an event, with what was seen beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.capture.arm64.follow import (
+    Item,
+    NewChild,
+    NewTask,
+    NewVcpu,
+    Stimulus,
+)
+from harness.capture.text import Line
+
+# A child is there from the beginning, off its CPU; what fork() would give it, it has.
+_LEFT_OUT = ("fork", "release")
+# Words that the language has more than one for.
+_WORDS = {"svcr_write": "svcr write", "ptrace_setregset": "ptrace set"}
+_WIDTH = 100
+
+
+@dataclass(slots=True)
+class Cast:
+    """Who appears in a recording: tasks in order, and vcpus with their threads."""
+
+    tasks: dict[str, str] = field(default_factory=dict)  # name: what the recording calls it
+    vcpus: dict[str, tuple[str, bool]] = field(default_factory=dict)  # its thread, SVE
+
+    def meet(self, item: Item) -> None:
+        if isinstance(item, NewTask | NewChild):
+            thread = item.thread
+            self.tasks[thread.name] = f"{thread.comm}-{thread.pid}"
+        elif isinstance(item, NewVcpu):
+            self.vcpus[item.guest.name] = item.guest.thread.name, item.guest.sve
+
+
+def events(items: Iterable[Item], cast: Cast) -> Iterator[Stimulus | Line]:
+    """What goes into a trace: its events, and the functions seen."""
+    for item in items:
+        if isinstance(item, Stimulus):
+            if item.verb not in _LEFT_OUT:
+                yield item
+        elif isinstance(item, Line):
+            yield item
+        else:
+            cast.meet(item)
+
+
+def event_text(actor: str, verb: str, args: tuple[Any, ...]) -> str:
+    """One event in the trace language."""
+    word = _WORDS.get(verb, verb)
+    if verb in ("sched_switch", "switch"):
+        return f"{actor} {word} {args[0]} -> {args[1]}"
+    if verb == "write":
+        (kind, n), bits = args
+        name = kind if kind in ("ffr", "fpsr", "fpcr", "fpmr", "za", "zt0") else f"{kind}{n}"
+        return f"{actor} write {name} = {bits[0]:#x}"
+    if verb == "svcr_write":
+        return f"{actor} {word} = {args[0][0]:#x}"
+    if verb == "ptrace_setregset":
+        tracee, regset, fields = args
+        values = ", ".join(f"{kind}{n} = {bits[0]:#x}" for (kind, n), bits in fields)
+        return f"{actor} {word} {tracee} {regset} {{ {values} }}"
+    words = [str(a) for a in args if a not in ("whole", "now")]
+    return " ".join((actor, word, *words))
+
+
+def body(stream: Iterable[Stimulus | Line]) -> Iterator[str]:
+    """The lines of the events, each with the functions that the kernel called for it."""
+    pending: dict[int, tuple[Stimulus, list[str]]] = {}
+    for item in stream:
+        if isinstance(item, Line):
+            if item.cpu in pending and not item.name.endswith("_ret"):
+                pending[item.cpu][1].append(item.name)
+            continue
+        if item.cpu in pending:
+            yield _line(*pending.pop(item.cpu))
+        for cpu in list(pending):  # keep the order of the recording
+            yield _line(*pending.pop(cpu))
+        pending[item.cpu] = item, []
+    for stimulus, calls in pending.values():
+        yield _line(stimulus, calls)
+
+
+def _line(stimulus: Stimulus, calls: list[str]) -> str:
+    text = event_text(stimulus.actor, stimulus.verb, stimulus.args or ())
+    notes = []
+    if stimulus.kind == "event":
+        notes.append(f"line {stimulus.line}")
+    if stimulus.kind == "adopt":
+        notes.append("so it was before")
+    elif stimulus.kind == "value":
+        notes.append("the value is made up")
+    elif stimulus.why:
+        notes.append(f"inferred: {stimulus.why}")
+    if calls:
+        notes.append(" ".join(calls))
+    line = f"{text:<40}  # {'; '.join(notes)}" if notes else text
+    return line if len(line) <= 400 else line[:396] + " ..."
+
+
+def header(
+    title: str,
+    source: str,
+    mode: str,
+    settings: dict[str, tuple[int, int]],
+    cast: Cast,
+    verdicts: Iterable[str] = (),
+) -> list[str]:
+    """The lines before the events."""
+    words = [
+        f"{name} {low}" if low == high else f"{name} {low}..{high}"
+        for name, (low, high) in settings.items()
+    ]
+    lines = [
+        f'trace "{title}"',
+        f'recording "{source}"',
+        f"machine arm64 {mode} {{ {'; '.join(words)} }}",
+        *(verdicts or ("# No kernel has been asked. Add a line such as: verdict v6.14 holds",)),
+    ]
+    names = [f"{name} on none" if n == 0 else name for n, name in enumerate(cast.tasks)]
+    for at in range(0, len(names), 4):
+        lines.append("task " + ", ".join(names[at : at + 4]))
+    for n, (vcpu, (thread, sve)) in enumerate(cast.vcpus.items()):
+        lines.append(f"vm V{n} {{ vcpu {vcpu} in {thread}{' sve' if sve else ''} }}")
+    return [*lines, ""]

@@ -1,0 +1,398 @@
+"""`kvm-replay import` and `kvm-replay conform`: recordings of real kernels."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, TextIO
+
+from harness.capture import of
+from harness.capture.text import Line, Recording
+from harness.cli.term import Terminal, plain
+from harness.dsl.format import format_lines
+from harness.errors import HarnessError, nearest
+from harness.model import ARCHITECTURES, architecture
+
+_PARSED = 10_000  # lines between two reports of progress
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bring = commands.add_parser(
+        "import",
+        help="make a trace of what a kernel was recorded to do",
+        description="Read a recording (text of tracefs `trace` or of `trace-cmd report`, plain, "
+        ".gz or .xz) and write the stimuli as a trace, each with the functions that the kernel "
+        "then called. With --kernel the stimuli are replayed there, and the trace says what came "
+        "of it; with --reduce only what leads to the first violation is kept.",
+    )
+    _common(bring)
+    bring.add_argument("-o", dest="output", metavar="FILE", help="write the trace there")
+    bring.add_argument(
+        "--kernel", action="append", default=[], metavar="K", help="replay on K and give a verdict"
+    )
+    bring.add_argument(
+        "--reduce",
+        action="store_true",
+        help="keep the fewest events that violate an invariant on the first K",
+    )
+    bring.add_argument(
+        "--violation", metavar="KIND", help="the invariant to look for (default: the first grave)"
+    )
+    bring.add_argument("--title", help="the trace's title")
+    bring.set_defaults(command=run_import)
+    hold = commands.add_parser(
+        "conform",
+        help="hold the model against what a kernel was recorded to do",
+        description="Replay the stimuli of a recording and compare what the model's functions "
+        "call, and its state at each, with what was recorded. Exit status 1 if they differ "
+        "anywhere.",
+    )
+    _common(hold)
+    hold.add_argument("--kernel", required=True, metavar="K", help="the kernel of the recording")
+    hold.add_argument("-n", dest="most", type=int, default=8, help="kinds of divergence to show")
+    hold.add_argument(
+        "--seconds", type=float, default=20.0, help="how long to look for fixes that would agree"
+    )
+    hold.add_argument("--json", action="store_true", help="print JSON")
+    hold.set_defaults(command=run_conform)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("capture", metavar="CAPTURE", help="the recording, - for standard input")
+    parser.add_argument("--arch", default=ARCHITECTURES[0], choices=ARCHITECTURES)
+    parser.add_argument("--mode", metavar="MODE", help="default: as the recording shows")
+    parser.add_argument(
+        "--machine",
+        metavar="SETTINGS",
+        help="of a machine line, such as 'cpus 2; sve 16..256' (default: as the recording shows)",
+    )
+
+
+class _Bar:
+    """Progress on a terminal's standard error."""
+
+    def __init__(self, recording: Recording, what: str) -> None:
+        self.recording = recording
+        self.what = what
+        self.on = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def lines(self) -> Iterator[Line]:
+        if not self.on:
+            yield from self.recording.lines()
+            return
+        for n, line in enumerate(self.recording.lines()):
+            if n % _PARSED == 0:
+                share = f"{100 * self.recording.progress:3.0f}%"
+                sys.stderr.write(f"\r\x1b[K{self.what} {share} line {line.number}")
+                sys.stderr.flush()
+            yield line
+        sys.stderr.write("\r\x1b[K")
+
+
+def _mode(args: argparse.Namespace, tools: Any, shown: str) -> str:
+    if args.mode is None:
+        return shown
+    if args.mode not in tools.MODES:
+        hint = nearest(args.mode, tools.MODES)
+        raise HarnessError(f"--mode {args.mode}: unknown{hint}; one of {', '.join(tools.MODES)}")
+    mode: str = args.mode
+    return mode
+
+
+def _settings(text: str | None, shown: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    if text is None:
+        return shown
+    found = dict(shown)
+    for part in filter(None, (p.strip() for p in text.split(";"))):
+        name, _, value = part.partition(" ")
+        low, _, high = value.strip().partition("..")
+        try:
+            found[name] = int(low), int(high or low)
+        except ValueError:
+            raise HarnessError(f"--machine: expected NAME NUMBER[..NUMBER], not {part!r}") from None
+        if name not in ("cpus", "sve", "sme"):
+            raise HarnessError(f"--machine: {name!r} is none of cpus, sve, sme")
+    if found["cpus"][1] < shown["cpus"][1]:
+        raise HarnessError(f"--machine: the recording has events of {shown['cpus'][1]} CPUs")
+    return found
+
+
+# import -----------------------------------------------------------------------------
+
+
+def run_import(args: argparse.Namespace, out: Terminal) -> int:
+    tools = of(args.arch)
+    catalogue = architecture(args.arch).catalogue
+    kernels = [catalogue.kernel(spec) for spec in args.kernel]
+    if (args.reduce or args.violation) and not kernels:
+        raise HarnessError("--reduce and --violation need a --kernel to replay on")
+    recording = Recording(args.capture)
+    follower = tools.Follower(_Bar(recording, "importing").lines())
+    cast, shown = tools.Cast(), Shown()
+    stream = tools.events(shown.watch(follower.items()), cast)
+    title = args.title or f"recorded: {Path(args.capture).name}"
+    note = sys.stderr if args.output is None else out.stream
+    if not kernels:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as body:
+            for text in tools.body(stream):
+                body.write(text + "\n")
+            body.seek(0)
+            mode = _mode(args, tools, shown.mode)
+            settings = _settings(args.machine, shown.settings())
+            head = tools.header(title, _source(args.capture), mode, settings, cast)
+            _write(args.output, out, chain((h + "\n" for h in head), body))
+        _summary(note, recording, follower, shown)
+        return 0
+    stimuli = [s for s in stream if not isinstance(s, Line)]
+    mode = _mode(args, tools, shown.mode)
+    settings = _settings(args.machine, shown.settings())
+    wanted = (args.violation,) if args.violation else ()
+    deriver = tools.Deriver(kernels[0], mode, settings, cast)
+    replayed = deriver.replay(stimuli, wanted)
+    if args.reduce:
+        if replayed.violation is None:
+            _summary(note, recording, follower, shown)
+            what = args.violation or "violation"
+            note.write(f"no {what} on {kernels[0].name} {mode}: nothing to reduce\n")
+            return 1
+        progress = _shrinking if sys.stderr.isatty() else (lambda n: None)
+        stimuli = deriver.reduce(replayed.kept, replayed.violation, progress)
+        cast = deriver.cast_of(stimuli)
+    else:
+        stimuli = deriver.replay(stimuli, ("none",)).kept
+    verdicts = []
+    for kernel in kernels:
+        kinds = tools.Deriver(kernel, mode, settings, cast).kinds(stimuli)
+        what = f"violates {', '.join(kinds)}" if kinds else "holds"
+        verdicts.append(f"verdict {kernel.name} {what}")
+    head = tools.header(title, _source(args.capture), mode, settings, cast, verdicts)
+    lines = format_lines([*head, *tools.body(stimuli)])
+    _write(args.output, out, (line + "\n" for line in lines))
+    _summary(note, recording, follower, shown)
+    note.write("".join(f"{verdict}\n" for verdict in verdicts))
+    return 0
+
+
+def _shrinking(n: int) -> None:
+    sys.stderr.write(f"\r\x1b[Kreducing: {n} events")
+    sys.stderr.flush()
+
+
+def _source(path: str) -> str:
+    return Path(path).name.replace('"', "'")
+
+
+class Shown:
+    """What the events that pass show of the machine, for the header."""
+
+    def __init__(self) -> None:
+        self.cpus = 1
+        self.sme = self.run = self.kvm = False
+        self.stimuli = 0
+        self.inferred: Counter[str] = Counter()
+
+    def watch(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            if isinstance(item, Line):
+                name = item.name
+                if item.cpu >= self.cpus:
+                    self.cpus = item.cpu + 1
+                if name == "__kvm_vcpu_run":
+                    self.run = True
+                elif name == "kvm_arch_vcpu_load":
+                    self.kvm = True
+                elif name == "do_sme_acc" or (name == "fprig_dump" and "smen=0" not in item.text):
+                    self.sme = True
+            elif getattr(item, "kind", "") == "event":
+                self.stimuli += 1
+                if item.why:
+                    self.inferred[item.why] += 1
+            yield item
+
+    @property
+    def mode(self) -> str:
+        return "vhe" if self.run or not self.kvm else "nvhe"
+
+    def settings(self) -> dict[str, tuple[int, int]]:
+        found = {"cpus": (self.cpus, self.cpus), "sve": (16, 256)}
+        if self.sme:
+            found["sme"] = (16, 256)
+        return found
+
+
+def _write(path: str | None, out: Terminal, lines: Iterable[str]) -> None:
+    """Write a whole file or none."""
+    if path is None:
+        for line in lines:
+            out.stream.write(line)
+        return
+    target = Path(path)
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=target.parent, prefix=".", suffix=".trace", delete=False, encoding="utf-8"
+        ) as file:
+            try:
+                for line in lines:
+                    file.write(line)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+        os.chmod(file.name, 0o666 & ~_umask())
+        os.replace(file.name, target)
+    except OSError as error:
+        raise HarnessError(f"{path}: {error.strerror}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _summary(stream: TextIO, recording: Recording, follower: Any, shown: Shown) -> None:
+    def say(text: str) -> None:
+        stream.write(plain(text) + "\n")
+
+    say(f"{recording.number} lines, {recording.events} events, {shown.stimuli} stimuli")
+    for why, n in shown.inferred.most_common():
+        say(f"  inferred {n} times: {why}")
+    for name, n in follower.notes.most_common():
+        say(f"  {n} times: {name}")
+    if follower.quiet:
+        words = ", ".join(f"{name} {n}" for name, n in follower.quiet.most_common())
+        say(f"  without bearing on the state: {words}")
+    if follower.unknown:
+        words = ", ".join(f"{name} {n}" for name, n in follower.unknown.most_common(20))
+        more = len(follower.unknown) - 20
+        say(f"  unknown: {words}" + (f" and {more} more names" if more > 0 else ""))
+    for kind, n in recording.odd_kinds.most_common():
+        say(f"  {kind}: {n}")
+    for odd in recording.odd[:10]:
+        say(f"    {recording.path}:{odd.number}: {odd.kind}: {odd.text}")
+
+
+# conform ----------------------------------------------------------------------------
+
+
+def run_conform(args: argparse.Namespace, out: Terminal) -> int:
+    tools = of(args.arch)
+    catalogue = architecture(args.arch).catalogue
+    kernel = catalogue.kernel(args.kernel)
+    if args.capture == "-":
+        raise HarnessError("conform reads a recording twice: give a file, not -")
+    survey = tools.survey(Recording(args.capture))
+    mode = _mode(args, tools, survey.mode)
+    config = tools.config(_settings(args.machine, survey.settings()), mode)
+    recording = Recording(args.capture)
+    follower = tools.Follower(_Bar(recording, "conforming").lines())
+    items = list(follower.items())
+    verdict = tools.Conformer(kernel, mode, config, survey.names).feed(items)
+    agreements = tools.explain(
+        catalogue, kernel, mode, config, survey.names, items, verdict, args.seconds
+    )
+    if args.json:
+        out.line(json.dumps(_tree(args, verdict, agreements, follower, recording), indent=1))
+    else:
+        _report(out, args, verdict, agreements, follower, recording)
+    return 1 if verdict.divergences else 0
+
+
+def _report(
+    out: Terminal,
+    args: argparse.Namespace,
+    verdict: Any,
+    agreements: list[Any],
+    follower: Any,
+    recording: Recording,
+) -> None:
+    out.line(
+        f"{args.capture}: {recording.number} lines, {verdict.events} events, "
+        f"{verdict.stimuli} stimuli, {verdict.compared} fields compared"
+    )
+    if follower.unknown:
+        words = ", ".join(f"{name} {n}" for name, n in follower.unknown.most_common(8))
+        out.line(f"  unknown events: {words}")
+    for odd in recording.odd[:5]:
+        out.line(f"  {odd.number}: {odd.kind}: {odd.text}")
+    by_line = sorted(verdict.first.values(), key=lambda d: d.line)
+    for found in by_line[: args.most]:
+        n = verdict.counts[found.signature]
+        again = f", {n} times" if n > 1 else ""
+        out.line()
+        out.line(
+            out.paint(f"line {found.line}, cpu{found.cpu}: {found.where}: {found.what}", "bold")
+            + again
+        )
+        out.line(f"  after   {found.stimulus}")
+        out.line("  kernel  " + out.paint(found.kernel, "green"))
+        out.line("  model   " + out.paint(found.model, "red"))
+    if len(by_line) > args.most:
+        out.line(f"\nand {len(by_line) - args.most} more kinds (-n shows more)")
+    if agreements:
+        out.line("\nfixes that would make them agree better, one at a time:")
+        for a in agreements[:6]:
+            share = f"{100 * a.verdict.share:.2f}%"
+            out.line(f"  {share:>8} {a.verdict.divergences:6} divergences  {a.change}")
+    out.line()
+    style = "green" if not verdict.divergences else "red"
+    out.line(
+        out.paint(
+            f"{verdict.kernel} {verdict.mode}: {verdict.explained} of {verdict.events} events "
+            f"explained ({100 * verdict.share:.2f}%), {verdict.divergences} divergences",
+            style,
+        )
+    )
+    out.line(f"{len(verdict.asked)} of {verdict.model_functions} functions of the model exercised")
+
+
+def _tree(
+    args: argparse.Namespace,
+    verdict: Any,
+    agreements: list[Any],
+    follower: Any,
+    recording: Recording,
+) -> dict[str, Any]:
+    return {
+        "schema": "kvm-replay/conform/1",
+        "capture": args.capture,
+        "kernel": verdict.kernel,
+        "mode": verdict.mode,
+        "lines": recording.number,
+        "events": verdict.events,
+        "explained": verdict.explained,
+        "stimuli": verdict.stimuli,
+        "fields": verdict.compared,
+        "divergences": verdict.divergences,
+        "unknown": dict(follower.unknown),
+        "odd": [o._asdict() for o in recording.odd],
+        "functions": {"exercised": sorted(verdict.asked), "of": verdict.model_functions},
+        "first": [
+            {
+                "line": d.line,
+                "cpu": d.cpu,
+                "kind": d.kind,
+                "where": d.where,
+                "what": d.what,
+                "kernel": d.kernel,
+                "model": d.model,
+                "stimulus": d.stimulus,
+                "times": verdict.counts[d.signature],
+            }
+            for d in sorted(verdict.first.values(), key=lambda d: d.line)
+        ],
+        "would_agree": [
+            {
+                "change": a.change,
+                "explained": a.verdict.explained,
+                "divergences": a.verdict.divergences,
+            }
+            for a in agreements
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Searches over events: the shortest that still shows something."""
