@@ -165,6 +165,8 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
         progress = _shrinking if sys.stderr.isatty() else (lambda n: None)
         stimuli = deriver.reduce(replayed.kept, replayed.violation, progress)
         cast = deriver.cast_of(stimuli)
+        names = cast.short()
+        cast, stimuli = cast.renamed(names), tools.renamed(stimuli, names)
     else:
         stimuli = deriver.replay(stimuli, ("none",)).kept
     verdicts = []

@@ -5,7 +5,7 @@ from harness.capture.arm64.derive import Deriver
 from harness.capture.arm64.follow import Follower, Stimulus
 from harness.capture.arm64.survey import MODES, Survey, config, survey
 from harness.capture.arm64.toggle import Agreement, explain
-from harness.capture.arm64.write import Cast, body, events, header
+from harness.capture.arm64.write import Cast, body, events, header, renamed
 
 __all__ = [
     "MODES",
@@ -23,5 +23,6 @@ __all__ = [
     "events",
     "explain",
     "header",
+    "renamed",
     "survey",
 ]

@@ -335,6 +335,7 @@ class Follower:
         """The thread of a pid: known, a child that has not run yet, or from before."""
         thread = self.threads.get(pid)
         if thread is not None:
+            thread.comm = comm
             if address and not thread.address:
                 thread.address = address
                 self.by_address[address] = thread

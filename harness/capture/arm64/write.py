@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.capture.arm64.follow import (
@@ -12,6 +12,7 @@ from harness.capture.arm64.follow import (
     NewTask,
     NewVcpu,
     Stimulus,
+    Thread,
 )
 from harness.capture.text import Line
 
@@ -19,22 +20,49 @@ from harness.capture.text import Line
 _LEFT_OUT = ("fork", "release")
 # Words that the language has more than one for.
 _WORDS = {"svcr_write": "svcr write", "ptrace_setregset": "ptrace set"}
-_WIDTH = 100
+_FEW = 8  # tasks, each of which is told of in the header
 
 
 @dataclass(slots=True)
 class Cast:
     """Who appears in a recording: tasks in order, and vcpus with their threads."""
 
-    tasks: dict[str, str] = field(default_factory=dict)  # name: what the recording calls it
+    tasks: dict[str, Thread] = field(default_factory=dict)
     vcpus: dict[str, tuple[str, bool]] = field(default_factory=dict)  # its thread, SVE
 
     def meet(self, item: Item) -> None:
         if isinstance(item, NewTask | NewChild):
-            thread = item.thread
-            self.tasks[thread.name] = f"{thread.comm}-{thread.pid}"
+            self.tasks[item.thread.name] = item.thread
         elif isinstance(item, NewVcpu):
             self.vcpus[item.guest.name] = item.guest.thread.name, item.guest.sve
+
+    def short(self) -> dict[str, str]:
+        """Names for a short trace: tasks A, B ..., vcpus v0, v1 ..."""
+        names = {name: _letters(n) for n, name in enumerate(self.tasks)}
+        return names | {name: f"v{n}" for n, name in enumerate(self.vcpus)}
+
+    def renamed(self, names: dict[str, str]) -> Cast:
+        """The same people by other names."""
+        return Cast(
+            {names[name]: thread for name, thread in self.tasks.items()},
+            {names[name]: (names[thread], sve) for name, (thread, sve) in self.vcpus.items()},
+        )
+
+
+def _letters(n: int) -> str:
+    return chr(ord("A") + n) if n < 26 else f"T{n}"
+
+
+def renamed(stimuli: Iterable[Stimulus], names: dict[str, str]) -> list[Stimulus]:
+    """The stimuli with names changed, in actors and operands."""
+    return [
+        replace(
+            s,
+            actor=names.get(s.actor, s.actor),
+            args=tuple(names.get(a, a) if isinstance(a, str) else a for a in s.args or ()),
+        )
+        for s in stimuli
+    ]
 
 
 def events(items: Iterable[Item], cast: Cast) -> Iterator[Stimulus | Line]:
@@ -121,6 +149,8 @@ def header(
         f"machine arm64 {mode} {{ {'; '.join(words)} }}",
         *(verdicts or ("# No kernel has been asked. Add a line such as: verdict v6.14 holds",)),
     ]
+    if len(cast.tasks) <= _FEW:
+        lines += [f"# {name} is {t.comm}-{t.pid}" for name, t in cast.tasks.items()]
     names = [f"{name} on none" if n == 0 else name for n, name in enumerate(cast.tasks)]
     for at in range(0, len(names), 4):
         lines.append("task " + ", ".join(names[at : at + 4]))
