@@ -58,6 +58,7 @@ def script(
         f'fail() {{ echo "{MARK} $*" >&2; exit 2; }}',
         f'skip() {{ echo "{MARK} not traced: $*" >&2; skipped="$skipped $*"; }}',
         f'mark() {{ echo "{MARK} $*" > trace_marker; }}',
+        'fact() { [ -z "$2" ] || mark $1 $2; }',
         "",
         "echo 0 > tracing_on",
         "echo nop > current_tracer",
@@ -70,15 +71,21 @@ def script(
         "",
     ]
     run = '"$@"'
-    marks = ['[ -z "$skipped" ] || mark "not traced:$skipped"']
+    marks = ["mark kernel $(uname -r)"]
+    marks += [f'fact {name} "$({command})"' for name, command in probing.facts]
+    marks += ['[ -z "$skipped" ] || mark "not traced:$skipped"']
     if stateful is not None:
         # It is the state of these CPUs alone that is recorded.
         run = f"taskset -c {','.join(map(str, stateful.cpus))} {run}"
         marks += [f"mark layout {name}={at}" for name, at in stateful.state.layout]
     start, stop = _by_trace_cmd(probing, buffer_kb) if trace_cmd else _by_hand(probing, stateful)
-    undo = "echo > set_ftrace_filter"
+    undo = ["echo > set_ftrace_filter"]
     if stateful is not None:
-        undo = 'for event in $events; do echo "-:kprobes/$event" >> kprobe_events; done'
+        undo = [
+            "! grep -v ' 0$' kprobe_profile ||",
+            f"    echo '{MARK} calls were missed, as many as the last column says' >&2",
+            'for event in $events; do echo "-:kprobes/$event" >> kprobe_events; done',
+        ]
     return [
         *lines,
         *start,
@@ -88,10 +95,10 @@ def script(
         "mark end",
         *stop,
         "! grep -H '^overrun: [^0]' per_cpu/cpu*/stats ||",
-        f"    echo '{MARK} events were lost: expected a larger buffer' >&2",
+        f"    echo '{MARK} events were lost: the buffers were too small' >&2",
         "echo > set_event",
         "echo nop > current_tracer",
-        undo,
+        *undo,
         "exit $status",
     ]
 

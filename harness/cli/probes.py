@@ -107,6 +107,11 @@ def _stateful(
         )
     offset = _offsets(types)
     state = state_of(symbols, probing, offset, mode)
+    array = probing.areas[""].offsets
+    if image is not None and array in image.symbols:
+        # What `no CPU` is in the recording: one more than any CPU can be.
+        built_for = ("NR_CPUS", image.symbols[array].size // 8)
+        state = state._replace(layout=(*state.layout, built_for))
     anchor = symbols.address(probing.anchor)
     if anchor is None or not symbols.located:
         raise HarnessError(

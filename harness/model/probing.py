@@ -100,6 +100,7 @@ class Probing(NamedTuple):
     traced: Callable[[tuple[int, ...]], bool]  # whether code has a place for the tracer's call
     kept: tuple[Kept, ...]
     layout: tuple[str, ...]  # members whose offsets explain the recorded addresses
+    facts: tuple[tuple[str, str], ...]  # what else a recording should say, and what prints it
 
 
 def kernel_functions(classes: Iterable[type]) -> frozenset[str]:

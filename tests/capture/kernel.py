@@ -62,7 +62,7 @@ class PaperImage:
         self.offsets = offsets
         self.untraced = untraced
         self.symbols = {
-            name: Symbol(name, address, 64, ".text", 1, name in functions)
+            name: Symbol(name, address, 2048, ".text", 1, name in functions)
             for name, address in {**functions, **data}.items()
         }
 
@@ -100,14 +100,25 @@ esac
 _TASKSET = '#!/bin/sh\nshift 2\nexec "$@"\n'
 
 
-def record(folder: Path, text: str, stext: int, shown: str, *command: str) -> Recorded:
+def record(
+    folder: Path,
+    text: str,
+    stext: int,
+    shown: str,
+    *command: str,
+    missed: int = 0,
+    overrun: int = 0,
+) -> Recorded:
     """Run a script on a machine of plain files, which is where `stext` and `shown` say."""
     tracefs, tools = folder / "tracing", folder / "bin"
     for cpu in (0, 1):
         (tracefs / "per_cpu" / f"cpu{cpu}").mkdir(parents=True)
-        (tracefs / "per_cpu" / f"cpu{cpu}" / "stats").write_text("entries: 1\noverrun: 0\n")
+        (tracefs / "per_cpu" / f"cpu{cpu}" / "stats").write_text(
+            f"entries: 1\noverrun: {overrun}\n"
+        )
     (tracefs / "events" / "kprobes" / "kvm_replay_offsets").mkdir(parents=True)
     (tracefs / "trace").touch()
+    (tracefs / "kprobe_profile").write_text(f"  do_exit {17:30} {missed:15}\n")
     tools.mkdir()
     for name, content in (("cat", _CAT.replace("SHOWN", shown)), ("taskset", _TASKSET)):
         (tools / name).write_text(content)

@@ -349,6 +349,7 @@ def test_state_of_what_never_returns(cli: Cli, paper: Path) -> None:
     assert tree["state"]["layout"] == {
         "task_struct.thread.uw.fpsimd_state": 3136,
         "kvm_vcpu.arch.ctxt.fp_regs": 560,
+        "NR_CPUS": 256,
     }
 
 
@@ -443,6 +444,23 @@ def test_a_machine_that_hides_its_addresses(cli: Cli, tmp_path: Path, paper: Pat
     assert done.status == 2
     assert "kallsyms hides addresses" in done.err
     assert done.kprobes == []
+
+
+@pytest.mark.parametrize(
+    ("missed", "overrun", "said"),
+    [(0, 0, ""), (3, 0, "calls were missed"), (0, 12, "events were lost")],
+)
+def test_losses_are_told(
+    cli: Cli, tmp_path: Path, paper: Path, missed: int, overrun: int, said: str
+) -> None:
+    """The script ends with what the kernel counted as lost, and with nothing if that is none."""
+    machine = tmp_path / "machine"
+    machine.mkdir()
+    text = cli("probes", "--state", paper).out
+    done = record(machine, text, STEXT, SHOWN, "true", missed=missed, overrun=overrun)
+    assert done.status == 0
+    assert said in done.err
+    assert bool(done.err) == bool(said)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--state",), ("--state", "--format", "trace-cmd")])

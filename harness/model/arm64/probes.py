@@ -292,4 +292,9 @@ PROBES = Probing(
         "task_struct.thread.uw.fpsimd_state|task_struct.thread.fpsimd_state",
         "kvm_vcpu.arch.ctxt.fp_regs|kvm_vcpu.arch.ctxt.gp_regs.fp_regs",
     ),
+    facts=(
+        ("sve_default_vl", "cat /proc/sys/abi/sve_default_vector_length 2>/dev/null"),
+        ("sme_default_vl", "cat /proc/sys/abi/sme_default_vector_length 2>/dev/null"),
+        ("kvm", "dmesg | grep -o '[A-Za-z]* [A-Za-z]* mode initialized'"),
+    ),
 )
