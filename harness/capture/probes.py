@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -65,6 +66,17 @@ def wanted(probing: Probing) -> Callable[[str], bool]:
         names.update((kept.caller, kept.callee))
     prefix = probing.hyp_prefix
     return lambda name: name in names or name.removeprefix(prefix) in names
+
+
+def model_names(probing: Probing) -> dict[str, str]:
+    """The model's function by every name that a kernel has for it, without what compilers add.
+
+    A name that could be one of two is not there.
+    """
+    names = {function: function for function in probing.functions}
+    also = [(name, f) for f, known in probing.known.items() for name in known.also]
+    count = Counter(name for name, _ in also)
+    return names | {name: function for name, function in also if count[name] == 1}
 
 
 def plan(symbols: Symbols, probing: Probing, catalogue: Catalogue) -> Plan:

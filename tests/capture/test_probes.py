@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.capture.commands import script
-from harness.capture.probes import NOTHING, Plan, plan, wanted
+from harness.capture.probes import NOTHING, Plan, model_names, plan, wanted
 from harness.capture.symbols import FILTER, KALLSYMS, image_symbols, read_symbols
 from harness.errors import HarnessError
 from harness.image import Image
@@ -94,6 +94,15 @@ def test_what_is_known_is_of_the_model(function: str) -> None:
     assert not set(known.also) & PROBES.functions
     # Whatever may stay unseen says what is lost, or that it is all lost.
     assert known.instead or not known.inlined
+
+
+def test_names_in_other_releases() -> None:
+    """A recording's names are found again in the model, but for one that stands for two."""
+    names = model_names(PROBES)
+    assert names["fpsimd_save"] == names["fpsimd_save_user_state"] == "fpsimd_save"
+    assert names["sve_set_vector_length"] == "vec_set_vector_length"
+    assert "fpsimd_cpu_pm_notifier" not in names
+    assert set(names.values()) == PROBES.functions
 
 
 def test_modes_of_places_are_modes() -> None:
