@@ -156,8 +156,10 @@ def _absent(
     """Why a kernel may lack a function: nothing here knows the kernel's release."""
     if any(probing.hyp_prefix + name in symbols.functions for name in (function, *known.also)):
         return probing.hyp_why
+    if not symbols.sources.isdisjoint((function, *known.also)):
+        return "inlined into its callers"
     reasons = []
-    if known.inlined:
+    if known.inlined and not symbols.complete:
         reasons.append("inlined into its callers")
     if symbols.kind == FILTER:
         reasons.append("not traceable")
@@ -170,7 +172,7 @@ def _absent(
 
 def _era(catalogue: Catalogue, known: Known) -> str:
     words = []
-    for word, fix in (("from", known.since), ("until", known.until)):
+    for word, fix in (("comes with", known.since), ("goes with", known.until)):
         if fix:
             words.append(f"{word} {fix} ({catalogue.fixes[fix].landed})")
-    return " ".join(words)
+    return ", ".join(words)

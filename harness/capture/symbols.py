@@ -33,7 +33,9 @@ class Symbols:
     `kind` is KALLSYMS (addresses and types), FILTER (just what the function tracer can
     trace) or IMAGE. `variants` are the names by which the compiler calls what it has
     made of a function, by the function's own. `located`: the addresses are not hidden.
-    `code` gives the instructions of an image's function.
+    `code` gives the instructions of an image's function. `sources` are the functions in
+    the source files that debug information tells of, inlined ones too; `complete`: of all
+    files that were asked for.
     """
 
     path: str
@@ -44,6 +46,8 @@ class Symbols:
     data: dict[str, int] = field(default_factory=dict)
     variants: dict[str, list[str]] = field(default_factory=dict)
     code: Callable[[str], tuple[int, ...]] | None = None
+    sources: frozenset[str] = frozenset()
+    complete: bool = False
 
     def add(self, name: str, address: int, function: bool, wanted: Callable[[str], bool]) -> None:
         self.count += 1
@@ -69,7 +73,7 @@ def read_symbols(path: Path, wanted: Callable[[str], bool]) -> Symbols:
         raise HarnessError(f"{path}: {error.strerror}") from error
 
 
-def image_symbols(image: Image, wanted: Callable[[str], bool]) -> Symbols:
+def image_symbols(image: Image, wanted: Callable[[str], bool], homes: tuple[str, ...]) -> Symbols:
     """The wanted symbols of an image. Raises HarnessError if it has none at all."""
     if not image.symbols:
         raise HarnessError(
@@ -83,6 +87,10 @@ def image_symbols(image: Image, wanted: Callable[[str], bool]) -> Symbols:
             symbol = image.symbols[name]
             symbols.add(name, symbol.address, symbol.function, wanted)
     symbols.count = len(image.symbols)
+    if "DWARF" in image.kinds:
+        units = [image.unit_functions(home) for home in homes]
+        symbols.complete = None not in units
+        symbols.sources = frozenset(filter(wanted, set().union(*filter(None, units))))
     return symbols
 
 

@@ -93,6 +93,7 @@ class Probing(NamedTuple):
     cpu: tuple[Column, ...]  # the state of each CPU; the name gets the CPU's number
     events: tuple[str, ...]  # tracepoints, `system:event`
     sections: tuple[Section, ...]
+    homes: tuple[str, ...]  # one function of each source file that has any of these
     hyp_prefix: str  # of what runs where no tracer reaches
     hyp_why: str
     areas: dict[str, Area]

@@ -57,8 +57,11 @@ class PaperImage:
         data: Mapping[str, int] = DATA,
         offsets: Mapping[str, int] = OFFSETS,
         untraced: tuple[str, ...] = (),
+        units: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self.name = "vmlinux"
+        self.kinds = ("symbols", "code", "BTF") if units is None else ("symbols", "code", "DWARF")
+        self.units = units or {}
         self.offsets = offsets
         self.untraced = untraced
         self.symbols = {
@@ -70,6 +73,9 @@ class PaperImage:
         if path not in self.offsets:
             return None
         return Member(path, self.offsets[path] * 8, 32, "int")
+
+    def unit_functions(self, function: str) -> frozenset[str] | None:
+        return self.units.get(function)
 
     def words(self, symbol: str) -> tuple[int, ...]:
         if symbol in self.untraced:

@@ -173,10 +173,10 @@ def test_a_cold_part_is_no_function(tmp_path: Path) -> None:
         ("el0_svc", "entry code, which no tracer may touch (noinstr or notrace)"),
         ("__guest_exit", "assembly, which does not call the tracer"),
         ("psci_cpu_on", "runs at EL2, where no tracer reaches"),
-        ("do_sme_acc", "of another release: from sme-host (v5.19)"),
+        ("do_sme_acc", "of another release: comes with sme-host (v5.19)"),
         (
             "fpsimd_kvm_prepare",
-            "of another release: from kvm-prepare (v6.2) until save-and-flush (v6.14)",
+            "of another release: comes with kvm-prepare (v6.2), goes with save-and-flush (v6.14)",
         ),
         ("context_switch", "inlined into its callers"),
         ("kernel_neon_end", "noinstr"),
@@ -207,9 +207,30 @@ def test_hidden_addresses(tmp_path: Path) -> None:
 def test_a_function_without_a_place_for_the_tracer() -> None:
     """In an image, code without the two `nop` is notrace."""
     image: Any = PaperImage(untraced=("fpsimd_save",))
-    made = plan(image_symbols(image, wanted(PROBES)), PROBES, ARM64.catalogue)
+    made = plan(image_symbols(image, wanted(PROBES), PROBES.homes), PROBES, ARM64.catalogue)
     (why,) = [m.why for m in made.missing if m.function == "fpsimd_save"]
     assert why == "a function of its own, but notrace (`inline` in the source is)"
+
+
+@pytest.mark.parametrize(
+    ("homes", "sources", "why"),
+    [
+        (PROBES.homes, {"task_smstop_sm"}, "inlined into its callers"),
+        (PROBES.homes, {"other"}, "of another release: comes with sig-flush (v6.16)"),
+        (
+            PROBES.homes[1:],
+            {"other"},
+            "inlined into its callers, or of another release: comes with sig-flush (v6.16)",
+        ),
+    ],
+    ids=["there", "absent", "incomplete"],
+)
+def test_debug_information_tells(homes: tuple[str, ...], sources: set[str], why: str) -> None:
+    """DWARF tells what is inlined from what is not there, if it is whole."""
+    image: Any = PaperImage(units=dict.fromkeys(homes, frozenset(sources)))
+    symbols = image_symbols(image, wanted(PROBES), PROBES.homes)
+    made = plan(symbols, PROBES, ARM64.catalogue)
+    assert [m.why for m in made.missing if m.function == "task_smstop_sm"] == [why]
 
 
 def test_traced() -> None:

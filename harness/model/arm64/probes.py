@@ -146,7 +146,9 @@ KNOWN: dict[str, Known] = {
     "restore_sigframe": Known(inlined=True, instead=_SIGRETURN),
     "restore_fpsimd_context": Known(inlined=True, instead=_SIGRETURN),
     "restore_sve_fpsimd_context": Known(inlined=True, instead=_SIGRETURN),
-    "restore_tpidr2_context": Known(since="sme-host", inlined=True, instead=_SIGRETURN),
+    "restore_tpidr2_context": Known(
+        since="sme-host", config=_SME, inlined=True, instead=_SIGRETURN
+    ),
     "restore_za_context": Known(since="sme-host", config=_SME, inlined=True, instead=_SIGRETURN),
     # arch/arm64/kvm/
     "kvm_arch_vcpu_load": Known(fields=_VCPU),
@@ -172,7 +174,9 @@ KNOWN: dict[str, Known] = {
     ),
     "kvm_arm_setup_mdcr_el2": Known(inlined=True, instead="kvm_arch_vcpu_load"),
     "trap_debug_regs": Known(inlined=True, instead=_EXIT),
-    "update_pmuserenr": Known(inlined=True, instead="sched:sched_switch, if perf is in use"),
+    "update_pmuserenr": Known(
+        since="pmuserenr-loaded", inlined=True, instead="sched:sched_switch, if perf is in use"
+    ),
     "kvm_set_pmuserenr": Known(since="pmuserenr-loaded"),
     # arch/arm64/kvm/hyp/
     "__kvm_vcpu_run": Known(fields=_VCPU, instead="kvm_entry and kvm_exit"),
@@ -278,6 +282,13 @@ PROBES = Probing(
         Section("__entry_text_start", "__entry_text_end", "entry code"),
         Section("__kprobes_text_start", "__kprobes_text_end", "notrace, and part of kprobes"),
         Section("__hyp_text_start", "__hyp_text_end", "hyp code"),
+    ),
+    homes=(
+        *("fpsimd_thread_switch", "copy_thread", "do_notify_resume", "restore_fpsimd_context"),
+        *("fpr_set", "el0_svc", "do_el0_svc", "cpu_up", "wake_up_new_task", "armv8pmu_start"),
+        *("kvm_arch_vcpu_load", "kvm_arch_vcpu_load_fp", "kvm_reset_vcpu"),
+        *("kvm_arm_copy_reg_indices", "kvm_arm_setup_mdcr_el2", "__kvm_vcpu_run"),
+        *("__kvm_nvhe___kvm_vcpu_run", "__kvm_nvhe_handle_trap", "__kvm_nvhe_psci_cpu_on"),
     ),
     hyp_prefix="__kvm_nvhe_",
     hyp_why="runs at EL2, where no tracer reaches",
