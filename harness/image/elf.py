@@ -168,7 +168,7 @@ class Elf:
         """The symbol with this number, under this name."""
         _, info, _, index, value, size = self._table[number]
         section = self.sections[index].name if index < len(self.sections) else ""
-        return Symbol(name, value, size, section, index, info & 15 == STT_FUNC)
+        return Symbol(name, value, size, section, index, info & 15 == STT_FUNC, info >> 4 == 0)
 
     def place(self, number: int) -> tuple[int, int, bool]:
         """A symbol's address, its section, and whether it can be called (assembly may not say)."""

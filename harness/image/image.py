@@ -25,6 +25,7 @@ from harness.resources import display
 
 MAX_BYTES = 8 << 30
 MAX_UNPACKED = 512 << 20
+MAX_PARTS = 100
 NVHE = "__kvm_nvhe_"
 
 _WANTED = (
@@ -139,10 +140,15 @@ class Image:
             low = at + 1
         return ""
 
-    @property
+    @functools.cached_property
     def linked(self) -> bool:
-        """Whether its symbols are a whole kernel's, so that one that is not there is nowhere."""
-        return "_text" in self.symbols and "start_kernel" in self.symbols
+        """Whether its symbols are a whole kernel's, so that one that is not there is nowhere.
+
+        A kernel that clang built may have been optimised as a whole (LTO), which can
+        inline away what is not static; that shows nowhere for sure.
+        """
+        whole = "_text" in self.symbols and "start_kernel" in self.symbols
+        return whole and "gcc" in self.banner.lower()
 
     def struct(self, name: str) -> Struct | None:
         """A struct, union or typedef of one; None if it is not found."""
@@ -220,6 +226,27 @@ class Image:
                 found.setdefault((index if self._elf.relocatable else 0, address), []).append(name)
         return found
 
+    def parts(self, function: str) -> list[str]:
+        """A function, and the static functions that it calls, and those that they call.
+
+        Which of them the compiler inlined is its own choice, and must not matter.
+        """
+        found: dict[str, None] = {}
+        queue = [function] if self.bodies(function) else []
+        while queue and len(found) < MAX_PARTS:
+            name = queue.pop(0)
+            if name not in found:
+                found[name] = None
+                queue += self._static(name)
+        return list(found)
+
+    def _static(self, function: str) -> list[str]:
+        return [
+            name
+            for name in self.calls(function)
+            if name in self.symbols and self.symbols[name].local and self.symbols[name].function
+        ]
+
     def words(self, symbol: str) -> tuple[int, ...]:
         """The instructions of one symbol; none if the image has no code for it."""
         found = self.symbols.get(symbol)
@@ -227,6 +254,7 @@ class Image:
             return ()
         return code.words(self._elf.code(found)[0])
 
+    @functools.cache  # noqa: B019 - an image lives as long as the command
     def calls(self, function: str) -> list[str]:
         """What a function calls (`bl`, and `b` at its end), every name of each, in order.
 
@@ -267,6 +295,22 @@ class Image:
         for body in self.bodies(function):
             found += code.accesses(self.words(body))
         return found
+
+    def touches(self, function: str, offset: int, size: int, store: bool) -> bool | None:
+        """Whether a function loads (or stores) `size` bytes at `offset` of a struct.
+
+        None if it is not sure: there is no code, or an access that may be one, at an
+        offset that only some sum of the numbers in the function makes.
+        """
+        instructions = [word for body in self.bodies(function) for word in self.words(body)]
+        if not instructions:
+            return None
+        code_words = tuple(instructions)
+        numbers = {n for s, width, n in code.fields(code_words) if s is store and width == size}
+        if offset in numbers:
+            return True
+        sums = {offset - added for added in code.addends(code_words)}
+        return None if sums & numbers else False
 
     def inlined(self, function: str) -> frozenset[str] | None:
         """What the compiler inlined into a function; None if the image cannot tell (no DWARF)."""

@@ -1,0 +1,5 @@
+"""What kernel an image is: the model's rules asked of it, and what that means for the traces."""
+
+from harness.identify.evidence import Finding, Identity, identify
+
+__all__ = ["Finding", "Identity", "identify"]
