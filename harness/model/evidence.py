@@ -174,9 +174,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A part of the kernel that can be left out when it is built: what shows that it is there."""
+    """A part of the kernel that can be left out when it is built: what shows that it is there.
+
+    `setting` is what a trace's machine has if it needs this part; "" stands for a vcpu.
+    """
 
     name: str
+    setting: str
     present: tuple[All, ...]
     absent: tuple[All, ...]
 

@@ -548,16 +548,19 @@ RULES: dict[str, Rule] = {
 OPTIONS = (
     Option(
         "KVM",
+        "",
         ((Symbol("kvm_arch_vcpu_load"),),),
         ((Not(Symbol("kvm_arch_vcpu_load")),),),
     ),
     Option(
         "SVE",
+        "sve",
         ((_SVE,),),
         ((Not(_SVE),),),
     ),
     Option(
         "SME",
+        "sme",
         ((_SME,),),
         ((Not(_SME),),),
     ),
