@@ -118,7 +118,11 @@ RULES: dict[str, Rule] = {
         ((Symbol("kvm_arch_vcpu_load"), Not(Symbol(_LOAD))),),
     ),
     "kvm-trap-noncur": Rule(((Reads((_LOAD,), "CPACR_EL1"),),)),
-    "kvm-tifsve-vcpu": Rule(within=("to-save",)),
+    "kvm-tifsve-vcpu": Rule(
+        ((Calls((_SYNC,), ("update_ti_thread_flag", "update_thread_flag"), False),),),
+        within=("to-save",),
+        why="since v5.2 it sets TIF_SVE for a guest that has SVE, else it clears it",
+    ),
     "kvm-host-sve": Rule(within=("drop-host-sve",)),
     "flush-sets-foreign": Rule(((Calls((_SAVE_FLUSH,), _SET_FLAG, False),),)),
     "task-flush-foreign": Rule(
@@ -217,7 +221,12 @@ RULES: dict[str, Rule] = {
     "sve-stays-on": Rule(
         ((Calls(_SYSCALL, ("sve_flush_live",), False),),),
         (
-            (Symbol("sve_flush_live"), Not(Calls(_SYSCALL, ("sve_flush_live",)))),
+            (
+                Symbol("do_el0_svc"),
+                Symbol("el0t_64_sync_handler"),
+                Symbol("sve_flush_live"),
+                Not(Calls(_SYSCALL, ("sve_flush_live",))),
+            ),
             (Lacks("to-save"),),
         ),
         why="where sve_flush_live is a symbol it is assembly, and built with SVE",
@@ -323,6 +332,16 @@ RULES: dict[str, Rule] = {
             (Not(Calls(("fpsimd_thread_switch",), ("fpsimd_flush_cpu_state",), False)),),
         ),
     ),
+    "ptrace-fptype": Rule(
+        ((Has("fp-type"), Loads(("sve_get", "sve_get_common"), "task_struct", "thread.fp_type")),),
+        (
+            (
+                _SVE,
+                Symbol("sve_get"),
+                Not(Loads(("sve_get", "sve_get_common"), "task_struct", "thread.fp_type")),
+            ),
+        ),
+    ),
     "hd-debug-state": Rule(
         ((Member("kvm_host_data", "host_debug_state"),),),
         ((Member("kvm_vcpu_arch", "host_debug_state"),),),
@@ -426,7 +445,14 @@ RULES: dict[str, Rule] = {
             (InFile(_RUN_VHE, "__deactivate_cptr_traps"),),
             (InFile(_RUN_VHE, "__deactivate_cptr_traps_vhe"),),
         ),
-        ((InFile(_RUN_VHE, "kvm_reset_cptr_el2"),), (Lacks("save-and-flush"),)),
+        (
+            (InFile(_RUN_VHE, "kvm_reset_cptr_el2"),),
+            (
+                Not(InFile(_RUN_VHE, "__deactivate_cptr_traps")),
+                Not(InFile(_RUN_VHE, "__deactivate_cptr_traps_vhe")),
+            ),
+            (Lacks("save-and-flush"),),
+        ),
         why="VHE's, since only that leaves another setting behind",
     ),
     "eager-zcr": Rule(
@@ -473,6 +499,7 @@ RULES: dict[str, Rule] = {
             (Lacks("sve-stays-on"),),
             (
                 _SVE,
+                Not(InFile("do_el0_svc", "fpsimd_syscall_enter")),
                 Not(InFile("el0t_64_sync_handler", "fpsimd_syscall_enter")),
             ),
         ),
