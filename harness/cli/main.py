@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 
 from harness import __version__
-from harness.cli import explain, fmt, listing, matrix, probes, run, show
+from harness.cli import explain, fmt, identify, listing, matrix, probes, run, show
 from harness.cli.term import Terminal
 from harness.errors import HarnessError, SourceError
 
@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     fmt.add_parser(commands)
     matrix.add_parsers(commands)
     listing.add_parsers(commands)
+    identify.add_parser(commands)
     probes.add_parser(commands)
     return parser
 

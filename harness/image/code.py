@@ -74,3 +74,34 @@ def accesses(code: tuple[int, ...]) -> Iterator[tuple[int, bool, str]]:
             name = _NAMES.get(key)
             if name:
                 yield n, not word >> 21 & 1, name
+
+
+def fields(code: tuple[int, ...]) -> Iterator[tuple[bool, int, int]]:
+    """Each load and store at a register plus a number: whether a store, its size, the number.
+
+    `ldr`, `str` and what is like them, with an unsigned or an unscaled offset, and
+    pairs of general registers.
+    """
+    for word in code:
+        if word >> 24 & 0x3F == 0x39:  # unsigned offset
+            size = 1 << (word >> 30)
+            yield word >> 22 & 3 == 0, size, size * (word >> 10 & 0xFFF)
+        elif word >> 24 & 0x3F == 0x38 and not word >> 21 & 1 and not word >> 10 & 1:  # unscaled
+            offset = word >> 12 & 0x1FF
+            yield word >> 22 & 3 == 0, 1 << (word >> 30), offset - (offset >> 8 << 9)
+        elif word >> 25 & 0x1F == 0b10100 and word >> 30 in (0, 2):  # a pair
+            size = 4 << (word >> 31)
+            offset = word >> 15 & 0x7F
+            offset = size * (offset - (offset >> 6 << 7))
+            store = not word >> 22 & 1
+            yield store, size, offset
+            yield store, size, offset + size
+
+
+def addends(code: tuple[int, ...]) -> set[int]:
+    """The numbers that are added to registers, which may be offsets of a struct in a struct."""
+    found = {0}
+    for word in code:
+        if word >> 23 & 0xFF == 0b00100010:  # add (immediate), of either width, flags not set
+            found.add((word >> 10 & 0xFFF) << (12 * (word >> 22 & 1)))
+    return found | {a + b for a in found for b in found if b and not b & 0xFFF}

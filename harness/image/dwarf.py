@@ -84,21 +84,30 @@ def _guarded(function: F) -> F:
 
 
 class Unit:
-    """One compilation unit: what it declares at its top, by name."""
+    """One compilation unit: what it declares at its top, by name.
+
+    `functions` are those that it defines or inlines, not those it only declares.
+    """
 
     def __init__(self, dwarf: Dwarf, offset: int) -> None:
         self.dwarf = dwarf
         self.cu = dwarf.info.get_CU_at(offset)
         self.named: dict[tuple[str, str], list[int]] = {}
-        self.code: list[int] = []
+        self.code: list[tuple[int, int]] = []  # where each function begins, and its entry
+        functions = set()
         top = dwarf.entry(self.cu, self.cu.cu_die_offset)
         self.name = _name(top)
         for die in dwarf.children(self.cu, top):
             name = _name(die)
-            if die.tag == "DW_TAG_subprogram" and "DW_AT_low_pc" in die.attributes:
-                self.code.append(die.offset)
+            if die.tag == "DW_TAG_subprogram":
+                low = _number(die, "DW_AT_low_pc")
+                if low is not None:
+                    self.code.append((low, die.offset))
+                if "DW_AT_declaration" not in die.attributes:
+                    functions.add(name)
             if name:
                 self.named.setdefault((die.tag, name), []).append(die.offset)
+        self.functions = frozenset(functions - {""})
 
     def find(self, name: str, *tags: str) -> Iterator[Die]:
         """Its entries with this name."""
@@ -106,27 +115,15 @@ class Unit:
             for offset in self.named.get((tag, name), ()):
                 yield self.dwarf.entry(self.cu, offset)
 
-    def functions(self) -> frozenset[str]:
-        """The names of all functions it defines or inlines (not those it only declares)."""
-        return frozenset(
-            name
-            for (tag, name), offsets in self.named.items()
-            if tag == "DW_TAG_subprogram"
-            and any(
-                "DW_AT_declaration" not in self.dwarf.entry(self.cu, o).attributes for o in offsets
-            )
-        )
-
 
 class Dwarf:
     """The DWARF of an ELF file. Raises ImageError for what cannot be read."""
 
     @_guarded
-    def __init__(self, elf: Elf, symbols: dict[str, int]) -> None:
+    def __init__(self, elf: Elf) -> None:
         from elftools.dwarf import dwarfinfo  # dear to import, and seldom needed
 
         self.elf = elf
-        self.symbols = symbols
         self.entries = 0
         self._units: dict[int, Unit] = {}
         self._ranges: list[tuple[int, int, int]] | None = None
@@ -201,7 +198,7 @@ class Dwarf:
     @_guarded
     def unit(self, function: str) -> Unit | None:
         """The unit that defines a function."""
-        number = self.symbols.get(function)
+        number = self.elf.find(function)
         if number is None:
             return None
         offset = self._unit_at(self.elf.symbol(function, number).address)
@@ -379,23 +376,23 @@ class Dwarf:
         unit = self.unit(function)
         if unit is None:
             return None
-        symbol = self.elf.symbol(function, self.symbols[function])
+        symbol = self.elf.symbol(function, self.elf.find(function) or 0)
         # GCC 12 has a function begin behind the instructions that ftrace patches.
         reach = range(symbol.address, symbol.address + max(1, symbol.size))
-        for offset in unit.code:
-            die = self.entry(unit.cu, offset)
-            if _number(die, "DW_AT_low_pc") in reach:
-                return self._inlined(die)
+        for low, offset in unit.code:
+            if low in reach:
+                return self._inlined(self.entry(unit.cu, offset))
         return None
 
     def _inlined(self, function: Die) -> frozenset[str]:
-        found = set()
+        origins: dict[int, str] = {}
         for die, _ in self.below(function.cu, function):
-            if die.tag == "DW_TAG_inlined_subroutine":
-                origin = self.refer(die, "DW_AT_abstract_origin")
-                if origin is not None:
-                    found.add(_name(origin))
-        return frozenset(found - {""})
+            origin = die.attributes.get("DW_AT_abstract_origin")
+            inlined = die.tag == "DW_TAG_inlined_subroutine" and origin is not None
+            if inlined and origin.value not in origins:
+                whole = self.refer(die, "DW_AT_abstract_origin")
+                origins[origin.value] = "" if whole is None else _name(whole)
+        return frozenset(origins.values()) - {""}
 
 
 def _name(die: Die) -> str:

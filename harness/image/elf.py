@@ -11,6 +11,7 @@ import mmap
 import struct
 import zlib
 from dataclasses import dataclass
+from itertools import accumulate
 
 from harness.image.errors import ImageError
 from harness.image.types import Symbol
@@ -27,7 +28,8 @@ EM_AARCH64 = 183
 ET_REL = 1
 SHT_SYMTAB, SHT_RELA, SHT_NOBITS = 2, 4, 8
 SHF_COMPRESSED = 0x800
-STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE = 1, 2, 3, 4
+STT_FUNC, STT_SECTION, STT_FILE = 2, 3, 4
+_NAMELESS = (STT_SECTION, STT_FILE)
 
 MAX_SECTIONS = 100_000  # an object with -ffunction-sections has tens of thousands
 MAX_SYMBOLS = 4_000_000
@@ -74,6 +76,10 @@ class Elf:
             self.by_name.setdefault(section.name, section)
         self._symtab = next((s for s in self.sections if s.type == SHT_SYMTAB), None)
         self._table: list[tuple[int, int, int, int, int, int]] = []
+        self._strings = b""
+        self._first: dict[bytes, int] = {}
+        self._last: dict[bytes, int] = {}
+        self._read_symbols()
 
     def _sections(self, offset: int, entry: int, count: int, names: int) -> list[Section]:
         if not offset:
@@ -132,11 +138,11 @@ class Elf:
             raise ImageError(f"{section.name} does not unpack to {size} bytes")
         return plain
 
-    def symbols(self) -> dict[str, int]:
-        """The number of each named symbol by name: functions before others, the first if equal."""
-        if self._symtab is None:
-            return {}
+    def _read_symbols(self) -> None:
+        """The symbol table, and the first and last symbol of each name."""
         section = self._symtab
+        if section is None:
+            return
         if section.size // _SYMBOL.size > MAX_SYMBOLS:
             raise ImageError(f"{section.size // _SYMBOL.size} symbols are more than any kernel has")
         raw = self._slice(section.name, section.offset, section.size)
@@ -144,31 +150,51 @@ class Elf:
         if not section.link < len(self.sections):
             raise ImageError(f"{section.name} has its names in section {section.link}")
         names = self.sections[section.link]
-        strings = self._slice(names.name, names.offset, names.size)
-        found: dict[str, int] = {}
-        index = strings.find
-        self._table = list(_SYMBOL.iter_unpack(raw))
-        end = len(strings)
-        for number, (name, info, _, _, _, _) in enumerate(self._table):
-            if not name or info & 15 in (STT_SECTION, STT_FILE):
-                continue
-            if name >= end:
-                raise ImageError(f"symbol {number} has its name beyond the end of {names.name}")
-            stop = index(b"\0", name, name + 512)
-            text = strings[name : name + 512 if stop < 0 else stop]
-            if text[:1] == b"$":  # $x and $d mark where code and data begin
-                continue
-            key = text.decode("utf-8", "backslashreplace")
-            other = found.get(key)
-            if other is None or (info & 15 == STT_FUNC and self._table[other][1] & 15 != STT_FUNC):
-                found[key] = number
+        strings = self._strings = self._slice(names.name, names.offset, names.size)
+        table = self._table = list(_SYMBOL.iter_unpack(raw))
+        # Splitting the strings at once is ten times faster than cutting out one after the
+        # other; a name that is the end of a longer one (the linker shares them) is cut out.
+        parts = strings.split(b"\0")
+        starts = accumulate((len(part) + 1 for part in parts), initial=0)
+        text = dict(zip(starts, parts, strict=False))
+        for at in {t[0] for t in table} - text.keys():
+            text[at] = strings[at : strings.find(b"\0", at)] if at < len(strings) else b""
+        names_of = text.__getitem__
+        self._last = {names_of(t[0]): n for n, t in enumerate(table) if t[1] & 15 not in _NAMELESS}
+        functions = [n for n, t in enumerate(table) if t[1] & 15 == STT_FUNC]
+        self._last |= {names_of(table[n][0]): n for n in functions}
+        self._first = {names_of(table[n][0]): n for n in reversed(functions)}
+        self._last.pop(b"", None)
+
+    def find(self, name: str) -> int | None:
+        """The number of the symbol of that name: of a function, and global, rather than not."""
+        return self._last.get(name.encode("utf-8", "replace"))
+
+    def several(self, name: str, number: int) -> bool:
+        """Whether this function is one of several static ones of one name."""
+        _, info, _, _, value, _ = self._table[number]
+        first = self._first.get(name.encode("utf-8", "replace"), number)
+        return info >> 4 == 0 and self._table[first][4] != value
+
+    def stems(self) -> dict[str, list[str]]:
+        """The names that are a function's, a dot and more (what the compiler makes of it)."""
+        found: dict[str, list[str]] = {}
+        for raw in self._first:
+            if b"." in raw[1:]:
+                name = raw.decode("utf-8", "backslashreplace")
+                found.setdefault(name.partition(".")[0], []).append(name)
         return found
+
+    def names(self) -> list[str]:
+        """The names of all symbols; $x and $d only mark where code and data begin."""
+        names = (raw.decode("utf-8", "backslashreplace") for raw in self._last)
+        return [name for name in names if name[:1] != "$"]
 
     def symbol(self, name: str, number: int) -> Symbol:
         """The symbol with this number, under this name."""
         _, info, _, index, value, size = self._table[number]
         section = self.sections[index].name if index < len(self.sections) else ""
-        return Symbol(name, value, size, section, index, info & 15 == STT_FUNC)
+        return Symbol(name, value, size, section, index, info & 15 == STT_FUNC, info >> 4 == 0)
 
     def place(self, number: int) -> tuple[int, int, bool]:
         """A symbol's address, its section, and whether it can be called (assembly may not say)."""
@@ -202,14 +228,15 @@ class Elf:
 
     def name_of(self, number: int) -> str:
         """The name of the symbol with this number, '' if it has none."""
-        if self._symtab is None or not 0 <= number < len(self._table):
+        if not 0 <= number < len(self._table):
             return ""
-        names = self.sections[self._symtab.link]
         at = self._table[number][0]
-        if not at or at >= names.size:
-            return ""
-        start = names.offset + at
-        return _string(self.data[start : min(start + 512, names.offset + names.size)], 0)
+        return _string(self._strings, at) if 0 < at < len(self._strings) else ""
+
+    @property
+    def count(self) -> int:
+        """How many symbols there are."""
+        return len(self._table)
 
 
 def _string(strings: bytes, start: int) -> str:

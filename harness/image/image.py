@@ -25,6 +25,7 @@ from harness.resources import display
 
 MAX_BYTES = 8 << 30
 MAX_UNPACKED = 512 << 20
+MAX_PARTS = 100
 NVHE = "__kvm_nvhe_"
 
 _WANTED = (
@@ -38,22 +39,25 @@ class Symbols(Mapping[str, Symbol]):
 
     def __init__(self, elf: Elf | None) -> None:
         self._elf = elf
-        self.numbers = elf.symbols() if elf else {}
+
+    def number(self, name: str) -> int | None:
+        """The number of a symbol, None if there is none of that name."""
+        return self._elf.find(name) if self._elf else None
 
     def __getitem__(self, name: str) -> Symbol:
-        assert self._elf or name not in self.numbers
-        if self._elf is None:
+        number = self.number(name)
+        if number is None or self._elf is None:
             raise KeyError(name)
-        return self._elf.symbol(name, self.numbers[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.numbers)
-
-    def __len__(self) -> int:
-        return len(self.numbers)
+        return self._elf.symbol(name, number)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.numbers
+        return isinstance(name, str) and self.number(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._elf.names() if self._elf else ())
+
+    def __len__(self) -> int:
+        return len(self._elf.names()) if self._elf else 0
 
 
 class Image:
@@ -81,7 +85,7 @@ class Image:
         self._btf = Btf(blob) if blob else None
         has_dwarf = self._elf is not None and ".debug_info" in self._elf.by_name
         kinds = []
-        if self.symbols:
+        if self._elf and self._elf.count > 1:
             kinds += ["symbols", "code"]
         if self._btf:
             kinds.append("BTF")
@@ -120,7 +124,7 @@ class Image:
     def _dwarf(self) -> Dwarf | None:
         if self._elf is None or "DWARF" not in self.kinds:
             return None
-        return Dwarf(self._elf, self.symbols.numbers)
+        return Dwarf(self._elf)
 
     @functools.cached_property
     def banner(self) -> str:
@@ -139,10 +143,15 @@ class Image:
             low = at + 1
         return ""
 
-    @property
+    @functools.cached_property
     def linked(self) -> bool:
-        """Whether its symbols are a whole kernel's, so that one that is not there is nowhere."""
-        return "_text" in self.symbols and "start_kernel" in self.symbols
+        """Whether its symbols are a whole kernel's, so that one that is not there is nowhere.
+
+        A kernel that clang built may have been optimised as a whole (LTO), which can
+        inline away what is not static; that shows nowhere for sure.
+        """
+        whole = "_text" in self.symbols and "start_kernel" in self.symbols
+        return whole and "gcc" in self.banner.lower()
 
     def struct(self, name: str) -> Struct | None:
         """A struct, union or typedef of one; None if it is not found."""
@@ -189,7 +198,7 @@ class Image:
         One that is inlined wherever it is called is none. A clone that the compiler made
         (`name.isra.0`) counts.
         """
-        if function in self.symbols or function in self._stems:
+        if self.bodies(function):
             return True
         if self._btf and self._btf.prototype(function):
             return True
@@ -197,28 +206,59 @@ class Image:
 
     @functools.cached_property
     def _stems(self) -> dict[str, list[str]]:
-        """The clones of functions by the function's name."""
-        found: dict[str, list[str]] = {}
-        for name in self.symbols:
-            if "." in name[1:]:
-                found.setdefault(name.partition(".")[0], []).append(name)
-        return found
+        return self._elf.stems() if self._elf else {}
 
+    @functools.cache  # noqa: B019 - an image lives as long as the command
     def bodies(self, function: str) -> list[str]:
-        """The symbols that hold a function's code: its own, its clones, its cold parts."""
-        whole = [function] if function in self.symbols else []
-        return whole + [n for n in self._stems.get(function, []) if self.symbols[n].function]
+        """The symbols that hold a function's code: its own, its clones, its cold parts.
+
+        None of several static functions of one name, since nobody can say which is meant.
+        """
+        if self._elf is None:
+            return []
+        names = [function, *self._stems.get(function, ())]
+        found = []
+        for name in names:
+            number = self.symbols.number(name)
+            if number is None or not self.symbols[name].function:
+                continue
+            if self._elf.several(name, number):
+                return []
+            found.append(name)
+        return found
 
     @functools.cached_property
-    def _at(self) -> dict[tuple[int, int], list[str]]:
-        """The names of what can be called, by section and address."""
-        found: dict[tuple[int, int], list[str]] = {}
-        for name, number in self.symbols.numbers.items():
-            assert self._elf is not None
-            address, index, function = self._elf.place(number)
-            if function:
-                found.setdefault((index if self._elf.relocatable else 0, address), []).append(name)
+    def _at(self) -> dict[tuple[int, int], list[int]]:
+        """The numbers of what can be called, by section and address."""
+        found: dict[tuple[int, int], list[int]] = {}
+        if self._elf is not None:
+            moved = self._elf.relocatable
+            for number in range(self._elf.count):
+                address, index, function = self._elf.place(number)
+                if function:
+                    found.setdefault((index if moved else 0, address), []).append(number)
         return found
+
+    def parts(self, function: str) -> list[str]:
+        """A function, and the static functions that it calls, and those that they call.
+
+        Which of them the compiler inlined is its own choice, and must not matter.
+        """
+        found: dict[str, None] = {}
+        queue = [function] if self.bodies(function) else []
+        while queue and len(found) < MAX_PARTS:
+            name = queue.pop(0)
+            if name not in found:
+                found[name] = None
+                queue += self._static(name)
+        return list(found)
+
+    def _static(self, function: str) -> list[str]:
+        return [
+            name
+            for name in self.calls(function)
+            if name in self.symbols and self.symbols[name].local and self.symbols[name].function
+        ]
 
     def words(self, symbol: str) -> tuple[int, ...]:
         """The instructions of one symbol; none if the image has no code for it."""
@@ -227,6 +267,7 @@ class Image:
             return ()
         return code.words(self._elf.code(found)[0])
 
+    @functools.cache  # noqa: B019 - an image lives as long as the command
     def calls(self, function: str) -> list[str]:
         """What a function calls (`bl`, and `b` at its end), every name of each, in order.
 
@@ -252,7 +293,8 @@ class Image:
         for at, target, _ in code.branches(instructions, symbol.address):
             if not self._elf.relocatable or at - symbol.address + offset not in moved:
                 section = symbol.index if self._elf.relocatable else 0
-                yield from self._at.get((section, target), ())
+                for number in self._at.get((section, target), ()):
+                    yield self._elf.name_of(number)
 
     def _relocations(self, section: int) -> dict[int, int]:
         assert self._elf is not None
@@ -268,6 +310,23 @@ class Image:
             found += code.accesses(self.words(body))
         return found
 
+    def touches(self, function: str, offset: int, size: int, store: bool) -> bool | None:
+        """Whether a function loads (or stores) `size` bytes at `offset` of a struct.
+
+        None if it is not sure: there is no code, or an access that may be one, at an
+        offset that only some sum of the numbers in the function makes.
+        """
+        instructions = [word for body in self.bodies(function) for word in self.words(body)]
+        if not instructions:
+            return None
+        code_words = tuple(instructions)
+        numbers = {n for s, width, n in code.fields(code_words) if s is store and width == size}
+        if offset in numbers:
+            return True
+        sums = {offset - added for added in code.addends(code_words)}
+        return None if sums & numbers else False
+
+    @functools.cache  # noqa: B019
     def inlined(self, function: str) -> frozenset[str] | None:
         """What the compiler inlined into a function; None if the image cannot tell (no DWARF)."""
         if not self._dwarf:
@@ -284,7 +343,7 @@ class Image:
         One that nobody calls is not there, whatever the file says.
         """
         unit = self._dwarf.unit(function) if self._dwarf else None
-        return unit.functions() if unit else None
+        return unit.functions if unit else None
 
 
 def _unpacked(data: Data, start: bytes) -> Data:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 class Symbol:
     """A symbol: its address (an offset into its section in a .o or .ko), size and section.
 
-    `index` is the number of its section, 0 for one that is undefined here.
+    `index` is the number of its section, 0 for one that is undefined here. `local`: static.
     """
 
     name: str
@@ -18,6 +18,7 @@ class Symbol:
     section: str
     index: int
     function: bool
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
