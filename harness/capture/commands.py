@@ -47,14 +47,26 @@ def script(
     """The lines of what `sh record.sh COMMAND...` runs; it leaves `capture.txt`."""
     if trace_cmd and stateful is None:
         return _trace_cmd_alone(plan, probing, buffer_kb)
+    undo = "echo > set_ftrace_filter"
+    if stateful is not None:
+        undo = 'for event in $events; do echo "-:kprobes/$event" >> kprobe_events; done'
     lines = [
         "#!/bin/sh",
         "# As root: sh record.sh COMMAND... runs COMMAND and records it in ./capture.txt",
         "set -eu",
-        "out=$PWD/capture.txt tracefs=${TRACEFS:-/sys/kernel/tracing} skipped= status=0",
+        "out=$PWD/capture.txt tracefs=${TRACEFS:-/sys/kernel/tracing}",
+        "skipped= events= status=0",
         '[ -e "$tracefs/trace" ] || mount -t tracefs nodev "$tracefs"',
         'cd "$tracefs"',
         "trap : INT # ends COMMAND alone",
+        "trap cleanup EXIT",
+        "cleanup() {",
+        "    set +e",
+        "    echo 0 > tracing_on",
+        "    echo > set_event",
+        "    echo nop > current_tracer",
+        f"    {undo}",
+        "}",
         f'fail() {{ echo "{MARK} $*" >&2; exit 2; }}',
         f'skip() {{ echo "{MARK} not traced: $*" >&2; skipped="$skipped $*"; }}',
         f'mark() {{ echo "{MARK} $*" > trace_marker; }}',
@@ -79,13 +91,10 @@ def script(
         run = f"taskset -c {','.join(map(str, stateful.cpus))} {run}"
         marks += [f"mark layout {name}={at}" for name, at in stateful.state.layout]
     start, stop = _by_trace_cmd(probing, buffer_kb) if trace_cmd else _by_hand(probing, stateful)
-    undo = ["echo > set_ftrace_filter"]
-    if stateful is not None:
-        undo = [
-            "! grep -v ' 0$' kprobe_profile ||",
-            f"    echo '{MARK} calls were missed, as many as the last column says' >&2",
-            'for event in $events; do echo "-:kprobes/$event" >> kprobe_events; done',
-        ]
+    misses = [
+        "! grep -v ' 0$' kprobe_profile ||",
+        f"    echo '{MARK} calls were missed, as many as the last column says' >&2",
+    ]
     return [
         *lines,
         *start,
@@ -96,15 +105,18 @@ def script(
         *stop,
         "! grep -H '^overrun: [^0]' per_cpu/cpu*/stats ||",
         f"    echo '{MARK} events were lost: the buffers were too small' >&2",
-        "echo > set_event",
-        "echo nop > current_tracer",
-        *undo,
+        *(misses if stateful is not None else ()),
         "exit $status",
     ]
 
 
 def _by_hand(probing: Probing, stateful: Stateful | None) -> tuple[list[str], list[str]]:
-    start = [f"echo {event} >> set_event" for event in (*EVENTS, *probing.events)]
+    start = [
+        *_over_lines(["for event in", *EVENTS, *probing.events]),
+        "do",
+        '    echo "$event" >> set_event || skip "$event"',
+        "done",
+    ]
     if stateful is not None:
         start.append("echo 1 > events/kprobes/enable")
     return [*start, "echo 1 > tracing_on"], ["echo 0 > tracing_on", 'cat trace > "$out"']
@@ -173,6 +185,7 @@ value() { # NAME, as the probe has shown it
 """
 _READ_OFFSETS = """\
 event=kprobes/kvm_replay_offsets
+events=kvm_replay_offsets
 echo "p:$event uptime_proc_showFIELDS" >> kprobe_events
 echo 1 > events/$event/enable
 echo 1 > tracing_on
@@ -181,6 +194,7 @@ echo 0 > events/$event/enable
 line=$(grep -m1 ' kvm_replay_offsets: ' trace) || true
 echo 0 > tracing_on
 echo "-:$event" >> kprobe_events
+events=
 [ "$line" ] || fail 'a probe at uptime_proc_show has shown nothing: are kprobes off?'
 echo > trace
 """
@@ -197,7 +211,15 @@ def _kprobes(probing: Probing, stateful: Stateful) -> list[str]:
     head = _ADDRESSES.replace("ANCHOR", probing.anchor)
     lines = head.replace("IMAGE", f"{stateful.anchor:016x}").splitlines()
     lines += _READ_OFFSETS.replace("FIELDS", fields).splitlines()
-    lines += ["", "state=", "of_cpu() {"]
+    lines += [
+        "",
+        "state=",
+        "of_cpu() {",
+        '    [ -e "per_cpu/cpu$1" ] || fail "this machine has no CPU $1: expected others (--cpus)"',
+    ]
+    for area in areas:
+        name = _offset_name(area, "$1")
+        lines.append(f'    [ "$(value {name})" != $zero ] || fail "the offset {name} is not there"')
     for variable in stateful.state.variables:
         start = stateful.areas[variable.area][1]
         offset = f'"$(value {_offset_name(variable.area, "$1")})"'
@@ -213,7 +235,6 @@ def _kprobes(probing: Probing, stateful: Stateful) -> list[str]:
         "active=0 # as many calls at once as the kernel expects by default, at least 10",
         "for cpu in per_cpu/cpu*; do active=$((active + 2)); done",
         "[ $active -ge 10 ] || active=10",
-        "events=",
         "probe() { # KIND EVENT FUNCTION FIELD...",
         "    kind=$1 event=$2",
         "    shift 2",

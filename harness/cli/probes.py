@@ -10,7 +10,7 @@ from harness.capture.commands import BUFFER_KB, EVENTS, Stateful, notes, script
 from harness.capture.probes import Plan, plan, wanted
 from harness.capture.state import Offset, check_size, probes_of, state_of
 from harness.capture.symbols import Symbols, image_symbols, is_text, read_symbols
-from harness.cli.term import Terminal, plain
+from harness.cli.term import Terminal
 from harness.errors import HarnessError
 from harness.image import Image
 from harness.model import ARCHITECTURES, architecture
@@ -86,7 +86,9 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     for line in lines:
         out.line(line)
     out.line()
-    for line in [f"For {plain(symbols.path)}:", *notes(made, stateful, absent)]:
+    # A comment of a script: nothing in a file's name may end it.
+    name = "".join(c if c.isprintable() else "?" for c in symbols.path)
+    for line in [f"For {name}:", *notes(made, stateful, absent)]:
         out.line(f"# {line}".rstrip())
     return 0
 

@@ -493,6 +493,26 @@ def test_losses_are_told(
     assert bool(done.err) == bool(said)
 
 
+def test_a_machine_with_fewer_cpus(cli: Cli, tmp_path: Path, paper: Path) -> None:
+    """The script stops at a CPU that is not there, before it sets a probe."""
+    machine = tmp_path / "machine"
+    machine.mkdir()
+    text = cli("probes", "--state", "--cpus", "0,2", paper).out
+    done = record(machine, text, STEXT, SHOWN.replace("kernel_1", "kernel_2"), "true")
+    assert done.status == 2
+    assert "this machine has no CPU 2" in done.err
+    assert all("kvm_replay_offsets" in line for line in done.kprobes)
+
+
+def test_a_file_name_stays_in_its_comment(cli: Cli, tmp_path: Path) -> None:
+    """A script says for which file it is, and runs nothing that a name says."""
+    path = tmp_path / "kall\ntouch pwned\nsyms"
+    path.write_text(KALLSYMS_TEXT)
+    lines = cli("probes", path).out.splitlines()
+    assert not any(line.startswith("touch") for line in lines)
+    assert any(line.startswith("# For ") and "?touch pwned?" in line for line in lines)
+
+
 @pytest.mark.parametrize("arguments", [(), ("--state",), ("--state", "--format", "trace-cmd")])
 def test_a_script_is_a_script(cli: Cli, tmp_path: Path, paper: Path, arguments: Any) -> None:
     """What is printed, comments and all, is what sh can read."""
