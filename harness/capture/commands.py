@@ -1,8 +1,8 @@
 """The commands that record: a shell script for tracefs, or for trace-cmd.
 
 They follow Documentation/trace/ftrace.rst, kprobetrace.rst and events.rst, and
-trace-cmd-record(1). A script needs a POSIX shell (dash and busybox will do), grep, cat
-and, for state, taskset.
+trace-cmd-record(1). A script needs a POSIX shell (dash and busybox will do), grep, cat,
+uname, dmesg and, for state, taskset.
 """
 
 from __future__ import annotations

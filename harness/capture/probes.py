@@ -81,6 +81,11 @@ def model_names(probing: Probing) -> dict[str, str]:
 
 def plan(symbols: Symbols, probing: Probing, catalogue: Catalogue) -> Plan:
     """Sort the model's functions. Raises HarnessError if this is no kernel of that architecture."""
+    if probing.own not in symbols.functions:
+        raise HarnessError(
+            f"{symbols.path}: {probing.own} is not among its {symbols.count} names: expected the "
+            "symbols of a kernel of that architecture, all of them"
+        )
     sections = _sections(symbols, probing)
     untraced = _untraced(symbols, probing)
     found: list[Found] = []
@@ -99,11 +104,6 @@ def plan(symbols: Symbols, probing: Probing, catalogue: Catalogue) -> Plan:
         else:
             why = why or _absent(symbols, probing, catalogue, function, known)
             missing.append(Missing(function, why, known.instead or NOTHING))
-    if not found:
-        raise HarnessError(
-            f"{symbols.path}: has none of the {len(probing.functions)} functions of the model "
-            f"among its {symbols.count} names: expected a kernel of that architecture, with KVM"
-        )
     # Two functions of the model can be parts of one.
     once = {f.symbol: f for f in reversed(found)}
     kept = tuple(f for f in found if once[f.symbol] is f)

@@ -19,7 +19,7 @@ from harness.image import Image
 _LONGEST = 4096  # KSYM_NAME_LEN is 512 at most
 _MODULE = rb"(?:[ \t]+\[([^\]\s]+)\])?\s*"
 _SYMBOL = re.compile(rb"([0-9A-Fa-f]{8,16}| {8,16}) ([A-Za-z?]) ([^\s\[\]]+)" + _MODULE)
-_FILTER = re.compile(rb"(?:[0-9a-f]{16} )?([A-Za-z_.$][^\s\[\]]*)" + _MODULE)
+_FILTER = re.compile(rb"(?:[0-9a-f]{16} )?([A-Za-z_.$][\w.$]*)" + _MODULE)
 # What a compiler puts behind the name of a function that it has made another one of.
 _VARIANT = re.compile(r"(.+?)((?:\.(?:isra|constprop|part|llvm|lto_priv|cold)(?:\.\w+)*)+)")
 

@@ -88,6 +88,7 @@ class Probing(NamedTuple):
     """All that recording needs to know of an architecture."""
 
     functions: frozenset[str]
+    own: str  # a function that each of its kernels has, and no other architecture's
     known: dict[str, Known]
     argument: Column  # of a function that has no fields of its own
     cpu: tuple[Column, ...]  # the state of each CPU; the name gets the CPU's number

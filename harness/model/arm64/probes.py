@@ -273,6 +273,7 @@ def traced(code: tuple[int, ...]) -> bool:
 
 PROBES = Probing(
     functions=kernel_functions((VheMachine, NvheMachine, HvheMachine, ProtectedMachine)),
+    own="fpsimd_thread_switch",
     known=KNOWN,
     argument=Column("a", "x64", (Place("%x0"),)),
     cpu=_STATE,
