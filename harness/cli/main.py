@@ -11,7 +11,17 @@ import traceback
 from collections.abc import Sequence
 
 from harness import __version__
-from harness.cli import capture, explain, fmt, listing, matrix, run, show
+from harness.cli import (
+    capture,
+    explain,
+    fmt,
+    identify,
+    listing,
+    matrix,
+    probes,
+    run,
+    show,
+)
 from harness.cli.term import Terminal
 from harness.errors import HarnessError, SourceError
 
@@ -34,6 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     matrix.add_parsers(commands)
     listing.add_parsers(commands)
     capture.add_parsers(commands)
+    identify.add_parser(commands)
+    probes.add_parser(commands)
     return parser
 
 

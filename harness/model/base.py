@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from harness.model.catalogue import Catalogue, Kernel
+from harness.model.probing import Probing
 from harness.model.values import Origin, Val
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -146,6 +147,10 @@ class Architecture(Protocol):
     verbs: dict[str, Verb]
     counters: tuple[str, ...]
     regsets: tuple[str, ...]  # PTRACE_GETREGSET and PTRACE_SETREGSET
+
+    @property
+    def probing(self) -> Probing:
+        """What there is to record of a real kernel."""
 
     def impossible(self, settings: dict[str, tuple[int, int]]) -> str:
         """Why there is no machine with these settings, or ''."""

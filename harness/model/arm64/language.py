@@ -29,6 +29,7 @@ from harness.model.arm64.machine import (
 from harness.model.arm64.verbs import VERBS
 from harness.model.base import BadOperand, Model, World, recording
 from harness.model.catalogue import Kernel
+from harness.model.probing import Probing
 
 _REGISTER = re.compile(r"(v|z|p|za)(0|[1-9][0-9]*)")
 _HIGHEST = {"v": 31, "z": 31, "p": 15, "za": 255}
@@ -107,6 +108,13 @@ class Arm64:
     verbs = VERBS
     counters = tuple(f.name for f in fields(Counts))
     regsets = tuple(REGSETS)
+
+    @property
+    def probing(self) -> Probing:
+        # Nobody but `kvm-replay probes` needs it.
+        from harness.model.arm64.probes import PROBES
+
+        return PROBES
 
     def impossible(self, settings: dict[str, tuple[int, int]]) -> str:
         if "sve" in settings and settings["sve"][0] != 16:

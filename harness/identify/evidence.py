@@ -1,0 +1,272 @@
+"""Which fixes an image has: the model's rules, asked of the image.
+
+A rule that an image cannot answer leaves its fix unknown. What follows from the
+catalogue is said to follow: a fix that is there needs what it requires, and one
+whose requirement is missing is not there. The version in the banner is no evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.image import Image
+from harness.model import evidence as e
+from harness.model.catalogue import Catalogue
+
+Answer = tuple[bool | None, str]
+State = Literal["present", "absent", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is known of one fix, and how: a reviewer can check each line of `evidence`."""
+
+    fix: str
+    state: State
+    evidence: tuple[str, ...] = ()
+    follows: bool = False  # from the catalogue and other findings, not from the image itself
+
+
+@dataclass(slots=True)
+class Identity:
+    """What an image is found to be."""
+
+    findings: dict[str, Finding]
+    options: dict[str, bool | None] = field(default_factory=dict)
+
+    def having(self, state: State) -> frozenset[str]:
+        """The fixes in that state."""
+        return frozenset(f.fix for f in self.findings.values() if f.state == state)
+
+
+class Witness:
+    """Answers clues from one image."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self._known: dict[e.Clue, Answer] = {}
+
+    def ask(self, clue: e.Clue, found: Mapping[str, Finding]) -> Answer:
+        """Yes, no, or None where the image cannot tell; and in words."""
+        if isinstance(clue, e.Has | e.Lacks):
+            return _of(clue, found)
+        if isinstance(clue, e.Not):
+            answer, text = self.ask(clue.clue, found)
+            return (None if answer is None else not answer), text
+        if clue not in self._known:
+            self._known[clue] = self._ask(clue)
+        return self._known[clue]
+
+    def _ask(self, clue: e.Clue) -> Answer:
+        image = self.image
+        match clue:
+            case e.Symbol(name):
+                if name in image.symbols:
+                    return True, f"there is a symbol {name}"
+                if image.has(name):
+                    return True, f"there is a function {name}()"
+                return (False if image.linked else None), f"there is no symbol {name}"
+            case e.Placed(name, section):
+                symbol = image.symbols.get(name)
+                if symbol is None:
+                    return (False if image.linked else None), f"there is no symbol {name}"
+                return symbol.section == section, f"{name} lies in {symbol.section}"
+            case e.Member(struct, name):
+                return self._member(struct, name)
+            case e.Value(enum, name):
+                values = image.enum(enum)
+                if values is None:
+                    return None, f"enum {enum} is not described"
+                has = name in values.values
+                return has, f"enum {enum} has {'' if has else 'no '}{name}"
+            case e.Params(function, _) | e.Param(function, _):
+                return self._prototype(clue, function)
+            case e.Calls(callers, callees, separate):
+                return self._calls(callers, callees, separate)
+            case e.InFile(function, name):
+                names = image.unit_functions(function)
+                if names is None:
+                    return None, f"no DWARF of the file of {function}()"
+                has = name in names
+                return (
+                    has,
+                    f"the file of {function}() {'uses' if has else 'does not have'} {name}()",
+                )
+            case e.Reads(functions, register):
+                return self._accesses(functions, register, False)
+            case e.Writes(functions, register):
+                return self._accesses(functions, register, True)
+            case e.Loads(functions, struct, name):
+                return self._touches(functions, struct, name, False)
+            case e.Stores(functions, struct, name):
+                return self._touches(functions, struct, name, True)
+        raise AssertionError(clue)
+
+    def _member(self, struct: str, name: str) -> Answer:
+        whole = self.image.struct(struct)
+        if whole is None or not whole.members:
+            return None, f"struct {struct} is not described"
+        found = self.image.member(f"{struct}.{name}")
+        if found is None:
+            return False, f"struct {struct} has no member {name}"
+        return True, f"struct {struct} has a member {name} (at {found.at})"
+
+    def _prototype(self, clue: e.Params | e.Param, function: str) -> Answer:
+        prototype = self.image.prototype(function)
+        if prototype is None:
+            return None, f"the prototype of {function}() is not described"
+        text = f"its prototype is {prototype}"
+        if isinstance(clue, e.Params):
+            return len(prototype.params) == clue.count, text
+        return any(clue.what in param for param in prototype.params), text
+
+    def _parts(self, functions: tuple[str, ...]) -> list[tuple[str, str]]:
+        """Those of the functions that are there, with what they call that is static."""
+        return [(name, part) for name in functions for part in self.image.parts(name)]
+
+    def _calls(self, callers: tuple[str, ...], callees: tuple[str, ...], separate: bool) -> Answer:
+        here = self._parts(callers)
+        if not here:
+            return None, f"there is no {callers[0]}() to look into"
+        sure = separate and self.image.linked
+        unknown = False
+        for caller, part in here:
+            called = self.image.calls(part)
+            through = f"{caller}()" if part == caller else f"{caller}() (in {part}())"
+            for callee in callees:
+                if callee in called or any(c.startswith(callee + ".") for c in called):
+                    return True, f"{through} calls {callee}()"
+            if not sure:
+                inlined = self.image.inlined(part)
+                for callee in callees:
+                    if inlined and callee in inlined:
+                        return True, f"{through} has {callee}() inlined"
+                unknown = unknown or inlined is None
+        names = " or ".join(f"{name}()" for name in dict.fromkeys(name for name, _ in here))
+        text = f"{names} does not call {callees[0]}()"
+        return (None if unknown else False), text + (", which may be inlined" if unknown else "")
+
+    def _accesses(self, functions: tuple[str, ...], register: str, write: bool) -> Answer:
+        here = self._parts(functions)
+        verb = "write" if write else "read"
+        for name, part in here:
+            if any(w is write and r == register for _, w, r in self.image.accesses(part)):
+                return True, f"{name}() {verb}s {register}"
+        if not here:
+            return None, f"there is no {functions[0]}() to look into"
+        names = " or ".join(f"{name}()" for name in dict.fromkeys(name for name, _ in here))
+        return False, f"{names} does not {verb} {register}"
+
+    def _touches(self, functions: tuple[str, ...], struct: str, path: str, store: bool) -> Answer:
+        here = list(dict.fromkeys(part for _, part in self._parts(functions)))
+        member = self.image.member(f"{struct}.{path}")
+        if not here or member is None or member.size is None:
+            return None, f"there is no {functions[0]}() to look into, or no {struct}.{path}"
+        size, offset = member.size // 8, member.offset // 8
+        verb = "store to" if store else "load"
+        answers = {name: self.image.touches(name, offset, size, store) for name in here}
+        for name, answer in answers.items():
+            if answer:
+                verb = "stores to" if store else "loads"
+                return True, f"{name}() {verb} {struct}.{path} (at {offset})"
+        sure = all(answer is False for answer in answers.values())
+        names = " or ".join(f"{name}()" for name in here)
+        return (False if sure else None), f"{names} does not {verb} {struct}.{path} (at {offset})"
+
+
+def _of(clue: e.Has | e.Lacks, found: Mapping[str, Finding]) -> Answer:
+    state = found[clue.fix].state if clue.fix in found else "unknown"
+    wanted = "present" if isinstance(clue, e.Has) else "absent"
+    if state == "unknown":
+        return None, f"{clue.fix} is unknown"
+    return state == wanted, f"{clue.fix} is {state}"
+
+
+def identify(
+    image: Image,
+    catalogue: Catalogue,
+    table: Mapping[str, e.Rule],
+    options: Iterable[e.Option] = (),
+) -> Identity:
+    """What an image tells of every fix of the catalogue."""
+    witness = Witness(image)
+    found: dict[str, Finding] = {}
+    # Rules speak of other fixes, so that one finding may allow the next; a finding stays.
+    while True:
+        before = len(found)
+        for fix in catalogue.fixes:
+            if fix not in found:
+                finding = _judge(fix, table.get(fix), witness, found) or _follow(
+                    fix, catalogue, table.get(fix), found
+                )
+                if finding:
+                    found[fix] = finding
+        if len(found) == before:
+            break
+    for fix, entry in catalogue.fixes.items():
+        if fix in found:
+            continue
+        if entry.kind == "variant":
+            text = "no kernel has it: it was proposed and never merged (catalogue)"
+            found[fix] = Finding(fix, "absent", (text,), follows=True)
+        else:
+            found[fix] = Finding(fix, "unknown", _tried(table.get(fix), witness, found))
+    ordered = {fix: found[fix] for fix in catalogue.fixes}
+    return Identity(ordered, {o.name: _option(o, witness) for o in options})
+
+
+def _option(option: e.Option, witness: Witness) -> bool | None:
+    for clauses, answer in ((option.present, True), (option.absent, False)):
+        if any(all(witness.ask(clue, {})[0] for clue in clues) for clues in clauses):
+            return answer
+    return None
+
+
+def _judge(
+    fix: str, rule: e.Rule | None, witness: Witness, found: Mapping[str, Finding]
+) -> Finding | None:
+    if rule is None:
+        return None
+    shown: dict[State, tuple[str, ...]] = {}
+    for state, clauses in (("present", rule.present), ("absent", rule.absent)):
+        for clues in clauses:
+            answers = [witness.ask(clue, found) for clue in clues]
+            if all(answer for answer, _ in answers):
+                shown[state] = tuple(text for _, text in answers)  # type: ignore[index]
+                break
+    if len(shown) != 1:
+        return None
+    ((state, texts),) = shown.items()
+    return Finding(fix, state, texts + ((f"({rule.why})",) if rule.why else ()))
+
+
+def _follow(
+    fix: str, catalogue: Catalogue, rule: e.Rule | None, found: Mapping[str, Finding]
+) -> Finding | None:
+    for need in catalogue.fixes[fix].requires:
+        if need in found and found[need].state == "absent":
+            return Finding(fix, "absent", (f"it needs {need}, which is absent",), follows=True)
+    for other in catalogue.fixes.values():
+        if fix in other.requires and other.id in found and found[other.id].state == "present":
+            text = f"{other.id} is present, and needs it"
+            return Finding(fix, "present", (text,), follows=True)
+    for other_id in rule.within if rule else ():
+        if other_id in found and found[other_id].state == "present":
+            text = f"{other_id} is present, and rewrote or took away the code that this changed"
+            return Finding(fix, "present", (text,), follows=True)
+    return None
+
+
+def _tried(rule: e.Rule | None, witness: Witness, found: Mapping[str, Finding]) -> tuple[str, ...]:
+    """Why a fix is unknown: what was asked for in vain."""
+    if rule is None or not (rule.present or rule.absent or rule.within):
+        return ("nothing in an image that is looked at would show it",)
+    texts: dict[str, None] = {}
+    for clues in (*rule.present, *rule.absent):
+        for clue in clues:
+            answer, text = witness.ask(clue, found)
+            if answer is None or not isinstance(clue, e.Has | e.Lacks):
+                texts[text] = None
+    return (*texts, "which does not decide it")
