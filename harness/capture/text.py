@@ -173,9 +173,10 @@ class Recording:
                 continue
             if name[-1] == ":":
                 name = name[:-1]
-            if name == "function":  # trace-cmd: `function:  NAME <-- CALLER`
+            if name == "function":  # trace-cmd: `NAME <-- CALLER`, with -R `ip=NAME parent_ip=...`
                 name, _, caller = text.partition(" ")
-                text = "<-" + caller.lstrip(" <-")
+                name = name.removeprefix("ip=")
+                text = "<-" + caller.lstrip(" <-").removeprefix("parent_ip=")
             previous = last.get(cpu, 0.0)
             if time < previous:
                 kind = "clock" if time < newest - 1.0 else "reordered"

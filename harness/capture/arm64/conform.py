@@ -23,6 +23,7 @@ from harness.capture.arm64.fields import (
     switch_of,
 )
 from harness.capture.arm64.follow import (
+    QUIET,
     Guest,
     Item,
     NewChild,
@@ -35,7 +36,7 @@ from harness.capture.arm64.probe import Point, Probe, functions, point, probed
 from harness.capture.text import Line
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.cpu.sysreg import CPACR_EL1_SMEN, CPACR_EL1_ZEN
-from harness.model.arm64.host.state import NR_CPUS, NULL, FpState, Task
+from harness.model.arm64.host.state import NR_CPUS, NULL, At, FpState, Task
 from harness.model.arm64.kvm.state import FpOwner, Vcpu
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE
 from harness.model.arm64.language import MACHINES
@@ -106,6 +107,8 @@ def seen_points(names: Iterable[str]) -> frozenset[tuple[str, bool]]:
     """The model's points that a recording with these event names shows."""
     found: set[tuple[str, bool]] = set()
     for name in names:
+        if name in QUIET or name.removesuffix("_ret") in QUIET:
+            continue
         stem, ret = (name[:-4], True) if name.endswith("_ret") else (name, False)
         found |= set(_POINTS.get((stem, ret), ((stem, ret),)))
     return frozenset(found)
@@ -136,6 +139,7 @@ class Conformer:
         self.vcpu_offset: int | None = None
         self.now: dict[int, Stimulus] = {}
         self.before: dict[int, Point] = {}
+        self.parked: dict[str, list[Point]] = {}  # what a task has yet to come to, in fork()
         self.between: dict[int, list[Point]] = {}  # around a release
         self.reported: set[tuple[str, ...]] = set()
 
@@ -177,7 +181,9 @@ class Conformer:
         if state.st:
             # Whoever that is may be long dead, and its memory another's by now.
             ghost = self.m.add_task(f"before_cpu{line.cpu}")
+            was = self._hand_out(0)
             self.m.born(ghost)
+            self._handed_out(was)
             self.ghosts[ghost.name] = state.st
             last.st = ghost.addr
             self.m.free(ghost)
@@ -199,6 +205,8 @@ class Conformer:
         was = self._hand_out(item.thread.address)
         m.start(task)
         self._handed_out(was)
+        if item.thread.kernel:
+            task.at = At.SYSCALL  # as the idle tasks: never in user space
         if item.first is None:
             self.unsure.add(task.name)
             return
@@ -269,6 +277,8 @@ class Conformer:
         if stimulus.verb == "release":
             self._release(stimulus)
             return
+        if stimulus.verb == "sched_switch":
+            self._park(cpu)
         self._leftover(cpu)
         self.now[cpu] = stimulus
         if stimulus.kind == "event":
@@ -293,12 +303,22 @@ class Conformer:
             self.probe.silent = False
         if forks:
             self._handed_out(was)
+        if stimulus.verb == "sched_switch":
+            for p in self.parked.pop(m.rqs[cpu].current, ()):
+                self.probe.points[cpu].append(point(m, self.probe, p.name, p.ret))
         if stimulus.kind == "adopt":
             self._adopt_current(cpu)
         for violation in m.violations:
             self.verdict.violations.setdefault(
                 f"{violation.kind}: {violation.text}", (stimulus.line, violation)
             )
+
+    def _park(self, cpu: int) -> None:
+        """Between the two steps of fork() its task can be switched away."""
+        now, points = self.now.get(cpu), self.probe.points[cpu]
+        if now is not None and now.verb == "fork" and points:
+            self.parked[now.actor] = list(points)
+            points.clear()
 
     def _release(self, stimulus: Stimulus) -> None:
         """RCU frees a task's memory in between, whatever the CPU is in the middle of."""
@@ -372,7 +392,7 @@ class Conformer:
             if (p.name, p.ret) in self.shown and not p.ret:
                 if p.name == _RESTORE and p.current.name in self.unsure:
                     self.unsure.discard(p.current.name)
-                    continue
+                    break
                 self._diverge_order(cpu, p.name, "nothing", p.name)
                 break
         points.clear()
@@ -395,21 +415,24 @@ class Conformer:
                 skipped = [q for q in points[:n] if (q.name, q.ret) in self.shown and not q.ret]
                 del points[: n + 1]
                 if skipped:
-                    self._diverge_order(line.cpu, stem, stem, skipped[0].name, line.number)
+                    kernel = f"{stem} returns" if ret else stem
+                    self._diverge_order(line.cpu, stem, kernel, skipped[0].name, line.number)
                 self.before[line.cpu] = p
                 if self._compare(line, p) and not skipped:
                     self.verdict.explained += 1
                 return
-        if ret:  # its entry has been complained about
+        if ret:  # of a call from before the recording, or that has been complained about
+            self.verdict.events -= not self.verdict.divergences
             return
         if stem == _RESTORE and self._had_none(line):
             self._observe(line)
             self.verdict.events -= 1
             return
         following = next((q for q in points if (q.name, q.ret) in self.shown), None)
-        self._diverge_order(
-            line.cpu, stem, stem, following.name if following else "nothing", line.number
-        )
+        model = "nothing"
+        if following is not None:
+            model = f"{following.name} returns" if following.ret else following.name
+        self._diverge_order(line.cpu, stem, stem, model, line.number)
 
     def _had_none(self, line: Line) -> bool:
         """It runs since before the recording, and did not have its registers: so be it."""

@@ -44,7 +44,10 @@ REGSETS = {
     0x40E: "NT_ARM_FPMR",
 }
 FP_STATE_GUEST_OWNED = 2
-_TRACED = ("t", "0x8")  # __TASK_TRACED
+# What trace-cmd report -R prints: TASK_RUNNING, TASK_REPORT_MAX for who is preempted, then bits.
+_STATES = {0: "R", 256: "R", 1: "S", 2: "D", 4: "T", 8: "t", 16: "X", 32: "Z", 64: "P", 128: "I"}
+# kernel_thread(): a child without an mm has no FP state to be given.
+_FORKS = ("arch_dup_task_struct", "copy_thread", "fpsimd_flush_task_state")
 # Who calls fpsimd_save() for the sake of a copy in memory.
 _LONE_CALLERS = ("<-arch_dup_task_struct", "<-fpsimd_preserve_current_state")
 
@@ -53,6 +56,11 @@ _SWITCH = re.compile(
 )
 # trace-cmd's own way to print it.
 _SWITCH_CMD = re.compile(r"(.*):(\d+) \[-?\d+\] (\S+) ==> (.*):(\d+) \[-?\d+\]")
+# By their names: nothing that is recorded tells them from others for certain.
+_KTHREAD = re.compile(
+    r"(kworker/|ksoftirqd/|rcu_|rcuo|migration/|kthreadd$|kswapd|kcompactd|khugepaged|cpuhp/|irq/)"
+)
+_FORK = re.compile(r"child_comm=(.*?) child_pid=(\d+)")
 _SYSCALL = re.compile(r"NR (-?\d+)(?: \((.*?)\))?")
 _SYSCALL_RAW = re.compile(r"id=(-?\d+|0x\w+)(?:,? args=(?:ARRAY\[)?(.*?)\]?$)?")
 
@@ -60,12 +68,37 @@ _SYSCALL_RAW = re.compile(r"id=(-?\d+|0x\w+)(?:,? args=(?:ARRAY\[)?(.*?)\]?$)?")
 QUIET = (
     "kvm_userspace_exit",
     "sys_exit",
+    "sched_process_exec",
+    "sched_process_exit",
+    "signal_deliver",
     "sched_waking",
     "sched_wakeup",
     "sched_migrate_task",
     "tracing_mark_write",
     "print",
     "kvm_exit",
+    # Other work than ours takes it there too.
+    "do_notify_resume",
+    # Death is the switch away, and the end of the memory.
+    "do_exit",
+    # A vcpu is whole when it is first seen.
+    "kvm_arch_vcpu_ioctl_vcpu_init",
+    "kvm_reset_vcpu",
+    "kvm_vcpu_enable_sve",
+    "kvm_arm_vcpu_finalize",
+    "kvm_arch_vcpu_run_pid_change",
+    # The machine of a recording has no PMU and no breakpoints in the model.
+    "kvm_arm_setup_mdcr_el2",
+    "__activate_traps_common",
+    "__deactivate_traps_common",
+    "__debug_switch_to_guest",
+    "__debug_switch_to_host",
+    # Inside __kvm_vcpu_run(), of which only the whole can be placed: the guest is in between.
+    "__kvm_vcpu_run_vhe",
+    "__activate_traps",
+    "__deactivate_traps",
+    "__guest_exit",
+    "kvm_hyp_handle_fpsimd",
 )
 
 
@@ -86,6 +119,7 @@ class Thread:
     sve: bool | None = None  # TIF_SVE, as far as it can be told
     sme: bool = False
     dying: bool = False
+    kernel: bool = False  # a kernel thread
     values: int = 0  # written by it so far
 
 
@@ -164,7 +198,8 @@ class Cpu:
     id: int
     current: Thread | None = None
     leaving: Thread | None = None  # in the context switch: the previous task
-    inside: str = ""  # the function whose reactions these are, until it returns
+    inside: str = ""  # whose reactions these are: a function's, or a signal's
+    until: str = ""  # the return that ends it
     softirq: bool = False
     shown: bool = False  # whether its state has been
     held: Line | None = None  # a line that the next one will explain
@@ -212,7 +247,6 @@ class Follower:
             "kvm_arch_vcpu_put": self._put,
             "kvm_arch_vcpu_ctxflush_fp": self._enter,
             "__kvm_vcpu_run": self._enter,
-            "__kvm_vcpu_run_vhe": self._enter,
             "__kvm_vcpu_run_ret": self._exit,
             "kvm_arch_vcpu_ctxsync_fp": self._exit,
             "fpsimd_thread_switch": self._thread_switch,
@@ -224,12 +258,20 @@ class Follower:
             "kernel_neon_end": self._neon_end,
             "fpsimd_flush_task_state": self._flush_task,
             "fpsimd_flush_thread": self._exec,
-            "fpsimd_signal_preserve_current_state": self._signal,
-            "fpsimd_update_current_state": self._sigreturn,
+            "sched_process_fork": self._process_fork,
             "fpsimd_release_task": self._release,
             "fpsimd_save_and_flush_cpu_state": self._save_and_flush,
-            "arch_dup_task_struct": self._fork,
+            "arch_dup_task_struct": self._dup,
         }
+        for name in ("setup_rt_frame", "fpsimd_signal_preserve_current_state"):
+            table[name] = self._signal
+        for name in (
+            "restore_sigframe",
+            "restore_fpsimd_context",
+            "restore_sve_fpsimd_context",
+            "fpsimd_update_current_state",
+        ):
+            table[name] = self._sigreturn
         for name in ("fpsimd_save", "fpsimd_save_user_state", "fpsimd_preserve_current_state"):
             table[name] = self._save
         for name in (
@@ -247,6 +289,24 @@ class Follower:
             "fpsimd_save_kernel_state",
             "fpsimd_load_kernel_state",
             "fpsimd_sync_from_effective_state",
+            "copy_thread",
+            "copy_thread_za",
+            "setup_sigframe",
+            "setup_return",
+            "restore_za_context",
+            "restore_tpidr2_context",
+            "sve_to_fpsimd",
+            "fpsimd_to_sve",
+            "sve_sync_to_fpsimd",
+            "task_smstop_sm",
+            "fpsimd_flush_thread_vl",
+            "tls_thread_switch",
+            "sve_set_common",
+            "fpr_set",
+            "za_set",
+            "zt_set",
+            "fpmr_set",
+            "change_live_vector_length",
         ):
             table[name] = self._reaction
         for name in [*table]:
@@ -255,6 +315,7 @@ class Follower:
         table["fprig_dump"] = self._dump
         for name in QUIET:
             table.setdefault(name, self._quiet)
+            table.setdefault(name + "_ret", self._quiet)
         self.table = table
 
     # The stream ------------------------------------------------------------------
@@ -343,10 +404,11 @@ class Follower:
         if address and address in self.by_address and self.by_address[address].pid < 0:
             thread = self.by_address[address]
             self.children.remove(thread)
-        elif not address and self.children:
-            thread = self.children.popleft()
+        elif not address and (child := self._child(comm)) is not None:
+            thread = child
         else:
             thread = Thread(self._name(comm, pid), pid, comm, line.number, address)
+            thread.kernel = _KTHREAD.match(comm) is not None
             self.out.append(NewTask(line.number, line.cpu, thread, first, current))
         thread.pid, thread.comm = pid, comm
         self.threads[pid] = thread
@@ -354,6 +416,14 @@ class Follower:
             thread.address = address
             self.by_address[address] = thread
         return thread
+
+    def _child(self, comm: str) -> Thread | None:
+        """The child that has waited longest: until it calls itself otherwise, it has this name."""
+        for child in self.children:
+            if child.comm == comm:
+                self.children.remove(child)
+                return child
+        return None
 
     def _who(
         self, cpu: Cpu, line: Line, first: tuple[int, int, int] | None = None
@@ -427,7 +497,7 @@ class Follower:
 
     def _in_user(self, cpu: Cpu, thread: Thread, line: Line, why: str, sve: bool = False) -> None:
         """It can only have been in user space just before: let it go there, and compute."""
-        if thread.user:
+        if thread.user or thread.kernel:
             return
         self._event(line, cpu.id, thread.name, "ret_to_user", (), why)
         thread.user, thread.syscall, thread.exiting = True, False, False
@@ -444,6 +514,8 @@ class Follower:
 
     def _in_kernel(self, cpu: Cpu, thread: Thread, line: Line) -> None:
         """It is in a system call, whether that was recorded or not."""
+        if thread.kernel:
+            return
         if thread.user or not thread.syscall:
             if not thread.user and thread.vcpu is not None:
                 return
@@ -469,18 +541,27 @@ class Follower:
     # Reactions -------------------------------------------------------------------
 
     def _reaction(self, cpu: Cpu, line: Line) -> None:
-        self._who(cpu, line)
+        thread = self._who(cpu, line)
+        if thread is not None and thread.kernel and line.name.removesuffix("_ret") in _FORKS:
+            self.quiet[f"{line.name} of a kernel thread"] += 1
+            return
         self.out.append(line)
         if cpu.leaving is None:
             cpu.last = line.text
 
     def _return(self, cpu: Cpu, line: Line) -> None:
-        if cpu.inside and line.name.startswith(cpu.inside):
+        if line.name == cpu.until:
             cpu.inside = ""
         self._reaction(cpu, line)
 
+    def _begin(self, cpu: Cpu, inside: str, line: Line) -> None:
+        """What follows belongs to this, until it returns or something else begins."""
+        cpu.inside, cpu.until = inside, line.name + "_ret"
+
     def _quiet(self, cpu: Cpu, line: Line) -> None:
         self.quiet[line.name] += 1
+        if cpu.current is not None and cpu.leaving is None and f" c{cpu.id}=" in line.text:
+            cpu.last = line.text
 
     def _dump(self, cpu: Cpu, line: Line) -> None:
         if line.text.startswith(("fprig next_pid", "fprig prev_pid")):
@@ -545,6 +626,8 @@ class Follower:
             self.unknown["sched_switch"] += 1
             return
         prev_comm, prev_pid, state, next_comm, next_pid = match.groups()
+        if state[0].isdigit():
+            state = _STATES.get(int(state, 0), "?")
         self._switch(cpu, line, int(prev_pid), prev_comm, state, int(next_pid), next_comm, after)
 
     def _switch(
@@ -576,9 +659,9 @@ class Follower:
                     # With its registers elsewhere it has not been to user space since.
                     self._settle_operand(stopped, True if foreign else None)
                     prev.exiting = foreign
-                if state.startswith(_TRACED) and not foreign:
+                if state[0] == "t" and not foreign:
                     self._stop(cpu, prev, line)
-                elif flags is not None and not flags & TIF_FOREIGN_FPSTATE and not prev.syscall:
+                elif flags is not None and not foreign and not prev.syscall:
                     self._in_user(cpu, prev, line, "it has its registers and is switched away")
                     if prev.sve:
                         # In a system call only V would be saved: fp_type will show it.
@@ -589,8 +672,7 @@ class Follower:
                         self.closed[prev.name] = self._event(
                             line, cpu.id, prev.name, "syscall_enter", None, "SVE is closed"
                         )
-            # ftrace's letters, or in a raw report the bits of EXIT_DEAD and EXIT_ZOMBIE.
-            prev.dying = state[0] in "XZ" or state in ("0x10", "0x20", "0x80")
+            prev.dying = state[0] in "XZ"
             prev.cpu = -1
         address, first = 0, None
         if operands:
@@ -662,7 +744,7 @@ class Follower:
         cpu.last = ""
         match = _SYSCALL.search(line.text) or _SYSCALL_RAW.search(line.text)
         if match and int(match[1], 0) == NR_PTRACE and match[2]:
-            self._ptrace(cpu, thread, line, [int(a, 16) for a in match[2].split(",")])
+            self._ptrace(cpu, thread, line, _arguments(match[2]))
 
     def _sys_exit(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)
@@ -692,7 +774,7 @@ class Follower:
             else:
                 self._event(line, cpu.id, thread.name, "do_notify_resume")
                 thread.syscall = thread.exiting = False
-            cpu.inside = line.name
+            self._begin(cpu, line.name, line)
         self.out.append(line)
 
     def _trap(self, cpu: Cpu, line: Line) -> None:
@@ -846,6 +928,34 @@ class Follower:
         else:
             self._reaction(cpu, line)
 
+    def _dup(self, cpu: Cpu, line: Line) -> None:
+        """arch_dup_task_struct(dst): its operand is the child."""
+        thread = self._who(cpu, line)
+        if thread is not None and not thread.kernel:
+            self._fork(cpu, line)
+            child, address = self.children[-1], operand(line.text)
+            if address:
+                child.address = address
+                self.by_address[address] = child
+            self._begin(cpu, line.name, line)
+        self._reaction(cpu, line)
+
+    def _process_fork(self, cpu: Cpu, line: Line) -> None:
+        """The tracepoint says which pid the last child has."""
+        thread = self._who(cpu, line)
+        match = _FORK.search(line.text)
+        if thread is None or match is None or thread.kernel:
+            return
+        mine = [c for c in self.children if c.name.startswith(f"{thread.name}_")]
+        if not mine:
+            self._fork(cpu, line)
+            mine = [self.children[-1]]
+        child = mine[-1]
+        self.children.remove(child)
+        child.comm, child.pid = match[1], int(match[2])
+        self.threads[child.pid] = child
+        self.quiet[line.name] += 1
+
     def _fork(self, cpu: Cpu, line: Line) -> None:
         """arch_dup_task_struct() has saved current; copy_thread() will flush the child."""
         thread = cpu.current
@@ -886,21 +996,22 @@ class Follower:
         if thread is not None:
             self._in_kernel(cpu, thread, line)
             self._event(line, cpu.id, thread.name, "exec")
-            thread.sve, cpu.inside = False, line.name
+            thread.sve = False
+            self._begin(cpu, line.name, line)
         self._reaction(cpu, line)
 
     def _signal(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)
-        if thread is not None:
+        if thread is not None and cpu.inside != "signal":
             self._event(line, cpu.id, thread.name, "signal")
-            thread.syscall, cpu.inside = False, line.name
+            thread.syscall = False
+            self._begin(cpu, "signal", line)
         self._reaction(cpu, line)
 
     def _sigreturn(self, cpu: Cpu, line: Line) -> None:
         self._who(cpu, line)
         if cpu.inside != "sigreturn":
             self._sigreturns(cpu, line)
-        cpu.inside = line.name
         self._reaction(cpu, line)
 
     def _sigreturns(self, cpu: Cpu, line: Line) -> None:
@@ -908,7 +1019,9 @@ class Follower:
         if thread is not None:
             self._in_kernel(cpu, thread, line)
             self._event(line, cpu.id, thread.name, "sigreturn", ("whole",))
-            cpu.inside = "sigreturn"
+            self._begin(cpu, "sigreturn", line)
+            if line.name == "fpsimd_flush_task_state":
+                cpu.until = "fpsimd_update_current_state_ret"
 
     def _release(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)
@@ -928,3 +1041,11 @@ class Follower:
         if thread is None and cpu.leaving is None:
             self._event(line, cpu.id, f"cpu{cpu.id}", "cpu_pm", (), "the idle task flushes")
         self._reaction(cpu, line)
+
+
+def _arguments(text: str) -> list[int]:
+    """The arguments of a system call: numbers, or in a raw report the bytes of all of them."""
+    words = [int(word, 16) for word in text.replace(" ", "").split(",") if word]
+    if len(words) <= 6:
+        return words
+    return [int.from_bytes(bytes(words[n : n + 8]), "little") for n in range(0, len(words), 8)]

@@ -55,6 +55,8 @@ HYBRIDS = (
             Backport("fpmr-sm", _6_12_34),
             Backport("fpmr-exec", _6_12_34),
             Backport("sig-merge", _6_12_34),
+            # Recordings of it show fpsimd_last_state.to_save as this sets it.
+            Backport("discard-modified", _6_12_34),
         ),
     ),
 )
