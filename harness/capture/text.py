@@ -95,7 +95,7 @@ class Recording:
             return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
         if start.startswith(b"\xfd7zXZ\x00"):
             return cast(BinaryIO, lzma.LZMAFile(raw))
-        if start.startswith((b"tracing", b"\x17\x08\x44tr")):
+        if start.startswith(b"\x17\x08Dtra"):
             raw.close()
             raise HarnessError(
                 f"{self.path}: this is a trace.dat; `trace-cmd report -i {self.path}` makes text "

@@ -134,9 +134,9 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
     if (args.reduce or args.violation) and not kernels:
         raise HarnessError("--reduce and --violation need a --kernel to replay on")
     recording = Recording(args.capture)
-    follower = tools.Follower(_Bar(recording, "importing").lines())
-    cast, shown = tools.Cast(), Shown()
-    stream = tools.events(shown.watch(follower.items()), cast)
+    shown, cast = Shown(tools), tools.Cast()
+    follower = tools.Follower(shown.lines(_Bar(recording, "importing").lines()))
+    stream = tools.events(shown.items(follower.items()), cast)
     title = args.title or f"recorded: {Path(args.capture).name}"
     note = sys.stderr if args.output is None else out.stream
     if not kernels:
@@ -144,15 +144,15 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
             for text in tools.body(stream):
                 body.write(text + "\n")
             body.seek(0)
-            mode = _mode(args, tools, shown.mode)
-            settings = _settings(args.machine, shown.settings())
+            mode = _mode(args, tools, shown.survey.mode)
+            settings = _settings(args.machine, shown.survey.settings())
             head = tools.header(title, _source(args.capture), mode, settings, cast)
             _write(args.output, out, chain((h + "\n" for h in head), body))
         _summary(note, recording, follower, shown)
         return 0
     stimuli = [s for s in stream if not isinstance(s, Line)]
-    mode = _mode(args, tools, shown.mode)
-    settings = _settings(args.machine, shown.settings())
+    mode = _mode(args, tools, shown.survey.mode)
+    settings = _settings(args.machine, shown.survey.settings())
     wanted = (args.violation,) if args.violation else ()
     deriver = tools.Deriver(kernels[0], mode, settings, cast)
     replayed = deriver.replay(stimuli, wanted)
@@ -192,41 +192,27 @@ def _source(path: str) -> str:
 
 
 class Shown:
-    """What the events that pass show of the machine, for the header."""
+    """What a recording shows of its machine while it passes, for the header."""
 
-    def __init__(self) -> None:
-        self.cpus = 1
-        self.sme = self.run = self.kvm = False
+    def __init__(self, tools: Any) -> None:
+        self.survey = tools.Survey()
+        self.tools = tools
         self.stimuli = 0
         self.inferred: Counter[str] = Counter()
 
-    def watch(self, items: Iterable[Any]) -> Iterator[Any]:
+    def lines(self, lines: Iterable[Line]) -> Iterator[Line]:
+        watch = self.survey.watch
+        for line in lines:
+            watch(line)
+            yield line
+
+    def items(self, items: Iterable[Any]) -> Iterator[Any]:
         for item in items:
-            if isinstance(item, Line):
-                name = item.name
-                if item.cpu >= self.cpus:
-                    self.cpus = item.cpu + 1
-                if name == "__kvm_vcpu_run":
-                    self.run = True
-                elif name == "kvm_arch_vcpu_load":
-                    self.kvm = True
-                elif name == "do_sme_acc" or (name == "fprig_dump" and "smen=0" not in item.text):
-                    self.sme = True
-            elif getattr(item, "kind", "") == "event":
+            if getattr(item, "kind", "") == "event":
                 self.stimuli += 1
                 if item.why:
                     self.inferred[item.why] += 1
             yield item
-
-    @property
-    def mode(self) -> str:
-        return "vhe" if self.run or not self.kvm else "nvhe"
-
-    def settings(self) -> dict[str, tuple[int, int]]:
-        found = {"cpus": (self.cpus, self.cpus), "sve": (16, 256)}
-        if self.sme:
-            found["sme"] = (16, 256)
-        return found
 
 
 def _write(path: str | None, out: Terminal, lines: Iterable[str]) -> None:

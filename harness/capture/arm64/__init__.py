@@ -3,7 +3,7 @@
 from harness.capture.arm64.conform import Conformer, Divergence, Verdict
 from harness.capture.arm64.derive import Deriver
 from harness.capture.arm64.follow import Follower, Stimulus
-from harness.capture.arm64.survey import MODES, Survey, config, survey
+from harness.capture.arm64.survey import MODES, Survey, config, mode_of, mode_said, survey
 from harness.capture.arm64.toggle import Agreement, explain
 from harness.capture.arm64.write import Cast, body, events, header, renamed
 
@@ -23,6 +23,8 @@ __all__ = [
     "events",
     "explain",
     "header",
+    "mode_of",
+    "mode_said",
     "renamed",
     "survey",
 ]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, field
 
-from harness.capture.text import Recording
+from harness.capture.text import Line, Recording
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.language import MACHINES, lengths
 
 MODES = tuple(MACHINES)
+# arch/arm64/kvm/arm.c, init_subsystems(): "kvm [1]: VHE mode initialized successfully".
+_MODES = (
+    ("Protected", "protected"),
+    ("hVHE mode", "hvhe"),
+    ("nVHE mode", "nvhe"),
+    ("VHE mode", "vhe"),
+    ("Hyp mode", "nvhe"),
+)
 DEFAULT_LENGTHS = (16, 256)
 # In a dump or in thread flags: SME is in use, or open.
 _SME = (" sme=1", " smen=1", " smen=3")
@@ -20,15 +29,27 @@ class Survey:
     """What a recording shows of its machine. `names` counts its events."""
 
     names: Counter[str] = field(default_factory=Counter)
-    lines: int = 0
     cpus: int = 1
     sme: bool = False
-    vhe: bool = False
+    said: str = ""  # the mode, where the script that recorded has left a mark of it
 
     @property
     def mode(self) -> str:
         """The mode that the recording is of, as far as it shows."""
-        return "vhe" if self.vhe else "nvhe"
+        return self.said or mode_of(self.names)
+
+    def watch(self, line: Line) -> None:
+        """Take a line into account."""
+        name = line.name
+        self.names[name] += 1
+        if line.cpu >= self.cpus:
+            self.cpus = line.cpu + 1
+        if not self.sme:
+            self.sme = name == "do_sme_acc" or (
+                name == "fprig_dump" and any(word in line.text for word in _SME)
+            )
+        if not self.said and name in ("tracing_mark_write", "print"):
+            self.said = mode_said(line.text)
 
     def settings(self) -> dict[str, tuple[int, int]]:
         """A machine line for it. Every arm64 CPU with SVE that KVM knows has 16 to 256 or less."""
@@ -41,20 +62,24 @@ class Survey:
 def survey(recording: Recording) -> Survey:
     """Read a recording once."""
     found = Survey()
-    names = found.names
-    cpu = 0
     for line in recording.lines():
-        names[line.name] += 1
-        if line.cpu > cpu:
-            cpu = line.cpu
-        if line.name == "fprig_dump" and not found.sme:
-            found.sme = any(word in line.text for word in _SME)
-    found.cpus = cpu + 1
-    found.lines = recording.number
-    found.sme = found.sme or "do_sme_acc" in names
-    # At nVHE it is hyp's, where no probe reaches.
-    found.vhe = "__kvm_vcpu_run" in names or not any(n.startswith("kvm_") for n in names)
+        found.watch(line)
     return found
+
+
+def mode_of(names: Container[str]) -> str:
+    """By the world switch: at nVHE it is hyp's, where no probe reaches."""
+    return "vhe" if "__kvm_vcpu_run" in names or "kvm_entry" not in names else "nvhe"
+
+
+def mode_said(mark: str) -> str:
+    """The mode that a mark says, in the kernel's words at boot; "" if it says none."""
+    if "kvm-replay: kvm " not in mark:
+        return ""
+    for words, mode in _MODES:
+        if words in mark:
+            return mode
+    return ""
 
 
 def config(settings: dict[str, tuple[int, int]], mode: str) -> Config:

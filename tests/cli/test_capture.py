@@ -1,0 +1,103 @@
+"""`kvm-replay import` and `conform`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+RECORDINGS = Path(__file__).parents[1] / "capture" / "recordings"
+COMPETE = str(RECORDINGS / "sve-vhe-fpbug17-compete.txt.xz")
+TINY = str(RECORDINGS / "vhe-kp-tiny.txt.xz")
+
+
+def test_a_recording_becomes_a_trace(cli: Cli, tmp_path: Path) -> None:
+    """With every stimulus; a verdict when a kernel is named, and then it can be judged."""
+    file = tmp_path / "tiny.trace"
+    ran = cli("import", TINY, "-o", str(file))
+    assert (ran.status, ran.err) == (0, "")
+    assert "1082 lines, 1070 events, 360 stimuli" in ran.out
+    assert "# No kernel has been asked" in file.read_text()
+    ran = cli("import", TINY, "-o", str(file), "--kernel", "debian-6.1.192")
+    assert ran.status == 0
+    assert "verdict debian-6.1.192 holds" in file.read_text()
+    assert cli("run", str(file), "--update").status == 0
+    assert cli("run", str(file)).status == 0
+
+
+def test_the_bug_of_2025_by_two_commands(cli: Cli, tmp_path: Path) -> None:
+    """docs/conformance.md: from a recording to a regression trace."""
+    file = tmp_path / "bug.trace"
+    kernels = ("--kernel", "v6.13", "--kernel", "v6.14")
+    ran = cli("import", COMPETE, *kernels, "--violation", "lost", "--reduce", "-o", str(file))
+    assert ran.status == 0, ran.err
+    text = file.read_text()
+    assert "verdict v6.13 violates lost, missing-trap\nverdict v6.14 holds\n" in text
+    assert "# A is w0-vcpuZspin-125" in text
+    assert cli("run", str(file), "--update").status == 0
+    ran = cli("run", str(file))
+    assert (ran.status, ran.out.splitlines()[-1]) == (0, "1 traces, 2 cases: 2 as expected")
+    assert cli("fmt", "--check", str(file)).status == 0
+
+
+def test_nothing_to_reduce(cli: Cli) -> None:
+    """On a kernel where the recording shows nothing wrong."""
+    ran = cli("import", TINY, "--kernel", "debian-6.1.192", "--reduce")
+    assert ran.status == 1
+    assert "nothing to reduce" in ran.err
+
+
+def test_conform(cli: Cli) -> None:
+    """The last lines say how much is explained, and how much of the model was exercised."""
+    ran = cli("conform", TINY, "--kernel", "debian-6.1.192")
+    assert ran.status == 0, ran.out
+    *_, share, functions = ran.out.splitlines()
+    assert share == "debian-6.1.192 vhe: 811 of 811 events explained (100.00%), 0 divergences"
+    assert functions.endswith("functions of the model exercised")
+
+
+def test_conform_says_what_differs(cli: Cli) -> None:
+    """With the kernel's side, the model's, and the fixes that would help."""
+    ran = cli("conform", TINY, "--kernel", "debian-6.1.192-eager-zcr", "--mode", "vhe")
+    tree = json.loads(cli("conform", TINY, "--kernel", "v6.1", "--json").out)
+    assert tree["schema"] == "kvm-replay/conform/1"
+    assert tree["divergences"] > 0
+    assert {"line", "cpu", "kernel", "model", "stimulus", "times"} <= tree["first"][0].keys()
+    assert tree["would_agree"][0]["divergences"] < tree["divergences"]
+    assert ran.status in (0, 1)
+    said = cli("conform", TINY, "--kernel", "v6.1")
+    assert said.status == 1
+    assert "fixes that would make them agree better" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("conform", TINY, "--kernel", "v6.1", "--mode", "vha"), "did you mean 'vhe'"),
+        (("conform", TINY, "--kernel", "v6.99"), "unknown kernel 'v6.99'"),
+        (("conform", TINY, "--kernel", "v6.1", "--machine", "cpus 1"), "2 CPUs"),
+        (("conform", TINY, "--kernel", "v6.1", "--machine", "sve x"), "NAME NUMBER"),
+        (("conform", TINY, "--kernel", "v6.1", "--machine", "tpu 1"), "none of cpus, sve, sme"),
+        (("conform", "-", "--kernel", "v6.1"), "give a file"),
+        (("import", "/none/such.txt"), "No such file"),
+        (("import", TINY, "--reduce"), "need a --kernel"),
+        (("import", TINY, "-o", "/none/such.trace"), "No such file"),
+    ],
+)
+def test_bad_input(cli: Cli, arguments: tuple[str, ...], says: str) -> None:
+    ran = cli(*arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert says in ran.err
+
+
+def test_no_half_written_file(cli: Cli, tmp_path: Path) -> None:
+    """A recording that ends in the middle of its compression leaves nothing behind."""
+    torn = tmp_path / "torn.xz"
+    torn.write_bytes(Path(COMPETE).read_bytes()[:200_000])
+    out = tmp_path / "out"
+    out.mkdir()
+    assert cli("import", str(torn), "-o", str(out / "x.trace")).status == 2
+    assert list(out.iterdir()) == []
