@@ -122,58 +122,59 @@ class Witness:
             return len(prototype.params) == clue.count, text
         return any(clue.what in param for param in prototype.params), text
 
-    def _parts(self, functions: tuple[str, ...]) -> list[tuple[str, str]]:
-        """Those of the functions that are there, with what they call that is static."""
-        return [(name, part) for name in functions for part in self.image.parts(name)]
+    def _parts(self, functions: tuple[str, ...]) -> tuple[list[tuple[str, str]], bool]:
+        """Those of the functions that are there, with what they call that is static; if all."""
+        found = {name: self.image.parts(name) for name in functions}
+        whole = all(complete for _, complete in found.values())
+        return [(name, part) for name, (parts, _) in found.items() for part in parts], whole
 
     def _calls(self, callers: tuple[str, ...], callees: tuple[str, ...], separate: bool) -> Answer:
-        here = self._parts(callers)
+        here, whole = self._parts(callers)
         if not here:
             return None, f"there is no {callers[0]}() to look into"
-        sure = separate and self.image.linked
-        unknown = False
+        separate = separate and self.image.linked
         for caller, part in here:
             called = self.image.calls(part)
             through = f"{caller}()" if part == caller else f"{caller}() (in {part}())"
             for callee in callees:
                 if callee in called or any(c.startswith(callee + ".") for c in called):
                     return True, f"{through} calls {callee}()"
-            if not sure:
+            if not separate:
                 inlined = self.image.inlined(part)
                 for callee in callees:
                     if inlined and callee in inlined:
                         return True, f"{through} has {callee}() inlined"
-                unknown = unknown or inlined is None
+                whole = whole and inlined is not None
+        return self._no(whole, here, f"call {callees[0]}()")
+
+    def _no(self, whole: bool, here: list[tuple[str, str]], what: str) -> Answer:
         names = " or ".join(f"{name}()" for name in dict.fromkeys(name for name, _ in here))
-        text = f"{names} does not call {callees[0]}()"
-        return (None if unknown else False), text + (", which may be inlined" if unknown else "")
+        text = f"{names} does not {what}"
+        return (False, text) if whole else (None, f"{text} for sure")
 
     def _accesses(self, functions: tuple[str, ...], register: str, write: bool) -> Answer:
-        here = self._parts(functions)
+        here, whole = self._parts(functions)
+        if not here:
+            return None, f"there is no {functions[0]}() to look into"
         verb = "write" if write else "read"
         for name, part in here:
             if any(w is write and r == register for _, w, r in self.image.accesses(part)):
                 return True, f"{name}() {verb}s {register}"
-        if not here:
-            return None, f"there is no {functions[0]}() to look into"
-        names = " or ".join(f"{name}()" for name in dict.fromkeys(name for name, _ in here))
-        return False, f"{names} does not {verb} {register}"
+        return self._no(whole, here, f"{verb} {register}")
 
     def _touches(self, functions: tuple[str, ...], struct: str, path: str, store: bool) -> Answer:
-        here = list(dict.fromkeys(part for _, part in self._parts(functions)))
+        here, whole = self._parts(functions)
         member = self.image.member(f"{struct}.{path}")
         if not here or member is None or member.size is None:
             return None, f"there is no {functions[0]}() to look into, or no {struct}.{path}"
         size, offset = member.size // 8, member.offset // 8
-        verb = "store to" if store else "load"
-        answers = {name: self.image.touches(name, offset, size, store) for name in here}
-        for name, answer in answers.items():
+        where = f"{struct}.{path} (at {offset})"
+        for name, part in here:
+            answer = self.image.touches(part, offset, size, store)
             if answer:
-                verb = "stores to" if store else "loads"
-                return True, f"{name}() {verb} {struct}.{path} (at {offset})"
-        sure = all(answer is False for answer in answers.values())
-        names = " or ".join(f"{name}()" for name in here)
-        return (False if sure else None), f"{names} does not {verb} {struct}.{path} (at {offset})"
+                return True, f"{name}() {'stores to' if store else 'loads'} {where}"
+            whole = whole and answer is False
+        return self._no(whole, here, f"{'store to' if store else 'load'} {where}")
 
 
 def _of(clue: e.Has | e.Lacks, found: Mapping[str, Finding]) -> Answer:
