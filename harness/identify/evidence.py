@@ -246,18 +246,29 @@ def _judge(
 def _follow(
     fix: str, catalogue: Catalogue, rule: e.Rule | None, found: Mapping[str, Finding]
 ) -> Finding | None:
-    for need in catalogue.fixes[fix].requires:
-        if need in found and found[need].state == "absent":
-            return Finding(fix, "absent", (f"it needs {need}, which is absent",), follows=True)
-    for other in catalogue.fixes.values():
-        if fix in other.requires and other.id in found and found[other.id].state == "present":
-            text = f"{other.id} is present, and needs it"
-            return Finding(fix, "present", (text,), follows=True)
-    for other_id in rule.within if rule else ():
-        if other_id in found and found[other_id].state == "present":
-            text = f"{other_id} is present, and rewrote or took away the code that this changed"
-            return Finding(fix, "present", (text,), follows=True)
-    return None
+    """What the other findings leave of a fix; nothing if they contradict each other."""
+    absent = [
+        f"it needs {need}, which is absent"
+        for need in catalogue.fixes[fix].requires
+        if _is(need, "absent", found)
+    ]
+    present = [
+        f"{other.id} is present, and needs it"
+        for other in catalogue.fixes.values()
+        if fix in other.requires and _is(other.id, "present", found)
+    ] + [
+        f"{other} is present, and rewrote or took away the code that this changed"
+        for other in (rule.within if rule else ())
+        if _is(other, "present", found)
+    ]
+    if bool(absent) == bool(present):
+        return None
+    state: State = "absent" if absent else "present"
+    return Finding(fix, state, ((absent or present)[0],), follows=True)
+
+
+def _is(fix: str, state: State, found: Mapping[str, Finding]) -> bool:
+    return fix in found and found[fix].state == state
 
 
 def _tried(rule: e.Rule | None, witness: Witness, found: Mapping[str, Finding]) -> tuple[str, ...]:
