@@ -17,7 +17,7 @@ from harness.identify import Exposure, Finding, Identity, Judge, Leaf, identify
 from harness.identify.evidence import State
 from harness.identify.layout import differences, layout
 from harness.image import Image
-from harness.model.arm64.evidence import FIELDS, OPTIONS, RULES, STRUCTS
+from harness.model.arm64.evidence import FIELDS, LOOSE, OPTIONS, RULES, STRUCTS
 from harness.model.arm64.fixes import CATALOGUE
 from harness.model.catalogue import RELEASES
 
@@ -123,7 +123,7 @@ def _if(leaf: Leaf) -> str:
 
 def ask(image: Image) -> Identity:
     """What an image tells of every fix."""
-    return identify(image, CATALOGUE, RULES, OPTIONS)
+    return identify(image, CATALOGUE, RULES, OPTIONS, LOOSE)
 
 
 def read_traces(paths: Iterable[Path]) -> list[Trace]:
@@ -133,7 +133,7 @@ def read_traces(paths: Iterable[Path]) -> list[Trace]:
 
 def expose(image: Image, identity: Identity, traces: list[Trace]) -> list[Exposure]:
     """What comes of the traces on the identified kernel."""
-    judge = Judge(identity, CATALOGUE, OPTIONS, image.name)
+    judge = Judge(identity, CATALOGUE, OPTIONS, image.name, LOOSE)
     if identity.options.get("KVM") is False:
         raise HarnessError(f"{image.name}: this kernel is built without KVM")
     progress = Progress(len(traces))

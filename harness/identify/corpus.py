@@ -155,7 +155,12 @@ class Judge:
     """Judges traces on a kernel of which some fixes are unknown."""
 
     def __init__(
-        self, identity: Identity, catalogue: Catalogue, options: Iterable[Option], name: str
+        self,
+        identity: Identity,
+        catalogue: Catalogue,
+        options: Iterable[Option],
+        name: str,
+        loose: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         self.name = name
         self.absent = identity.having("absent")
@@ -164,11 +169,13 @@ class Judge:
         self.unknown = frozenset(
             fix for fix in identity.having("unknown") if catalogue.fixes[fix].switch
         )
-        self.catalogue = catalogue
+        self._needs: dict[str, list[str]] = {}
         self._needed_by: dict[str, list[str]] = {}
         for entry in catalogue.fixes.values():
             for need in entry.requires:
-                self._needed_by.setdefault(need, []).append(entry.id)
+                if (entry.id, need) not in loose:
+                    self._needs.setdefault(entry.id, []).append(need)
+                    self._needed_by.setdefault(need, []).append(entry.id)
         self.lacking = [o for o in options if identity.options.get(o.name) is False]
 
     def expose(self, trace: Trace) -> Exposure:
@@ -216,8 +223,8 @@ class Judge:
 
         One that was found in the image stands as it was found.
         """
-        needs = self.catalogue.fixes[fix].requires if on else self._needed_by.get(fix, ())
-        return (other for other in needs if other in self.unknown)
+        others = (self._needs if on else self._needed_by).get(fix, ())
+        return (other for other in others if other in self.unknown)
 
     def _judge(self, trace: Trace, mode: str, path: _Path) -> Leaf:
         fixes = _Asked(self.present)
