@@ -6,20 +6,23 @@ import argparse
 import gc
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from harness.cli.select import find_traces
 from harness.cli.term import Progress, Terminal
 from harness.dsl import Trace, read_trace
 from harness.errors import HarnessError
-from harness.identify import Exposure, Finding, Identity, Judge, identify
+from harness.identify import Exposure, Finding, Identity, Judge, Leaf, identify
+from harness.identify.evidence import State
 from harness.identify.layout import differences, layout
 from harness.image import Image
-from harness.model.arm64.evidence import FIELDS, OPTIONS, RULES, STRUCTS
+from harness.model.arm64.evidence import FIELDS, LOOSE, OPTIONS, RULES, STRUCTS
 from harness.model.arm64.fixes import CATALOGUE
 from harness.model.catalogue import RELEASES
 
-STATES = ("present", "absent", "unknown")
+STATES: tuple[State, ...] = ("present", "absent", "unknown")
+MAX_ROWS = 6
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -69,19 +72,68 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     return 0
 
 
+def run_image(path: str, paths: Iterable[Path], args: argparse.Namespace, out: Terminal) -> int:
+    """`kvm-replay run --kernel-image`: what comes of these traces, trace by trace."""
+    gc.disable()
+    image = Image.open(path)
+    identity = ask(image)
+    exposures = expose(image, identity, read_traces(paths))
+    if args.json:
+        tree = {
+            "schema": "kvm-replay/run-image/1",
+            **_head(image, identity),
+            "traces": {e.trace.id: plain_exposure(e) for e in exposures},
+        }
+        out.line(json.dumps(tree, indent=1, sort_keys=True))
+    else:
+        if not args.quiet:
+            _print_rows(image, exposures, out)
+        print_exposures(exposures, out)
+    return 0 if any(e.judged for e in exposures) else 4
+
+
+def _print_rows(image: Image, exposures: list[Exposure], out: Terminal) -> None:
+    out.line(f"{out.paint(image.name, 'bold')}: {image.banner or 'no banner'}")
+    for exposure in exposures:
+        out.line(out.paint(exposure.trace.id, "bold"))
+        if exposure.why_not:
+            out.line(f"  {'-':<9} {out.paint('not judged: ' + exposure.why_not, 'dim')}")
+        rows: dict[tuple[tuple[str, str], ...], list[str]] = {}
+        for mode, leaves in exposure.modes.items():
+            texts = {leaf.text for leaf in leaves}
+            # Combinations that come to the same are not told apart.
+            row = (
+                (("", leaves[0].text),)
+                if len(texts) == 1 and exposure.whole
+                else tuple((_if(leaf), leaf.text) for leaf in leaves)
+            )
+            rows.setdefault(row, []).append(mode)
+        for row, modes in rows.items():
+            for when, text in row[:MAX_ROWS]:
+                style = "yellow" if text.startswith("violates") else "dim"
+                out.line(f"  {' '.join(modes):<9} {out.paint(text, style)}{when}")
+            if len(row) > MAX_ROWS:
+                out.line(f"  {' '.join(modes):<9} and {len(row) - MAX_ROWS} more combinations")
+
+
+def _if(leaf: Leaf) -> str:
+    says = [f"{'with' if on else 'without'} {fix}" for fix, on in leaf.decided]
+    return f", {', '.join(says)}" if says else ""
+
+
 def ask(image: Image) -> Identity:
     """What an image tells of every fix."""
-    return identify(image, CATALOGUE, RULES, OPTIONS)
+    return identify(image, CATALOGUE, RULES, OPTIONS, LOOSE)
 
 
-def read_traces(paths: Iterable[Any]) -> list[Trace]:
+def read_traces(paths: Iterable[Path]) -> list[Trace]:
     """Traces from their files."""
     return [read_trace(path) for path in paths]
 
 
 def expose(image: Image, identity: Identity, traces: list[Trace]) -> list[Exposure]:
     """What comes of the traces on the identified kernel."""
-    judge = Judge(identity, CATALOGUE, OPTIONS, image.name)
+    judge = Judge(identity, CATALOGUE, OPTIONS, image.name, LOOSE)
     if identity.options.get("KVM") is False:
         raise HarnessError(f"{image.name}: this kernel is built without KVM")
     progress = Progress(len(traces))
@@ -134,7 +186,7 @@ def _print_head(image: Image, identity: Identity, out: Terminal) -> None:
     text += f"; built with {', '.join(built)}" if built else ""
     text += f"; without {', '.join(lacking)}" if lacking else ""
     out.line(text)
-    counts = ", ".join(f"{len(identity.having(state))} {state}" for state in STATES)  # type: ignore[arg-type]
+    counts = ", ".join(f"{len(identity.having(state))} {state}" for state in STATES)
     out.line(f"{len(identity.findings)} fixes: {counts}")
     name, beyond, without = nearest(identity)
     out.line(f"nearest known kernel: {name}")

@@ -47,6 +47,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="judge on K instead (v6.12, v6.12+FIX, v6.14-FIX)",
     )
     parser.add_argument(
+        "--kernel-image",
+        metavar="IMAGE",
+        help="judge on what `kvm-replay identify IMAGE` finds instead",
+    )
+    parser.add_argument(
         "-j", dest="jobs", type=_jobs, default=1, metavar="N", help="use N processes"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="only what is not as expected")
@@ -102,6 +107,13 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if not paths:
         print("kvm-replay: no trace to run", file=sys.stderr)
         return 4
+    if args.kernel_image is not None:
+        for option in ("kernel", "update", "ktap", "junit"):
+            if getattr(args, option):
+                raise HarnessError(f"--kernel-image and --{option} do not go together")
+        from harness.cli.identify import run_image  # reads images, which nothing else here does
+
+        return run_image(args.kernel_image, paths, args, out)
     kernels = tuple(dict.fromkeys(args.kernel))
     for spec in kernels:
         _known(spec)

@@ -1,14 +1,14 @@
 """What an identified kernel makes of a trace, whichever way its unknown fixes are.
 
-Only a fix that the model asks for can matter. A replay that asks for an unknown
-one is begun anew twice, with it and without it; so the unknowns that a trace
-does not ask for cost nothing, and every combination that can make a difference
-is tried, up to a limit beyond which nothing is claimed.
+Only a fix that the model asks for can matter. The first time that a replay asks for
+an unknown one, it is there; another replay follows, in which it is not. So the
+unknowns that a trace does not ask for cost nothing, and every combination that can
+make a difference is tried, up to a limit beyond which nothing is claimed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness.dsl.nodes import Trace
@@ -18,23 +18,59 @@ from harness.identify.evidence import Identity
 from harness.model.catalogue import Catalogue, Kernel
 from harness.model.evidence import Option
 
-MAX_REPLAYS = 256  # of one trace in one mode
+MAX_REPLAYS = 128  # of one trace in one mode
+ENOUGH = 64  # combinations, if some of them go wrong and some do not
 _NO_BUG = {"expect", "cost"}  # what a trace expects of a kernel, or allows it, is no bug
 
-
-class _Undecided(Exception):
-    """The model asks for a fix of which it is not known whether the kernel has it."""
+Choices = tuple[tuple[str, bool], ...]
 
 
 class _Asked(frozenset[str]):
-    """A kernel's fixes, some of them undecided."""
+    """A kernel's fixes, of which the unknown ones are decided when the model asks for them."""
 
-    undecided: frozenset[str]
+    choose: Callable[[str], bool]
+    unknown: frozenset[str]
 
     def __contains__(self, fix: object) -> bool:
-        if fix in self.undecided:
-            raise _Undecided(fix)
+        if fix in self.unknown:
+            return self.choose(str(fix))
         return super().__contains__(fix)
+
+
+class _Path:
+    """One way through the unknown fixes: the first choices are given, the others are made here.
+
+    `open` are the other ways that part from this one behind the given choices.
+    """
+
+    def __init__(self, judge: Judge, given: Choices) -> None:
+        self.judge = judge
+        self.given = given
+        self.made: list[tuple[str, bool]] = []
+        self.asked: dict[str, bool] = {}
+        self.decided: dict[str, bool] = {}
+        self.open: list[Choices] = []
+
+    def choose(self, fix: str) -> bool:
+        if fix not in self.asked:
+            if fix not in self.decided:
+                self._decide(fix)
+            self.asked[fix] = self.decided[fix]
+        return self.asked[fix]
+
+    def _decide(self, fix: str) -> None:
+        at = len(self.made)
+        ways = [
+            (on, decided)
+            for on in (True, False)
+            if (decided := self.judge.decide(self.decided, fix, on)) is not None
+        ]
+        if at < len(self.given):
+            ways = [way for way in ways if way[0] == self.given[at][1]]
+        elif len(ways) == 2:
+            self.open.append((*self.made, (fix, False)))
+        on, self.decided = ways[0]
+        self.made.append((fix, on))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +155,12 @@ class Judge:
     """Judges traces on a kernel of which some fixes are unknown."""
 
     def __init__(
-        self, identity: Identity, catalogue: Catalogue, options: Iterable[Option], name: str
+        self,
+        identity: Identity,
+        catalogue: Catalogue,
+        options: Iterable[Option],
+        name: str,
+        loose: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         self.name = name
         self.absent = identity.having("absent")
@@ -128,7 +169,13 @@ class Judge:
         self.unknown = frozenset(
             fix for fix in identity.having("unknown") if catalogue.fixes[fix].switch
         )
-        self.catalogue = catalogue
+        self._needs: dict[str, list[str]] = {}
+        self._needed_by: dict[str, list[str]] = {}
+        for entry in catalogue.fixes.values():
+            for need in entry.requires:
+                if (entry.id, need) not in loose:
+                    self._needs.setdefault(entry.id, []).append(need)
+                    self._needed_by.setdefault(need, []).append(entry.id)
         self.lacking = [o for o in options if identity.options.get(o.name) is False]
 
     def expose(self, trace: Trace) -> Exposure:
@@ -146,51 +193,48 @@ class Judge:
         return exposure
 
     def _leaves(self, trace: Trace, mode: str) -> tuple[tuple[Leaf, ...], bool]:
-        """What comes of every combination; depth first, those that lack a fix last."""
-        queue: list[dict[str, bool]] = [{}]
+        """What comes of every combination, and whether these are all."""
+        todo: list[Choices] = [()]
         leaves: list[Leaf] = []
-        for _ in range(MAX_REPLAYS):
-            if not queue:
-                return tuple(leaves), True
-            decided = queue.pop()
-            try:
-                leaves.append(self._judge(trace, mode, decided))
-            except _Undecided as asked:
-                fix = str(asked.args[0])
-                queue += [
-                    chosen
-                    for on in (False, True)
-                    if (chosen := self._decide(decided, fix, on)) is not None
-                ]
-        return tuple(leaves), not queue
-
-    def _decide(self, decided: Mapping[str, bool], fix: str, on: bool) -> dict[str, bool] | None:
-        """A choice, and what it brings with it; None if the catalogue rules it out."""
-        chosen = {**decided, fix: on}
-        todo = [fix]
         while todo:
-            one = todo.pop()
-            if chosen[one]:
-                brings = self.catalogue.fixes[one].requires
-            else:
-                brings = tuple(f.id for f in self.catalogue.fixes.values() if one in f.requires)
-            for other in brings:
-                if other not in self.unknown:
-                    continue  # it was found in the image, and that stands
-                if chosen.setdefault(other, chosen[one]) != chosen[one]:
-                    return None
-                if other not in decided and other not in todo and other != fix:
+            if len(leaves) == MAX_REPLAYS:
+                return tuple(leaves), False
+            path = _Path(self, todo.pop())
+            leaves.append(self._judge(trace, mode, path))
+            todo += path.open
+            if len(leaves) >= ENOUGH and len({leaf.hit for leaf in leaves}) == 2:
+                break
+        return tuple(leaves), not todo
+
+    def decide(self, decided: Mapping[str, bool], fix: str, on: bool) -> dict[str, bool] | None:
+        """A choice, and what it brings with it; None if the catalogue rules it out."""
+        chosen, todo = {**decided, fix: on}, [fix]
+        while todo:
+            for other in self._brings(todo.pop(), on):
+                if other not in chosen:
+                    chosen[other] = on
                     todo.append(other)
-                    decided = {**decided, other: chosen[one]}
+                elif chosen[other] != on:
+                    return None
         return chosen
 
-    def _judge(self, trace: Trace, mode: str, decided: Mapping[str, bool]) -> Leaf:
-        fixes = _Asked(self.present | {fix for fix, on in decided.items() if on})
-        fixes.undecided = self.unknown - decided.keys()
-        key = tuple(decided.items())
+    def _brings(self, fix: str, on: bool) -> Iterable[str]:
+        """The unknown fixes that must be there with it, or cannot be there without it.
+
+        One that was found in the image stands as it was found.
+        """
+        others = (self._needs if on else self._needed_by).get(fix, ())
+        return (other for other in others if other in self.unknown)
+
+    def _judge(self, trace: Trace, mode: str, path: _Path) -> Leaf:
+        fixes = _Asked(self.present)
+        fixes.unknown, fixes.choose = self.unknown, path.choose
+        kinds: tuple[str, ...] | None = None
         try:
             judgement = judge(Case(trace, Kernel(self.name, fixes), mode, None))
+            text = judgement.text
+            if judgement.outcome is not None:
+                kinds = judgement.outcome.kinds
         except SourceError:
-            return Leaf(key, "an event of it cannot happen here", None)
-        kinds = None if judgement.outcome is None else judgement.outcome.kinds
-        return Leaf(key, judgement.text, kinds)
+            text = "an event of it cannot happen here"
+        return Leaf(tuple(path.asked.items()), text, kinds)

@@ -122,58 +122,59 @@ class Witness:
             return len(prototype.params) == clue.count, text
         return any(clue.what in param for param in prototype.params), text
 
-    def _parts(self, functions: tuple[str, ...]) -> list[tuple[str, str]]:
-        """Those of the functions that are there, with what they call that is static."""
-        return [(name, part) for name in functions for part in self.image.parts(name)]
+    def _parts(self, functions: tuple[str, ...]) -> tuple[list[tuple[str, str]], bool]:
+        """Those of the functions that are there, with what they call that is static; if all."""
+        found = {name: self.image.parts(name) for name in functions}
+        whole = all(complete for _, complete in found.values())
+        return [(name, part) for name, (parts, _) in found.items() for part in parts], whole
 
     def _calls(self, callers: tuple[str, ...], callees: tuple[str, ...], separate: bool) -> Answer:
-        here = self._parts(callers)
+        here, whole = self._parts(callers)
         if not here:
             return None, f"there is no {callers[0]}() to look into"
-        sure = separate and self.image.linked
-        unknown = False
+        separate = separate and self.image.linked
         for caller, part in here:
             called = self.image.calls(part)
             through = f"{caller}()" if part == caller else f"{caller}() (in {part}())"
             for callee in callees:
                 if callee in called or any(c.startswith(callee + ".") for c in called):
                     return True, f"{through} calls {callee}()"
-            if not sure:
+            if not separate:
                 inlined = self.image.inlined(part)
                 for callee in callees:
                     if inlined and callee in inlined:
                         return True, f"{through} has {callee}() inlined"
-                unknown = unknown or inlined is None
+                whole = whole and inlined is not None
+        return self._no(whole, here, f"call {callees[0]}()")
+
+    def _no(self, whole: bool, here: list[tuple[str, str]], what: str) -> Answer:
         names = " or ".join(f"{name}()" for name in dict.fromkeys(name for name, _ in here))
-        text = f"{names} does not call {callees[0]}()"
-        return (None if unknown else False), text + (", which may be inlined" if unknown else "")
+        text = f"{names} does not {what}"
+        return (False, text) if whole else (None, f"{text} for sure")
 
     def _accesses(self, functions: tuple[str, ...], register: str, write: bool) -> Answer:
-        here = self._parts(functions)
+        here, whole = self._parts(functions)
+        if not here:
+            return None, f"there is no {functions[0]}() to look into"
         verb = "write" if write else "read"
         for name, part in here:
             if any(w is write and r == register for _, w, r in self.image.accesses(part)):
                 return True, f"{name}() {verb}s {register}"
-        if not here:
-            return None, f"there is no {functions[0]}() to look into"
-        names = " or ".join(f"{name}()" for name in dict.fromkeys(name for name, _ in here))
-        return False, f"{names} does not {verb} {register}"
+        return self._no(whole, here, f"{verb} {register}")
 
     def _touches(self, functions: tuple[str, ...], struct: str, path: str, store: bool) -> Answer:
-        here = list(dict.fromkeys(part for _, part in self._parts(functions)))
+        here, whole = self._parts(functions)
         member = self.image.member(f"{struct}.{path}")
         if not here or member is None or member.size is None:
             return None, f"there is no {functions[0]}() to look into, or no {struct}.{path}"
         size, offset = member.size // 8, member.offset // 8
-        verb = "store to" if store else "load"
-        answers = {name: self.image.touches(name, offset, size, store) for name in here}
-        for name, answer in answers.items():
+        where = f"{struct}.{path} (at {offset})"
+        for name, part in here:
+            answer = self.image.touches(part, offset, size, store)
             if answer:
-                verb = "stores to" if store else "loads"
-                return True, f"{name}() {verb} {struct}.{path} (at {offset})"
-        sure = all(answer is False for answer in answers.values())
-        names = " or ".join(f"{name}()" for name in here)
-        return (False if sure else None), f"{names} does not {verb} {struct}.{path} (at {offset})"
+                return True, f"{name}() {'stores to' if store else 'loads'} {where}"
+            whole = whole and answer is False
+        return self._no(whole, here, f"{'store to' if store else 'load'} {where}")
 
 
 def _of(clue: e.Has | e.Lacks, found: Mapping[str, Finding]) -> Answer:
@@ -189,22 +190,24 @@ def identify(
     catalogue: Catalogue,
     table: Mapping[str, e.Rule],
     options: Iterable[e.Option] = (),
+    loose: frozenset[tuple[str, str]] = frozenset(),
 ) -> Identity:
-    """What an image tells of every fix of the catalogue."""
+    """What an image tells of every fix of the catalogue.
+
+    `loose` are pairs of a fix and one that it requires, from which nothing follows.
+    """
     witness = Witness(image)
     found: dict[str, Finding] = {}
-    # Rules speak of other fixes, so that one finding may allow the next; a finding stays.
+    # Rules speak of other fixes, so that one finding may allow the next. What the image itself
+    # shows comes first, whatever follows from it after that; a finding stays.
     while True:
-        before = len(found)
-        for fix in catalogue.fixes:
-            if fix not in found:
-                finding = _judge(fix, table.get(fix), witness, found) or _follow(
-                    fix, catalogue, table.get(fix), found
-                )
-                if finding:
-                    found[fix] = finding
-        if len(found) == before:
+        rest = [fix for fix in catalogue.fixes if fix not in found]
+        more = {fix: _judge(fix, table.get(fix), witness, found) for fix in rest}
+        if not any(more.values()):
+            more = {fix: _follow(fix, catalogue, table.get(fix), found, loose) for fix in rest}
+        if not any(more.values()):
             break
+        found.update({fix: finding for fix, finding in more.items() if finding})
     for fix, entry in catalogue.fixes.items():
         if fix in found:
             continue
@@ -243,20 +246,37 @@ def _judge(
 
 
 def _follow(
-    fix: str, catalogue: Catalogue, rule: e.Rule | None, found: Mapping[str, Finding]
+    fix: str,
+    catalogue: Catalogue,
+    rule: e.Rule | None,
+    found: Mapping[str, Finding],
+    loose: frozenset[tuple[str, str]],
 ) -> Finding | None:
-    for need in catalogue.fixes[fix].requires:
-        if need in found and found[need].state == "absent":
-            return Finding(fix, "absent", (f"it needs {need}, which is absent",), follows=True)
-    for other in catalogue.fixes.values():
-        if fix in other.requires and other.id in found and found[other.id].state == "present":
-            text = f"{other.id} is present, and needs it"
-            return Finding(fix, "present", (text,), follows=True)
-    for other_id in rule.within if rule else ():
-        if other_id in found and found[other_id].state == "present":
-            text = f"{other_id} is present, and rewrote or took away the code that this changed"
-            return Finding(fix, "present", (text,), follows=True)
-    return None
+    """What the other findings leave of a fix; nothing if they contradict each other."""
+    absent = [
+        f"it needs {need}, which is absent"
+        for need in catalogue.fixes[fix].requires
+        if _is(need, "absent", found) and (fix, need) not in loose
+    ]
+    present = [
+        f"{other.id} is present, and needs it"
+        for other in catalogue.fixes.values()
+        if fix in other.requires
+        and _is(other.id, "present", found)
+        and (other.id, fix) not in loose
+    ] + [
+        f"{other} is present, and rewrote or took away the code that this changed"
+        for other in (rule.within if rule else ())
+        if _is(other, "present", found)
+    ]
+    if bool(absent) == bool(present):
+        return None
+    state: State = "absent" if absent else "present"
+    return Finding(fix, state, ((absent or present)[0],), follows=True)
+
+
+def _is(fix: str, state: State, found: Mapping[str, Finding]) -> bool:
+    return fix in found and found[fix].state == state
 
 
 def _tried(rule: e.Rule | None, witness: Witness, found: Mapping[str, Finding]) -> tuple[str, ...]:

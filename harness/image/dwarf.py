@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 from harness.image.elf import Elf, Section
+from harness.image.entries import Entries, Entry
 from harness.image.errors import ImageError
 from harness.image.types import Enum, Member, Prototype, Struct
 
@@ -29,6 +30,7 @@ LANDMARKS = (
 MAX_ENTRIES = 400_000  # of all units that are read; a kernel's take a tenth of that
 MAX_DEPTH = 32
 _STRUCTS = ("DW_TAG_structure_type", "DW_TAG_union_type")
+_UNNAMED = ("DW_TAG_variable", "DW_TAG_dwarf_procedure", "DW_TAG_member")
 _THROUGH = (
     "DW_TAG_typedef",
     "DW_TAG_const_type",
@@ -95,19 +97,31 @@ class Unit:
         self.named: dict[tuple[str, str], list[int]] = {}
         self.code: list[tuple[int, int]] = []  # where each function begins, and its entry
         functions = set()
-        top = dwarf.entry(self.cu, self.cu.cu_die_offset)
-        self.name = _name(top)
-        for die in dwarf.children(self.cu, top):
-            name = _name(die)
-            if die.tag == "DW_TAG_subprogram":
-                low = _number(die, "DW_AT_low_pc")
-                if low is not None:
-                    self.code.append((low, die.offset))
-                if "DW_AT_declaration" not in die.attributes:
+        stream = dwarf.info.debug_info_sec.stream
+        stream.seek(self.cu.cu_offset)
+        self.entries = Entries(self.cu, stream.read(self.cu.size), self.cu.cu_offset)
+        for entry in self.entries.below(self.cu.cu_die_offset, deep=False):
+            dwarf.count()
+            name = self._name(entry)
+            if entry.tag == "DW_TAG_subprogram":
+                if "low" in entry.found:
+                    self.code.append((entry.found["low"], entry.offset))
+                if "declared" not in entry.found:
                     functions.add(name)
             if name:
-                self.named.setdefault((die.tag, name), []).append(die.offset)
+                self.named.setdefault((entry.tag, name), []).append(entry.offset)
         self.functions = frozenset(functions - {""})
+
+    def _name(self, entry: Entry) -> str:
+        """The name of a function or type; others are not wanted."""
+        if entry.tag in _UNNAMED:
+            return ""
+        if "strp" in entry.found:
+            return self.dwarf.string(entry.found["strp"])
+        if "here" in entry.found:
+            raw = self.entries.data[entry.found["here"] : entry.found["here"] + 512]
+            return raw.split(b"\0")[0].decode("utf-8", "backslashreplace")
+        return _name(self.dwarf.entry(self.cu, entry.offset)) if "name" in entry.found else ""
 
     def find(self, name: str, *tags: str) -> Iterator[Die]:
         """Its entries with this name."""
@@ -126,6 +140,7 @@ class Dwarf:
         self.elf = elf
         self.entries = 0
         self._units: dict[int, Unit] = {}
+        self._strings: dict[int, str] = {}
         self._ranges: list[tuple[int, int, int]] | None = None
 
         def descriptor(section: Section | None) -> Any:
@@ -150,39 +165,51 @@ class Dwarf:
             config=dwarfinfo.DwarfConfig(True, "AArch64", 8), **sections
         )
 
+    def string(self, offset: int) -> str:
+        """A string of .debug_str."""
+        if offset not in self._strings:
+            section = self.info.debug_str_sec
+            if section is None:
+                raise ImageError("its DWARF has names in .debug_str, which is missing")
+            section.stream.seek(offset)
+            raw = section.stream.read(512).split(b"\0")[0]
+            self._strings[offset] = raw.decode("utf-8", "backslashreplace")
+        return self._strings[offset]
+
+    def count(self) -> None:
+        """One more entry was looked at."""
+        self.entries += 1
+        if self.entries > MAX_ENTRIES:
+            raise ImageError("its DWARF has more entries than the units that matter can have")
+
     def entry(self, cu: Any, offset: int) -> Die:
         """The entry at an offset."""
         from elftools.dwarf.die import DIE
 
-        self.entries += 1
-        if self.entries > MAX_ENTRIES:
-            raise ImageError("its DWARF has more entries than the units that matter can have")
+        self.count()
         if not cu.cu_die_offset <= offset < cu.cu_offset + cu.size:
             raise ImageError("its DWARF refers to an entry outside its unit")
         return DIE(cu, self.info.debug_info_sec.stream, offset)
 
     def children(self, cu: Any, parent: Die) -> Iterator[Die]:
-        """The entries directly below another."""
-        for die, depth in self.below(cu, parent, deep=False):
-            if depth == 1:
-                yield die
-
-    def below(self, cu: Any, parent: Die, deep: bool = True) -> Iterator[tuple[Die, int]]:
-        """The entries below another, each with its depth. Goes forward only, entry by entry."""
-        if not parent.has_children:
-            return
-        at, depth, end = parent.offset + parent.size, 1, cu.cu_offset + cu.size
+        """The entries directly below another. Goes forward only, entry by entry."""
+        at, depth, end = (
+            parent.offset + parent.size,
+            int(parent.has_children),
+            cu.cu_offset + cu.size,
+        )
         while depth and at < end:
             die = self.entry(cu, at)
             at += max(1, die.size)
             if die.tag is None:
                 depth -= 1
                 continue
-            yield die, depth
+            if depth == 1:
+                yield die
             if die.has_children:
                 sibling = die.attributes.get("DW_AT_sibling")
                 target = sibling.value + cu.cu_offset if sibling is not None else 0
-                if not deep and at <= target < end:
+                if at <= target < end:
                     at = target
                 else:
                     depth += 1
@@ -381,17 +408,16 @@ class Dwarf:
         reach = range(symbol.address, symbol.address + max(1, symbol.size))
         for low, offset in unit.code:
             if low in reach:
-                return self._inlined(self.entry(unit.cu, offset))
+                return self._inlined(unit, offset)
         return None
 
-    def _inlined(self, function: Die) -> frozenset[str]:
+    def _inlined(self, unit: Unit, offset: int) -> frozenset[str]:
         origins: dict[int, str] = {}
-        for die, _ in self.below(function.cu, function):
-            origin = die.attributes.get("DW_AT_abstract_origin")
-            inlined = die.tag == "DW_TAG_inlined_subroutine" and origin is not None
-            if inlined and origin.value not in origins:
-                whole = self.refer(die, "DW_AT_abstract_origin")
-                origins[origin.value] = "" if whole is None else _name(whole)
+        for entry in unit.entries.below(offset, deep=True):
+            self.count()
+            origin = entry.found.get("origin", 0)
+            if entry.tag == "DW_TAG_inlined_subroutine" and origin and origin not in origins:
+                origins[origin] = _name(self.entry(unit.cu, unit.cu.cu_offset + origin))
         return frozenset(origins.values()) - {""}
 
 

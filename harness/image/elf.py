@@ -7,6 +7,7 @@ held against the file's size, every count against what there is room for.
 
 from __future__ import annotations
 
+import functools
 import mmap
 import struct
 import zlib
@@ -77,6 +78,7 @@ class Elf:
         self._symtab = next((s for s in self.sections if s.type == SHT_SYMTAB), None)
         self._table: list[tuple[int, int, int, int, int, int]] = []
         self._strings = b""
+        self._functions: list[int] = []
         self._first: dict[bytes, int] = {}
         self._last: dict[bytes, int] = {}
         self._read_symbols()
@@ -161,7 +163,7 @@ class Elf:
             text[at] = strings[at : strings.find(b"\0", at)] if at < len(strings) else b""
         names_of = text.__getitem__
         self._last = {names_of(t[0]): n for n, t in enumerate(table) if t[1] & 15 not in _NAMELESS}
-        functions = [n for n, t in enumerate(table) if t[1] & 15 == STT_FUNC]
+        functions = self._functions = [n for n, t in enumerate(table) if t[1] & 15 == STT_FUNC]
         self._last |= {names_of(table[n][0]): n for n in functions}
         self._first = {names_of(table[n][0]): n for n in reversed(functions)}
         self._last.pop(b"", None)
@@ -196,10 +198,22 @@ class Elf:
         section = self.sections[index].name if index < len(self.sections) else ""
         return Symbol(name, value, size, section, index, info & 15 == STT_FUNC, info >> 4 == 0)
 
-    def place(self, number: int) -> tuple[int, int, bool]:
-        """A symbol's address, its section, and whether it can be called (assembly may not say)."""
-        _, info, _, index, value, _ = self._table[number]
-        return value, index, info & 15 in (0, STT_FUNC)
+    def callable(self) -> dict[tuple[int, int], list[int]]:
+        """The symbols that can be called, by section (0 in a linked file) and address.
+
+        Those that are functions, and labels, since assembly may not say what it is.
+        """
+        found: dict[tuple[int, int], list[int]] = {}
+        table, labels = self._table, self._last.items()
+        numbers = [n for raw, n in labels if not table[n][1] & 15 and raw[:1] != b"$"]
+        for number in (*self._functions, *numbers):
+            entry = table[number]
+            place = (entry[3] if self.relocatable else 0, entry[4])
+            if place in found:
+                found[place].append(number)
+            else:
+                found[place] = [number]
+        return found
 
     def code(self, symbol: Symbol) -> tuple[bytes, int]:
         """The bytes of a function, and its offset in its section."""
@@ -213,6 +227,7 @@ class Elf:
             raise ImageError(f"{symbol.name} does not lie within {section.name}")
         return self._slice(symbol.name, section.offset + offset, symbol.size), offset
 
+    @functools.cache  # noqa: B019 - a file lives as long as the command
     def relocations(self, section: int) -> dict[int, int]:
         """Where a section of a .o or .ko refers to symbols: offset -> number of the symbol."""
         found = {}

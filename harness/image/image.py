@@ -229,36 +229,33 @@ class Image:
 
     @functools.cached_property
     def _at(self) -> dict[tuple[int, int], list[int]]:
-        """The numbers of what can be called, by section and address."""
-        found: dict[tuple[int, int], list[int]] = {}
-        if self._elf is not None:
-            moved = self._elf.relocatable
-            for number in range(self._elf.count):
-                address, index, function = self._elf.place(number)
-                if function:
-                    found.setdefault((index if moved else 0, address), []).append(number)
-        return found
+        return self._elf.callable() if self._elf else {}
 
-    def parts(self, function: str) -> list[str]:
+    @functools.cache  # noqa: B019
+    def parts(self, function: str) -> tuple[tuple[str, ...], bool]:
         """A function, and the static functions that it calls, and those that they call.
 
-        Which of them the compiler inlined is its own choice, and must not matter.
+        Which of them the compiler inlined is its own choice, and must not matter. Also
+        whether these are all: not so if there are too many, or several of one name.
         """
         found: dict[str, None] = {}
         queue = [function] if self.bodies(function) else []
-        while queue and len(found) < MAX_PARTS:
+        whole = True
+        while queue:
             name = queue.pop(0)
-            if name not in found:
-                found[name] = None
-                queue += self._static(name)
-        return list(found)
-
-    def _static(self, function: str) -> list[str]:
-        return [
-            name
-            for name in self.calls(function)
-            if name in self.symbols and self.symbols[name].local and self.symbols[name].function
-        ]
+            if name in found:
+                continue
+            if len(found) == MAX_PARTS:
+                return tuple(found), False
+            found[name] = None
+            for callee in self.calls(name):
+                symbol = self.symbols.get(callee)
+                if symbol and symbol.local and symbol.function:
+                    if self.bodies(callee):
+                        queue.append(callee)
+                    else:
+                        whole = False
+        return tuple(found), whole
 
     def words(self, symbol: str) -> tuple[int, ...]:
         """The instructions of one symbol; none if the image has no code for it."""
@@ -280,25 +277,23 @@ class Image:
         return list(found)
 
     def _callees(self, name: str) -> Iterator[str]:
-        symbol = self.symbols[name]
-        if self._elf is None or not symbol.index or not symbol.size:
+        symbol, elf = self.symbols[name], self._elf
+        if elf is None or not symbol.index or not symbol.size:
             return
-        raw, offset = self._elf.code(symbol)
+        raw, offset = elf.code(symbol)
         instructions = code.words(raw)
-        if self._elf.relocatable:
-            moved = self._relocations(symbol.index)
-            for at, _, _ in code.branches(instructions, offset):
-                if at in moved:
-                    yield self._elf.name_of(moved[at])
-        for at, target, _ in code.branches(instructions, symbol.address):
-            if not self._elf.relocatable or at - symbol.address + offset not in moved:
-                section = symbol.index if self._elf.relocatable else 0
-                for number in self._at.get((section, target), ()):
-                    yield self._elf.name_of(number)
-
-    def _relocations(self, section: int) -> dict[int, int]:
-        assert self._elf is not None
-        return self._elf.relocations(section)
+        if not elf.relocatable:
+            for _, target, _ in code.branches(instructions, symbol.address):
+                for number in self._at.get((0, target), ()):
+                    yield elf.name_of(number)
+            return
+        moved = elf.relocations(symbol.index)
+        for at, target, _ in code.branches(instructions, offset):
+            if at in moved:
+                yield elf.name_of(moved[at])
+            else:
+                for number in self._at.get((symbol.index, target), ()):
+                    yield elf.name_of(number)
 
     def accesses(self, function: str) -> list[tuple[int, bool, str]]:
         """The `mrs` and `msr` of a function: place, whether it writes, register.

@@ -1,0 +1,52 @@
+"""How long it takes to identify a kernel image, and how much memory.
+
+    python benchmarks/identify.py VMLINUX...
+
+Each image in a process of its own, with what it has and then without its BTF:
+reading and asking alone, then the whole command with all traces.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+from harness.cli.identify import ask, expose, read_traces
+from harness.cli.select import find_traces
+from harness.image import Image
+
+
+def measure(path: Path, btf: bool) -> None:
+    """Print one line for one image."""
+    gc.disable()  # as the command does
+    start = time.perf_counter()
+    image = Image.open(path, btf=btf)
+    identity = ask(image)
+    asked = time.perf_counter()
+    exposures = expose(image, identity, read_traces(find_traces([])))
+    done = time.perf_counter()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(
+        f"{path.name} ({', '.join(image.kinds)}): {asked - start:.2f} s, with "
+        f"{len(exposures)} traces {done - start:.2f} s; {memory} MiB; "
+        f"{len(identity.having('unknown'))} of {len(identity.findings)} fixes unknown"
+    )
+
+
+def main() -> None:
+    for name in sys.argv[1:]:
+        for btf in (True, False):
+            child = os.fork()
+            if not child:
+                measure(Path(name), btf)
+                sys.stdout.flush()
+                os._exit(0)
+            os.waitpid(child, 0)
+
+
+if __name__ == "__main__":
+    main()
