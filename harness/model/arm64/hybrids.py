@@ -15,6 +15,9 @@ _6_1_2025_04 = "linux-6.1.y of 2025-04-23, for 6.1.135"
 _6_1_2025_10 = "CAMj1kXEo-4Rw=Nttbfnf2Bjv7zSomw1FAnNwbCe97i5UmQ7EVA@mail.gmail.com (6.1.y)"
 _6_12_2025_03 = "queue/6.12 of 2025-03-25, for 6.12.21"
 _6_12_34 = "20250617152419.512865572@linuxfoundation.org (6.12.34-rc1)"
+# What `kvm-replay identify` finds in the images that Debian ships with debug information.
+_6_1_IMAGE = "the image of linux-image-6.1.0-55-arm64-dbg, 6.1.192-1"
+_6_12_IMAGE = "the image of linux-image-6.12.107+deb13-arm64-dbg, 6.12.107-1"
 
 HYBRIDS = (
     Hybrid(
@@ -36,6 +39,10 @@ HYBRIDS = (
             Backport("sme-reset-smen", "recordings of 6.1.192-2 (docs/recording.md)"),
             Backport("flush-bh", "20250826110940.538650326@linuxfoundation.org (6.1.149-rc1)"),
             Backport("flush-irqs", _6_1_2025_10),
+            Backport("pmuserenr-restore", _6_1_IMAGE),
+            Backport("vl-sve-storage", _6_1_IMAGE),
+            Backport("sve-stale-cpu", _6_1_IMAGE),
+            Backport("smccc-no-hint", _6_1_IMAGE),
         ),
     ),
     Hybrid(
@@ -57,6 +64,7 @@ HYBRIDS = (
             Backport("sig-merge", _6_12_34),
             # Recordings of it show fpsimd_last_state.to_save as this sets it.
             Backport("discard-modified", _6_12_34),
+            Backport("ptrace-fpmr-partial", _6_12_IMAGE),
         ),
     ),
 )
