@@ -8,6 +8,7 @@ was recorded, so that one disagreement is counted once, and goes on.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -299,6 +300,8 @@ class Conformer:
                     stimulus.line, cpu, "refused", stimulus.verb, "stimulus", words, str(refused)
                 )
             self.probe.points[cpu].clear()
+            if stimulus.verb == "trap":
+                self._trap_after_all(stimulus)
         finally:
             self.probe.silent = False
         if forks:
@@ -312,6 +315,21 @@ class Conformer:
             self.verdict.violations.setdefault(
                 f"{violation.kind}: {violation.text}", (stimulus.line, violation)
             )
+
+    def _trap_after_all(self, stimulus: Stimulus) -> None:
+        """What the model had open trapped in the kernel: so it was closed."""
+        m = self.m
+        m.run_on(stimulus.cpu)
+        was, self.probe.silent = self.probe.silent, True
+        if stimulus.args == ("sve",) and m.sve_host:
+            m.sve_user_disable()
+            m.clear_thread_flag(TIF_SVE)
+        elif stimulus.args == ("sme",) and m.sme_host:
+            m.sme_user_disable()
+            m.clear_thread_flag(TIF_SME)
+        self.probe.silent = was
+        with contextlib.suppress(Refused):
+            m.apply(stimulus.actor, stimulus.verb, stimulus.args or ())
 
     def _park(self, cpu: int) -> None:
         """Between the two steps of fork() its task can be switched away."""
@@ -542,10 +560,11 @@ class Conformer:
         """Flags and live registers between two functions: one of the points there has them."""
         dump = dump_of(line.text)
         best: list[tuple[str, str, str]] | None = None
-        for p in self._around(self.probe.points[line.cpu], line.cpu):
+        around = self._around(self.probe.points[line.cpu], line.cpu)
+        for p in around:
             wrong = self._dump_differences(dump, p)
             if best is None or len(wrong) < len(best):
-                best = wrong
+                best, nearest = wrong, p
             if not wrong:
                 break
         self.verdict.compared += len(dump)
@@ -554,9 +573,13 @@ class Conformer:
             self.verdict.explained += 1
         words = line.text.split()
         if best:
-            live = {what: int(kernel, 16) for what, kernel, _ in best if what in _LIVE}
-            if not self.probe.points[line.cpu]:
-                self._resync_registers(line.cpu, live)
+            now = around[-1]
+            live = {
+                what: int(kernel, 16)
+                for what, kernel, _ in best
+                if what in _LIVE and getattr(now, what) == getattr(nearest, what)
+            }
+            self._resync_registers(line.cpu, live)
         for what, kernel, model in best or ():
             self._diverge(line.number, line.cpu, "state", words[1], what, kernel, model)
 
