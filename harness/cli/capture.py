@@ -279,7 +279,7 @@ def run_conform(args: argparse.Namespace, out: Terminal) -> int:
     mode = _mode(args, tools, survey.mode)
     config = tools.config(_settings(args.machine, survey.settings()), mode)
     recording = Recording(args.capture)
-    follower = tools.Follower(_Bar(recording, "conforming").lines())
+    follower = tools.Follower(_Bar(recording, "conforming").lines(), survey.states)
     items = list(follower.items())
     verdict = tools.Conformer(kernel, mode, config, survey.names).feed(items)
     agreements = tools.explain(

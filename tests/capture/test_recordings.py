@@ -82,7 +82,7 @@ def looked(name: str) -> Survey:
 
 @functools.cache
 def items(name: str) -> list[Item]:
-    return list(Follower(Recording(path(name)).lines()).items())
+    return list(Follower(Recording(path(name)).lines(), looked(name).states).items())
 
 
 def held(name: str, spec: str, mode: str = "vhe", what: Iterable[Item] | None = None) -> Verdict:
@@ -147,7 +147,7 @@ def test_a_changed_field_is_noticed(field: str) -> None:
         and re.search(r" r0=0x[0-9a-f]{6,}", line.text)
     )
     lines[at] = lines[at]._replace(text=re.sub(pattern, change, lines[at].text, count=1))
-    verdict = held(name, DEBIAN, what=Follower(lines).items())
+    verdict = held(name, DEBIAN, what=Follower(lines, states=True).items())
     first = min(verdict.first.values(), key=lambda d: d.line)
     assert first.line == lines[at].number
     assert said in first.what
@@ -159,10 +159,10 @@ def test_a_call_that_was_not_made_is_noticed() -> None:
     lines = list(Recording(path(name)).lines())
     at = [n for n, line in enumerate(lines) if line.name == "fpsimd_flush_task_state"][-1]
     fewer = lines[:at] + lines[at + 2 :]
-    assert held(name, DEBIAN, what=Follower(fewer).items()).divergences
+    assert held(name, DEBIAN, what=Follower(fewer, states=True).items()).divergences
     save = next(n for n, line in enumerate(lines) if line.name == "kvm_arch_vcpu_put_fp")
     more = [*lines[: save + 1], lines[save]._replace(name="task_fpsimd_load"), *lines[save + 1 :]]
-    verdict = held(name, DEBIAN, what=Follower(more).items())
+    verdict = held(name, DEBIAN, what=Follower(more, states=True).items())
     assert {d.where for d in verdict.first.values()} == {"task_fpsimd_load"}
 
 

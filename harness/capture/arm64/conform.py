@@ -33,7 +33,7 @@ from harness.capture.arm64.follow import (
     Stimulus,
     Thread,
 )
-from harness.capture.arm64.probe import Point, Probe, functions, point, probed
+from harness.capture.arm64.probe import Point, Probe, functions, point, probed, task_state
 from harness.capture.text import Line
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.cpu.sysreg import CPACR_EL1_SMEN, CPACR_EL1_ZEN
@@ -60,6 +60,15 @@ _POINTS = {
     ("fpsimd_save_user_state", True): (("fpsimd_save", True),),
 }
 _LIVE = ("zen", "smen", "zcr", "svcr")
+# Where TIF_FOREIGN_FPSTATE and fpsimd_last_state agree.
+_SETTLED = (
+    "fpsimd_thread_switch_ret",
+    "fpsimd_restore_current_state_ret",
+    "do_sve_acc",
+    "do_sve_acc_ret",
+    "do_sme_acc",
+    "do_sme_acc_ret",
+)
 _RESTORE = "fpsimd_restore_current_state"
 
 
@@ -135,6 +144,7 @@ class Conformer:
         self.guests: dict[str, Guest] = {}
         self.ghosts: dict[str, int] = {}  # who had a CPU's registers before the recording
         self.dumped: set[tuple[int, str]] = set()  # registers that a dump has shown, by CPU
+        self.first: dict[str, tuple[int, int, int]] = {}  # what a task was when first seen
         self.unsure: set[str] = set()  # tasks whose state before the recording is not known
         self.task_offset: int | None = None
         self.vcpu_offset: int | None = None
@@ -176,9 +186,7 @@ class Conformer:
             return
         last = self.m.fpsimd_last_state[line.cpu]
         last.to_save, last.sve_vl = FpState(state.to_save), state.sve_vl // 16
-        if state.pid and not state.flags & TIF_FOREIGN_FPSTATE and switch_of(line.text) is None:
-            # What TIF_FOREIGN_FPSTATE means: the registers are current's.
-            self.task_offset = state.st - state.current
+        self._learn_offset(line, state)
         if state.st:
             # Whoever that is may be long dead, and its memory another's by now.
             ghost = self.m.add_task(f"before_cpu{line.cpu}")
@@ -188,6 +196,8 @@ class Conformer:
             self.ghosts[ghost.name] = state.st
             last.st = ghost.addr
             self.m.free(ghost)
+        if "fp-owner" in self.m.fixes and state.fp_state in _OWNERS:
+            self.m.home[line.cpu].fp_owner = FpOwner(state.fp_state)
         idle = self.m.tasks[f"idle{line.cpu}"]
         operands = switch_of(line.text)
         if operands and operands.prev_pid == 0:
@@ -198,6 +208,30 @@ class Conformer:
             self.unsure.add(idle.name)
         else:
             idle.fp_type = FpState(state.fp_type)
+
+    def _learn_offset(self, line: Line, state: State) -> bool:
+        """Where in a task_struct its FP state lies, if this line tells.
+
+        That is what TIF_FOREIGN_FPSTATE means: without it the registers are current's,
+        or, in KVM_RUN, the vcpu's.
+        """
+        own = state.pid and state.fpsimd_cpu == line.cpu and not state.vcpu
+        own = own and line.name in _SETTLED
+        foreign = state.flags & TIF_FOREIGN_FPSTATE
+        if self.task_offset is not None or not own or foreign or state.st <= state.current:
+            return False
+        self.task_offset = state.st - state.current
+        for thread in self.threads.values():
+            self._link(thread)
+        return True
+
+    def _link(self, thread: Thread) -> None:
+        """Who had a CPU's registers before the recording turns out to be this task."""
+        m = self.m
+        for last in m.fpsimd_last_state:
+            ghost = m.memory[last.st] if last.st > NULL else ""
+            if ghost in self.ghosts and self._address(ghost) == thread.address != 0:
+                last.st = m.tasks[thread.name].addr
 
     def _new_task(self, item: NewTask) -> None:
         m = self.m
@@ -211,11 +245,9 @@ class Conformer:
         if item.first is None:
             self.unsure.add(task.name)
             return
+        self.first[task.name] = item.first
         self._take_over(task, *item.first)
-        for last in m.fpsimd_last_state:
-            ghost = m.memory[last.st] if last.st else ""
-            if ghost in self.ghosts and self._address(ghost) == item.thread.address != 0:
-                last.st = task.addr
+        self._link(item.thread)
 
     def _take_over(self, task: Task, flags: int, fp_type: int, cpu: int) -> None:
         """Make a task what it was recorded to be."""
@@ -267,6 +299,8 @@ class Conformer:
         m.start_vcpu(vcpu)
         if guest.sve_max_vl:
             vcpu.sve_max_vl = guest.sve_max_vl // 16
+        if guest.first_owner in _OWNERS and "fp-owner" not in m.fixes:
+            vcpu.fp_state = FpOwner(guest.first_owner)
         self.probe.silent = False
 
     # Stimuli -------------------------------------------------------------------------
@@ -277,6 +311,9 @@ class Conformer:
         m, cpu = self.m, stimulus.cpu
         if stimulus.verb == "release":
             self._release(stimulus)
+            return
+        if stimulus.verb == "in_syscall":
+            m.tasks[stimulus.actor].at = At.SYSCALL
             return
         if stimulus.verb == "sched_switch":
             self._park(cpu)
@@ -304,12 +341,14 @@ class Conformer:
                 self._trap_after_all(stimulus)
         finally:
             self.probe.silent = False
+        if m.fatal:
+            self._revive(stimulus)
         if forks:
             self._handed_out(was)
         if stimulus.verb == "sched_switch":
             for p in self.parked.pop(m.rqs[cpu].current, ()):
                 self.probe.points[cpu].append(point(m, self.probe, p.name, p.ret))
-        if stimulus.kind == "adopt":
+        if stimulus.kind == "adopt" and stimulus.verb == "sched_switch":
             self._adopt_current(cpu)
         for violation in m.violations:
             self.verdict.violations.setdefault(
@@ -330,6 +369,16 @@ class Conformer:
         self.probe.silent = was
         with contextlib.suppress(Refused):
             m.apply(stimulus.actor, stimulus.verb, stimulus.args or ())
+
+    def _revive(self, stimulus: Stimulus) -> None:
+        """The kernel went on where the model has stopped, or killed a task."""
+        m = self.m
+        killed = [task for task in m.tasks.values() if task.killed]
+        model = m.oops or f"{', '.join(t.name for t in killed)} is killed"
+        self._diverge(stimulus.line, stimulus.cpu, "bug", stimulus.verb, "BUG", "goes on", model)
+        for task in killed:
+            task.killed = False
+        m.oops, m.fatal = "", False
 
     def _park(self, cpu: int) -> None:
         """Between the two steps of fork() its task can be switched away."""
@@ -376,8 +425,9 @@ class Conformer:
         if task.name in self.unsure:
             task.flags &= ~TIF_FOREIGN_FPSTATE
             task.fpsimd_cpu = cpu
-        if task.fpsimd_cpu == cpu:
-            task.flags &= ~TIF_FOREIGN_FPSTATE
+        elif task.name in self.first:
+            self._take_over(task, *self.first[task.name])
+        if not task.flags & TIF_FOREIGN_FPSTATE and task.fpsimd_cpu == cpu:
             last.st = task.addr
         m.run_on(cpu)
         m.cpu.z, m.cpu.p = task.logical.z, task.logical.p
@@ -471,6 +521,9 @@ class Conformer:
         state = state_of(line.text, line.cpu)
         if state is None:
             return True
+        if self.task_offset is None and self._learn_offset(line, state):
+            self._resync(line.cpu, state, p)  # whose the registers were could not be told before
+            return True
         for other in self.between.pop(line.cpu, ()):
             if not self._differences(line, state, other):
                 return True
@@ -478,7 +531,7 @@ class Conformer:
         for what, kernel, model in wrong:
             self._diverge(line.number, line.cpu, "state", line.name, what, kernel, model)
         if wrong:
-            self._resync(line.cpu, state)
+            self._resync(line.cpu, state, p)
         return not wrong
 
     def _differences(self, line: Line, state: State, p: Point) -> list[tuple[str, str, str]]:
@@ -490,6 +543,7 @@ class Conformer:
             return [("current", f"pid {state.pid}", f"{task.name} (pid {pid})")]
         if thread is not None and thread.address == 0:
             thread.address = state.current
+            self._link(thread)
         if task.name in self.unsure:
             self._take_over(self.m.tasks[task.name], state.flags, state.fp_type, state.fpsimd_cpu)
             if not self.probe.points[line.cpu]:
@@ -644,24 +698,31 @@ class Conformer:
                 mask = CPACR_EL1_ZEN if name == "zen" else CPACR_EL1_SMEN
                 m.sysreg_clear_set("cpacr_el1", mask, value * (mask & -mask))
 
-    def _resync(self, cpu: int, state: State) -> None:
-        """Take over what was recorded."""
+    def _resync(self, cpu: int, state: State, p: Point) -> None:
+        """Take over what was recorded, but for what the model has changed since that point."""
         m = self.m
-        if self.probe.points[cpu]:
-            return  # in the middle of a function: what comes of it is compared again
+        m.run_on(cpu)
+        now = point(m, self.probe, "now", False)
         for name, thread in self.threads.items():
-            if thread.pid == state.pid and name in m.tasks:
+            if thread.pid != state.pid or name not in m.tasks:
+                continue
+            if p.runqueue.name != name or task_state(m.tasks[name]) == p.runqueue:
                 self._take_over(m.tasks[name], state.flags, state.fp_type, state.fpsimd_cpu)
         last = m.fpsimd_last_state[cpu]
-        last.to_save = FpState(state.to_save) if state.to_save in _TYPES else last.to_save
-        whose = self._whose(state.st)
-        if whose in m.contexts:
-            last.st = m.contexts[whose].addr
-        elif whose == "NULL":
-            last.st = NULL
+        if now.to_save == p.to_save and state.to_save in _TYPES:
+            last.to_save = FpState(state.to_save)
+        if now.sve_vl == p.sve_vl:
+            last.sve_vl = state.sve_vl // 16
+        if now.st == p.st:
+            whose = self._whose(state.st)
+            if whose in m.contexts:
+                last.st = m.contexts[whose].addr
+            elif whose == "NULL":
+                last.st = NULL
+            elif not state.flags & TIF_FOREIGN_FPSTATE and p.runqueue.name in self.threads:
+                last.st = m.tasks[p.runqueue.name].addr
         vcpu = self.probe.running.get(cpu)
-        if vcpu is not None and state.fp_state in _OWNERS:
-            m.run_on(cpu)
+        if vcpu is not None and state.fp_state in _OWNERS and now.owner == p.owner:
             m.set_fp_owner(vcpu, FpOwner(state.fp_state))
 
     # Divergences -------------------------------------------------------------------------

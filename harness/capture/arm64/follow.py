@@ -56,6 +56,22 @@ _SWITCH = re.compile(
 )
 # trace-cmd's own way to print it.
 _SWITCH_CMD = re.compile(r"(.*):(\d+) \[-?\d+\] (\S+) ==> (.*):(\d+) \[-?\d+\]")
+# Where a recording can be entered.
+_CLEAN = {
+    "sched_switch",
+    "fpsimd_thread_switch",
+    "sys_enter",
+    "sys_exit",
+    "do_sve_acc",
+    "do_sme_acc",
+    "fpsimd_restore_current_state",
+    "kvm_arch_vcpu_load",
+    "kernel_neon_begin",
+    "arch_dup_task_struct",
+    "fpsimd_flush_thread",
+    "setup_rt_frame",
+    "fpsimd_signal_preserve_current_state",
+}
 # By their names: nothing that is recorded tells them from others for certain.
 _KTHREAD = re.compile(
     r"(kworker/|ksoftirqd/|rcu_|rcuo|migration/|kthreadd$|kswapd|kcompactd|khugepaged|cpuhp/|irq/)"
@@ -120,6 +136,8 @@ class Thread:
     sme: bool = False
     dying: bool = False
     kernel: bool = False  # a kernel thread
+    foreign: bool = False  # TIF_FOREIGN_FPSTATE when it was first switched to
+    placed: bool = True  # whether it is known where it was when it was first seen
     values: int = 0  # written by it so far
 
 
@@ -132,6 +150,7 @@ class Guest:
     thread: Thread
     sve: bool
     sve_max_vl: int
+    first_owner: int = -1  # fp_state when first seen
     entered: bool = False
     owner: int = -1  # fp_state at entry
 
@@ -201,6 +220,7 @@ class Cpu:
     inside: str = ""  # whose reactions these are: a function's, or a signal's
     until: str = ""  # the return that ends it
     softirq: bool = False
+    joined: bool = False  # whether it is followed yet
     shown: bool = False  # whether its state has been
     held: Line | None = None  # a line that the next one will explain
     zen: int = -1  # CPACR_EL1.ZEN in the last dump, while nobody else has run
@@ -216,7 +236,7 @@ class Follower:
     """
 
     lines: Iterable[Line]
-    symbols: dict[int, str] = field(default_factory=dict)
+    states: bool = False  # whether the recording has the state beside each call
     unknown: Counter[str] = field(default_factory=Counter)
     quiet: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
@@ -250,7 +270,7 @@ class Follower:
             "__kvm_vcpu_run_ret": self._exit,
             "kvm_arch_vcpu_ctxsync_fp": self._exit,
             "fpsimd_thread_switch": self._thread_switch,
-            "fpsimd_thread_switch_ret": self._reaction,
+            "fpsimd_thread_switch_ret": self._switched,
             "fpsimd_restore_current_state": self._restore,
             "do_sve_acc": self._trap,
             "do_sme_acc": self._trap,
@@ -335,6 +355,8 @@ class Follower:
             if cpu is None:
                 cpu = cpus[line.cpu] = Cpu(line.cpu)
             self.last_line = line.number
+            if not cpu.joined and not self._joins(cpu, line, handler):
+                continue
             if not cpu.shown and f" c{cpu.id}=" in line.text:
                 cpu.shown = True
                 out.append(NewCpu(line))
@@ -350,6 +372,18 @@ class Follower:
         for stimulus in [s for table in waiting for s in table.values()]:
             self._settle_operand(stimulus, None)
         yield from self._ready(everything=True)
+
+    def _joins(self, cpu: Cpu, line: Line, handler: Callable[[Cpu, Line], None]) -> bool:
+        """Whether a CPU can be followed from here on: nobody is in the middle of anything."""
+        shows = f" c{cpu.id}=" in line.text or line.name == "sched_switch"
+        cpu.joined = (
+            line.name in _CLEAN
+            and (shows or not self.states)
+            and not line.text.startswith("fprig ")
+        )
+        if not cpu.joined and handler != self._quiet:
+            self.notes["an event before the first clean point of its CPU"] += 1
+        return cpu.joined
 
     def _ready(self, everything: bool = False) -> Iterator[Item]:
         out = self.out
@@ -409,6 +443,7 @@ class Follower:
         else:
             thread = Thread(self._name(comm, pid), pid, comm, line.number, address)
             thread.kernel = _KTHREAD.match(comm) is not None
+            thread.placed = thread.kernel
             self.out.append(NewTask(line.number, line.cpu, thread, first, current))
         thread.pid, thread.comm = pid, comm
         self.threads[pid] = thread
@@ -499,6 +534,7 @@ class Follower:
         """It can only have been in user space just before: let it go there, and compute."""
         if thread.user or thread.kernel:
             return
+        thread.placed = True
         self._event(line, cpu.id, thread.name, "ret_to_user", (), why)
         thread.user, thread.syscall, thread.exiting = True, False, False
         thread.values += 1
@@ -516,13 +552,22 @@ class Follower:
         """It is in a system call, whether that was recorded or not."""
         if thread.kernel:
             return
-        if thread.user or not thread.syscall:
+        if not thread.placed:
+            self._place(cpu, thread, line)
+        elif thread.user or not thread.syscall:
             if not thread.user and thread.vcpu is not None:
                 return
             self._in_user(cpu, thread, line, "a system call came after")
             self._event(line, cpu.id, thread.name, "syscall_enter", (), "not recorded")
             thread.user, thread.syscall = False, True
             cpu.last = ""
+
+    def _place(self, cpu: Cpu, thread: Thread, line: Line) -> None:
+        """It is first seen in a system call."""
+        self.out.append(
+            Stimulus(line.number, cpu.id, thread.name, "in_syscall", (), "first seen", "adopt")
+        )
+        thread.placed, thread.user, thread.syscall = True, False, True
 
     def _reconcile(self, cpu: Cpu, thread: Thread, line: Line, flags: int | None) -> None:
         """TIF_SVE that is gone without a function that takes it: a system call did it."""
@@ -649,6 +694,8 @@ class Follower:
         if operands:
             was = operands.prev_flags, operands.prev_type, operands.prev_cpu
         prev = self._who(cpu, line._replace(pid=prev_pid, comm=prev_comm), was)
+        if prev is not None and after is not None and after.name == "kvm_arch_vcpu_put":
+            self._was_loaded(cpu, prev, after)
         if prev is not None:
             flags = operands.prev_flags if operands else None
             if prev.vcpu is None:
@@ -705,6 +752,22 @@ class Follower:
         cpu.inside = ""
         cpu.zen = -1
 
+    def _was_loaded(self, cpu: Cpu, thread: Thread, line: Line) -> None:
+        """Its vcpu is put by the context switch, and when it was loaded has not been seen."""
+        if thread.vcpu is None:
+            thread.vcpu = guest = self._guest(thread, line)
+            self._in_kernel(cpu, thread, line)
+            self.out.append(
+                Stimulus(line.number, cpu.id, guest.name, "vcpu_load", (), "first seen", "adopt")
+            )
+
+    def _switched(self, cpu: Cpu, line: Line) -> None:
+        thread = cpu.current
+        if thread is not None and not thread.placed:
+            flags = flags_of(line.text, cpu.id, thread.pid)
+            thread.foreign = bool(flags is not None and flags & TIF_FOREIGN_FPSTATE)
+        self._reaction(cpu, line)
+
     def _stop(self, cpu: Cpu, thread: Thread, line: Line) -> None:
         """Its tracer has it: on the way into a system call, out of one, or at a signal."""
         if thread.syscall:  # it can be told already, because TIF_SVE is gone
@@ -735,6 +798,8 @@ class Follower:
             return
         if thread.name in self.stopped:  # the tracer was told first
             self._settle_operand(self.stopped.pop(thread.name), True)
+        elif not thread.placed and thread.foreign:  # the same, before the recording
+            self._place(cpu, thread, line)
         else:
             self._in_user(cpu, thread, line, "")
             self._event(line, cpu.id, thread.name, "syscall_enter")
@@ -749,9 +814,8 @@ class Follower:
     def _sys_exit(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)
         if thread is not None:
-            if thread.user:  # the recording began in this call
-                self._event(line, cpu.id, thread.name, "syscall_enter", (), "before the recording")
-                thread.user = False
+            if not thread.placed:
+                self._place(cpu, thread, line)
             thread.syscall, thread.exiting = False, True
         self.quiet["sys_exit"] += 1
 
@@ -811,7 +875,7 @@ class Follower:
                 while name in self.guest_of:
                     n += 1
                     name = f"v{n}_{thread.name}"
-                guest = Guest(name, arg.address, thread, arg.sve == 1, arg.sve_max_vl)
+                guest = Guest(name, arg.address, thread, arg.sve == 1, arg.sve_max_vl, arg.fp_state)
                 self.guests[arg.address] = guest
         if guest.name not in self.guest_of:
             self.guest_of[guest.name] = self.guest_of[thread.name] = guest

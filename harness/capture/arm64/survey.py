@@ -31,6 +31,7 @@ class Survey:
     names: Counter[str] = field(default_factory=Counter)
     cpus: int = 1
     sme: bool = False
+    states: bool = False  # whether the state stands beside the calls
     said: str = ""  # the mode, where the script that recorded has left a mark of it
 
     @property
@@ -44,6 +45,8 @@ class Survey:
         self.names[name] += 1
         if line.cpu >= self.cpus:
             self.cpus = line.cpu + 1
+        if not self.states:
+            self.states = " c0=" in line.text
         if not self.sme:
             self.sme = name == "do_sme_acc" or (
                 name == "fprig_dump" and any(word in line.text for word in _SME)
