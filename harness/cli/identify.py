@@ -165,6 +165,7 @@ def _head(image: Image, identity: Identity) -> dict[str, Any]:
         "banner": image.banner,
         "kinds": list(image.kinds),
         "options": identity.options,
+        "notes": image.notes,
         "nearest": {"kernel": name, "beyond": beyond, "without": without},
     }
 
@@ -186,6 +187,8 @@ def _print_head(image: Image, identity: Identity, out: Terminal) -> None:
     text += f"; built with {', '.join(built)}" if built else ""
     text += f"; without {', '.join(lacking)}" if lacking else ""
     out.line(text)
+    for note in image.notes:
+        out.line(f"of no use: {note}")
     counts = ", ".join(f"{len(identity.having(state))} {state}" for state in STATES)
     out.line(f"{len(identity.findings)} fixes: {counts}")
     name, beyond, without = nearest(identity)
