@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness.cli.identify import ask, expose, read_traces
+from harness.cli.identified import ask, expose, read_traces
 from harness.cli.select import find_traces
 from harness.image import Image
 

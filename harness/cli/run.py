@@ -111,7 +111,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         for option in ("kernel", "update", "ktap", "junit"):
             if getattr(args, option):
                 raise HarnessError(f"--kernel-image and --{option} do not go together")
-        from harness.cli.identify import run_image  # reads images, which nothing else here does
+        from harness.cli.identified import run_image  # reads images, which nothing else does
 
         return run_image(args.kernel_image, paths, args, out)
     kernels = tuple(dict.fromkeys(args.kernel))

@@ -19,6 +19,8 @@ from harness.model.catalogue import Catalogue, Kernel
 from harness.model.evidence import Option
 
 MAX_REPLAYS = 128  # of one trace in one mode
+MANY_REPLAYS = 1000  # of all traces; from there on each gets
+FEW_REPLAYS = 4
 ENOUGH = 64  # combinations, if some of them go wrong and some do not
 _NO_BUG = {"expect", "cost"}  # what a trace expects of a kernel, or allows it, is no bug
 
@@ -163,6 +165,7 @@ class Judge:
         loose: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         self.name = name
+        self.replays = 0
         self.absent = identity.having("absent")
         self.present = identity.having("present")
         # What has no switch is never asked for; what may be there or not has one.
@@ -197,8 +200,10 @@ class Judge:
         todo: list[Choices] = [()]
         leaves: list[Leaf] = []
         while todo:
-            if len(leaves) == MAX_REPLAYS:
+            most = MAX_REPLAYS if self.replays < MANY_REPLAYS else FEW_REPLAYS
+            if len(leaves) >= most:
                 return tuple(leaves), False
+            self.replays += 1
             path = _Path(self, todo.pop())
             leaves.append(self._judge(trace, mode, path))
             todo += path.open

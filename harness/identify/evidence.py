@@ -281,12 +281,14 @@ def _is(fix: str, state: State, found: Mapping[str, Finding]) -> bool:
 
 def _tried(rule: e.Rule | None, witness: Witness, found: Mapping[str, Finding]) -> tuple[str, ...]:
     """Why a fix is unknown: what was asked for in vain."""
-    if rule is None or not (rule.present or rule.absent or rule.within):
-        return ("nothing in an image that is looked at would show it",)
     texts: dict[str, None] = {}
-    for clues in (*rule.present, *rule.absent):
+    for clues in (*rule.present, *rule.absent) if rule else ():
         for clue in clues:
             answer, text = witness.ask(clue, found)
             if answer is None or not isinstance(clue, e.Has | e.Lacks):
                 texts[text] = None
-    return (*texts, "which does not decide it")
+    if texts:
+        return (*texts, "which does not decide it")
+    if rule and rule.within:
+        return (f"it would follow from {' or '.join(rule.within)}, which is not known to be there",)
+    return ("nothing in an image that is looked at would show it",)

@@ -31,7 +31,7 @@ _THROUGH = (TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG)
 
 MAX_TYPES = 4_000_000
 MAX_DEPTH = 32
-MAX_MEMBERS = 20_000
+MAX_MEMBERS = 20_000  # of one struct, with those of anonymous ones in it
 
 
 class Btf:
@@ -59,6 +59,7 @@ class Btf:
                 "says only what its kernel's (/sys/kernel/btf/vmlinux) does not?"
             )
         self._at = array("I", (0,))
+        self._seen = 0
         self._named: dict[int, list[int]] = {}
         self._index()
 
@@ -75,6 +76,8 @@ class Btf:
             if kind not in skip:
                 raise ImageError(f"BTF with a type of kind {kind}, which is not known here")
             number += 1
+            if number > MAX_TYPES:
+                raise ImageError(f"BTF with more than {MAX_TYPES} types, as no kernel has")
             at.append(offset)
             if name:
                 if name in named:
@@ -85,8 +88,6 @@ class Btf:
             offset += 12 + fixed + each * (info & 0xFFFF)
         if offset != end:
             raise ImageError("BTF whose last type is cut off; is it truncated?")
-        if number > MAX_TYPES:
-            raise ImageError(f"BTF with {number} types is more than any kernel has")
 
     def _string(self, offset: int) -> str:
         if offset >= len(self._strings):
@@ -120,10 +121,9 @@ class Btf:
 
     def _struct(self, number: int, name: str) -> Struct:
         members: dict[str, Member] = {}
+        self._seen = 0
         for member in self._members(number, 0, 0):
             members.setdefault(member.name, member)
-            if len(members) > MAX_MEMBERS:
-                raise ImageError(f"BTF: {name} has more members than any struct of a kernel")
         return Struct(name, self._head(number)[4], members)
 
     def _members(self, number: int, base: int, depth: int) -> Iterator[Member]:
@@ -132,6 +132,9 @@ class Btf:
         _, _, count, bits, _ = self._head(number)
         start = self._at[number] + 12
         for n in range(count):
+            self._seen += 1
+            if self._seen > MAX_MEMBERS:
+                raise ImageError("BTF: a struct has more members than any of a kernel")
             name, kind, offset = _MEMBER.unpack_from(self._types, start + 12 * n)
             size = offset >> 24 if bits else 0
             offset = base + (offset & 0xFFFFFF if bits else offset)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import struct
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 from harness.image.elf import Elf, Section
 from harness.image.entries import Entries, Entry
 from harness.image.errors import ImageError
+from harness.image.sections import Window, aranges
 from harness.image.types import Enum, Member, Prototype, Struct
 
 # In the units of these functions, the structs that matter here are complete.
@@ -43,27 +43,6 @@ _SECTIONS = (
 )
 
 Die = Any  # pyelftools has types for some of it, in some versions
-
-
-class _Window:
-    """A section of the file, as the stream that pyelftools reads."""
-
-    def __init__(self, data: Any, offset: int, size: int) -> None:
-        self.data, self.offset, self.size, self.at = data, offset, size, 0
-
-    def seek(self, at: int, whence: int = 0) -> int:
-        self.at = at if whence == 0 else at + (self.at if whence == 1 else self.size)
-        return self.at
-
-    def tell(self) -> int:
-        return self.at
-
-    def read(self, count: int = -1) -> bytes:
-        left = max(0, self.size - self.at)
-        count = left if count < 0 else min(count, left)
-        start = self.offset + self.at
-        self.at += count
-        return bytes(self.data[start : start + count])
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -148,10 +127,10 @@ class Dwarf:
                 return None
             if section.flags & 0x800:
                 data = elf.content(section)
-                window = _Window(data, 0, len(data))
+                window = Window(data, 0, len(data))
             else:
                 room = max(0, len(elf.data) - section.offset)
-                window = _Window(elf.data, section.offset, min(section.size, room))
+                window = Window(elf.data, section.offset, min(section.size, room))
             stream: Any = window
             return dwarfinfo.DebugSectionDescriptor(
                 stream, section.name, section.offset, window.size, section.address
@@ -237,31 +216,11 @@ class Dwarf:
 
     def _unit_at(self, address: int) -> int | None:
         if self._ranges is None:
-            self._ranges = list(self._aranges())
+            self._ranges = list(aranges(self.elf))
         for start, length, offset in self._ranges:
             if start <= address < start + length:
                 return offset
         return None
-
-    def _aranges(self) -> Iterator[tuple[int, int, int]]:
-        section = self.elf.by_name.get(".debug_aranges")
-        if section is None:
-            raise ImageError(
-                "it has DWARF but no .debug_aranges, by which functions are found (clang leaves it "
-                "out without -gdwarf-aranges); build it with BTF (CONFIG_DEBUG_INFO_BTF)"
-            )
-        raw = self.elf.content(section)
-        at = 0
-        while at + 12 <= len(raw):
-            length, version, offset, size, segment = struct.unpack_from("<IHIBB", raw, at)
-            if version != 2 or size != 8 or segment:
-                raise ImageError(".debug_aranges is not of the form that GCC and clang write")
-            end = at + 4 + length
-            for entry in range(at + 16, min(end, len(raw)) - 15, 16):
-                start, count = struct.unpack_from("<QQ", raw, entry)
-                if count:
-                    yield start, count, offset
-            at = end
 
     def _homes(self) -> Iterator[Unit]:
         for name in LANDMARKS:

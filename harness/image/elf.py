@@ -33,8 +33,10 @@ STT_FUNC, STT_SECTION, STT_FILE = 2, 3, 4
 _NAMELESS = (STT_SECTION, STT_FILE)
 
 MAX_SECTIONS = 100_000  # an object with -ffunction-sections has tens of thousands
-MAX_SYMBOLS = 4_000_000
-MAX_UNPACKED = 1 << 30  # of a compressed section
+MAX_SYMBOLS = 2_000_000
+MAX_SECTION = 512 << 20  # of what is read as a whole, unpacked or not
+MAX_FUNCTION = 256 << 10
+MAX_ALIASES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class Elf:
     def _slice(self, what: str, offset: int, size: int) -> bytes:
         if offset + size > len(self.data):
             raise self._beyond(what)
+        if size > MAX_SECTION:
+            raise ImageError(f"{what} has {size} bytes, more than any kernel")
         return self.data[offset : offset + size]
 
     def content(self, section: Section) -> bytes:
@@ -129,7 +133,7 @@ class Elf:
                 f"{section.name} is compressed in a way (ch_type {algorithm}) that this Python "
                 "cannot undo; `objcopy --decompress-debug-sections` can"
             )
-        if size > MAX_UNPACKED:
+        if size > MAX_SECTION:
             raise ImageError(f"{section.name} unpacks to {size} bytes, that is too much")
         unpack = zlib.decompressobj()
         try:
@@ -154,6 +158,8 @@ class Elf:
         names = self.sections[section.link]
         strings = self._strings = self._slice(names.name, names.offset, names.size)
         table = self._table = list(_SYMBOL.iter_unpack(raw))
+        if strings.count(b"\0") > MAX_SYMBOLS:
+            raise ImageError(f"{names.name} has more names than any kernel")
         # Splitting the strings at once is ten times faster than cutting out one after the
         # other; a name that is the end of a longer one (the linker shares them) is cut out.
         parts = strings.split(b"\0")
@@ -210,7 +216,8 @@ class Elf:
             entry = table[number]
             place = (entry[3] if self.relocatable else 0, entry[4])
             if place in found:
-                found[place].append(number)
+                if len(found[place]) < MAX_ALIASES:
+                    found[place].append(number)
             else:
                 found[place] = [number]
         return found
@@ -221,6 +228,8 @@ class Elf:
             raise ImageError(f"{symbol.name} is in no section of this file")
         section = self.sections[symbol.index]
         offset = symbol.address if self.relocatable else symbol.address - section.address
+        if symbol.size > MAX_FUNCTION:
+            raise ImageError(f"{symbol.name} has {symbol.size} bytes, more than any function")
         if section.type == SHT_NOBITS:
             raise ImageError(f"{symbol.name} has no code in this file (split off by objcopy?)")
         if not 0 <= offset <= offset + symbol.size <= section.size:

@@ -11,11 +11,12 @@ import functools
 import mmap
 import os
 import struct
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from harness.image import code
+from harness.image.boot import MAX_UNPACKED, WANTED, embedded, unpacked
 from harness.image.btf import MAGIC, Btf
 from harness.image.dwarf import Dwarf
 from harness.image.elf import SHT_NOBITS, Data, Elf
@@ -24,14 +25,11 @@ from harness.image.types import Enum, Member, Prototype, Struct, Symbol
 from harness.resources import display
 
 MAX_BYTES = 8 << 30
-MAX_UNPACKED = 512 << 20
 MAX_PARTS = 100
+MAX_TRIES = 10_000  # at something that looks like what is sought
 NVHE = "__kvm_nvhe_"
 
-_WANTED = (
-    "expected a vmlinux with symbols (distributions have it in a debug package: "
-    "/usr/lib/debug/boot/vmlinux-*), or /sys/kernel/btf/vmlinux"
-)
+T = TypeVar("T")
 
 
 class Symbols(Mapping[str, Symbol]):
@@ -63,7 +61,8 @@ class Symbols(Mapping[str, Symbol]):
 class Image:
     """A kernel image. Use `Image.open()`. Raises ImageError for what is none, or damaged.
 
-    `kinds` says what there is to go by: any of symbols, code, BTF, DWARF.
+    `kinds` says what there is to go by: any of symbols, code, BTF, DWARF. `notes` fills
+    with what turns out to be unusable where there is something else to go by.
     """
 
     def __init__(self, data: Data, name: str = "image", btf: bool = True) -> None:
@@ -71,7 +70,10 @@ class Image:
         self._data = data
         self._elf: Elf | None = None
         blob: bytes | None = None
+        self.notes: list[str] = []
         start = bytes(data[:64])
+        if start[:4] != b"\x7fELF" and len(data) > MAX_UNPACKED:
+            raise ImageError(f"larger than {MAX_UNPACKED >> 20} MiB, and no ELF file; {WANTED}")
         if start[:4] == b"\x7fELF":
             self._elf = Elf(data)
             section = self._elf.by_name.get(".BTF")
@@ -79,8 +81,8 @@ class Image:
         elif start[:2] in (struct.pack("<H", MAGIC), struct.pack(">H", MAGIC)):
             blob = bytes(data)
         else:
-            self._data = _unpacked(data, start)
-            blob = _embedded(self._data)
+            self._data = unpacked(data, start)
+            blob = embedded(self._data)
         self.symbols = Symbols(self._elf)
         self._btf = Btf(blob) if blob else None
         has_dwarf = self._elf is not None and ".debug_info" in self._elf.by_name
@@ -93,7 +95,7 @@ class Image:
             kinds.append("DWARF")
         self.kinds = tuple(kinds)
         if not kinds:
-            raise ImageError(f"it has neither symbols nor BTF nor DWARF (stripped?); {_WANTED}")
+            raise ImageError(f"it has neither symbols nor BTF nor DWARF (stripped?); {WANTED}")
 
     @classmethod
     def open(cls, path: Path | str, btf: bool = True) -> Image:
@@ -126,6 +128,16 @@ class Image:
             return None
         return Dwarf(self._elf)
 
+    def _from_dwarf(self, ask: Callable[[Dwarf], T | None]) -> T | None:
+        """What DWARF says. Without BTF there is nothing else for types, so that damage is fatal."""
+        try:
+            return ask(self._dwarf) if self._dwarf and not self.notes else None
+        except ImageError as error:
+            if self._btf is None:
+                raise
+            self.notes.append(str(error))
+            return None
+
     @functools.cached_property
     def banner(self) -> str:
         """`Linux version ...`, or '' where it is not found. Never evidence."""
@@ -136,7 +148,10 @@ class Image:
             return ""
         else:
             low, high = 0, len(self._data)
-        while (at := self._data.find(b"Linux version ", low, high)) >= 0:
+        for _ in range(MAX_TRIES):
+            at = self._data.find(b"Linux version ", low, high)
+            if at < 0:
+                break
             text = bytes(self._data[at : at + 512]).split(b"\0")[0].split(b"\n")[0]
             if text[14:15].isdigit():
                 return text.decode("utf-8", "backslashreplace").strip()
@@ -156,7 +171,7 @@ class Image:
     def struct(self, name: str) -> Struct | None:
         """A struct, union or typedef of one; None if it is not found."""
         found = self._btf.struct(name) if self._btf else None
-        return found or (self._dwarf.struct(name) if self._dwarf else None)
+        return found or self._from_dwarf(lambda dwarf: dwarf.struct(name))
 
     def member(self, path: str) -> Member | None:
         """A member by its path, `task_struct.thread.uw.fpsimd_state`; its offset is in the whole.
@@ -185,12 +200,12 @@ class Image:
     def prototype(self, name: str) -> Prototype | None:
         """The type of a function that the kernel defines; None if it is not found."""
         found = self._btf.prototype(name) if self._btf else None
-        return found or (self._dwarf.prototype(name) if self._dwarf else None)
+        return found or self._from_dwarf(lambda dwarf: dwarf.prototype(name))
 
     def enum(self, name: str) -> Enum | None:
         """An enumeration by its name; None if it is not found."""
         found = self._btf.enum(name) if self._btf else None
-        return found or (self._dwarf.enum(name) if self._dwarf else None)
+        return found or self._from_dwarf(lambda dwarf: dwarf.enum(name))
 
     def has(self, function: str) -> bool | None:
         """Whether there is a function of its own of that name, None if this image cannot tell.
@@ -324,64 +339,19 @@ class Image:
     @functools.cache  # noqa: B019
     def inlined(self, function: str) -> frozenset[str] | None:
         """What the compiler inlined into a function; None if the image cannot tell (no DWARF)."""
-        if not self._dwarf:
-            return None
         # A cold part has no entry of its own: what is inlined there stands in the function's.
         bodies = [body for body in self.bodies(function) if ".cold" not in body]
-        sets = [self._dwarf.inlined(body) for body in bodies]
+        sets = [self._inlined(body) for body in bodies]
         known = [found for found in sets if found is not None]
         return frozenset().union(*known) if known and len(known) == len(sets) else None
+
+    def _inlined(self, body: str) -> frozenset[str] | None:
+        return self._from_dwarf(lambda dwarf: dwarf.inlined(body))
 
     def unit_functions(self, function: str) -> frozenset[str] | None:
         """The functions of the file that defines `function`, inlined ones too; None without DWARF.
 
         One that nobody calls is not there, whatever the file says.
         """
-        unit = self._dwarf.unit(function) if self._dwarf else None
+        unit = self._from_dwarf(lambda dwarf: dwarf.unit(function))
         return unit.functions if unit else None
-
-
-def _unpacked(data: Data, start: bytes) -> Data:
-    """What is packed in a boot image."""
-    if start[:2] == b"MZ" and start[4:8] == b"zimg":  # EFI zboot
-        offset, size = struct.unpack_from("<II", start, 8)
-        kind = start[24:56].split(b"\0")[0].decode("ascii", "replace")
-        if kind != "gzip":
-            raise ImageError(
-                f"a boot image packed with {kind}; unpack it first (`dd` and `{kind}`); {_WANTED}"
-            )
-        return _gunzip(bytes(data[offset : offset + size]))
-    if start[:2] == b"\x1f\x8b":
-        return _gunzip(bytes(data))
-    if start[56:60] == b"ARM\x64":
-        return data
-    raise ImageError(f"neither ELF nor BTF nor a boot image of arm64; {_WANTED}")
-
-
-def _gunzip(packed: bytes) -> bytes:
-    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        plain = unpack.decompress(packed, MAX_UNPACKED)
-    except zlib.error as error:
-        raise ImageError(f"cannot be unpacked: {error}; is it truncated?") from None
-    if unpack.unconsumed_tail:
-        raise ImageError(f"unpacks to more than {MAX_UNPACKED >> 20} MiB")
-    if not unpack.eof:
-        raise ImageError("ends before it is unpacked; is it truncated?")
-    return plain
-
-
-def _embedded(data: Data) -> bytes:
-    """The BTF in a boot image, where it begins nowhere in particular."""
-    magic = struct.pack("<HBBI", MAGIC, 1, 0, 24)
-    at = -1
-    while (at := data.find(magic, at + 1)) >= 0:
-        if at + 24 > len(data):
-            break
-        _, _, _, header, type_at, type_size, str_at, str_size = struct.unpack_from(
-            "<HBBIIIII", data, at
-        )
-        size = header + str_at + str_size
-        if type_at == 0 and str_at == type_size and 0 < size <= len(data) - at and type_size > 24:
-            return bytes(data[at : at + size])
-    raise ImageError(f"a boot image without BTF in it, and boot images have no symbols; {_WANTED}")

@@ -166,10 +166,10 @@ RULES: dict[str, Rule] = {
     ),
     "smccc-hint": Rule(
         ((Symbol("__arm_smccc_sve_check"),), (Has("smccc-no-hint"),)),
-        ((Lacks("drop-host-sve"), Not(Symbol("__arm_smccc_sve_check"))),),
+        ((_SVE, Lacks("drop-host-sve"), Not(Symbol("__arm_smccc_sve_check"))),),
     ),
     "smccc-no-hint": Rule(
-        ((Has("drop-host-sve"), Not(Symbol("__arm_smccc_sve_check"))),),
+        ((_SVE, Has("drop-host-sve"), Not(Symbol("__arm_smccc_sve_check"))),),
         ((Symbol("__arm_smccc_sve_check"),), (Lacks("smccc-hint"),)),
         why="a kernel of v5.17 or later without the check has had it taken away",
     ),
@@ -473,6 +473,7 @@ RULES: dict[str, Rule] = {
     "no-zen-restore": Rule(
         (
             (
+                _SVE,
                 Has("save-and-flush"),
                 Not(Reads((_LOAD,), "CPACR_EL1")),
                 Not(Writes((_PUT,), "CPACR_EL1")),
@@ -505,7 +506,10 @@ RULES: dict[str, Rule] = {
         ),
         why="VHE's, since only that leaves another setting behind",
     ),
-    "eager-zcr": _both(InFile(_RUN_VHE, "fpsimd_lazy_switch_to_guest")),
+    "eager-zcr": Rule(
+        ((InFile(_RUN_VHE, "fpsimd_lazy_switch_to_guest"),),),
+        ((_SVE, Not(InFile(_RUN_VHE, "fpsimd_lazy_switch_to_guest"))),),
+    ),
     "clone-preserve": _both(Calls(("arch_dup_task_struct",), (_SAVE_FLUSH_CURRENT,))),
     "clone-sm": _both(Calls(("arch_dup_task_struct",), ("task_smstop_sm",))),
     "clone-za": Rule(((InFile("copy_thread", "copy_thread_za"),),)),
@@ -594,7 +598,7 @@ RULES: dict[str, Rule] = {
         ((Placed("efi_fpsimd_state", ".data..percpu"),),),
     ),
     "efi-kill": Rule(
-        ((Has("sve-host"), Symbol("__efi_fpsimd_begin"), Not(Symbol("efi_sve_state_used"))),),
+        ((_SVE, Symbol("__efi_fpsimd_begin"), Not(Symbol("efi_sve_state_used"))),),
         ((Symbol("efi_sve_state_used"),),),
     ),
     "kneon-stack": Rule(

@@ -1,0 +1,312 @@
+"""What `kvm-replay identify` and `kvm-replay run --kernel-image` do once they are called."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.cli.select import find_traces
+from harness.cli.term import Progress, Terminal
+from harness.dsl import Trace, read_trace
+from harness.errors import HarnessError
+from harness.identify import Exposure, Finding, Identity, Judge, Leaf, identify
+from harness.identify.evidence import State
+from harness.identify.layout import differences, layout
+from harness.image import Image
+from harness.model.arm64.evidence import FIELDS, LOOSE, OPTIONS, RULES, STRUCTS
+from harness.model.arm64.fixes import CATALOGUE
+from harness.model.catalogue import RELEASES
+
+STATES: tuple[State, ...] = ("present", "absent", "unknown")
+MAX_ROWS = 6
+
+
+def run(args: argparse.Namespace, out: Terminal) -> int:
+    gc.disable()  # many small things that all stay: to look for garbage takes a fifth of the time
+    image = Image.open(args.image)
+    if args.diff is not None:
+        return _diff(image, Image.open(args.diff), args, out)
+    if args.layout:
+        return _layout(image, args, out)
+    identity = ask(image)
+    exposures = expose(image, identity, read_traces(find_traces([])))
+    if args.json:
+        tree = {
+            "schema": "kvm-replay/identify/1",
+            **_head(image, identity),
+            "fixes": {f.fix: _plain(f) for f in identity.findings.values()},
+            "traces": {e.trace.id: plain_exposure(e) for e in exposures},
+        }
+        out.line(json.dumps(tree, indent=1, sort_keys=True))
+        return 0
+    _print_head(image, identity, out)
+    _, beyond, without = nearest(identity)
+    _print_findings(identity, {*beyond, *without} if args.quiet else None, out)
+    print_exposures(exposures, out)
+    return 0
+
+
+def run_image(path: str, paths: Iterable[Path], args: argparse.Namespace, out: Terminal) -> int:
+    """`kvm-replay run --kernel-image`: what comes of these traces, trace by trace."""
+    gc.disable()
+    image = Image.open(path)
+    identity = ask(image)
+    exposures = expose(image, identity, read_traces(paths))
+    if args.json:
+        tree = {
+            "schema": "kvm-replay/run-image/1",
+            **_head(image, identity),
+            "traces": {e.trace.id: plain_exposure(e) for e in exposures},
+        }
+        out.line(json.dumps(tree, indent=1, sort_keys=True))
+    else:
+        if not args.quiet:
+            _print_rows(image, exposures, out)
+        print_exposures(exposures, out)
+    return 0 if any(e.judged for e in exposures) else 4
+
+
+def _print_rows(image: Image, exposures: list[Exposure], out: Terminal) -> None:
+    out.line(f"{out.paint(image.name, 'bold')}: {image.banner or 'no banner'}")
+    for exposure in exposures:
+        out.line(out.paint(exposure.trace.id, "bold"))
+        if exposure.why_not:
+            out.line(f"  {'-':<9} {out.paint('not judged: ' + exposure.why_not, 'dim')}")
+        rows: dict[tuple[tuple[str, str], ...], list[str]] = {}
+        for mode, leaves in exposure.modes.items():
+            texts = {leaf.text for leaf in leaves}
+            # Combinations that come to the same are not told apart.
+            row = (
+                (("", leaves[0].text),)
+                if len(texts) == 1 and exposure.whole
+                else tuple((_if(leaf), leaf.text) for leaf in leaves)
+            )
+            rows.setdefault(row, []).append(mode)
+        for row, modes in rows.items():
+            for when, text in row[:MAX_ROWS]:
+                style = "yellow" if text.startswith("violates") else "dim"
+                out.line(f"  {' '.join(modes):<9} {out.paint(text, style)}{when}")
+            if len(row) > MAX_ROWS:
+                out.line(f"  {' '.join(modes):<9} and {len(row) - MAX_ROWS} more combinations")
+
+
+def _if(leaf: Leaf) -> str:
+    says = [f"{'with' if on else 'without'} {fix}" for fix, on in leaf.decided]
+    return f", {', '.join(says)}" if says else ""
+
+
+def ask(image: Image) -> Identity:
+    """What an image tells of every fix."""
+    return identify(image, CATALOGUE, RULES, OPTIONS, LOOSE)
+
+
+def read_traces(paths: Iterable[Path]) -> list[Trace]:
+    """Traces from their files."""
+    return [read_trace(path) for path in paths]
+
+
+def expose(image: Image, identity: Identity, traces: list[Trace]) -> list[Exposure]:
+    """What comes of the traces on the identified kernel."""
+    judge = Judge(identity, CATALOGUE, OPTIONS, image.name, LOOSE)
+    gc.freeze()  # the image stays as it is
+    gc.enable()
+    progress = Progress(len(traces))
+    exposures = []
+    for trace in traces:
+        progress.step(trace.id)
+        exposures.append(judge.expose(trace))
+    progress.end()
+    return exposures
+
+
+def nearest(identity: Identity) -> tuple[str, list[str], list[str]]:
+    """The known kernel that disagrees least, and what this one has beyond it and lacks of it."""
+    best: tuple[int, str, list[str], list[str]] | None = None
+    present, absent = identity.having("present"), identity.having("absent")
+    for name in (*RELEASES, *CATALOGUE.hybrids):
+        known = CATALOGUE.named(name)
+        beyond, without = sorted(present - known), sorted(absent & known)
+        if best is None or len(beyond) + len(without) < best[0]:
+            best = (len(beyond) + len(without), name, beyond, without)
+    assert best is not None
+    return best[1:]
+
+
+def _head(image: Image, identity: Identity) -> dict[str, Any]:
+    name, beyond, without = nearest(identity)
+    return {
+        "image": image.name,
+        "banner": image.banner,
+        "kinds": list(image.kinds),
+        "options": identity.options,
+        "notes": image.notes,
+        "nearest": {"kernel": name, "beyond": beyond, "without": without},
+    }
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    return {
+        "state": finding.state,
+        "evidence": list(finding.evidence),
+        "follows": finding.follows,
+        "switch": CATALOGUE.fixes[finding.fix].switch,
+    }
+
+
+def _print_head(image: Image, identity: Identity, out: Terminal) -> None:
+    out.line(f"{out.paint(image.name, 'bold')}: {image.banner or 'no banner'}")
+    built = [n for n, there in identity.options.items() if there]
+    lacking = [n for n, there in identity.options.items() if there is False]
+    text = f"read from: {', '.join(image.kinds)}"
+    text += f"; built with {', '.join(built)}" if built else ""
+    text += f"; without {', '.join(lacking)}" if lacking else ""
+    out.line(text)
+    for note in image.notes:
+        out.line(f"of no use: {note}")
+    counts = ", ".join(f"{len(identity.having(state))} {state}" for state in STATES)
+    out.line(f"{len(identity.findings)} fixes: {counts}")
+    name, beyond, without = nearest(identity)
+    out.line(f"nearest known kernel: {name}")
+    for sign, fixes in (("+", beyond), ("-", without)):
+        if fixes:
+            out.line(f"  {sign} {', '.join(fixes)}")
+
+
+def _print_findings(identity: Identity, only: set[str] | None, out: Terminal) -> None:
+    for state in STATES:
+        group = [f for f in identity.findings.values() if f.state == state]
+        if only is not None:
+            group = [f for f in group if f.fix in only]
+        if group:
+            out.line()
+            out.line(out.paint(state, "bold"))
+        for finding in group:
+            out.line(f"  {finding.fix:<22} {'; '.join(finding.evidence)}")
+
+
+def print_exposures(exposures: list[Exposure], out: Terminal) -> None:
+    """The traces: what can be hit, what depends on an unknown, and how many cannot."""
+    hits = [e for e in exposures if e.verdict == "hit"]
+    open_ = [e for e in exposures if e.verdict == "depends"]
+    rest = [e for e in exposures if e.verdict == "cannot"]
+    out.line()
+    out.line(out.paint(f"can hit {len(hits)} of {len(exposures)} traces", "bold"))
+    for exposure in hits:
+        out.line(f"  {exposure.trace.id}: {out.paint(said(exposure), 'yellow')}")
+    if open_:
+        out.line(out.paint(f"depends on an unknown: {len(open_)}", "bold"))
+    for exposure in open_:
+        out.line(f"  {exposure.trace.id}: {said(exposure)}")
+    reasons: dict[str, int] = {}
+    for exposure in rest:
+        why = exposure.why_not or ("" if exposure.judged else "cannot run here")
+        reasons[why or "nothing goes wrong"] = reasons.get(why or "nothing goes wrong", 0) + 1
+    text = ", ".join(f"{why}: {n}" for why, n in sorted(reasons.items()))
+    out.line(out.paint(f"cannot hit {len(rest)}", "bold") + (f" ({text})" if text else ""))
+
+
+def said(exposure: Exposure) -> str:
+    """A trace's result in words: the invariants, and on what it depends."""
+    if exposure.why_not:
+        return exposure.why_not
+    kinds = {
+        k
+        for leaves in exposure.modes.values()
+        for leaf in leaves
+        if leaf.hit
+        for k in leaf.kinds or ()
+    }
+    text = ", ".join(sorted(kinds))
+    hit = [mode for mode in exposure.modes if exposure.state(mode) == "hit"]
+    if exposure.verdict == "hit":
+        if len(hit) < len(exposure.modes):
+            text += f" ({' '.join(hit)})"
+        present = exposure.lacks(CATALOGUE)
+        return text + (f"; it lacks {', '.join(present)}" if present else "")
+    if exposure.verdict == "cannot":
+        return "holds" if exposure.judged else "cannot run here"
+    fixes = ", ".join(exposure.depends_on())
+    text = f"{text or 'undecided'}, depends on {fixes}"
+    return text if exposure.whole else text + " (not all combinations tried)"
+
+
+def plain_exposure(exposure: Exposure) -> dict[str, Any]:
+    """A trace's result for JSON: every combination that was tried."""
+    tree: dict[str, Any] = {"verdict": exposure.verdict, "modes": {}}
+    if exposure.why_not:
+        tree["why"] = exposure.why_not
+    if exposure.verdict == "depends":
+        tree["depends"] = list(exposure.depends_on())
+        tree["whole"] = exposure.whole
+    for mode, leaves in exposure.modes.items():
+        tree["modes"][mode] = [
+            {"if": dict(leaf.decided), "verdict": leaf.text, "hit": leaf.hit} for leaf in leaves
+        ]
+    return tree
+
+
+def _layout(image: Image, args: argparse.Namespace, out: Terminal) -> int:
+    tree = layout(image, STRUCTS, FIELDS)
+    if not tree["structs"]:
+        raise HarnessError(f"{image.name}: it has no type information (BTF or DWARF)")
+    if args.json:
+        whole = {"schema": "kvm-replay/layout/1", "image": image.name, **tree}
+        out.line(json.dumps(whole, indent=1))
+        return 0
+    for name, struct in tree["structs"].items():
+        out.line(out.paint(f"struct {name}: {struct['size']} bytes", "bold"))
+        for member, at in struct["members"].items():
+            out.line(f"  {at['at']:>6} {_size(at['bits']):>7}  {member:<28} {at['type']}")
+        out.line()
+    out.line(out.paint("the model's fields", "bold"))
+    for name, at in tree["fields"].items():
+        out.line(f"  {name:<32} {at['at']:>6} {_size(at['bits']):>7}  {at['kernel']}")
+    out.line()
+    for name, at in tree["symbols"].items():
+        out.line(f"{name}: {at['address']:#x}, {at['size']} bytes in {at['section']}")
+    return 0
+
+
+def _size(bits: int | None) -> str:
+    if bits is None:
+        return "-"
+    return f"{bits // 8}" if bits % 8 == 0 else f"{bits} bits"
+
+
+def _diff(one: Image, other: Image, args: argparse.Namespace, out: Terminal) -> int:
+    states = [ask(image).findings for image in (one, other)]
+    fixes = {
+        fix: [side[fix].state for side in states]
+        for fix in CATALOGUE.fixes
+        if states[0][fix].state != states[1][fix].state
+    }
+    places = differences(*(layout(image, STRUCTS, FIELDS) for image in (one, other)))
+    if args.json:
+        tree = {
+            "schema": "kvm-replay/image-diff/1",
+            "images": [one.name, other.name],
+            "fixes": fixes,
+            "layout": places,
+        }
+        out.line(json.dumps(tree, indent=1))
+        return 0
+    out.line(f"{one.name} -> {other.name}")
+    out.line(out.paint(f"{len(fixes)} fixes", "bold"))
+    for fix, (a, b) in fixes.items():
+        out.line(f"  {fix:<22} {a} -> {b}")
+    out.line(out.paint(f"{len(places)} places", "bold"))
+    for name, (was, now) in places.items():
+        out.line(f"  {name:<44} {_place(was)} -> {_place(now)}")
+    return 0
+
+
+def _place(at: Any) -> str:
+    if at is None:
+        return "-"
+    if isinstance(at, int):
+        return f"{at} bytes"
+    return f"{at['at']} ({_size(at['bits'])}, {at['type']})"
