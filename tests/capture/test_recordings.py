@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import lzma
+import random
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -166,18 +167,34 @@ def test_a_call_that_was_not_made_is_noticed() -> None:
     assert {d.where for d in verdict.first.values()} == {"task_fpsimd_load"}
 
 
-def test_fixes_that_would_agree() -> None:
+@pytest.mark.parametrize(
+    ("name", "spec", "change"),
+    [
+        ("sve-vhe-fpbug16-regs", BUG17, "+save-and-flush"),
+        ("sve-vhe-fpbug17-regs", BUG17.replace("+discard-closes-sve", ""), "+discard-closes-sve"),
+        ("debian-6.12.107-vhe-st", "debian-6.12.107-discard-modified", "+discard-modified"),
+    ],
+)
+def test_fixes_that_would_agree(name: str, spec: str, change: str) -> None:
     """What a divergence comes of is found by switching fixes."""
-    name = "sve-vhe-fpbug16-regs"
     seen, setup = looked(name), config(looked(name).settings(), "vhe")
-    spec = BUG16.replace("+discard-closes-sve", "")
     verdict = held(name, spec)
+    assert verdict.divergences
     found = explain(
         CATALOGUE, CATALOGUE.kernel(spec), "vhe", setup, seen.names, items(name), verdict
     )
-    if verdict.divergences:
-        assert found[0].change == "+discard-closes-sve"
-        assert found[0].verdict.divergences == 0
+    assert (found[0].change, found[0].verdict.divergences) == (change, 0)
+
+
+@pytest.mark.parametrize(("name", "spec", "mode"), CONFORM)
+def test_a_recording_entered_anywhere(name: str, spec: str, mode: str) -> None:
+    """Tracing was switched on in the middle of something: what was before is not known."""
+    lines = list(Recording(path(name)).lines())
+    dice = random.Random(name)
+    for _ in range(4):
+        at = dice.randrange(len(lines) * 9 // 10)
+        verdict = held(name, spec, mode, Follower(lines[at:], looked(name).states).items())
+        assert verdict.divergences <= 4 < verdict.events, (at, list(map(str, verdict.first.values())))
 
 
 def test_the_bug_of_2025_from_a_recording() -> None:
