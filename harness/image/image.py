@@ -171,7 +171,9 @@ class Image:
     def struct(self, name: str) -> Struct | None:
         """A struct, union or typedef of one; None if it is not found."""
         found = self._btf.struct(name) if self._btf else None
-        return found or self._from_dwarf(lambda dwarf: dwarf.struct(name))
+        if found or (self._btf and self.linked):  # a whole kernel's BTF has every struct of it
+            return found
+        return self._from_dwarf(lambda dwarf: dwarf.struct(name))
 
     def member(self, path: str) -> Member | None:
         """A member by its path, `task_struct.thread.uw.fpsimd_state`; its offset is in the whole.
