@@ -56,6 +56,8 @@ _OWNERS = {o.value: o.name for o in FpOwner}
 _POINTS = {
     ("__kvm_vcpu_run", False): (("__kvm_vcpu_run_vhe", False), ("__kvm_vcpu_run", False)),
     ("__kvm_vcpu_run", True): (("__guest_exit", True),),
+    ("fpsimd_sync_to_effective_state_zeropad", False): (("sve_sync_from_fpsimd_zeropad", False),),
+    ("fpsimd_sync_to_effective_state_zeropad", True): (("sve_sync_from_fpsimd_zeropad", True),),
     ("fpsimd_save_user_state", False): (("fpsimd_save", False),),
     ("fpsimd_save_user_state", True): (("fpsimd_save", True),),
 }
@@ -70,6 +72,8 @@ _SETTLED = (
     "do_sme_acc_ret",
 )
 _RESTORE = "fpsimd_restore_current_state"
+# In some of its callers, which are of the same file, GCC has it inlined.
+_INLINED = ("fpsimd_sync_from_effective_state", "sve_sync_to_fpsimd")
 
 
 @dataclass(slots=True)
@@ -457,13 +461,17 @@ class Conformer:
         """The model has called what the kernel has not."""
         points = self.probe.points[cpu]
         for p in points:
-            if (p.name, p.ret) in self.shown and not p.ret:
+            if self._due(p):
                 if p.name == _RESTORE and p.current.name in self.unsure:
                     self.unsure.discard(p.current.name)
                     break
                 self._diverge_order(cpu, p.name, "nothing", p.name)
                 break
         points.clear()
+
+    def _due(self, p: Point) -> bool:
+        """Whether the recording shows this call wherever it is made."""
+        return (p.name, p.ret) in self.shown and not p.ret and p.name not in _INLINED
 
     def _observe(self, line: Line) -> None:
         self.verdict.events += 1
@@ -480,7 +488,7 @@ class Conformer:
             return
         for n, p in enumerate(points):
             if (p.name, p.ret) in wanted:
-                skipped = [q for q in points[:n] if (q.name, q.ret) in self.shown and not q.ret]
+                skipped = [q for q in points[:n] if self._due(q)]
                 del points[: n + 1]
                 if skipped:
                     kernel = f"{stem} returns" if ret else stem
@@ -524,7 +532,10 @@ class Conformer:
         if self.task_offset is None and self._learn_offset(line, state):
             self._resync(line.cpu, state, p)  # whose the registers were could not be told before
             return True
-        for other in self.between.pop(line.cpu, ()):
+        around = self.between.get(line.cpu, ())
+        if line.name != "fpsimd_release_task":  # its return comes out of the same interrupt
+            self.between.pop(line.cpu, None)
+        for other in around:
             if not self._differences(line, state, other):
                 return True
         wrong = self._differences(line, state, p)

@@ -11,12 +11,23 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
-# asm/thread_info.h
+from harness.capture.text import Line
+
+# asm/thread_info.h, as it was until TIF_NEED_RESCHED_LAZY came; `settled()` makes others equal
 TIF_FOREIGN_FPSTATE = 1 << 3
 TIF_SVE = 1 << 23
 TIF_SME = 1 << 27
+# What is next to TIF_FOREIGN_FPSTATE has had its number in some kernel.
+_LOW_FLAGS = 0xFF
+# They set or clear TIF_FOREIGN_FPSTATE of current, and no other flag.
+_FLIPPING = ("fpsimd_flush_task_state", "fpsimd_restore_current_state", "fpsimd_flush_cpu_state")
+_SURE, _AHEAD = 5, 20_000  # votes, and lines that are looked at ahead
+_FLAGS = re.compile(r"(?<= )((?:f\d+|pf|nf)=)(0x[0-9a-f]+|\d+)")
 
 _OWN = "".join(rf"(?=.* {k}%d=(\S+))" for k in "cpfyulsvro")
 _SWITCH = re.compile(
@@ -105,12 +116,15 @@ def vcpu_of(text: str) -> VcpuArg | None:
     match = _VCPU.search(text)
     if match is None:
         return None
-    flags = int(match[5], 0) if match[5] else -1
+    if match[4]:
+        sve = int(match[4] != "0")
+    else:  # the first of vcpu.arch.cflags was GUEST_HAS_SVE until v6.16
+        sve = int(match[5], 0) & 1 if match[5] else -1
     return VcpuArg(
         int(match[1], 0),
         int(match[3]) if match[3] else -1,
         int(match[4]) if match[4] else 0,
-        flags & 1 if flags >= 0 else -1,
+        sve,
     )
 
 
@@ -134,3 +148,40 @@ def operand(text: str) -> int:
 def dump_of(text: str) -> dict[str, str]:
     """A line of software flags and live registers, as a debugging patch prints it."""
     return dict(_DUMP.findall(text))
+
+
+def settled(lines: Iterable[Line]) -> Iterator[Line]:
+    """The lines, with TIF_FOREIGN_FPSTATE in the thread flags where it is here.
+
+    No symbol says which number it has in a kernel; what the functions do to it that do
+    nothing else shows it.
+    """
+    stream = iter(lines)
+    ahead: list[Line] = []
+    votes: Counter[int] = Counter()
+    entered: dict[int, tuple[str, State]] = {}
+    for line in stream:
+        ahead.append(line)
+        state = state_of(line.text, line.cpu) if line.name.startswith(_FLIPPING) else None
+        was = entered.pop(line.cpu, None)
+        if state is not None and not line.name.endswith("_ret"):
+            entered[line.cpu] = line.name, state
+        elif state is not None and was is not None and was[1].current == state.current:
+            changed = (state.flags ^ was[1].flags) & _LOW_FLAGS
+            if line.name == f"{was[0]}_ret" and changed and not changed & (changed - 1):
+                votes[changed] += 1
+        if len(ahead) == _AHEAD or (votes and votes.most_common(1)[0][1] == _SURE):
+            break
+    flag = votes.most_common(1)[0][0] if votes else TIF_FOREIGN_FPSTATE
+    if flag == TIF_FOREIGN_FPSTATE:
+        return chain(ahead, stream)
+
+    def swap(match: re.Match[str]) -> str:
+        bits = int(match[2], 0)
+        rest = bits & ~(flag | TIF_FOREIGN_FPSTATE)
+        return f"{match[1]}{rest | (TIF_FOREIGN_FPSTATE if bits & flag else 0):#x}"
+
+    return (
+        line._replace(text=_FLAGS.sub(swap, line.text)) if "f" in line.text else line
+        for line in chain(ahead, stream)
+    )

@@ -25,6 +25,7 @@ from harness.capture.arm64.fields import (
     flags_of,
     operand,
     owner_of,
+    settled,
     state_of,
     switch_of,
     vcpu_of,
@@ -34,7 +35,10 @@ from harness.capture.text import Line
 # asm-generic/unistd.h
 NR_IOCTL, NR_PTRACE, NR_SIGRETURN, NR_EXECVE, NR_PRCTL = 29, 117, 139, 221, 167
 PTRACE_GETREGSET, PTRACE_SETREGSET = 0x4204, 0x4205
-PR_SVE_SET_VL, PR_SME_SET_VL = 50, 63
+_VL_OPTIONS = {50: "PR_SVE_SET_VL", 63: "PR_SME_SET_VL"}
+_VL_FLAGS = ((1 << 17, "VL_INHERIT"), (1 << 18, "SET_VL_ONEXEC"))
+# What stands for all that is read of a register set.
+_READ = {"NT_PRFPREG": "v", "NT_ARM_ZT": "zt0", "NT_ARM_FPMR": "fpmr"}
 REGSETS = {
     2: "NT_PRFPREG",
     0x405: "NT_ARM_SVE",
@@ -44,10 +48,13 @@ REGSETS = {
     0x40E: "NT_ARM_FPMR",
 }
 FP_STATE_GUEST_OWNED = 2
+FP_STATE_CURRENT, FP_STATE_FPSIMD, FP_STATE_SVE = 0, 1, 2
 # What trace-cmd report -R prints: TASK_RUNNING, TASK_REPORT_MAX for who is preempted, then bits.
 _STATES = {0: "R", 256: "R", 1: "S", 2: "D", 4: "T", 8: "t", 16: "X", 32: "Z", 64: "P", 128: "I"}
 # kernel_thread(): a child without an mm has no FP state to be given.
 _FORKS = ("arch_dup_task_struct", "copy_thread", "fpsimd_flush_task_state")
+# Who calls fpsimd_restore_current_state() on the way to user space, release by release.
+_RESUMING = ("<-do_notify_resume", "<-exit_to_user_mode", "<-arch_exit_to_user_mode")
 # Who calls fpsimd_save() for the sake of a copy in memory.
 _LONE_CALLERS = ("<-arch_dup_task_struct", "<-fpsimd_preserve_current_state")
 
@@ -115,6 +122,15 @@ QUIET = (
     "__deactivate_traps",
     "__guest_exit",
     "kvm_hyp_handle_fpsimd",
+    # They look whether there is such a register set, and call what both sets share.
+    "fpr_get",
+    "__fpr_get",
+    "sve_get",
+    "sve_set",
+    "ssve_get",
+    "ssve_set",
+    "zt_get",
+    "fpmr_get",
 )
 
 
@@ -257,6 +273,7 @@ class Follower:
         self.blocked: dict[str, Stimulus] = {}  # a thread's name: it may be in a system call
         self.za: dict[str, Stimulus] = {}  # a thread's name: what it may have done with SVCR
         self.last_line = 0
+        self.discards = False  # whether `to_save` tells of system calls
         table: dict[str, Callable[[Cpu, Line], None]] = {
             "sched_switch": self._hold,
             "sys_enter": self._sys_enter,
@@ -282,6 +299,7 @@ class Follower:
             "fpsimd_release_task": self._release,
             "fpsimd_save_and_flush_cpu_state": self._save_and_flush,
             "arch_dup_task_struct": self._dup,
+            "task_smstop_sm_ret": self._smstopped,
         }
         for name in ("setup_rt_frame", "fpsimd_signal_preserve_current_state"):
             table[name] = self._signal
@@ -322,7 +340,12 @@ class Follower:
             "fpsimd_flush_thread_vl",
             "tls_thread_switch",
             "sve_set_common",
+            "__fpr_set",
             "fpr_set",
+            "sve_get_common",
+            "fpsimd_sync_to_effective_state_zeropad",
+            "sve_sync_from_fpsimd_zeropad",
+            "za_get",
             "za_set",
             "zt_set",
             "fpmr_set",
@@ -343,7 +366,7 @@ class Follower:
     def items(self) -> Iterator[Item]:
         """Stimuli and observations, in an order in which they can have happened."""
         out, table, cpus = self.out, self.table, self.cpus
-        for line in self.lines:
+        for line in settled(self.lines):
             handler = table.get(line.name)
             if handler is None:
                 handler = self._resolve(line)
@@ -543,6 +566,8 @@ class Follower:
         self.out.append(
             Stimulus(line.number, cpu.id, thread.name, "write", ((kind, 0), (value,)), "", "value")
         )
+        if thread.name in self.za:
+            self._settle_operand(self.za.pop(thread.name), None)
         if thread.sme:
             self.za[thread.name] = self._event(
                 line, cpu.id, thread.name, "svcr_write", None, "SVCR in a later dump"
@@ -702,11 +727,18 @@ class Follower:
                 self._reconcile(cpu, prev, line, flags)
                 stopped = self.stopped.pop(prev.name, None)
                 foreign = flags is not None and bool(flags & TIF_FOREIGN_FPSTATE)
+                over = None
+                if operands is not None and after is not None and not foreign:
+                    over = self._syscall_over(cpu, prev, operands, after)
                 if stopped is not None:
                     # With its registers elsewhere it has not been to user space since.
                     self._settle_operand(stopped, True if foreign else None)
                     prev.exiting = foreign
-                if state[0] == "t" and not foreign:
+                if over and not prev.syscall:
+                    self._in_user(cpu, prev, line, "its system call is over")
+                elif over is False and prev.exiting:
+                    pass  # on its way out
+                elif state[0] == "t" and not foreign:
                     self._stop(cpu, prev, line)
                 elif flags is not None and not foreign and not prev.syscall:
                     self._in_user(cpu, prev, line, "it has its registers and is switched away")
@@ -736,6 +768,14 @@ class Follower:
                 blocked = self.blocked.pop(task.name, None)
                 if blocked is not None:
                     self._settle_operand(blocked, first[1] == 1)
+                streams = self.za.pop(task.name, None)
+                if streams is not None:
+                    # Saved as SVE without TIF_SVE: in streaming mode.
+                    saved = first[1] == FP_STATE_SVE
+                    if saved and first[0] & TIF_SVE:
+                        self.za[task.name] = streams  # delivery of a signal will tell
+                    else:
+                        self._settle_operand(streams, int(saved))
                 waits = self.waiting.pop(task.name, None)
                 if waits is not None:
                     self._settle_operand(waits, first[1] == 2)
@@ -751,6 +791,25 @@ class Follower:
         cpu.last = ""
         cpu.inside = ""
         cpu.zen = -1
+
+    def _syscall_over(self, cpu: Cpu, prev: Thread, operands: Switch, after: Line) -> bool | None:
+        """What `to_save` has of it (v6.16): a system call lets SVE state go until it is over."""
+        state = state_of(after.text, cpu.id)
+        if state is None or operands.prev_cpu != cpu.id:
+            return None
+        if state.to_save == FP_STATE_FPSIMD:
+            self.discards = self.discards or prev.syscall
+            return False
+        return True if self.discards else None
+
+    def _is_over(self, cpu: Cpu, thread: Thread, line: Line) -> bool:
+        """Whether `to_save` has it that a thread has been in user space since its system call."""
+        state = state_of(line.text, cpu.id) if self.discards and thread.exiting else None
+        return (
+            state is not None
+            and state.to_save == FP_STATE_CURRENT
+            and not state.flags & TIF_FOREIGN_FPSTATE
+        )
 
     def _was_loaded(self, cpu: Cpu, thread: Thread, line: Line) -> None:
         """Its vcpu is put by the context switch, and when it was loaded has not been seen."""
@@ -808,8 +867,11 @@ class Follower:
             thread.sve = None
         cpu.last = ""
         match = _SYSCALL.search(line.text) or _SYSCALL_RAW.search(line.text)
-        if match and int(match[1], 0) == NR_PTRACE and match[2]:
-            self._ptrace(cpu, thread, line, _arguments(match[2]))
+        if match and match[2]:
+            if int(match[1], 0) == NR_PTRACE:
+                self._ptrace(cpu, thread, line, _arguments(match[2]))
+            elif int(match[1], 0) == NR_PRCTL:
+                self._prctl(cpu, thread, line, _arguments(match[2]))
 
     def _sys_exit(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)
@@ -817,6 +879,7 @@ class Follower:
             if not thread.placed:
                 self._place(cpu, thread, line)
             thread.syscall, thread.exiting = False, True
+        cpu.inside = ""
         self.quiet["sys_exit"] += 1
 
     def _ptrace(self, cpu: Cpu, thread: Thread, line: Line, args: list[int]) -> None:
@@ -828,10 +891,23 @@ class Follower:
             self.waiting[tracee.name] = self._event(
                 line, cpu.id, thread.name, "ptrace_setregset", None, f"{tracee.name} {regset}"
             )
+        elif request == PTRACE_GETREGSET:
+            reads = (tracee.name, regset, (_READ.get(regset, "vl"), 0))
+            self._event(line, cpu.id, thread.name, "ptrace_getregset", reads)
+        self._begin(cpu, "ptrace", line)
+
+    def _prctl(self, cpu: Cpu, thread: Thread, line: Line, args: list[int]) -> None:
+        option, arg = _VL_OPTIONS.get(args[0]), args[1]
+        if option is None:
+            return
+        flags = tuple(f"{option[:6]}_{name}" for bit, name in _VL_FLAGS if arg & bit)
+        known = arg & ~sum(bit for bit, _ in _VL_FLAGS)
+        self._event(line, cpu.id, thread.name, "prctl", (option, known, flags))
+        self._begin(cpu, "prctl", line)
 
     def _restore(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)
-        resumes = line.text.startswith("<-do_notify_resume") or not cpu.inside
+        resumes = line.text.startswith(_RESUMING) or not cpu.inside
         if thread is not None and resumes and not cpu.softirq:
             if thread.user:
                 self._event(line, cpu.id, f"cpu{cpu.id}", "irq", (), "its registers were lost")
@@ -851,6 +927,9 @@ class Follower:
                     self._in_user(cpu, thread, line, "a system call came after")
                     self._in_kernel(cpu, thread, line)
             self._in_user(cpu, thread, line, "it traps")
+            streams = self.za.pop(thread.name, None) if what == "sve" else None
+            if streams is not None:
+                self._settle_operand(streams, 0)  # in streaming mode it would not
             self._event(line, cpu.id, thread.name, "trap", (what,))
             self._event(line, cpu.id, thread.name, "handle_trap")
             thread.user, thread.syscall = False, False
@@ -1066,11 +1145,26 @@ class Follower:
 
     def _signal(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)
-        if thread is not None and cpu.inside != "signal":
+        if thread is not None and (cpu.inside != "signal" or line.name == "setup_rt_frame"):
+            interrupted = self._is_over(cpu, thread, line)
+            if interrupted:
+                self._in_user(cpu, thread, line, "an interrupt brings the signal")
             self._event(line, cpu.id, thread.name, "signal")
             thread.syscall = False
             self._begin(cpu, "signal", line)
+            if interrupted:  # the way back to user space belongs to it
+                cpu.until = "fpsimd_restore_current_state_ret"
         self._reaction(cpu, line)
+
+    def _smstopped(self, cpu: Cpu, line: Line) -> None:
+        """task_smstop_sm() in the delivery of a signal: an SVE image left is not streaming's."""
+        thread = self._who(cpu, line)
+        state = state_of(line.text, cpu.id)
+        if thread is not None and state is not None and cpu.inside == "signal":
+            streams = self.za.pop(thread.name, None)
+            if streams is not None:
+                self._settle_operand(streams, int(state.fp_type == FP_STATE_FPSIMD))
+        self._return(cpu, line)
 
     def _sigreturn(self, cpu: Cpu, line: Line) -> None:
         self._who(cpu, line)
@@ -1091,6 +1185,8 @@ class Follower:
         thread = self._who(cpu, line)
         if thread is not None and not (cpu.inside or cpu.leaving):
             self._reconcile(cpu, thread, line, flags_of(line.text, cpu.id, thread.pid))
+            if self._is_over(cpu, thread, line):
+                self._in_user(cpu, thread, line, "an interrupt comes")
         address = operand(line.text)
         dead = self.by_address.pop(address, None)
         if dead is None:

@@ -153,14 +153,16 @@ class Userland(Tracer):
         self.do_notify_resume()
 
     def on_prctl(self, actor: str, option: str, vl: int, flags: tuple[str, ...] = ()) -> None:
-        self.in_user(actor)
-        self.el0_svc()
+        self._in_user_or_syscall(actor)
         arg = vl
         for name in flags:
             arg |= PR_FLAGS[name]
         sve = option == "PR_SVE_SET_VL"
-        self.errno = self.sve_set_current_vl(arg) if sve else self.sme_set_current_vl(arg)
-        self.exit_to_user_mode()
+
+        def step() -> None:
+            self.errno = self.sve_set_current_vl(arg) if sve else self.sme_set_current_vl(arg)
+
+        self._by_syscall(step)
 
     # Signals ---------------------------------------------------------------------------
 

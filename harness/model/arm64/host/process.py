@@ -19,6 +19,7 @@ from harness.model.arm64.host.state import (
     At,
     SveState,
     Task,
+    VecType,
 )
 from harness.model.base import kernel_function
 from harness.model.values import EMPTY, ZERO, Val
@@ -78,8 +79,7 @@ class Process(Efi):
         src = self.current
         if "clone-preserve" in self.fixes:
             self.fpsimd_save_and_flush_current_state()
-            if src.fp_type is FP_STATE_SVE:  # fpsimd_sync_from_effective_state()
-                self.sve_to_fpsimd(src)
+            self.fpsimd_sync_from_effective_state(src)
         else:
             self.fpsimd_preserve_current_state()
         self.born(child)
@@ -103,6 +103,12 @@ class Process(Efi):
         if "fp-type" in self.fixes:
             child.fp_type = FP_STATE_FPSIMD
         child.frames = src.frames
+
+    @kernel_function()
+    def fpsimd_sync_from_effective_state(self, task: Task) -> None:
+        """V in memory of whose valid image is sve_state."""
+        if task.fp_type is FP_STATE_SVE:
+            self.sve_to_fpsimd(task)
 
     @kernel_function()
     def task_smstop_sm(self, task: Task) -> None:
@@ -148,23 +154,28 @@ class Process(Efi):
         if "fpmr-exec" in self.fixes:
             current.fpmr = ZERO
         current.sve_state = current.sme_state = None
-        current.svcr, current.fp_type = 0, FP_STATE_FPSIMD
         self.cpu.tpidr2_el0 = ZERO  # tls_thread_flush()
-        self.clear_thread_flag(TIF_SVE)
-        self.clear_thread_flag(TIF_SME)
-        self.fpsimd_flush_thread_vl()
+        if self.sve_host:
+            self.clear_thread_flag(TIF_SVE)
+            self.fpsimd_flush_thread_vl(ARM64_VEC_SVE)
+        if self.sme_host:
+            self.clear_thread_flag(TIF_SME)
+            self.fpsimd_flush_thread_vl(ARM64_VEC_SME)
+        current.svcr, current.fp_type = 0, FP_STATE_FPSIMD
         current.logical, current.frames = UNTOUCHED, ()
 
     @kernel_function()
-    def fpsimd_flush_thread_vl(self) -> None:
-        """The lengths of a new program: as asked for, for one exec() or for all, or default."""
+    def fpsimd_flush_thread_vl(self, vec: VecType) -> None:
+        """The length of a new program: as asked for, for one exec() or for all, or default."""
         current = self.current
-        current.sve_vl = current.sve_vl_onexec or self.get_default_vl(ARM64_VEC_SVE)
-        current.sme_vl = current.sme_vl_onexec or self.get_default_vl(ARM64_VEC_SME)
-        if not current.flags & TIF_SVE_VL_INHERIT:
-            current.sve_vl_onexec = 0
-        if not current.flags & TIF_SME_VL_INHERIT:
-            current.sme_vl_onexec = 0
+        if vec is ARM64_VEC_SVE:
+            current.sve_vl = current.sve_vl_onexec or self.get_default_vl(vec)
+            if not current.flags & TIF_SVE_VL_INHERIT:
+                current.sve_vl_onexec = 0
+        else:
+            current.sme_vl = current.sme_vl_onexec or self.get_default_vl(vec)
+            if not current.flags & TIF_SME_VL_INHERIT:
+                current.sme_vl_onexec = 0
 
     @kernel_function()
     def do_exit(self) -> None:

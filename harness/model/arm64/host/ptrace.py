@@ -82,7 +82,7 @@ class Ptrace(Vl):
     @kernel_function("__fpr_set")
     def copy_fpr(self, task: Task, data: Payload) -> None:
         """V, FPSR and FPCR up to where `data` ends; the rest stays as it is."""
-        self.sve_sync_to_fpsimd(task)
+        self.sync_to_fpsimd(task)
         for (kind, n), vals in data.items():
             if kind == "v":
                 task.fpsimd_state = task.fpsimd_state.set(n, vals)
@@ -127,7 +127,7 @@ class Ptrace(Vl):
         header = self.sve_init_header_from_task(task, vec)
         if header.flags & SVE_PT_REGS_SVE:
             return header, task.sve_state or SveState()
-        self.sve_sync_to_fpsimd(task)
+        self.sync_to_fpsimd(task)
         return header, SveState(task.fpsimd_state, EMPTY)
 
     @kernel_function()
@@ -320,7 +320,7 @@ class Ptrace(Vl):
     def traced_read(self, task: Task, kind: str, n: int) -> Quads:
         """One register, V by NT_PRFPREG, others by the set of the mode that the task is in."""
         if kind == "v":
-            self.sve_sync_to_fpsimd(task)
+            self.sync_to_fpsimd(task)
             return self._looked_at(task, f"v{n}", n, 1, task.logical.z, task.fpsimd_state)
         vec = ARM64_VEC_SME if self._streams(task) else ARM64_VEC_SVE
         return self.regset_read(task, vec, kind, n)

@@ -31,7 +31,6 @@ class Signal(Entry):
         current = self.current
         if "sig-flush" in self.fixes:
             self.fpsimd_save_and_flush_current_state()
-            self.fpsimd_sync_from_effective_state()
         else:
             self.fpsimd_signal_preserve_current_state()
         current.frames = (*current.frames, self.setup_sigframe())
@@ -42,10 +41,6 @@ class Signal(Entry):
     @kernel_function()
     def fpsimd_signal_preserve_current_state(self) -> None:
         self.fpsimd_preserve_current_state()
-        self.fpsimd_sync_from_effective_state()
-
-    @kernel_function()
-    def fpsimd_sync_from_effective_state(self) -> None:
         if self.saved_as_sve():
             self.sve_to_fpsimd(self.current)
 
@@ -59,6 +54,8 @@ class Signal(Entry):
     def setup_sigframe(self) -> Frame:
         """The records: FPSIMD always, SVE and ZA with what is in use."""
         current = self.current
+        if "sig-flush" in self.fixes:
+            self.fpsimd_sync_from_effective_state(current)
         streaming = bool(current.svcr & SVCR_SM_MASK) and self.sme_host
         record = self.sve_host or (self.sme_host and "sig-sme-only" in self.fixes)
         sve = None
@@ -117,6 +114,9 @@ class Signal(Entry):
     @kernel_function()
     def restore_fpsimd_context(self, frame: Frame) -> None:
         """An FPSIMD record alone."""
+        self._fpsimd_only(frame)
+
+    def _fpsimd_only(self, frame: Frame) -> None:
         current = self.current
         self.clear_thread_flag(TIF_SVE)
         current.fp_type = FP_STATE_FPSIMD
@@ -135,8 +135,11 @@ class Signal(Entry):
             if frame.streaming and "sig-payload" in self.fixes:
                 self.force_signal_inject("SIGSEGV")
                 return
-            current.svcr &= ~SVCR_SM_MASK
-            self.restore_fpsimd_context(frame)
+            if "sig-payload" in self.fixes:
+                self.restore_fpsimd_context(frame)
+            else:
+                current.svcr &= ~SVCR_SM_MASK
+                self._fpsimd_only(frame)
             return
         if "sig-flush" not in self.fixes:
             self.fpsimd_flush_task_state(current)

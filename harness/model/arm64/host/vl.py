@@ -62,9 +62,16 @@ class Vl(Signal):
             return task.fp_type is FP_STATE_SVE
         return self._tif_sve_or_sm(task)
 
+    def sync_to_fpsimd(self, task: Task) -> None:
+        """Bring V in memory up to date, by the name that the function has where fork calls it."""
+        if "clone-preserve" in self.fixes:
+            self.fpsimd_sync_from_effective_state(task)
+        else:
+            self.sve_sync_to_fpsimd(task)
+
     @kernel_function()
     def sve_sync_to_fpsimd(self, task: Task) -> None:
-        """Bring V in memory up to date. v6.16: fpsimd_sync_from_effective_state()."""
+        """Until v6.15."""
         if self._stored_as_sve(task):
             self.sve_to_fpsimd(task)
 
@@ -117,7 +124,7 @@ class Vl(Signal):
             self.fpsimd_save()
             self.fpsimd_flush_task_state(task)
         if "vl-valid" in self.fixes:
-            self.sve_sync_to_fpsimd(task)
+            self.sync_to_fpsimd(task)
             self._set_vl(task, vec, vq)
             task.sve_state = SveState()
             self.sve_sync_from_fpsimd_zeropad(task)
@@ -127,7 +134,7 @@ class Vl(Signal):
             return
         if self._tif_sve_or_sm(task):
             if "vl-stale" in self.fixes:
-                self.sve_sync_to_fpsimd(task)
+                self.sync_to_fpsimd(task)
             else:
                 self.sve_to_fpsimd(task)
             self.update_tsk_thread_flag(task, TIF_SVE, False)
