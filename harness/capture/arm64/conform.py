@@ -58,6 +58,8 @@ _POINTS = {
     ("__kvm_vcpu_run", True): (("__guest_exit", True),),
     ("fpsimd_sync_to_effective_state_zeropad", False): (("sve_sync_from_fpsimd_zeropad", False),),
     ("fpsimd_sync_to_effective_state_zeropad", True): (("sve_sync_from_fpsimd_zeropad", True),),
+    ("sve_set_vector_length", False): (("vec_set_vector_length", False),),
+    ("sve_set_vector_length", True): (("vec_set_vector_length", True),),
     ("fpsimd_save_user_state", False): (("fpsimd_save", False),),
     ("fpsimd_save_user_state", True): (("fpsimd_save", True),),
 }
@@ -189,7 +191,9 @@ class Conformer:
         if state is None:
             return
         last = self.m.fpsimd_last_state[line.cpu]
-        last.to_save, last.sve_vl = FpState(state.to_save), state.sve_vl // 16
+        if state.to_save in _TYPES:
+            last.to_save = FpState(state.to_save)
+        last.sve_vl = max(state.sve_vl, 0) // 16
         self._learn_offset(line, state)
         if state.st:
             # Whoever that is may be long dead, and its memory another's by now.
@@ -205,13 +209,13 @@ class Conformer:
         idle = self.m.tasks[f"idle{line.cpu}"]
         operands = switch_of(line.text)
         if operands and operands.prev_pid == 0:
-            idle.fp_type = FpState(operands.prev_type)
+            idle.fp_type = _fp_state(operands.prev_type)
         elif operands and operands.next_pid == 0:
-            idle.fp_type = FpState(operands.next_type)
+            idle.fp_type = _fp_state(operands.next_type)
         elif state.pid != 0:
             self.unsure.add(idle.name)
         else:
-            idle.fp_type = FpState(state.fp_type)
+            idle.fp_type = _fp_state(state.fp_type)
 
     def _learn_offset(self, line: Line, state: State) -> bool:
         """Where in a task_struct its FP state lies, if this line tells.
@@ -566,7 +570,7 @@ class Conformer:
                 if (state.flags ^ task.flags) & mask:
                     on = bool(state.flags & mask)
                     wrong.append((name, _bit(on), _bit(not on)))
-        if state.fp_type != task.fp_type:
+        if state.fp_type not in (task.fp_type, -1):
             wrong.append(("fp_type", _type(state.fp_type), _type(task.fp_type)))
         ncpus = self.m.config.cpus
         if state.fpsimd_cpu != task.fpsimd_cpu and not (
@@ -578,9 +582,9 @@ class Conformer:
         st = self._pointer(p.st, state)
         if st is not None and st != state.st:
             wrong.append(("fpsimd_last_state.st", self._whose(state.st), self.m.points_to(p.st)))
-        if state.to_save != p.to_save:
+        if state.to_save not in (p.to_save, -1):
             wrong.append(("to_save", _type(state.to_save), _type(p.to_save)))
-        if state.sve_vl != p.sve_vl:
+        if state.sve_vl not in (p.sve_vl, -1):
             wrong.append(("fpsimd_last_state.sve_vl", str(state.sve_vl), str(p.sve_vl)))
         guest = self.guests.get(p.vcpu)
         if guest is not None and guest.address == 0:
@@ -588,7 +592,7 @@ class Conformer:
         address = guest.address if guest else 0
         if address != state.vcpu:
             wrong.append(("kvm_running_vcpu", f"{state.vcpu:#x}", p.vcpu or "none"))
-        elif guest is not None and state.fp_state != p.owner:
+        elif guest is not None and state.fp_state not in (p.owner, -1):
             kernel = _OWNERS.get(state.fp_state, str(state.fp_state))
             wrong.append(("fp_state", kernel, _OWNERS.get(p.owner, str(p.owner))))
         return wrong
@@ -722,7 +726,7 @@ class Conformer:
         last = m.fpsimd_last_state[cpu]
         if now.to_save == p.to_save and state.to_save in _TYPES:
             last.to_save = FpState(state.to_save)
-        if now.sve_vl == p.sve_vl:
+        if now.sve_vl == p.sve_vl and state.sve_vl >= 0:
             last.sve_vl = state.sve_vl // 16
         if now.st == p.st:
             whose = self._whose(state.st)
@@ -758,6 +762,10 @@ class Conformer:
 
 def _bit(on: bool) -> str:
     return "set" if on else "clear"
+
+
+def _fp_state(value: int) -> FpState:
+    return FpState(value) if value in _TYPES else FpState.FP_STATE_FPSIMD
 
 
 def _type(value: int) -> str:

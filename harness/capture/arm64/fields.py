@@ -9,7 +9,6 @@ fp_state. `kvm-replay probes --state` prints such definitions.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -29,16 +28,17 @@ _FLIPPING = ("fpsimd_flush_task_state", "fpsimd_restore_current_state", "fpsimd_
 _SURE, _AHEAD = 5, 20_000  # votes, and lines that are looked at ahead
 _FLAGS = re.compile(r"(?<= )((?:f\d+|pf|nf)=)(0x[0-9a-f]+|\d+)")
 
-_OWN = "".join(rf"(?=.* {k}%d=(\S+))" for k in "cpfyulsvro")
+_KEYS = "cpfyulsvro"
 _SWITCH = re.compile(
-    r"prev=(\w+) next=(\w+) pp=(\d+) pn=(\d+) pf=(\w+) nf=(\w+) pt=(\d+) nt=(\d+) pu=(\d+) nu=(\d+)"
+    r"prev=(\w+) next=(\w+) pp=(\d+) pn=(\d+) pf=(\w+) nf=(\w+)"
+    r"(?: pt=(\d+) nt=(\d+))? pu=(\d+) nu=(\d+)"
 )
 _VCPU = re.compile(r"vcpu=(\w+)(?: id=(-?\d+))?(?: fps=(\d+))?(?: vl=(\d+))?(?: cfl=(\w+))?")
 _DUMP = re.compile(r"(\w+)=(\S+)")
 
 
 class State(NamedTuple):
-    """What a probe recorded of its own CPU."""
+    """What a probe recorded of its own CPU; -1 for what this kernel has not."""
 
     current: int
     pid: int
@@ -76,24 +76,19 @@ class VcpuArg(NamedTuple):
     sve: int
 
 
-@functools.cache
-def _own(cpu: int) -> re.Pattern[str]:
-    keys = "cpfyulsvro"
-    return re.compile(r".*? " + " ".join(rf"{k}{cpu}=(\S+)" for k in keys))
-
-
 def state_of(text: str, cpu: int) -> State | None:
     """The state of `cpu` in a probe's line, or None if it records none."""
     at = text.find(f" c{cpu}=")
     if at < 0:
         return None
     words = text[at + 1 :].split(" ", 10)
-    if len(words) < 10:
-        return None
     try:
-        return State._make([int(word[3:], 0) for word in words[:10]])
+        if len(words) >= 10 and words[9].startswith(f"o{cpu}="):
+            return State._make([int(word[3:], 0) for word in words[:10]])
+        found = {word[0]: int(word[3:], 0) for word in words[:10] if word[1:3] == f"{cpu}="}
     except ValueError:
         return None
+    return State._make([found.get(key, -1) for key in _KEYS])
 
 
 def flags_of(text: str, cpu: int, pid: int) -> int | None:
@@ -109,7 +104,7 @@ def flags_of(text: str, cpu: int, pid: int) -> int | None:
 
 def switch_of(text: str) -> Switch | None:
     match = _SWITCH.search(text)
-    return Switch._make([int(g, 0) for g in match.groups()]) if match else None
+    return Switch._make([int(g or "-1", 0) for g in match.groups()]) if match else None
 
 
 def vcpu_of(text: str) -> VcpuArg | None:

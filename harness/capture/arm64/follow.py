@@ -37,7 +37,8 @@ NR_IOCTL, NR_PTRACE, NR_SIGRETURN, NR_EXECVE, NR_PRCTL = 29, 117, 139, 221, 167
 PTRACE_GETREGSET, PTRACE_SETREGSET = 0x4204, 0x4205
 _VL_OPTIONS = {50: "PR_SVE_SET_VL", 63: "PR_SME_SET_VL"}
 _VL_FLAGS = ((1 << 17, "VL_INHERIT"), (1 << 18, "SET_VL_ONEXEC"))
-# What stands for all that is read of a register set.
+# What stands for all that is written to a register set, and read of one.
+_WRITTEN = {"NT_ARM_SSVE": "z", "NT_ARM_ZA": "za", "NT_ARM_ZT": "zt0", "NT_ARM_FPMR": "fpmr"}
 _READ = {"NT_PRFPREG": "v", "NT_ARM_ZT": "zt0", "NT_ARM_FPMR": "fpmr"}
 REGSETS = {
     2: "NT_PRFPREG",
@@ -239,6 +240,7 @@ class Cpu:
     joined: bool = False  # whether it is followed yet
     shown: bool = False  # whether its state has been
     held: Line | None = None  # a line that the next one will explain
+    tracee: str = ""  # whose registers are written
     zen: int = -1  # CPACR_EL1.ZEN in the last dump, while nobody else has run
     last: str = ""  # the last line's text that has the state of `current`
 
@@ -300,6 +302,7 @@ class Follower:
             "fpsimd_save_and_flush_cpu_state": self._save_and_flush,
             "arch_dup_task_struct": self._dup,
             "task_smstop_sm_ret": self._smstopped,
+            "__fpr_set": self._fpr_set,
         }
         for name in ("setup_rt_frame", "fpsimd_signal_preserve_current_state"):
             table[name] = self._signal
@@ -322,6 +325,7 @@ class Follower:
             "kvm_arch_vcpu_load_fp",
             "kvm_arch_vcpu_put_fp",
             "vec_set_vector_length",
+            "sve_set_vector_length",
             "sve_set_current_vl",
             "sme_set_current_vl",
             "fpsimd_save_kernel_state",
@@ -340,7 +344,6 @@ class Follower:
             "fpsimd_flush_thread_vl",
             "tls_thread_switch",
             "sve_set_common",
-            "__fpr_set",
             "fpr_set",
             "sve_get_common",
             "fpsimd_sync_to_effective_state_zeropad",
@@ -663,10 +666,8 @@ class Follower:
                 stimulus.verb, stimulus.args = "", ()
         else:
             tracee, regset = stimulus.why.split()
-            fields: list[tuple[tuple[str, int], tuple[int, ...]]] = [(("v", 0), (0x5E7,))]
-            if regset == "NT_ARM_SVE" and found:
-                fields = [(("z", 0), (0x5E7,))]
-            stimulus.args = (tracee, regset, tuple(fields))
+            kind = "z" if regset == "NT_ARM_SVE" and found else _WRITTEN.get(regset, "v")
+            stimulus.args = (tracee, regset, (((kind, 0), (0x5E7,)),))
             stimulus.why = ""
 
     # The scheduler -----------------------------------------------------------------
@@ -767,7 +768,7 @@ class Follower:
             if first is not None:
                 blocked = self.blocked.pop(task.name, None)
                 if blocked is not None:
-                    self._settle_operand(blocked, first[1] == 1)
+                    self._settle_operand(blocked, first[1] == FP_STATE_FPSIMD)
                 streams = self.za.pop(task.name, None)
                 if streams is not None:
                     # Saved as SVE without TIF_SVE: in streaming mode.
@@ -778,7 +779,8 @@ class Follower:
                         self._settle_operand(streams, int(saved))
                 waits = self.waiting.pop(task.name, None)
                 if waits is not None:
-                    self._settle_operand(waits, first[1] == 2)
+                    by_flag = first[1] < 0 and bool(first[0] & TIF_SVE)
+                    self._settle_operand(waits, by_flag or first[1] == FP_STATE_SVE)
             if task.cpu >= 0:  # its switch away has not been recorded
                 self._goes_on(self.cpus[task.cpu], None, line, "it runs elsewhere now")
             task.cpu, task.user = cpu.id, False
@@ -891,6 +893,7 @@ class Follower:
             self.waiting[tracee.name] = self._event(
                 line, cpu.id, thread.name, "ptrace_setregset", None, f"{tracee.name} {regset}"
             )
+            cpu.tracee = tracee.name
         elif request == PTRACE_GETREGSET:
             reads = (tracee.name, regset, (_READ.get(regset, "vl"), 0))
             self._event(line, cpu.id, thread.name, "ptrace_getregset", reads)
@@ -935,6 +938,7 @@ class Follower:
             thread.user, thread.syscall = False, False
             thread.sve = what == "sve" or thread.sve
             thread.sme = thread.sme or what == "sme"
+            self._begin(cpu, line.name, line)
         self._reaction(cpu, line)
 
     # KVM ---------------------------------------------------------------------------
@@ -1154,6 +1158,14 @@ class Follower:
             self._begin(cpu, "signal", line)
             if interrupted:  # the way back to user space belongs to it
                 cpu.until = "fpsimd_restore_current_state_ret"
+        self._reaction(cpu, line)
+
+    def _fpr_set(self, cpu: Cpu, line: Line) -> None:
+        """A tracer's payload turns out to be V."""
+        self._who(cpu, line)
+        waits = self.waiting.pop(cpu.tracee, None) if cpu.inside == "ptrace" else None
+        if waits is not None:
+            self._settle_operand(waits, False)
         self._reaction(cpu, line)
 
     def _smstopped(self, cpu: Cpu, line: Line) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ _MODES = (
     ("Hyp mode", "nvhe"),
 )
 DEFAULT_LENGTHS = (16, 256)
+# fpsimd_last_state.sve_vl is 0 as long as nothing is loaded, and always where there is no SVE.
+_LENGTH = re.compile(r" v\d+=[1-9]")
 # In a dump or in thread flags: SME is in use, or open.
 _SME = (" sme=1", " smen=1", " smen=3")
 
@@ -31,6 +34,7 @@ class Survey:
     names: Counter[str] = field(default_factory=Counter)
     cpus: int = 1
     sme: bool = False
+    length: bool = False  # whether a vector length stands in the state
     states: bool = False  # whether the state stands beside the calls
     said: str = ""  # the mode, where the script that recorded has left a mark of it
 
@@ -47,6 +51,8 @@ class Survey:
             self.cpus = line.cpu + 1
         if not self.states:
             self.states = " c0=" in line.text
+        if not self.length and self.states:
+            self.length = _LENGTH.search(line.text) is not None
         if not self.sme:
             self.sme = name == "do_sme_acc" or (
                 name == "fprig_dump" and any(word in line.text for word in _SME)
@@ -54,10 +60,21 @@ class Survey:
         if not self.said and name in ("tracing_mark_write", "print"):
             self.said = mode_said(line.text)
 
+    @property
+    def sve(self) -> bool:
+        """Whether the CPUs have SVE, which is not said where nothing depends on it."""
+        if self.states:
+            return self.length or "do_sve_acc" in self.names
+        # Without SVE a frame has no record of it.
+        plain = self.names["restore_fpsimd_context"] > self.names["restore_sve_fpsimd_context"]
+        return "do_sve_acc" in self.names or not plain
+
     def settings(self) -> dict[str, tuple[int, int]]:
         """A machine line for it. Every arm64 CPU with SVE that KVM knows has 16 to 256 or less."""
-        found = {"cpus": (self.cpus, self.cpus), "sve": DEFAULT_LENGTHS}
-        if self.sme:
+        found = {"cpus": (self.cpus, self.cpus)}
+        if self.sve:
+            found["sve"] = DEFAULT_LENGTHS
+        if self.sme or self.names["fpsimd_flush_thread_vl"] > self.names["fpsimd_flush_thread"] > 0:
             found["sme"] = DEFAULT_LENGTHS
         return found
 

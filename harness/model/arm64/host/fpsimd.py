@@ -392,8 +392,8 @@ class Fpsimd(Softirq):
         current.sve_state = SveState()  # sve_alloc() zeroes storage it finds
         if "sve-trap-inregs" not in self.fixes:
             self.fpsimd_save()
-            self.fpsimd_to_sve(current)
             self.fpsimd_flush_task_state(current)
+            self.fpsimd_to_sve(current)
             self._set_tif_sve()
             return
         self._set_tif_sve()

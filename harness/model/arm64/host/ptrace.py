@@ -230,7 +230,11 @@ class Ptrace(Vl):
     @kernel_function()
     def za_set(self, task: Task, header: Header, data: Quads | None) -> str:
         """ZA, whole; without data PSTATE.ZA is cleared."""
+        error = self._za_set(task, header, data)
         self.fpsimd_flush_task_state(task)
+        return error
+
+    def _za_set(self, task: Task, header: Header, data: Quads | None) -> str:
         error = self.vec_set_vector_length(task, ARM64_VEC_SME, header.vl, header.flags << 16)
         if error:
             return error
