@@ -138,6 +138,12 @@ def _untraced(symbols: Symbols, probing: Probing) -> frozenset[str]:
     if symbols.code is None:
         return frozenset()
     has = {name: probing.traced(symbols.code(name)) for name in symbols.functions}
+    listed = {
+        name: any(address + d in symbols.places for d in probing.places.distances)
+        for name, address in symbols.functions.items()
+    }
+    if any(listed.values()):
+        has = listed
     return frozenset(name for name in has if not has[name] and any(has.values()))
 
 

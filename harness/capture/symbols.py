@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from harness.errors import Diagnostic, HarnessError, Position, SourceError
 from harness.image import Image
+from harness.model.probing import Probing
 
 _LONGEST = 4096  # KSYM_NAME_LEN is 512 at most
 _MODULE = rb"(?:[ \t]+\[([^\]\s]+)\])?\s*"
@@ -33,7 +34,8 @@ class Symbols:
     `kind` is KALLSYMS (addresses and types), FILTER (just what the function tracer can
     trace) or IMAGE. `variants` are the names by which the compiler calls what it has
     made of a function, by the function's own. `located`: the addresses are not hidden.
-    `code` gives the instructions of an image's function. `sources` are the functions in
+    `code` gives the instructions of an image's function, `places` are what the tracer has
+    in them, by the image's own table, if it has one. `sources` are the functions in
     the source files that debug information tells of, inlined ones too; `complete`: of all
     files that were asked for.
     """
@@ -46,6 +48,7 @@ class Symbols:
     data: dict[str, int] = field(default_factory=dict)
     variants: dict[str, list[str]] = field(default_factory=dict)
     code: Callable[[str], tuple[int, ...]] | None = None
+    places: frozenset[int] = frozenset()
     sources: frozenset[str] = frozenset()
     complete: bool = False
 
@@ -73,14 +76,15 @@ def read_symbols(path: Path, wanted: Callable[[str], bool]) -> Symbols:
         raise HarnessError(f"{path}: {error.strerror}") from error
 
 
-def image_symbols(image: Image, wanted: Callable[[str], bool], homes: tuple[str, ...]) -> Symbols:
+def image_symbols(image: Image, wanted: Callable[[str], bool], probing: Probing) -> Symbols:
     """The wanted symbols of an image. Raises HarnessError if it has none at all."""
     if not image.symbols:
         raise HarnessError(
             f"{image.name}: it has types but no symbols: expected a vmlinux, kallsyms or "
             "available_filter_functions, and this one beside it as --types"
         )
-    symbols = Symbols(image.name, IMAGE, code=image.words)
+    places = image.pointers(probing.places.start, probing.places.stop)
+    symbols = Symbols(image.name, IMAGE, code=image.words, places=places)
     for name in image.symbols:
         symbols.count += 1
         if wanted(name) or ("." in name and _VARIANT.fullmatch(name)):
@@ -88,7 +92,7 @@ def image_symbols(image: Image, wanted: Callable[[str], bool], homes: tuple[str,
             symbols.add(name, symbol.address, symbol.function, wanted)
     symbols.count = len(image.symbols)
     if "DWARF" in image.kinds:
-        units = [image.unit_functions(home) for home in homes]
+        units = [image.unit_functions(home) for home in probing.homes]
         symbols.complete = None not in units
         symbols.sources = frozenset(filter(wanted, set().union(*filter(None, units))))
     return symbols

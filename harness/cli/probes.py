@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         symbols = read_symbols(args.file, wanted(probing))
     else:
         image = Image.open(args.file)
-        symbols = image_symbols(image, wanted(probing), probing.homes)
+        symbols = image_symbols(image, wanted(probing), probing)
     made = plan(symbols, probing, arch.catalogue)
     stateful, absent = None, list[str]()
     if args.state:

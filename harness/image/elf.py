@@ -28,7 +28,8 @@ _COMPRESSED = struct.Struct("<IIQQ")
 EM_AARCH64 = 183
 ET_REL = 1
 SHT_SYMTAB, SHT_RELA, SHT_NOBITS = 2, 4, 8
-SHF_COMPRESSED = 0x800
+SHF_ALLOC, SHF_COMPRESSED = 2, 0x800
+R_AARCH64_RELATIVE = 0x403
 STT_FUNC, STT_SECTION, STT_FILE = 2, 3, 4
 _NAMELESS = (STT_SECTION, STT_FILE)
 
@@ -36,6 +37,7 @@ MAX_SECTIONS = 100_000  # an object with -ffunction-sections has tens of thousan
 MAX_SYMBOLS = 2_000_000
 MAX_SECTION = 512 << 20  # of what is read as a whole, unpacked or not
 MAX_FUNCTION = 256 << 10
+MAX_POINTERS = 1_000_000  # in one table: a kernel has 60,000 functions that can be traced
 MAX_ALIASES = 64
 
 
@@ -235,6 +237,35 @@ class Elf:
         if not 0 <= offset <= offset + symbol.size <= section.size:
             raise ImageError(f"{symbol.name} does not lie within {section.name}")
         return self._slice(symbol.name, section.offset + offset, symbol.size), offset
+
+    def pointers(self, start: int, stop: int) -> list[int]:
+        """The pointers between two addresses of a linked file, those that are not zero.
+
+        In a kernel that can be moved, packed relocations (RELR) leave them in place; others
+        (RELA) have them beside the place, which is zero.
+        """
+        if not 0 < stop - start <= 8 * MAX_POINTERS:
+            return []
+        found: list[int] = []
+        for section in self.sections:
+            offset = start - section.address
+            if (
+                section.flags & SHF_ALLOC
+                and section.type != SHT_NOBITS
+                and 0 <= offset <= offset + stop - start <= section.size
+            ):
+                raw = self._slice(section.name, section.offset + offset, stop - start)
+                found += (n for (n,) in struct.iter_unpack("<Q", raw[: len(raw) & ~7]) if n)
+        for section in self.sections if not found else ():
+            if section.type == SHT_RELA:
+                raw = self.content(section)
+                raw = raw[: len(raw) - len(raw) % _RELA.size]
+                for place, kind, addend in _RELA.iter_unpack(raw):
+                    if start <= place < stop and kind == R_AARCH64_RELATIVE and addend:
+                        found.append(addend & (1 << 64) - 1)
+                        if len(found) > MAX_POINTERS:
+                            raise ImageError(f"{section.name} relocates one place many times")
+        return found
 
     @functools.cache  # noqa: B019 - a file lives as long as the command
     def relocations(self, section: int) -> dict[int, int]:

@@ -281,6 +281,13 @@ class Image:
             return ()
         return code.words(self._elf.code(found)[0])
 
+    def pointers(self, start: str, stop: str) -> frozenset[int]:
+        """The addresses in a table between two symbols; none if the image does not have it."""
+        first, last = self.symbols.get(start), self.symbols.get(stop)
+        if self._elf is None or first is None or last is None:
+            return frozenset()
+        return frozenset(self._elf.pointers(first.address, last.address))
+
     @functools.cache  # noqa: B019 - an image lives as long as the command
     def calls(self, function: str) -> list[str]:
         """What a function calls (`bl`, and `b` at its end), every name of each, in order.

@@ -84,6 +84,17 @@ class Kept(NamedTuple):
     find: Callable[[tuple[int, ...], int], str]  # the caller's code, how far off the callee is
 
 
+class Places(NamedTuple):
+    """The symbols around the table of the tracer's places, and how far from its function each is.
+
+    Code alone can deceive: what else is patched at boot leaves the same instructions.
+    """
+
+    start: str
+    stop: str
+    distances: tuple[int, ...]
+
+
 class Probing(NamedTuple):
     """All that recording needs to know of an architecture."""
 
@@ -100,6 +111,7 @@ class Probing(NamedTuple):
     areas: dict[str, Area]
     anchor: str  # a symbol by which a relocated kernel is found, in every kallsyms
     traced: Callable[[tuple[int, ...]], bool]  # whether code has a place for the tracer's call
+    places: Places  # where an image lists those places
     kept: tuple[Kept, ...]
     layout: tuple[str, ...]  # members whose offsets explain the recorded addresses
     facts: tuple[tuple[str, str], ...]  # what else a recording should say, and what prints it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,12 +58,14 @@ class PaperImage:
         offsets: Mapping[str, int] = OFFSETS,
         untraced: tuple[str, ...] = (),
         units: Mapping[str, frozenset[str]] | None = None,
+        places: Iterable[int] = (),
     ) -> None:
         self.name = "vmlinux"
         self.kinds = ("symbols", "code", "BTF") if units is None else ("symbols", "code", "DWARF")
         self.units = units or {}
         self.offsets = offsets
         self.untraced = untraced
+        self.places = frozenset(places)
         self.symbols = {
             name: Symbol(name, address, 2048, ".text", 1, name in functions)
             for name, address in {**functions, **data}.items()
@@ -76,6 +78,9 @@ class PaperImage:
 
     def unit_functions(self, function: str) -> frozenset[str] | None:
         return self.units.get(function)
+
+    def pointers(self, start: str, stop: str) -> frozenset[int]:
+        return self.places
 
     def words(self, symbol: str) -> tuple[int, ...]:
         if symbol in self.untraced:

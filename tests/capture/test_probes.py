@@ -215,9 +215,28 @@ def test_hidden_addresses(tmp_path: Path) -> None:
 def test_a_function_without_a_place_for_the_tracer() -> None:
     """In an image, code without the two `nop` is notrace."""
     image: Any = PaperImage(untraced=("fpsimd_save",))
-    made = plan(image_symbols(image, wanted(PROBES), PROBES.homes), PROBES, ARM64.catalogue)
+    made = plan(image_symbols(image, wanted(PROBES), PROBES), PROBES, ARM64.catalogue)
     (why,) = [m.why for m in made.missing if m.function == "fpsimd_save"]
     assert why == "a function of its own, but notrace (`inline` in the source is)"
+
+
+@pytest.mark.parametrize("distance", PROBES.places.distances)
+def test_the_table_of_the_tracers_places(distance: int) -> None:
+    """It tells, where there is one: the two `nop` of an alternative deceive."""
+    traced_ = [a for name, a in FUNCTIONS.items() if name != "fpsimd_save"]
+    image: Any = PaperImage(untraced=("do_sve_acc",), places=[a + distance for a in traced_])
+    made = plan(image_symbols(image, wanted(PROBES), PROBES), PROBES, ARM64.catalogue)
+    (why,) = [m.why for m in made.missing if m.function == "fpsimd_save"]
+    assert why == "a function of its own, but notrace (`inline` in the source is)"
+    assert "do_sve_acc" in [f.symbol for f in made.found]
+
+
+def test_a_table_of_other_places() -> None:
+    """A table without any of the functions is none (not that of this image), and code tells."""
+    image: Any = PaperImage(untraced=("fpsimd_save",), places=[16])
+    made = plan(image_symbols(image, wanted(PROBES), PROBES), PROBES, ARM64.catalogue)
+    assert "do_sve_acc" in [f.symbol for f in made.found]
+    assert "fpsimd_save" not in [f.symbol for f in made.found]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +255,7 @@ def test_a_function_without_a_place_for_the_tracer() -> None:
 def test_debug_information_tells(homes: tuple[str, ...], sources: set[str], why: str) -> None:
     """DWARF tells what is inlined from what is not there, if it is whole."""
     image: Any = PaperImage(units=dict.fromkeys(homes, frozenset(sources)))
-    symbols = image_symbols(image, wanted(PROBES), PROBES.homes)
+    symbols = image_symbols(image, wanted(PROBES), PROBES)
     made = plan(symbols, PROBES, ARM64.catalogue)
     assert [m.why for m in made.missing if m.function == "task_smstop_sm"] == [why]
 

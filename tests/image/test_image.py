@@ -52,6 +52,41 @@ def test_system_registers(image: Image) -> None:
     assert image.accesses("fpsimd_save_and_flush_cpu_state") == [(0, False, "DAIF")]
 
 
+def _table(*words: int, relocations: bytes = b"") -> bytes:
+    """An image with a table of pointers, in .text."""
+    elf = build.Elf()
+    elf.function("f", NOP, RET)
+    start = elf.base + len(elf.text)
+    elf.function("table", *words)
+    elf.data("start", start, 0, 1)
+    elf.data("stop", start + 4 * len(words), 0, 1)
+    elf.section(".rela.dyn", relocations, kind=4)
+    return bytes(elf)
+
+
+def test_pointers_in_place(tmp_path: Path) -> None:
+    image = opened(_table(0x10, 0xFFFF8000, 0, 0, 0x20, 0xFFFF8000), tmp_path)
+    assert image.pointers("start", "stop") == {0xFFFF800000000010, 0xFFFF800000000020}
+    assert image.pointers("stop", "start") == frozenset()
+    assert image.pointers("start", "start") == frozenset()
+    assert image.pointers("start", "nothing") == frozenset()
+
+
+def test_pointers_in_relocations(tmp_path: Path) -> None:
+    """Those of the table, and of the kind that adds where the kernel is."""
+    start = build.Elf().base + 8
+    raw = b"".join(
+        struct.pack("<QQq", place, kind, -0x8000)
+        for place, kind in ((start, 0x403), (start + 8, 0x101), (start + 16, 0x403))
+    )
+    image = opened(_table(0, 0, 0, 0, relocations=raw + b"cut"), tmp_path)
+    assert image.pointers("start", "stop") == {0xFFFFFFFFFFFF8000}
+
+
+def test_pointers_of_no_elf(tmp_path: Path) -> None:
+    assert opened(bytes(sample_btf()), tmp_path).pointers("start", "stop") == frozenset()
+
+
 def test_members_by_path(image: Image) -> None:
     member = image.member("task_struct.thread.uw.fpmr")
     assert member is not None

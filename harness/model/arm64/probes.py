@@ -15,6 +15,7 @@ from harness.model.probing import (
     Kept,
     Known,
     Place,
+    Places,
     Probing,
     Section,
     kernel_functions,
@@ -266,7 +267,8 @@ def traced(code: tuple[int, ...]) -> bool:
     """Whether a function begins with the two `nop` that ftrace makes a call of, after any `bti c`.
 
     So since v5.5 (-fpatchable-function-entry). What is `inline` in the source is notrace, and has
-    none, even where the compiler makes a function of it.
+    none, even where the compiler makes a function of it. Alternatives are `nop` as well, and a
+    function may begin with two: it is what can be told without the table of the tracer's places.
     """
     return (_NOP, _NOP) in (code[:2], code[1:3])
 
@@ -299,6 +301,8 @@ PROBES = Probing(
     },
     anchor="_stext",
     traced=traced,
+    # Two `nop` lie before the function too since v6.2 (for ftrace's ops), and there the place is.
+    places=Places("__start_mcount_loc", "__stop_mcount_loc", (0, 4, -8)),
     kept=(Kept("%prev", "__switch_to", "fpsimd_thread_switch", kept_argument),),
     layout=(
         "task_struct.thread.uw.fpsimd_state|task_struct.thread.fpsimd_state",
