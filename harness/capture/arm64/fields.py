@@ -21,6 +21,7 @@ from harness.capture.text import Line
 TIF_FOREIGN_FPSTATE = 1 << 3
 TIF_SVE = 1 << 23
 TIF_SME = 1 << 27
+TIF_KERNEL_FPSTATE = 1 << 29
 # What is next to TIF_FOREIGN_FPSTATE has had its number in some kernel.
 _LOW_FLAGS = 0xFF
 # They set or clear TIF_FOREIGN_FPSTATE of current, and no other flag.

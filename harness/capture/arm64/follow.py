@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.capture.arm64.fields import (
     TIF_FOREIGN_FPSTATE,
+    TIF_KERNEL_FPSTATE,
     TIF_SME,
     TIF_SVE,
     Switch,
@@ -53,6 +54,7 @@ FP_STATE_CURRENT, FP_STATE_FPSIMD, FP_STATE_SVE = 0, 1, 2
 # What trace-cmd report -R prints: TASK_RUNNING, TASK_REPORT_MAX for who is preempted, then bits.
 _STATES = {0: "R", 256: "R", 1: "S", 2: "D", 4: "T", 8: "t", 16: "X", 32: "Z", 64: "P", 128: "I"}
 # kernel_thread(): a child without an mm has no FP state to be given.
+_KERNEL_FORK = "fork of a kernel thread"
 _FORKS = ("arch_dup_task_struct", "copy_thread", "fpsimd_flush_task_state")
 # Who calls fpsimd_restore_current_state() on the way to user space, release by release.
 _RESUMING = ("<-do_notify_resume", "<-exit_to_user_mode", "<-arch_exit_to_user_mode")
@@ -80,6 +82,9 @@ _CLEAN = {
     "setup_rt_frame",
     "fpsimd_signal_preserve_current_state",
 }
+# Hard and soft interrupts and NMIs, in the third of the flags.
+_IN_INTERRUPT = ("s", "h", "H", "Z", "z")
+_SWITCHING = ("sched_switch", "fpsimd_thread_switch", "fpsimd_thread_switch_ret")
 # By their names: nothing that is recorded tells them from others for certain.
 _KTHREAD = re.compile(
     r"(kworker/|ksoftirqd/|rcu_|rcuo|migration/|kthreadd$|kswapd|kcompactd|khugepaged|cpuhp/|irq/)"
@@ -153,6 +158,7 @@ class Thread:
     sme: bool = False
     dying: bool = False
     kernel: bool = False  # a kernel thread
+    trapped: bool = False  # and its handler has yet to run
     foreign: bool = False  # TIF_FOREIGN_FPSTATE when it was first switched to
     placed: bool = True  # whether it is known where it was when it was first seen
     values: int = 0  # written by it so far
@@ -240,6 +246,7 @@ class Cpu:
     joined: bool = False  # whether it is followed yet
     shown: bool = False  # whether its state has been
     held: Line | None = None  # a line that the next one will explain
+    neon: Line | None = None  # kernel_neon_begin() or _end(), and then a context switch
     tracee: str = ""  # whose registers are written
     zen: int = -1  # CPACR_EL1.ZEN in the last dump, while nobody else has run
     last: str = ""  # the last line's text that has the state of `current`
@@ -273,6 +280,8 @@ class Follower:
         self.stopped: dict[str, Stimulus] = {}  # a tracee's name: it may enter a system call
         self.closed: dict[str, Stimulus] = {}  # the same, of who had SVE open without TIF_SVE
         self.blocked: dict[str, Stimulus] = {}  # a thread's name: it may be in a system call
+        self.trapped: dict[str, Stimulus] = {}  # preempted in user space, or where it traps
+        self.begins: dict[str, Line] = {}  # preempted in kernel_neon_begin() or _end(), first thing
         self.za: dict[str, Stimulus] = {}  # a thread's name: what it may have done with SVCR
         self.last_line = 0
         self.discards = False  # whether `to_save` tells of system calls
@@ -388,13 +397,15 @@ class Follower:
                 out.append(NewCpu(line))
             if cpu.held is not None and line.name != "fpsimd_release_task":  # RCU's, in between
                 self._unhold(cpu, line)
+            if (self.trapped or self.begins) and cpu.current is not None:
+                self._comes_back(cpu, cpu.current, line)
             handler(cpu, line)
             if out:
                 yield from self._ready()
         for cpu in cpus.values():
             if cpu.held is not None:
                 self._unhold(cpu, None)
-        waiting = (self.waiting, self.za, self.blocked, self.stopped, self.closed)
+        waiting = (self.waiting, self.za, self.blocked, self.stopped, self.closed, self.trapped)
         for stimulus in [s for table in waiting for s in table.values()]:
             self._settle_operand(stimulus, None)
         yield from self._ready(everything=True)
@@ -615,7 +626,8 @@ class Follower:
 
     def _reaction(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)
-        if thread is not None and thread.kernel and line.name.removesuffix("_ret") in _FORKS:
+        forks = line.name.removesuffix("_ret") in _FORKS or cpu.inside == _KERNEL_FORK
+        if thread is not None and thread.kernel and forks and cpu.leaving is None:
             self.quiet[f"{line.name} of a kernel thread"] += 1
             return
         self.out.append(line)
@@ -655,7 +667,10 @@ class Follower:
         """Give a stimulus the operand that a later line has shown, or None has."""
         if stimulus.args is not None:
             return
-        if stimulus.verb == "syscall_enter":
+        if stimulus.verb == "trap":
+            stimulus.args = (found,) if found else ()
+            stimulus.verb = "trap" if found else ""
+        elif stimulus.verb == "syscall_enter":
             stimulus.args = ()
             if not found:
                 stimulus.verb = ""
@@ -680,6 +695,11 @@ class Follower:
         assert held is not None
         if held.name == "sched_switch":
             self._sched_switch(cpu, held, line)
+        elif held.name in ("kernel_neon_begin", "kernel_neon_end"):
+            if line is not None and line.name in _SWITCHING and cpu.current is not None:
+                cpu.neon = held
+            else:
+                self._neon(cpu, held)
         elif held.name == "kvm_arch_vcpu_ctxsync_fp":
             used = line is not None and line.name.startswith("fpsimd_bind_state_to_cpu")
             self._guest_exit(cpu, held, used)
@@ -716,6 +736,13 @@ class Follower:
         if after is not None and after.name == "fpsimd_thread_switch":
             operands = switch_of(after.text)
         cpu.leaving = None
+        if cpu.neon is not None and cpu.current is not None:
+            neon, cpu.neon = cpu.neon, None
+            now = operands.prev_flags if operands else 0
+            if bool(now & TIF_KERNEL_FPSTATE) == (neon.name == "kernel_neon_end"):
+                self.begins[cpu.current.name] = neon  # nothing of it had been done
+            else:
+                self._neon(cpu, neon)
         was = None
         if operands:
             was = operands.prev_flags, operands.prev_type, operands.prev_cpu
@@ -737,6 +764,7 @@ class Follower:
                     prev.exiting = foreign
                 if over and not prev.syscall:
                     self._in_user(cpu, prev, line, "its system call is over")
+                    self._may_trap(cpu, prev, line)
                 elif over is False and prev.exiting:
                     pass  # on its way out
                 elif state[0] == "t" and not foreign:
@@ -752,6 +780,8 @@ class Follower:
                         self.closed[prev.name] = self._event(
                             line, cpu.id, prev.name, "syscall_enter", None, "SVE is closed"
                         )
+                    elif not prev.syscall:
+                        self._may_trap(cpu, prev, line)
             prev.dying = state[0] in "XZ"
             prev.cpu = -1
         address, first = 0, None
@@ -794,6 +824,29 @@ class Follower:
         cpu.inside = ""
         cpu.zen = -1
 
+    def _may_trap(self, cpu: Cpu, prev: Thread, line: Line) -> None:
+        """A handler that finds TIF_FOREIGN_FPSTATE will show that it was preempted before."""
+        if prev.name not in self.trapped:
+            self.trapped[prev.name] = self._event(
+                line, cpu.id, prev.name, "trap", None, "its handler comes later"
+            )
+
+    def _comes_back(self, cpu: Cpu, thread: Thread, line: Line) -> None:
+        """The first line of a thread that was preempted tells where that was."""
+        interrupt = line.flags[2:3] in _IN_INTERRUPT
+        if line.pid != thread.pid or interrupt or line.name in _SWITCHING:
+            return
+        trapped = self.trapped.pop(thread.name, None)
+        if trapped is not None:
+            flags = flags_of(line.text, cpu.id, thread.pid) or 0
+            found = line.name in ("do_sve_acc", "do_sme_acc") and flags & TIF_FOREIGN_FPSTATE
+            self._settle_operand(trapped, line.name[3:6] if found else None)
+            thread.trapped = bool(found)
+        begin = self.begins.pop(thread.name, None)
+        if begin is not None:
+            self._event(begin, cpu.id, thread.name, begin.name.removeprefix("kernel_"))
+            self.out.append(begin._replace(text=""))  # its state was another
+
     def _syscall_over(self, cpu: Cpu, prev: Thread, operands: Switch, after: Line) -> bool | None:
         """What `to_save` has of it (v6.16): a system call lets SVE state go until it is over."""
         state = state_of(after.text, cpu.id)
@@ -806,7 +859,7 @@ class Follower:
 
     def _is_over(self, cpu: Cpu, thread: Thread, line: Line) -> bool:
         """Whether `to_save` has it that a thread has been in user space since its system call."""
-        state = state_of(line.text, cpu.id) if self.discards and thread.exiting else None
+        state = state_of(line.text, cpu.id) if self.discards and not thread.syscall else None
         return (
             state is not None
             and state.to_save == FP_STATE_CURRENT
@@ -929,16 +982,19 @@ class Follower:
                 if thread.sve or cpu.zen == 3:  # only a system call can have closed it
                     self._in_user(cpu, thread, line, "a system call came after")
                     self._in_kernel(cpu, thread, line)
-            self._in_user(cpu, thread, line, "it traps")
-            streams = self.za.pop(thread.name, None) if what == "sve" else None
-            if streams is not None:
-                self._settle_operand(streams, 0)  # in streaming mode it would not
-            self._event(line, cpu.id, thread.name, "trap", (what,))
+            if not thread.trapped:
+                self._in_user(cpu, thread, line, "it traps")
+                streams = self.za.pop(thread.name, None) if what == "sve" else None
+                if streams is not None:
+                    self._settle_operand(streams, 0)  # in streaming mode it would not
+                self._event(line, cpu.id, thread.name, "trap", (what,))
+            thread.trapped = False
             self._event(line, cpu.id, thread.name, "handle_trap")
             thread.user, thread.syscall = False, False
             thread.sve = what == "sve" or thread.sve
             thread.sme = thread.sme or what == "sme"
-            self._begin(cpu, line.name, line)
+            if not line.text.startswith("<-"):  # a kprobe, which tells of the return
+                self._begin(cpu, line.name, line)
         self._reaction(cpu, line)
 
     # KVM ---------------------------------------------------------------------------
@@ -1044,16 +1100,23 @@ class Follower:
         guest.entered = False
         self._event(line, cpu.id, guest.name, "guest_exit", ("irq",))
 
+    def _neon(self, cpu: Cpu, line: Line) -> None:
+        if cpu.current is not None:
+            verb = line.name.removeprefix("kernel_")
+            self._event(line, cpu.id, cpu.current.name, verb)
+        self._reaction(cpu, line)
+
     # Kernel-mode NEON ----------------------------------------------------------------
 
     def _neon_begin(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)
-        if line.flags[2:3] in "shHZz" and line.flags[2:3]:
+        if line.flags[2:3] in _IN_INTERRUPT:
             self._event(line, cpu.id, f"cpu{cpu.id}", "softirq", ("neon", "now"))
             cpu.softirq = True
         elif thread is not None:
             self._in_kernel(cpu, thread, line)
-            self._event(line, cpu.id, thread.name, "neon_begin")
+            cpu.held = line  # what comes next tells whether it was preempted first
+            return
         self._reaction(cpu, line)
 
     def _neon_end(self, cpu: Cpu, line: Line) -> None:
@@ -1061,7 +1124,8 @@ class Follower:
         if cpu.softirq:
             cpu.softirq = False
         elif thread is not None:
-            self._event(line, cpu.id, thread.name, "neon_end")
+            cpu.held = line
+            return
         self._reaction(cpu, line)
 
     # A task's life -------------------------------------------------------------------
@@ -1086,6 +1150,8 @@ class Follower:
                 self.by_address[address] = child
             self._begin(cpu, line.name, line)
         self._reaction(cpu, line)
+        if thread is not None and thread.kernel:
+            self._begin(cpu, _KERNEL_FORK, line)
 
     def _process_fork(self, cpu: Cpu, line: Line) -> None:
         """The tracepoint says which pid the last child has."""
