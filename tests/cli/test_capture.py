@@ -28,6 +28,37 @@ def test_a_recording_becomes_a_trace(cli: Cli, tmp_path: Path) -> None:
     assert cli("run", str(file)).status == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "kernel", "outcome"),
+    [
+        ("sme-vhe-fixed-sme", "debian-6.1.192", "holds"),
+        (
+            "sme-vhe-fpbug7-ptrace",
+            "v6.1+fp-type+sme-reset-smen+recorded-no-bug",
+            "violates lost, stale",
+        ),
+        ("debian-5.10.223-vhe-guest-st", "v5.10", "holds"),
+        ("debian-6.18.12-vhe-sme-st", "v6.18", "holds"),
+        ("debian-7.2.13-vhe-st", "v7.2", "holds"),
+        ("debian-7.3.4-nvhe-ft", "v7.2", "holds"),
+    ],
+)
+def test_whatever_is_in_a_recording_can_be_written(
+    cli: Cli, tmp_path: Path, name: str, kernel: str, outcome: str
+) -> None:
+    """Each verb in its own syntax, and on its kernel every event is legal."""
+    file = tmp_path / "all.trace"
+    ran = cli("import", str(RECORDINGS / f"{name}.txt.xz"), "-o", str(file))
+    assert ran.status == 0, ran.err
+    raw = file.read_text().replace("# No kernel has been asked.", f"verdict {kernel} holds #")
+    file.write_text(raw)
+    assert cli("fmt", str(file)).status == 0
+    ran = cli("import", str(RECORDINGS / f"{name}.txt.xz"), "--kernel", kernel, "-o", str(file))
+    assert ran.status == 0, ran.err
+    assert f"verdict {kernel} {outcome}\n" in file.read_text()
+    assert cli("show", str(file), "--kernel", kernel).status == 0
+
+
 def test_the_bug_of_2025_by_two_commands(cli: Cli, tmp_path: Path) -> None:
     """docs/conformance.md: from a recording to a regression trace."""
     file = tmp_path / "bug.trace"

@@ -584,7 +584,7 @@ class Follower:
             self._settle_operand(self.za.pop(thread.name), None)
         if thread.sme:
             self.za[thread.name] = self._event(
-                line, cpu.id, thread.name, "svcr_write", None, "SVCR in a later dump"
+                line, cpu.id, thread.name, "svcr_write", None, "a later line tells SVCR"
             )
 
     def _in_kernel(self, cpu: Cpu, thread: Thread, line: Line) -> None:
@@ -682,7 +682,10 @@ class Follower:
         else:
             tracee, regset = stimulus.why.split()
             kind = "z" if regset == "NT_ARM_SVE" and found else _WRITTEN.get(regset, "v")
-            stimulus.args = (tracee, regset, (((kind, 0), (0x5E7,)),))
+            fields: list[tuple[tuple[str, int], tuple[int, ...]]] = [((kind, 0), (0x5E7,))]
+            if kind in ("v", "z"):
+                fields.append((("fpcr", 0), (0,)))  # the last: a whole set is written
+            stimulus.args = (tracee, regset, tuple(fields))
             stimulus.why = ""
 
     # The scheduler -----------------------------------------------------------------

@@ -19,7 +19,13 @@ from harness.capture.text import Line
 # A child is there from the beginning, off its CPU; what fork() would give it, it has.
 _LEFT_OUT = ("fork", "release")
 # Words that the language has more than one for.
-_WORDS = {"svcr_write": "svcr write", "ptrace_setregset": "ptrace set"}
+_WORDS = {
+    "svcr_write": "svcr write",
+    "ptrace_setregset": "ptrace set",
+    "ptrace_getregset": "ptrace get",
+}
+# Registers, and fields of a register set's header, that have no number.
+_SINGLE = ("ffr", "fpsr", "fpcr", "fpmr", "za", "zt0", "vl")
 _FEW = 8  # tasks, each of which is told of in the header
 
 
@@ -80,20 +86,29 @@ def events(items: Iterable[Item], cast: Cast) -> Iterator[Stimulus | Line]:
             cast.meet(item)
 
 
+def _register(reg: tuple[str, int]) -> str:
+    kind, n = reg
+    return kind if kind in _SINGLE else f"{kind}{n}"
+
+
 def event_text(actor: str, verb: str, args: tuple[Any, ...]) -> str:
     """One event in the trace language."""
     word = _WORDS.get(verb, verb)
     if verb in ("sched_switch", "switch"):
         return f"{actor} {word} {args[0]} -> {args[1]}"
     if verb == "write":
-        (kind, n), bits = args
-        name = kind if kind in ("ffr", "fpsr", "fpcr", "fpmr", "za", "zt0") else f"{kind}{n}"
-        return f"{actor} write {name} = {bits[0]:#x}"
+        reg, bits = args
+        return f"{actor} write {_register(reg)} = {bits[0]:#x}"
     if verb == "svcr_write":
-        return f"{actor} {word} = {args[0][0]:#x}"
+        return f"{actor} {word} {args[0][0]:#x}"
+    if verb == "prctl":
+        return f"{actor} prctl " + " | ".join((f"{args[0]} {args[1]}", *args[2]))
+    if verb == "ptrace_getregset":
+        tracee, regset, reg = args
+        return f"{actor} {word} {tracee} {regset} {_register(reg)}"
     if verb == "ptrace_setregset":
         tracee, regset, fields = args
-        values = ", ".join(f"{kind}{n} = {bits[0]:#x}" for (kind, n), bits in fields)
+        values = ", ".join(f"{_register(reg)} = {bits[0]:#x}" for reg, bits in fields)
         return f"{actor} {word} {tracee} {regset} {{ {values} }}"
     words = [str(a) for a in args if a not in ("whole", "now")]
     return " ".join((actor, word, *words))
