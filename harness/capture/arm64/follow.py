@@ -84,6 +84,8 @@ _CLEAN = {
 }
 # Hard and soft interrupts and NMIs, in the third of the flags.
 _IN_INTERRUPT = ("s", "h", "H", "Z", "z")
+# So many items are kept back for an operand that is yet to be told.
+_LONG, _SHORTLY = 200_000, 2_000
 _SWITCHING = ("sched_switch", "fpsimd_thread_switch", "fpsimd_thread_switch_ret")
 # By their names: nothing that is recorded tells them from others for certain.
 _KTHREAD = re.compile(
@@ -246,6 +248,7 @@ class Cpu:
     joined: bool = False  # whether it is followed yet
     shown: bool = False  # whether its state has been
     held: Line | None = None  # a line that the next one will explain
+    back: bool = False  # whether what `current` does next tells where it was preempted
     neon: Line | None = None  # kernel_neon_begin() or _end(), and then a context switch
     tracee: str = ""  # whose registers are written
     zen: int = -1  # CPACR_EL1.ZEN in the last dump, while nobody else has run
@@ -397,10 +400,12 @@ class Follower:
                 out.append(NewCpu(line))
             if cpu.held is not None and line.name != "fpsimd_release_task":  # RCU's, in between
                 self._unhold(cpu, line)
-            if (self.trapped or self.begins) and cpu.current is not None:
+            if cpu.back and cpu.current is not None:
                 self._comes_back(cpu, cpu.current, line)
             handler(cpu, line)
-            if out:
+            if len(out) == 1 and type(out[0]) is Line:  # most of the time
+                yield out.popleft()
+            elif out:
                 yield from self._ready()
         for cpu in cpus.values():
             if cpu.held is not None:
@@ -427,7 +432,8 @@ class Follower:
         while out:
             item = out[0]
             if isinstance(item, Stimulus) and item.args is None:
-                if not everything and len(out) < 200_000:
+                patience = _SHORTLY if item.verb == "trap" else _LONG
+                if not everything and len(out) < patience:
                     return
                 self._settle_operand(item, None)
             out.popleft()
@@ -546,6 +552,7 @@ class Follower:
         if was is not None:
             was.cpu = -1
         cpu.current = thread
+        cpu.back = names[1] in self.trapped or names[1] in self.begins
         cpu.last = ""
         if thread is not None:
             thread.cpu = cpu.id
@@ -823,13 +830,14 @@ class Follower:
         self._event(line, cpu.id, f"cpu{cpu.id}", "sched_switch", names)
         cpu.leaving = prev or Thread("idle", 0, "swapper", 0)
         cpu.current = task
+        cpu.back = names[1] in self.trapped or names[1] in self.begins
         cpu.last = ""
         cpu.inside = ""
         cpu.zen = -1
 
     def _may_trap(self, cpu: Cpu, prev: Thread, line: Line) -> None:
         """A handler that finds TIF_FOREIGN_FPSTATE will show that it was preempted before."""
-        if prev.name not in self.trapped:
+        if prev.name not in self.trapped and not prev.sve:
             self.trapped[prev.name] = self._event(
                 line, cpu.id, prev.name, "trap", None, "its handler comes later"
             )
@@ -839,6 +847,7 @@ class Follower:
         interrupt = line.flags[2:3] in _IN_INTERRUPT
         if line.pid != thread.pid or interrupt or line.name in _SWITCHING:
             return
+        cpu.back = False
         trapped = self.trapped.pop(thread.name, None)
         if trapped is not None:
             flags = flags_of(line.text, cpu.id, thread.pid) or 0
