@@ -24,7 +24,7 @@ from harness.capture.arm64 import (
     explain,
     survey,
 )
-from harness.capture.arm64.follow import Item
+from harness.capture.arm64.items import Item
 from harness.capture.text import Recording
 from harness.model import architecture
 

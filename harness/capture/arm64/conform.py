@@ -23,8 +23,8 @@ from harness.capture.arm64.fields import (
     state_of,
     switch_of,
 )
-from harness.capture.arm64.follow import (
-    QUIET,
+from harness.capture.arm64.follow import QUIET
+from harness.capture.arm64.items import (
     Guest,
     Item,
     NewChild,

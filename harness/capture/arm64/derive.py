@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from harness.capture.arm64.follow import Stimulus
+from harness.capture.arm64.items import Stimulus
 from harness.capture.arm64.survey import config
 from harness.capture.arm64.write import Cast
 from harness.model.arm64.language import MACHINES

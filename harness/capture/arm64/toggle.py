@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.capture.arm64.conform import Conformer, Verdict
-from harness.capture.arm64.follow import Item
+from harness.capture.arm64.items import Item
 from harness.model.arm64.cpu.machine import Config
 from harness.model.catalogue import Catalogue, Kernel
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.capture.arm64.follow import (
+from harness.capture.arm64.items import (
     Item,
     NewChild,
     NewTask,
