@@ -149,7 +149,7 @@ def dump_of(text: str) -> dict[str, str]:
 def settled(lines: Iterable[Line]) -> Iterator[Line]:
     """The lines, with TIF_FOREIGN_FPSTATE in the thread flags where it is here.
 
-    No symbol says which number it has in a kernel; what the functions do to it that do
+    A recording does not say which number it has; what the functions do to it that do
     nothing else shows it.
     """
     stream = iter(lines)

@@ -95,6 +95,8 @@ _CLEAN = {
 }
 # Hard and soft interrupts and NMIs, in the third of the flags.
 _IN_INTERRUPT = ("s", "h", "H", "Z", "z")
+# Nobody takes so many seconds from a system call's exit to the signal that it delivers.
+_ON_ITS_WAY = 0.001
 # So many items are kept back for an operand that is yet to be told.
 _LONG, _SHORTLY = 200_000, 2_000
 _SWITCHING = ("sched_switch", "fpsimd_thread_switch", "fpsimd_thread_switch_ret")
@@ -721,7 +723,7 @@ class Follower:
                     self._settle_operand(waits, by_flag or first[1] == FP_STATE_SVE)
             if task.cpu >= 0:  # its switch away has not been recorded
                 self._goes_on(self.cpus[task.cpu], None, line, "it runs elsewhere now")
-            task.cpu, task.user = cpu.id, False
+            task.cpu, task.user, task.since = cpu.id, False, line.time
             if first is not None:
                 task.sve = bool(first[0] & TIF_SVE)
         names = (prev.name if prev else "idle", task.name if task else "idle")
@@ -843,7 +845,7 @@ class Follower:
         if thread is not None:
             if not thread.placed:
                 self._place(cpu, thread, line)
-            thread.syscall, thread.exiting = False, True
+            thread.syscall, thread.exiting, thread.since = False, True, line.time
         cpu.inside = ""
         self.quiet["sys_exit"] += 1
 
@@ -874,12 +876,16 @@ class Follower:
     def _restore(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)
         resumes = line.text.startswith(_RESUMING) or not cpu.inside
+        if cpu.inside == "signal" and cpu.until == line.name + "_ret":
+            resumes = False  # it belongs to the signal
+            cpu.inside = ""
         if thread is not None and resumes and not cpu.softirq:
             if thread.user:
                 self._event(line, cpu.id, f"cpu{cpu.id}", "irq", (), "its registers were lost")
             else:
                 self._event(line, cpu.id, thread.name, "do_notify_resume")
                 thread.syscall = thread.exiting = False
+                thread.since = line.time
             self._begin(cpu, line.name, line)
         self.out.append(line)
 
@@ -1127,6 +1133,8 @@ class Follower:
         thread = self._who(cpu, line)
         if thread is not None and (cpu.inside != "signal" or line.name == "setup_rt_frame"):
             interrupted = self._is_over(cpu, thread, line)
+            if not self.states and not thread.syscall:
+                interrupted = line.time - thread.since > _ON_ITS_WAY
             if interrupted:
                 self._in_user(cpu, thread, line, "an interrupt brings the signal")
             self._event(line, cpu.id, thread.name, "signal")

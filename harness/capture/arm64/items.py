@@ -30,6 +30,7 @@ class Thread:
     foreign: bool = False  # TIF_FOREIGN_FPSTATE when it was first switched to
     placed: bool = True  # whether it is known where it was when it was first seen
     values: int = 0  # written by it so far
+    since: float = 0.0  # the time when it last left a system call, or got a CPU, or its registers
 
 
 @dataclass(slots=True)
