@@ -182,7 +182,8 @@ class Recording:
                 kind = "clock" if time < newest - 1.0 else "reordered"
                 self._odd(kind, f"cpu{cpu}'s time goes back from {previous:.6f} to {time:.6f}")
             last[cpu] = time
-            newest = max(newest, time)
+            if time > newest:
+                newest = time
             self.events += 1
             yield make((number, who[0], who[1], cpu, flags, time, name, text))
 

@@ -201,14 +201,12 @@ class Shown:
         self.inferred: Counter[str] = Counter()
 
     def lines(self, lines: Iterable[Line]) -> Iterator[Line]:
-        watch = self.survey.watch
-        for line in lines:
-            watch(line)
-            yield line
+        found: Iterator[Line] = self.survey.lines(lines)
+        return found
 
     def items(self, items: Iterable[Any]) -> Iterator[Any]:
         for item in items:
-            if getattr(item, "kind", "") == "event":
+            if type(item) is not Line and getattr(item, "kind", "") == "event":
                 self.stimuli += 1
                 if item.why:
                     self.inferred[item.why] += 1

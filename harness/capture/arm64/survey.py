@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.capture.text import Line, Recording
@@ -25,6 +25,7 @@ DEFAULT_LENGTHS = (16, 256)
 _LENGTH = re.compile(r" v\d+=[1-9]")
 # In a dump or in thread flags: SME is in use, or open.
 _SME = (" sme=1", " smen=1", " smen=3")
+_TELLING = {"do_sme_acc", "fprig_dump", "tracing_mark_write", "print"}
 
 
 @dataclass(slots=True)
@@ -43,12 +44,20 @@ class Survey:
         """The mode that the recording is of, as far as it shows."""
         return self.said or mode_of(self.names)
 
-    def watch(self, line: Line) -> None:
-        """Take a line into account."""
+    def lines(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """The lines, each taken into account on its way."""
+        names, top = self.names, self.cpus
+        for line in lines:
+            name = line.name
+            names[name] += 1
+            if line.cpu >= top:
+                top = self.cpus = line.cpu + 1
+            if not self.length or name in _TELLING:
+                self._look(line)
+            yield line
+
+    def _look(self, line: Line) -> None:
         name = line.name
-        self.names[name] += 1
-        if line.cpu >= self.cpus:
-            self.cpus = line.cpu + 1
         if not self.states:
             self.states = " c0=" in line.text
         if not self.length and self.states:
@@ -82,8 +91,8 @@ class Survey:
 def survey(recording: Recording) -> Survey:
     """Read a recording once."""
     found = Survey()
-    for line in recording.lines():
-        found.watch(line)
+    for _ in found.lines(recording.lines()):
+        pass
     return found
 
 

@@ -74,14 +74,14 @@ def renamed(stimuli: Iterable[Stimulus], names: dict[str, str]) -> list[Stimulus
 def events(items: Iterable[Item], cast: Cast) -> Iterator[Stimulus | Line]:
     """What goes into a trace: its events, and the functions seen."""
     for item in items:
-        if isinstance(item, Stimulus):
+        if isinstance(item, Line):
+            yield item
+        elif isinstance(item, Stimulus):
             if item.verb == "in_syscall":
                 yield replace(item, verb="ret_to_user")
                 yield replace(item, verb="syscall_enter")
             elif item.verb not in _LEFT_OUT:
                 yield item
-        elif isinstance(item, Line):
-            yield item
         else:
             cast.meet(item)
 
