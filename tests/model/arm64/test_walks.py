@@ -105,3 +105,24 @@ def test_going_back_is_exact(spec: str, mode: str, w: World, seed: int) -> None:
         for event, after in zip(way.events[n:], prints[n + 1 :], strict=True):
             way.model.apply(*event)
             assert fingerprint(way.model) == after
+
+
+def test_a_frame_that_is_refused_changes_nothing() -> None:
+    """A frame of another vector length: the signal that follows kills, and nothing is restored."""
+    there = World({"sve": (16, 64)}, (("T", 0), ("A", -1)), (), ())
+    m = ARM64.machine(ARM64.catalogue.kernel("v7.2"), "vhe", there, record=False)
+    for actor, verb, args in (
+        ("A", "signal", ()),
+        ("A", "prctl", ("PR_SVE_SET_VL", 32, ())),
+        ("A", "write", (("v", 0), (0xA1,))),
+        ("A", "syscall_enter", ()),
+        ("A", "sigreturn", ("whole",)),
+        ("T", "ptrace_get", ("A", ("v", 0))),
+    ):
+        if actor == "A" and verb == "signal":
+            m.apply("cpu0", "switch", ("T", "A"))
+        if actor == "T":
+            m.apply("cpu0", "switch", ("A", "T"))
+        m.apply(actor, verb, args)
+        assert (m.violations, m.check()) == ([], []), verb
+    assert m.observe("read", (0, 0xA1)) == ""

@@ -106,6 +106,8 @@ class Signal(Entry):
             self.restore_sve_fpsimd_context(frame)
         else:
             self.restore_fpsimd_context(frame)
+        if current.killed:  # for a frame that is not its own; the rest is not looked at
+            return
         if self.sme_host:
             self.restore_tpidr2_context(frame)
             self.restore_za_context(frame)
