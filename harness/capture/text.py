@@ -24,6 +24,7 @@ from harness.errors import HarnessError
 _HEAD = re.compile(r"\s*(\S.{0,40}?|<\.\.\.>)-(\d+)\s+(?:\(\s*[-\d]+\)\s+)?$")
 _LOST = re.compile(r"CPU:?\s*(\d+)\s*\[?(?:LOST )?(\d+ EVENTS|EVENTS DROPPED|LOST)")
 _NAME = re.compile(r"[A-Za-z_][\w.:/]*")
+MAX_CPUS = 4096  # CONFIG_NR_CPUS can be that
 MAX_LINE = 1 << 16
 FLAGS_WIDTH = (4, 5, 6)  # irqs-off need-resched hardirq/softirq preempt-depth migrate-disable
 
@@ -154,6 +155,8 @@ class Recording:
                         heads[head] = who
             try:
                 cpu = int(cpu_text)
+                if not 0 <= cpu < MAX_CPUS:
+                    raise ValueError
                 fields = body.split(None, 3)
                 word = fields[0]
                 if word[-1] == ":":

@@ -106,7 +106,12 @@ def _mode(args: argparse.Namespace, tools: Any, shown: str) -> str:
     return mode
 
 
-def _settings(text: str | None, shown: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+def _settings(
+    arch: str, text: str | None, shown: dict[str, tuple[int, int]]
+) -> dict[str, tuple[int, int]]:
+    cpus, most = shown["cpus"][1], architecture(arch).settings["cpus"][1]
+    if cpus > most:
+        raise HarnessError(f"the recording has events of {cpus} CPUs; the model has {most} at most")
     if text is None:
         return shown
     found = dict(shown)
@@ -145,14 +150,14 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
                 body.write(text + "\n")
             body.seek(0)
             mode = _mode(args, tools, shown.survey.mode)
-            settings = _settings(args.machine, shown.survey.settings())
+            settings = _settings(args.arch, args.machine, shown.survey.settings())
             head = tools.header(title, _source(args.capture), mode, settings, cast)
             _write(args.output, out, chain((h + "\n" for h in head), body))
         _summary(note, recording, follower, shown)
         return 0
     stimuli = [s for s in stream if not isinstance(s, Line)]
     mode = _mode(args, tools, shown.survey.mode)
-    settings = _settings(args.machine, shown.survey.settings())
+    settings = _settings(args.arch, args.machine, shown.survey.settings())
     wanted = (args.violation,) if args.violation else ()
     deriver = tools.Deriver(kernels[0], mode, settings, cast)
     replayed = deriver.replay(stimuli, wanted)
@@ -275,7 +280,7 @@ def run_conform(args: argparse.Namespace, out: Terminal) -> int:
         raise HarnessError("conform reads a recording twice: give a file, not -")
     survey = tools.survey(Recording(args.capture))
     mode = _mode(args, tools, survey.mode)
-    config = tools.config(_settings(args.machine, survey.settings()), mode)
+    config = tools.config(_settings(args.arch, args.machine, survey.settings()), mode)
     recording = Recording(args.capture)
     follower = tools.Follower(_Bar(recording, "conforming").lines(), survey.states)
     items = list(follower.items())

@@ -220,6 +220,46 @@ def test_a_recording_entered_anywhere(name: str, spec: str, mode: str) -> None:
         )
 
 
+def test_cpus_of_two_digits() -> None:
+    """The same recording, with CPU 63 for CPU 1."""
+    name = "vhe-kp-regs"
+    lines = []
+    for line in Recording(path(name)).lines():
+        text = re.sub(r" ([cpfyulsvro])1=", r" \g<1>63=", line.text)
+        text = re.sub(r" (u\d+|pu|nu)=1(?!\d)", r" \1=63", text)
+        lines.append(line._replace(cpu=63 if line.cpu == 1 else line.cpu, text=text))
+    setup = config({"cpus": (64, 64), "sve": (16, 256)}, "vhe")
+    conformer = Conformer(CATALOGUE.kernel(DEBIAN), "vhe", setup, looked(name).names)
+    verdict = conformer.feed(Follower(lines, states=True).items())
+    assert [str(d) for d in verdict.first.values()] == []
+    assert verdict.compared == held(name, DEBIAN).compared
+
+
+NOISE = "0x=fZ -(\t9:[]>"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_torn_recording_upsets_nobody(seed: int, tmp_path: Path) -> None:
+    """Characters changed, lines cut short, left out and exchanged: divergences, no more."""
+    dice = random.Random(seed)
+    name, spec, mode = dice.choice((*CONFORM, *NEARLY))
+    with lzma.open(path(name), "rt") as text:
+        lines = text.read().split("\n")[:2500]
+    for _ in range(dice.choice((5, 50, 500))):
+        at, other = dice.randrange(12, len(lines)), dice.randrange(12, len(lines))
+        line = lines[at]
+        cut = dice.randrange(len(line) + 1)
+        lines[at] = dice.choice((line[:cut], line[:cut] + dice.choice(NOISE) + line[cut + 1 :]))
+        if dice.random() < 0.2:
+            lines[at], lines[other] = lines[other], lines[at]
+    file = tmp_path / "torn.txt"
+    file.write_text("\n".join(lines))
+    seen = survey(Recording(str(file)))
+    follower = Follower(Recording(str(file)).lines(), seen.states)
+    conformer = Conformer(CATALOGUE.kernel(spec), mode, config(seen.settings(), mode), seen.names)
+    assert conformer.feed(follower.items()).events > 0
+
+
 def test_the_bug_of_2025_from_a_recording() -> None:
     """From the recording of a kernel that has it to the fewest events, and the fix is named."""
     name = "sve-vhe-fpbug17-compete"

@@ -64,6 +64,7 @@ _POINTS = {
     ("fpsimd_save_user_state", True): (("fpsimd_save", True),),
 }
 _LIVE = ("zen", "smen", "zcr", "svcr")
+_NAMES = ("none", "current", "other")  # what fpsimd_last_state can be
 # Where TIF_FOREIGN_FPSTATE and fpsimd_last_state agree.
 _SETTLED = (
     "fpsimd_thread_switch_ret",
@@ -646,7 +647,9 @@ class Conformer:
             live = {
                 what: int(kernel, 16)
                 for what, kernel, _ in best
-                if what in _LIVE and getattr(now, what) == getattr(nearest, what)
+                if what in _LIVE
+                and kernel not in _NAMES
+                and getattr(now, what) == getattr(nearest, what)
             }
             self._resync_registers(line.cpu, live)
         for what, kernel, model in best or ():
@@ -683,7 +686,8 @@ class Conformer:
             got = dump.get(name)
             if got is None or str(value) == got:
                 continue
-            if name == "fpcpu" and int(got) >= ncpus and task.fpsimd_cpu >= ncpus:
+            nowhere = name == "fpcpu" and task.fpsimd_cpu >= ncpus
+            if nowhere and got.isdigit() and int(got) >= ncpus:
                 continue
             wrong.append((name, got, str(value)))
         return [w for w in wrong if not self._was_before(p, w)]
@@ -692,7 +696,7 @@ class Conformer:
         """Whether a register only has what nobody has recorded from before: take it over."""
         name, kernel, _ = wrong
         cpu = self.m.cpu
-        if (cpu.id, name) in self.dumped or name not in _LIVE:
+        if (cpu.id, name) in self.dumped or name not in _LIVE or kernel in _NAMES:
             return False
         now = point(self.m, self.probe, "now", False)
         if getattr(now, name) != getattr(p, name):

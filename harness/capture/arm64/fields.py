@@ -27,15 +27,17 @@ _LOW_FLAGS = 0xFF
 # They set or clear TIF_FOREIGN_FPSTATE of current, and no other flag.
 _FLIPPING = ("fpsimd_flush_task_state", "fpsimd_restore_current_state", "fpsimd_flush_cpu_state")
 _SURE, _AHEAD = 5, 20_000  # votes, and lines that are looked at ahead
-_FLAGS = re.compile(r"(?<= )((?:f\d+|pf|nf)=)(0x[0-9a-f]+|\d+)")
+_FLAGS = re.compile(r"(?<= )((?:f\d+|pf|nf)=)0x([0-9a-f]+)")
 
 _KEYS = "cpfyulsvro"
 _SWITCH = re.compile(
     r"prev=(\w+) next=(\w+) pp=(\d+) pn=(\d+) pf=(\w+) nf=(\w+)"
     r"(?: pt=(\d+) nt=(\d+))? pu=(\d+) nu=(\d+)"
 )
-_VCPU = re.compile(r"vcpu=(\w+)(?: id=(-?\d+))?(?: fps=(\d+))?(?: vl=(\d+))?(?: cfl=(\w+))?")
-_DUMP = re.compile(r"(\w+)=(\S+)")
+_VCPU = re.compile(
+    r"vcpu=(0x[0-9a-f]+)(?: id=(-?\d+))?(?: fps=(\d+))?(?: vl=(\d+))?(?: cfl=(0x[0-9a-f]+))?"
+)
+_DUMP = re.compile(r"(\w+)=([0-9a-f]+|none|current|other)(?!\S)")
 
 
 class State(NamedTuple):
@@ -83,10 +85,12 @@ def state_of(text: str, cpu: int) -> State | None:
     if at < 0:
         return None
     words = text[at + 1 :].split(" ", 10)
+    name = f"{cpu}="
+    skip = 1 + len(name)
     try:
-        if len(words) >= 10 and words[9].startswith(f"o{cpu}="):
-            return State._make([int(word[3:], 0) for word in words[:10]])
-        found = {word[0]: int(word[3:], 0) for word in words[:10] if word[1:3] == f"{cpu}="}
+        if len(words) >= 10 and words[9].startswith("o" + name):
+            return State._make([int(word[skip:], 0) for word in words[:10]])
+        found = {word[0]: int(word[skip:], 0) for word in words[:10] if word[1:skip] == name}
     except ValueError:
         return None
     return State._make([found.get(key, -1) for key in _KEYS])
@@ -97,15 +101,23 @@ def flags_of(text: str, cpu: int, pid: int) -> int | None:
     at = text.find(f" p{cpu}={pid} ")
     if at < 0:
         return None
-    at = text.find(f" f{cpu}=", at)
+    name = f" f{cpu}="
+    at = text.find(name, at)
     if at < 0:
         return None
-    return int(text[at + 4 : text.find(" ", at + 4)], 16)
+    at += len(name)
+    try:
+        return int(text[at : text.find(" ", at)], 16)
+    except ValueError:
+        return None
 
 
 def switch_of(text: str) -> Switch | None:
     match = _SWITCH.search(text)
-    return Switch._make([int(g or "-1", 0) for g in match.groups()]) if match else None
+    try:
+        return Switch._make([int(g or "-1", 0) for g in match.groups()]) if match else None
+    except ValueError:
+        return None
 
 
 def vcpu_of(text: str) -> VcpuArg | None:
@@ -126,11 +138,24 @@ def vcpu_of(text: str) -> VcpuArg | None:
 
 def owner_of(text: str, cpu: int) -> int:
     """The fp_state of the vcpu that runs on `cpu`, -1 where it is not recorded."""
-    at = text.find(f" o{cpu}=")
+    name = f" o{cpu}="
+    at = text.find(name)
     if at < 0:
         return -1
-    end = text.find(" ", at + 4)
-    return int(text[at + 4 : end if end > 0 else None])
+    at += len(name)
+    end = text.find(" ", at)
+    try:
+        return int(text[at : end if end > 0 else None])
+    except ValueError:
+        return -1
+
+
+def number(text: str) -> int:
+    """A number, decimal or with 0x before it; -1 for what is none."""
+    try:
+        return int(text, 16 if text.startswith("0x") else 10)
+    except ValueError:
+        return -1
 
 
 def operand(text: str) -> int:
@@ -138,7 +163,10 @@ def operand(text: str) -> int:
     at = text.find(" a=")
     if at < 0:
         return 0
-    return int(text[at + 3 : (text + " ").find(" ", at + 3)], 0)
+    try:
+        return int(text[at + 3 : (text + " ").find(" ", at + 3)], 0)
+    except ValueError:
+        return 0
 
 
 def dump_of(text: str) -> dict[str, str]:
@@ -173,7 +201,7 @@ def settled(lines: Iterable[Line]) -> Iterator[Line]:
         return chain(ahead, stream)
 
     def swap(match: re.Match[str]) -> str:
-        bits = int(match[2], 0)
+        bits = int(match[2], 16)
         rest = bits & ~(flag | TIF_FOREIGN_FPSTATE)
         return f"{match[1]}{rest | (TIF_FOREIGN_FPSTATE if bits & flag else 0):#x}"
 

@@ -24,6 +24,7 @@ from harness.capture.arm64.fields import (
     Switch,
     dump_of,
     flags_of,
+    number,
     operand,
     owner_of,
     settled,
@@ -565,7 +566,7 @@ class Follower:
             if svcr is not None:
                 self._settle_operand(self.za.pop(thread.name), int(svcr, 16))
         zen = dump_of(line.text).get("zen")
-        cpu.zen = int(zen) if zen else -1
+        cpu.zen = int(zen) if zen and zen.isdigit() else -1
         if thread is not None and thread.name in self.closed:
             self._settle_operand(self.closed.pop(thread.name), cpu.zen == 1)
         self.out.append(line)
@@ -628,7 +629,7 @@ class Follower:
             return
         prev_comm, prev_pid, state, next_comm, next_pid = match.groups()
         if state[0].isdigit():
-            state = _STATES.get(int(state, 0), "?")
+            state = _STATES.get(number(state), "?")
         self._switch(cpu, line, int(prev_pid), prev_comm, state, int(next_pid), next_comm, after)
 
     def _switch(
@@ -835,9 +836,9 @@ class Follower:
         cpu.last = ""
         match = _SYSCALL.search(line.text) or _SYSCALL_RAW.search(line.text)
         if match and match[2]:
-            if int(match[1], 0) == NR_PTRACE:
+            if number(match[1]) == NR_PTRACE:
                 self._ptrace(cpu, thread, line, _arguments(match[2]))
-            elif int(match[1], 0) == NR_PRCTL:
+            elif number(match[1]) == NR_PRCTL:
                 self._prctl(cpu, thread, line, _arguments(match[2]))
 
     def _sys_exit(self, cpu: Cpu, line: Line) -> None:
@@ -1200,8 +1201,15 @@ class Follower:
 
 
 def _arguments(text: str) -> list[int]:
-    """The arguments of a system call: numbers, or in a raw report the bytes of all of them."""
-    words = [int(word, 16) for word in text.replace(" ", "").split(",") if word]
-    if len(words) <= 6:
-        return words
-    return [int.from_bytes(bytes(words[n : n + 8]), "little") for n in range(0, len(words), 8)]
+    """The six arguments of a system call: numbers, or in a raw report the bytes of all of them.
+
+    Those that cannot be read are -1.
+    """
+    try:
+        words = [int(word, 16) for word in text.replace(" ", "").split(",") if word]
+        if len(words) > 6:
+            octets = bytes(words)
+            words = [int.from_bytes(octets[n : n + 8], "little") for n in range(0, len(words), 8)]
+    except ValueError:
+        words = []
+    return (words + [-1] * 6)[:6]

@@ -15,7 +15,7 @@ from harness.model.arm64.host.ptrace import (
     SVE_PT_VL_INHERIT,
     SVE_PT_VL_ONEXEC,
 )
-from harness.model.arm64.host.state import Counts
+from harness.model.arm64.host.state import NR_CPUS, Counts
 from harness.model.arm64.invariants import INVARIANTS
 from harness.model.arm64.kvm.uapi import FEATURES, named, size
 from harness.model.arm64.machine import (
@@ -88,7 +88,7 @@ class Arm64:
     name = "arm64"
     modes = tuple(MACHINES)
     settings: ClassVar[dict[str, tuple[int, int, int]]] = {
-        "cpus": (1, 8, 1),
+        "cpus": (1, NR_CPUS, 1),
         "sve": (16, 256, 0),
         "sme": (16, 256, 0),
         "sme2": (0, 1, 0),
