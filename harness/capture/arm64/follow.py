@@ -46,7 +46,7 @@ from harness.capture.arm64.items import (
 from harness.capture.text import Line
 
 # asm-generic/unistd.h
-NR_IOCTL, NR_PTRACE, NR_SIGRETURN, NR_EXECVE, NR_PRCTL = 29, 117, 139, 221, 167
+NR_PTRACE, NR_PRCTL = 117, 167
 PTRACE_GETREGSET, PTRACE_SETREGSET = 0x4204, 0x4205
 _VL_OPTIONS = {50: "PR_SVE_SET_VL", 63: "PR_SME_SET_VL"}
 _VL_FLAGS = ((1 << 17, "VL_INHERIT"), (1 << 18, "SET_VL_ONEXEC"))
@@ -1134,7 +1134,7 @@ class Follower:
         thread = self._who(cpu, line)
         if thread is not None and (cpu.inside != "signal" or line.name == "setup_rt_frame"):
             interrupted = self._is_over(cpu, thread, line)
-            if not self.states and not thread.syscall:
+            if not thread.syscall and state_of(line.text, cpu.id) is None:
                 interrupted = line.time - thread.since > _ON_ITS_WAY
             if interrupted:
                 self._in_user(cpu, thread, line, "an interrupt brings the signal")
