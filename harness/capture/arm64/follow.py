@@ -606,6 +606,8 @@ class Follower:
         assert held is not None
         if held.name == "sched_switch":
             self._sched_switch(cpu, held, line)
+        elif held.name in ("do_sve_acc", "do_sme_acc"):
+            self._handler(cpu, held, line)
         elif held.name in ("kernel_neon_begin", "kernel_neon_end"):
             if line is not None and line.name in _SWITCHING and cpu.current is not None:
                 cpu.neon = held
@@ -662,7 +664,7 @@ class Follower:
             self._was_loaded(cpu, prev, after)
         if prev is not None:
             flags = operands.prev_flags if operands else None
-            if prev.vcpu is None:
+            if prev.vcpu is None and prev.name not in self.begins:
                 self._reconcile(cpu, prev, line, flags)
                 stopped = self.stopped.pop(prev.name, None)
                 foreign = flags is not None and bool(flags & TIF_FOREIGN_FPSTATE)
@@ -757,8 +759,12 @@ class Follower:
             thread.trapped = bool(found)
         begin = self.begins.pop(thread.name, None)
         if begin is not None:
-            self._event(begin, cpu.id, thread.name, begin.name.removeprefix("kernel_"))
+            trap = begin.name.startswith("do_")
+            verb = "handle_trap" if trap else begin.name.removeprefix("kernel_")
+            self._event(begin, cpu.id, thread.name, verb)
             self.out.append(begin._replace(text=""))  # its state was another
+            if trap:
+                self._begin(cpu, begin.name, begin)
 
     def _syscall_over(self, cpu: Cpu, prev: Thread, operands: Switch, after: Line) -> bool | None:
         """What `to_save` has of it (v6.16): a system call lets SVE state go until it is over."""
@@ -891,7 +897,15 @@ class Follower:
         self.out.append(line)
 
     def _trap(self, cpu: Cpu, line: Line) -> None:
-        thread = self._who(cpu, line)
+        if self._who(cpu, line) is None:
+            self._reaction(cpu, line)
+        else:
+            cpu.held = line  # what comes next tells whether it was preempted first
+
+    def _handler(self, cpu: Cpu, line: Line, after: Line | None) -> None:
+        """do_sve_acc() or do_sme_acc(), which sleeps for memory."""
+        thread = cpu.current
+        sleeps = after is not None and after.name in _SWITCHING
         if thread is not None:
             what = line.name[3:6]
             if what == "sve":
@@ -906,8 +920,11 @@ class Follower:
                     self._settle_operand(streams, 0)  # in streaming mode it would not
                 self._event(line, cpu.id, thread.name, "trap", (what,))
             thread.trapped = False
+            thread.user, thread.syscall, thread.exiting = False, False, False
+            if sleeps:
+                self.begins[thread.name] = line
+                return
             self._event(line, cpu.id, thread.name, "handle_trap")
-            thread.user, thread.syscall = False, False
             thread.sve = what == "sve" or thread.sve
             thread.sme = thread.sme or what == "sme"
             if not line.text.startswith("<-"):  # a kprobe, which tells of the return
