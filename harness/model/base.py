@@ -8,7 +8,7 @@ its `violations`; what it cost is in its `counts`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from harness.model.catalogue import Catalogue, Kernel
@@ -194,6 +194,28 @@ def kernel_function(name: str | None = None) -> Callable[[F], F]:
 M = TypeVar("M")
 
 
+def marked(cls: type) -> Iterator[tuple[str, Callable[..., Any], str]]:
+    """The attribute, the function and the kernel's name of each that `cls` or a base marks."""
+    for attribute in dir(cls):
+        function = getattr(cls, attribute)
+        name = getattr(function, "__kernel_name__", None)
+        if name:
+            yield attribute, function, name
+
+
+def kernel_functions(*classes: type) -> frozenset[str]:
+    """The kernel's names of what these classes, or their bases, mark with `kernel_function`."""
+    return frozenset(name for cls in classes for *_, name in marked(cls))
+
+
+def wrapped(
+    cls: type[M], wrap: Callable[[Callable[..., Any], str], Any], members: dict[str, Any]
+) -> type[M]:
+    """`cls` with `wrap(function, name)` for each function that it marks, and more members."""
+    found = {attribute: wrap(function, name) for attribute, function, name in marked(cls)}
+    return type(cls.__name__, (cls,), members | found)
+
+
 @functools.cache
 def recording(cls: type[M]) -> type[M]:
     """`cls` with every marked function logging its calls.
@@ -214,13 +236,7 @@ def recording(cls: type[M]) -> type[M]:
 
         return call
 
-    wrapped: dict[str, Any] = {"recording": True}
-    for attribute in dir(cls):
-        function = getattr(cls, attribute)
-        name = getattr(function, "__kernel_name__", None)
-        if name:
-            wrapped[attribute] = wrap(function, name)
-    return type(cls.__name__, (cls,), wrapped)
+    return wrapped(cls, wrap, {"recording": True})
 
 
 def classify(context: str, want: Val, got: Val) -> str:

@@ -7,7 +7,7 @@ be put, and which other event shows that such a function has run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -115,13 +115,3 @@ class Probing(NamedTuple):
     kept: tuple[Kept, ...]
     layout: tuple[str, ...]  # members whose offsets explain the recorded addresses
     facts: tuple[tuple[str, str], ...]  # what else a recording should say, and what prints it
-
-
-def kernel_functions(classes: Iterable[type]) -> frozenset[str]:
-    """The kernel's names of what these classes, or their bases, mark with `kernel_function`."""
-    return frozenset(
-        name
-        for cls in classes
-        for attribute in dir(cls)
-        if (name := getattr(getattr(cls, attribute), "__kernel_name__", None))
-    )

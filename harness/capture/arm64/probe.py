@@ -15,6 +15,7 @@ from harness.model.arm64.cpu.sysreg import (
 from harness.model.arm64.host.state import Task
 from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.machine import Machine
+from harness.model.base import wrapped
 
 
 class TaskState(NamedTuple):
@@ -33,7 +34,7 @@ class Point(NamedTuple):
     switch is the next task already. `st` is fpsimd_last_state.st as the model has
     it, `sve_vl` in bytes; `vcpu` is kvm_running_vcpu, "" for none, and `owner` its
     fp_state. `zen`, `smen` and `fpen` are of the control that the kernel reaches
-    as CPACR_EL1, `zcr` is its ZCR_EL1.
+    as CPACR_EL1, `zcr` is its ZCR_EL1. `caller` is the function that called it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Point(NamedTuple):
     fpen: int
     zcr: int
     svcr: int
+    caller: str = ""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class Probe:
     silent: bool = False
     next_task: Task | None = None  # in a context switch
     running: dict[int, Vcpu] = field(default_factory=dict)  # kvm_running_vcpu
+    inside: list[str] = field(default_factory=list)  # the functions that have not returned
 
 
 def task_state(task: Task) -> TaskState:
@@ -89,6 +92,7 @@ def point(m: Machine, probe: Probe, name: str, ret: bool) -> Point:
         _field(control, CPACR_EL1_FPEN),
         m.read_sysreg("zcr_el1"),
         cpu.svcr,
+        probe.inside[-1] if probe.inside else "",
     )
 
 
@@ -115,9 +119,11 @@ def probed(cls: Any) -> Any:
                 probe.running[cpu] = args[0]
             probe.called.add(name)
             probe.points[cpu].append(point(self, probe, name, False))
+            probe.inside.append(name)
             try:
                 return function(self, *args, **kwargs)
             finally:
+                probe.inside.pop()
                 if switch:
                     probe.next_task = None
                 probe.points[self.cpu.id].append(point(self, probe, name, True))
@@ -126,16 +132,4 @@ def probed(cls: Any) -> Any:
 
         return call
 
-    wrapped: dict[str, Any] = {"__slots__": ("probe",)}
-    for attribute in dir(cls):
-        function = getattr(cls, attribute)
-        name = getattr(function, "__kernel_name__", None)
-        if name:
-            wrapped[attribute] = wrap(function, name)
-    return type(cls.__name__, (cls,), wrapped)
-
-
-def functions(cls: type[Machine]) -> frozenset[str]:
-    """The kernel's names of all functions that the model has."""
-    names = (getattr(getattr(cls, a), "__kernel_name__", None) for a in dir(cls))
-    return frozenset(n for n in names if n)
+    return wrapped(cls, wrap, {"__slots__": ("probe",)})

@@ -1,8 +1,9 @@
 """What in an image tells each fix of arm64: symbols, members, prototypes, calls.
 
-A table, as long as fixes.py. Each rule was held against the diff of its commits. Names and
-members that no commit of a fix added, but one of the same series did without
-which it makes no sense, are marked so by `why`.
+A table, as long as fixes.py. The rules were held against the sources and images of Debian's
+5.10, 6.1, 6.12 and 7.2, not against the diff of every commit. Names and members that no commit
+of a fix added, but one of the same series did without which it makes no sense, are marked so by
+`why`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ A table, as long as the list of functions.
 from __future__ import annotations
 
 from harness.model.arm64.machine import HvheMachine, NvheMachine, ProtectedMachine, VheMachine
+from harness.model.base import kernel_functions
 from harness.model.probing import (
     Area,
     Column,
@@ -18,7 +19,6 @@ from harness.model.probing import (
     Places,
     Probing,
     Section,
-    kernel_functions,
 )
 
 # VBAR_EL1 is hyp's from __activate_traps() to __deactivate_traps() (hyp/vhe/switch.c, which
@@ -274,7 +274,7 @@ def traced(code: tuple[int, ...]) -> bool:
 
 
 PROBES = Probing(
-    functions=kernel_functions((VheMachine, NvheMachine, HvheMachine, ProtectedMachine)),
+    functions=kernel_functions(VheMachine, NvheMachine, HvheMachine, ProtectedMachine),
     own="fpsimd_thread_switch",
     known=KNOWN,
     argument=Column("a", "x64", (Place("%x0"),)),

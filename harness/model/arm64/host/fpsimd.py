@@ -386,6 +386,12 @@ class Fpsimd(Softirq):
         task.sve_state = SveState(z.over(task.fpsimd_state), p)
 
     @kernel_function()
+    def fpsimd_sync_from_effective_state(self, task: Task) -> None:
+        """Bring V in memory up to date where sve_state is the valid image (v6.16)."""
+        if task.fp_type is FP_STATE_SVE:
+            self.sve_to_fpsimd(task)
+
+    @kernel_function()
     def do_sve_acc(self) -> None:
         """The SVE access trap from EL0: from here on current may use SVE."""
         current = self.current

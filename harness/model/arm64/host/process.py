@@ -9,7 +9,6 @@ from harness.model.arm64.host.state import (
     ARM64_VEC_SME,
     ARM64_VEC_SVE,
     FP_STATE_FPSIMD,
-    FP_STATE_SVE,
     TIF_FOREIGN_FPSTATE,
     TIF_SME,
     TIF_SME_VL_INHERIT,
@@ -103,12 +102,6 @@ class Process(Efi):
         if "fp-type" in self.fixes:
             child.fp_type = FP_STATE_FPSIMD
         child.frames = src.frames
-
-    @kernel_function()
-    def fpsimd_sync_from_effective_state(self, task: Task) -> None:
-        """V in memory of whose valid image is sve_state."""
-        if task.fp_type is FP_STATE_SVE:
-            self.sve_to_fpsimd(task)
 
     @kernel_function()
     def task_smstop_sm(self, task: Task) -> None:
