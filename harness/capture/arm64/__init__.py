@@ -1,6 +1,7 @@
 """What recordings of an arm64 kernel mean."""
 
-from harness.capture.arm64.conform import Conformer, Divergence, Verdict
+from harness.capture.arm64.compare import Divergence, Verdict
+from harness.capture.arm64.conform import Conformer
 from harness.capture.arm64.derive import Deriver
 from harness.capture.arm64.follow import Follower
 from harness.capture.arm64.items import Stimulus

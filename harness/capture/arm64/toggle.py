@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.capture.arm64.conform import Conformer, Verdict
+from harness.capture.arm64.compare import Verdict
+from harness.capture.arm64.conform import Conformer
 from harness.capture.arm64.items import Item
 from harness.model.arm64.cpu.machine import Config
 from harness.model.catalogue import Catalogue, Kernel
