@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.capture.arm64.fields import (
-    TIF_FOREIGN_FPSTATE,
-    TIF_SME,
-    TIF_SVE,
-    State,
-    state_of,
-    switch_of,
-)
+from harness.capture.arm64.fields import State, state_of, switch_of
 from harness.capture.arm64.items import (
     Guest,
     NewTask,
@@ -21,7 +14,16 @@ from harness.capture.arm64.probe import Point, Probe, point, probed, task_state
 from harness.capture.text import Line
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.cpu.sysreg import CPACR_EL1_SMEN, CPACR_EL1_ZEN
-from harness.model.arm64.host.state import NR_CPUS, NULL, At, FpState, Task
+from harness.model.arm64.host.state import (
+    NR_CPUS,
+    NULL,
+    TIF_FOREIGN_FPSTATE,
+    TIF_SME,
+    TIF_SVE,
+    At,
+    FpState,
+    Task,
+)
 from harness.model.arm64.kvm.state import FpOwner, Vcpu
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE
 from harness.model.arm64.language import MACHINES

@@ -6,16 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from harness.capture.arm64.adopt import FLAGS, OWNERS, TYPES, Adopter
-from harness.capture.arm64.fields import (
-    TIF_FOREIGN_FPSTATE,
-    TIF_SME,
-    TIF_SVE,
-    State,
-)
+from harness.capture.arm64.fields import State
 from harness.capture.arm64.probe import Point, point
 from harness.capture.text import Line
 from harness.model.arm64.cpu.machine import Config
-from harness.model.arm64.host.state import NULL
+from harness.model.arm64.host.state import NULL, TIF_FOREIGN_FPSTATE, TIF_SME, TIF_SVE
 from harness.model.arm64.language import MACHINES
 from harness.model.base import Violation, kernel_functions
 from harness.model.catalogue import Kernel

@@ -12,13 +12,7 @@ import contextlib
 from collections.abc import Iterable
 
 from harness.capture.arm64.compare import LIVE, NAMES, Comparer, Divergence, Verdict
-from harness.capture.arm64.fields import (
-    TIF_FOREIGN_FPSTATE,
-    TIF_SME,
-    TIF_SVE,
-    dump_of,
-    state_of,
-)
+from harness.capture.arm64.fields import dump_of, state_of
 from harness.capture.arm64.follow import QUIET
 from harness.capture.arm64.items import (
     Item,
@@ -30,7 +24,7 @@ from harness.capture.arm64.items import (
 from harness.capture.arm64.probe import Point, point
 from harness.capture.text import Line
 from harness.model.arm64.cpu.machine import Config
-from harness.model.arm64.host.state import NULL, At
+from harness.model.arm64.host.state import NULL, TIF_FOREIGN_FPSTATE, TIF_SME, TIF_SVE, At
 from harness.model.base import Refused
 from harness.model.catalogue import Kernel
 

@@ -16,12 +16,10 @@ from itertools import chain
 from typing import NamedTuple
 
 from harness.capture.text import Line
+from harness.model.arm64.host.state import TIF_FOREIGN_FPSTATE
 
-# asm/thread_info.h, as it was until TIF_NEED_RESCHED_LAZY came; `settled()` makes others equal
-TIF_FOREIGN_FPSTATE = 1 << 3
-TIF_SVE = 1 << 23
-TIF_SME = 1 << 27
-TIF_KERNEL_FPSTATE = 1 << 29
+# TIF_FOREIGN_FPSTATE is the model's as long as TIF_NEED_RESCHED_LAZY is not there;
+# `settled()` makes others equal.
 # What is next to TIF_FOREIGN_FPSTATE has had its number in some kernel.
 _LOW_FLAGS = 0xFF
 # They set or clear TIF_FOREIGN_FPSTATE of current, and no other flag.
