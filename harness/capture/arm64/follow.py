@@ -10,15 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from harness.capture.arm64.fields import (
-    settled,
-)
-from harness.capture.arm64.items import (
-    Cpu,
-    Item,
-    NewCpu,
-    Stimulus,
-)
+from harness.capture.arm64.fields import settled
+from harness.capture.arm64.items import Cpu, Item, NewCpu, Stimulus
 from harness.capture.arm64.life import Life
 from harness.capture.arm64.switches import SWITCHING
 from harness.capture.text import Line

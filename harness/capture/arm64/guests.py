@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from harness.capture.arm64.fields import (
-    owner_of,
-    vcpu_of,
-)
-from harness.capture.arm64.items import (
-    Cpu,
-    Guest,
-    NewVcpu,
-    Thread,
-)
+from harness.capture.arm64.fields import owner_of, vcpu_of
+from harness.capture.arm64.items import Cpu, Guest, NewVcpu, Thread
 from harness.capture.arm64.threads import Threads
 from harness.capture.text import Line
 from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import re
 
-from harness.capture.arm64.fields import (
-    flags_of,
-    number,
-    operand,
-    state_of,
-)
-from harness.capture.arm64.items import (
-    Cpu,
-    NewChild,
-    Thread,
-)
+from harness.capture.arm64.fields import flags_of, number, operand, state_of
+from harness.capture.arm64.items import Cpu, NewChild, Thread
 from harness.capture.arm64.switches import SWITCHING, Switches
 from harness.capture.arm64.threads import KERNEL_FORK
 from harness.capture.text import Line
@@ -25,6 +16,7 @@ NR_PTRACE, NR_PRCTL = 117, 167
 PTRACE_GETREGSET, PTRACE_SETREGSET = 0x4204, 0x4205
 _VL_OPTIONS = {50: "PR_SVE_SET_VL", 63: "PR_SME_SET_VL"}
 _VL_FLAGS = ((1 << 17, "VL_INHERIT"), (1 << 18, "SET_VL_ONEXEC"))
+# What stands for all that is read of a register set.
 _READ = {"NT_PRFPREG": "v", "NT_ARM_ZT": "zt0", "NT_ARM_FPMR": "fpmr"}
 REGSETS = {
     2: "NT_PRFPREG",
@@ -46,7 +38,7 @@ _SYSCALL_RAW = re.compile(r"id=(-?\d+|0x\w+)(?:,? args=(?:ARRAY\[)?(.*?)\]?$)?")
 
 
 class Life(Switches):
-    """The handlers of everything else."""
+    """From sys_enter to the end of a task's memory, but for context switches and KVM."""
 
     def _sys_enter(self, cpu: Cpu, line: Line) -> None:
         thread = self._who(cpu, line)

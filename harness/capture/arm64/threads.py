@@ -20,10 +20,10 @@ from harness.capture.arm64.items import (
 from harness.capture.text import Line
 from harness.model.arm64.host.state import FP_STATE_CURRENT, TIF_FOREIGN_FPSTATE, TIF_SME, TIF_SVE
 
-# What stands for all that is written to a register set, and read of one.
+# What stands for all that is written to a register set.
 _WRITTEN = {"NT_ARM_SSVE": "z", "NT_ARM_ZA": "za", "NT_ARM_ZT": "zt0", "NT_ARM_FPMR": "fpmr"}
-# kernel_thread(): a child without an mm has no FP state to be given.
 KERNEL_FORK = "fork of a kernel thread"
+# kernel_thread(): a child without an mm has no FP state to be given.
 _FORKS = ("arch_dup_task_struct", "copy_thread", "fpsimd_flush_task_state")
 # By their names: nothing that is recorded tells them from others for certain.
 _KTHREAD = re.compile(
