@@ -11,10 +11,10 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def folder(name: str) -> Path:
-    """The folder `grammars`, `traces` or `expected`."""
-    inside = _PACKAGE / "data" / name
-    return inside if inside.is_dir() else _PACKAGE.parent / name
+def folder(name: str, package: Path = _PACKAGE) -> Path:
+    """The folder `grammars`, `traces` or `expected` that comes with a package `harness`."""
+    inside = package / "data" / name
+    return inside if inside.is_dir() else package.parent / name
 
 
 def cache(name: str) -> Path | None:

@@ -8,29 +8,24 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
+from itertools import zip_longest
 from typing import Any
 
 from harness.dsl.header import HeaderChecker
 from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot, Trace
-from harness.dsl.syntax import LineError, parse_line
+from harness.dsl.syntax import LineError, code_of, parse_line
 from harness.errors import SourceError, nearest, one_of
-from harness.model.base import BadOperand, World
+from harness.model import ARCHITECTURES, architecture
+from harness.model.base import BadOperand
 
-# Whose view of the registers an event takes, where it is not its actor's.
-_VIEWS = {
-    "one_reg_get": "one_reg",
-    "one_reg_set": "one_reg",
-    "restore": "one_reg",
-    "frame_write": "frame",
-    "ptrace_get": "ptrace",
-    "ptrace_set": "ptrace",
-}
+
+def spelled(verb: str) -> str:
+    """A verb as it is written: `one_reg get`."""
+    return re.sub("_(get|set|write)(regset)?$", r" \1", verb)
 
 
 class Checker(HeaderChecker):
     """Reads the lines of one file, in order."""
-
-    _world: tuple[tuple[int, int, int], World] | None = None
 
     # Reading -------------------------------------------------------------------
 
@@ -64,6 +59,7 @@ class Checker(HeaderChecker):
             commits=tuple(self.commits),
             modes=self.modes,
             settings=self.settings,
+            words=self.words,
             tasks=tuple(self.tasks.items()),
             unborn=tuple(self.unborn),
             vcpus=tuple((n, t, f) for n, (t, f) in self.vcpus.items()),
@@ -83,9 +79,8 @@ class Checker(HeaderChecker):
         if "trace" not in self.once:
             self.wrong(1, 1, 'no title: a trace begins with: trace "what it shows"')
         if "machine" not in self.once:
-            self.wrong(
-                end, 1, "no machine: expected a line such as: machine arm64 vhe { sve 16..64 }"
-            )
+            lines = one_of(architecture(name).example for name in ARCHITECTURES)
+            self.wrong(end, 1, f"no machine: expected a line such as: {lines}")
         if not (self.links or self.mails or self.commits or self.recordings):
             self.wrong(end, 1, 'no source: expected a line such as: link "<Message-ID>"')
         if not self.verdicts and not self.complaints:
@@ -94,15 +89,6 @@ class Checker(HeaderChecker):
             self.wrong(end, 1, "no events: nothing happens in this trace")
 
     # Statements ----------------------------------------------------------------
-
-    def world(self) -> World:
-        """Who is there so far. Asked for with every register, so it is kept."""
-        known = len(self.tasks), len(self.unborn), len(self.vcpus)
-        if self._world is None or self._world[0] != known:
-            vcpus = tuple((n, t, f) for n, (t, f) in self.vcpus.items())
-            tasks, unborn = tuple(self.tasks.items()), tuple(self.unborn)
-            self._world = known, World(self.settings, tasks, unborn, vcpus)
-        return self._world[1]
 
     def event(self, node: Event, line: int) -> None:
         if self.placed(line):
@@ -145,20 +131,25 @@ class Checker(HeaderChecker):
 
     def _event(self, node: Event, line: int) -> Event:
         assert self.arch is not None
+        verb = self.arch.verbs.get(node.verb)
+        if verb is None:
+            self._no_event(line, node)
+            return node
         kind = self.kind(line, node.actor)
-        verb = self.arch.verbs[node.verb]
         if kind is None:
             return node
         if kind not in verb.actors:
-            spelled = re.sub("_(get|set|write)(regset)?$", r" \1", node.verb)
-            message = f"`{spelled}` is for a {one_of(verb.actors)}, {node.actor.text} is a {kind}"
-            self.wrong_name(line, node.actor, message)
+            message = f"`{spelled(node.verb)}` is for a {one_of(verb.actors)}"
+            self.wrong_name(line, node.actor, f"{message}, {node.actor.text} is a {kind}")
             return node
         args: list[Any] = []
-        register: tuple[str, int] | None = ("svcr", 0) if node.verb == "svcr_write" else None
+        register = verb.holder
         # The last operands may be missing: the grammar knows which.
-        for wants, operand in zip(verb.operands, node.operands, strict=False):
-            if operand is None and wants == "register":
+        for wants, operand in zip_longest(verb.operands, node.operands[: len(verb.operands)]):
+            if operand is None and wants == "?number":
+                args.append(None)
+                continue
+            if operand is None and not wants.startswith("?"):
                 continue  # one that can be left out
             if wants == "register" and "regset" in verb.operands:
                 register = self._field(line, node.operands[1], operand)
@@ -168,10 +159,9 @@ class Checker(HeaderChecker):
             elif wants == "fields":
                 args.append(self._fields(line, node.operands[1], operand))
             elif wants == "register":
-                actor = _VIEWS.get(node.verb, kind)
-                register = self._register(line, operand, actor)
+                register = self._register(line, operand, verb.view or kind)
                 args.append(register)
-            elif wants == "number":
+            elif wants in ("number", "?number"):
                 number = int(operand.text, 0)
                 if number >> 64:
                     self.wrong_name(line, operand, f"{operand.text[:40]} does not fit into 64 bits")
@@ -184,12 +174,27 @@ class Checker(HeaderChecker):
                 pass  # below: also where it is missing
             else:
                 args.append(self._word(line, operand, wants))
-        if node.verb == "ioctl":
+        for operand in filter(None, node.operands[len(verb.operands) :]):
+            word = operand if isinstance(operand, Name) else operand[0]
+            message = f"`{spelled(node.verb)}` has no {word.text!r} on {self.arch.name}"
+            self.wrong_name(line, word, message)
+        if "argument" in verb.operands:
             words = node.operands[2] if len(node.operands) > 2 else ()
             argument = self._argument(line, node.operands[0], words)
             if argument is not None:
                 args.append(argument)
         return Event(node.actor, node.verb, node.operands, line, tuple(args))
+
+    def _no_event(self, line: int, node: Event) -> None:
+        """Complain of an event that only another architecture has."""
+        assert self.arch is not None
+        known = sorted(spelled(verb) for verb in self.arch.verbs)
+        word = spelled(node.verb)
+        hint = nearest(word, known) or f": its events are {one_of(known)}"
+        start = node.actor.column - 1 + len(node.actor.text)
+        found = re.compile(r"\s*(\S+)").match(self.lines[line - 1], start)
+        verb = Name(found[1], found.start(1) + 1) if found else node.actor
+        self.wrong_name(line, verb, f"{self.arch.name} has no event `{word}`{hint}")
 
     def _register(self, line: int, name: Name, actor: str) -> tuple[str, int] | None:
         assert self.arch is not None
@@ -276,6 +281,16 @@ class Checker(HeaderChecker):
 
     def _expect(self, node: Expect) -> Expect:
         assert self.arch is not None
+        if node.what not in self.arch.expectations:
+            word = node.what.replace("_", " ")
+            hint = nearest(word, (name.replace("_", " ") for name in self.arch.expectations))
+            message = f"{self.arch.name} has no `expect {word}`{hint}"
+            text = self.lines[node.line - 1]
+            start = text.index("expect")
+            self.wrong(node.line, start + 1, message, len(code_of(text)) - start)
+            return node
+        if node.what == "trap":
+            return dataclasses.replace(node, args=self._marks(node.line, node.operands))
         if node.what == "state":
             root = node.operands[0][0]
             cpus = [f"cpu{n}" for n in range(self.settings.get("cpus", (1, 1))[1])]
@@ -286,13 +301,13 @@ class Checker(HeaderChecker):
             return dataclasses.replace(node, args=node.operands)
         name, quad, bits = node.operands
         last = self.last_event
-        if name.text == "n" and last is not None and last.verb == "ioctl":
+        verb = self.arch.verbs.get(last.verb) if last is not None else None
+        if verb is not None and name.text == "n" and "argument" in verb.operands:
             return dataclasses.replace(node, args=(quad, bits))  # kvm_reg_list.n
-        where = {"read": 0, "one_reg_get": 1, "ptrace_get": 1, "ptrace_getregset": 2}
-        if last is None or last.verb not in where:
+        if last is None or verb is None or not verb.reads:
             self.wrong_name(node.line, name, "`expect read` belongs after a read")
             return node
-        at = where[last.verb]
+        at = verb.operands.index("register")
         read = last.operands[at]
         if read.text != name.text:
             self.wrong_name(node.line, name, f"the event before reads {read.text}, not {name.text}")
@@ -306,3 +321,18 @@ class Checker(HeaderChecker):
             except BadOperand as error:
                 self.wrong_name(node.line, name, str(error))
         return dataclasses.replace(node, args=(quad, bits))
+
+    def _marks(self, line: int, marks: tuple[tuple[Name, int], ...]) -> tuple[tuple[str, int], ...]:
+        """What an `expect trap` asks of the trap."""
+        assert self.arch is not None
+        found: dict[str, int] = {}
+        for name, number in marks:
+            known = self.arch.trap_marks
+            if name.text not in known:
+                hint = nearest(name.text, known)
+                message = f"unknown mark {name.text!r}{hint}: a trap has {one_of(known)}"
+                self.wrong_name(line, name, message)
+            elif name.text in found:
+                self.wrong_name(line, name, f"a second {name.text}")
+            found[name.text] = number
+        return tuple(found.items())

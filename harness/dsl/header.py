@@ -12,7 +12,7 @@ from typing import Any
 from harness.dsl.nodes import Event, Header, Name, Statement, Verdict
 from harness.errors import Diagnostic, Position, SourceError, nearest, one_of
 from harness.model import ARCHITECTURES, architecture
-from harness.model.base import Architecture
+from harness.model.base import Architecture, World
 from harness.model.catalogue import KernelError
 
 _MESSAGE_ID = re.compile(r"[^\s<>@]+@[^\s<>@]+")
@@ -39,6 +39,7 @@ class HeaderChecker:
         self.commits: list[tuple[str, str]] = []
         self.modes: tuple[str, ...] = ()
         self.settings: dict[str, tuple[int, int]] = {}
+        self.words: dict[str, tuple[str, ...]] = {}
         self.tasks: dict[str, int] = {}
         self.unborn: dict[str, int] = {}
         self.vcpus: dict[str, tuple[str, tuple[str, ...]]] = {}
@@ -61,6 +62,17 @@ class HeaderChecker:
 
     def wrong_name(self, line: int, name: Name, message: str) -> None:
         self.wrong(line, name.column, message, len(name.text))
+
+    _world: tuple[tuple[int, int, int], World] | None = None
+
+    def world(self) -> World:
+        """Who is there so far. Asked for with every register, so it is kept."""
+        known = len(self.tasks), len(self.unborn), len(self.vcpus)
+        if self._world is None or self._world[0] != known:
+            vcpus = tuple((n, t, f) for n, (t, f) in self.vcpus.items())
+            tasks, unborn = tuple(self.tasks.items()), tuple(self.unborn)
+            self._world = known, World(self.settings, tasks, unborn, vcpus, self.words)
+        return self._world[1]
 
     # Header --------------------------------------------------------------------
 
@@ -130,30 +142,60 @@ class HeaderChecker:
             else:
                 good.append(mode.text)
         self.modes = tuple(good)
-        for name, low, high in settings:
-            self._setting(node.line, name, low, high)
-        why = self.arch.impossible(self.settings)
+        for name, *values in settings:
+            if not self._settable(node.line, name, listed=isinstance(values[0], tuple)):
+                continue
+            if isinstance(values[0], tuple):
+                self._listing(node.line, name, values[0])
+            else:
+                self._setting(node.line, name, *values)
+        why = self.arch.impossible(self.settings, self.words)
         if why:
             self.wrong(node.line, 1, why, len(node.key))
 
-    def _setting(self, line: int, name: Name, low: int, high: int) -> None:
+    def _settable(self, line: int, name: Name, listed: bool) -> bool:
+        """Whether a machine has such a setting, or else a complaint."""
         assert self.arch is not None
-        known = self.arch.settings
-        if name.text in self.settings:
-            self.wrong_name(line, name, f"{name.text} is set twice")
-            return
-        if name.text not in known:
+        numbers, words = self.arch.settings, self.arch.words
+        if name.text in self.settings or name.text in self.words:
+            message = f"{name.text} is set twice"
+        elif name.text not in numbers and name.text not in words:
+            known = [*numbers, *words]
             hint = nearest(name.text, known)
             message = f"unknown setting {name.text!r}{hint}: {one_of(known)}"
-            self.wrong_name(line, name, message)
-            return
-        lowest, highest, _ = known[name.text]
+        elif listed and name.text not in words:
+            message = f"{name.text} is a number: expected `{name.text} N` or `{name.text} N..M`"
+        elif not listed and name.text not in numbers:
+            message = f"{name.text} is a list of words: {one_of(words[name.text])}"
+        else:
+            return True
+        self.wrong_name(line, name, message)
+        return False
+
+    def _listing(self, line: int, name: Name, words: tuple[Name, ...]) -> None:
+        assert self.arch is not None
+        known = self.arch.words[name.text]
+        good: list[str] = []
+        for word in words:
+            if word.text not in known:
+                hint = nearest(word.text, known)
+                message = f"{name.text} has no {word.text!r}{hint}: {one_of(known)}"
+                self.wrong_name(line, word, message)
+            elif word.text in good:
+                self.wrong_name(line, word, f"{word.text} is listed twice")
+            else:
+                good.append(word.text)
+        self.words[name.text] = tuple(good)
+
+    def _setting(self, line: int, name: Name, low: int, high: int) -> None:
+        assert self.arch is not None
+        lowest, highest, _, power = self.arch.settings[name.text]
         if not lowest <= low <= high <= highest:
             message = f"{name.text} {low}..{high}: expected a range within {lowest}..{highest}"
             self.wrong_name(line, name, message)
             return
         for length in (low, high):
-            if name.text != "cpus" and length & (length - 1):
+            if power and length & (length - 1):
                 message = f"{name.text}: {length} is no power of two"
                 self.wrong_name(line, name, message)
                 return
@@ -205,17 +247,20 @@ class HeaderChecker:
                 self.unknown(node.line, thread, "task", self.tasks)
             if self.taken(node.line, name):
                 continue
-            known = self.arch.features if self.arch else ()
-            settings = self.arch.settings if self.arch else ()
             for feature in features:
-                if feature.text not in known:
-                    hint = nearest(feature.text, known)
-                    message = f"unknown vcpu feature {feature.text!r}{hint}"
-                    self.wrong_name(node.line, feature, message)
-                elif feature.text in settings and feature.text not in self.settings:
-                    message = f"{name.text} cannot have {feature.text}: the machine has none"
-                    self.wrong_name(node.line, feature, message)
+                self._feature(node.line, name, feature)
             self.vcpus[name.text] = (thread.text, tuple(f.text for f in features))
+
+    def _feature(self, line: int, vcpu: Name, feature: Name) -> None:
+        if self.arch is None:
+            return  # there is a complaint about the machine line
+        if feature.text not in self.arch.features:
+            hint = nearest(feature.text, self.arch.features)
+            self.wrong_name(line, feature, f"unknown vcpu feature {feature.text!r}{hint}")
+            return
+        why = self.arch.lacks(feature.text, self.world())
+        if why:
+            self.wrong_name(line, feature, f"{vcpu.text} cannot have {feature.text}: {why}")
 
     def unknown(self, line: int, name: Name, what: str, known: Iterable[str]) -> None:
         names = list(known)

@@ -94,6 +94,7 @@ class Trace:
     commits: tuple[tuple[str, str], ...] = ()
     modes: tuple[str, ...] = ()
     settings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tasks: tuple[tuple[str, int], ...] = ()
     unborn: tuple[str, ...] = ()
     vcpus: tuple[tuple[str, str, tuple[str, ...]], ...] = ()

@@ -1,72 +1,25 @@
-"""One line of a trace file, parsed by the grammar in `grammars/trace.lark`."""
+"""One line of a trace file, parsed by the grammar in `grammars/`.
+
+No verb has a name here: what the grammar calls an event is one.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
 from typing import Any
 
-from lark import Lark, Token, Transformer, v_args
+from lark import Lark, Token, Transformer, Tree, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot
 from harness.errors import nearest, one_of
+from harness.model import ARCHITECTURES, home
 from harness.resources import cache, folder
 
 Line = Event | Expect | Snapshot | Header
 
 MAX_LINE = 500
-
-VERBS = (
-    "read",
-    "write",
-    "svcr_write",
-    "smstart",
-    "smstop",
-    "syscall",
-    "syscall_enter",
-    "ret_to_user",
-    "ioctl",
-    "one_reg_get",
-    "one_reg_set",
-    "save",
-    "restore",
-    "do_notify_resume",
-    "prctl",
-    "ptrace_get",
-    "ptrace_set",
-    "ptrace_getregset",
-    "ptrace_setregset",
-    "signal",
-    "frame_write",
-    "sigreturn",
-    "fork",
-    "clone",
-    "exec",
-    "exit",
-    "release",
-    "trap",
-    "handle_trap",
-    "neon_begin",
-    "neon_end",
-    "vcpu_load",
-    "vcpu_put",
-    "guest_enter",
-    "guest_exit",
-    "switch",
-    "sched_switch",
-    "irq",
-    "cpu_pm",
-    "hotplug",
-    "softirq",
-    "efi",
-    "hyp_panic",
-    "perf_user_access",
-    "profile",
-    "hw_breakpoint",
-    "smccc",
-)
 
 # How terminals are called to people; what is missing here is a keyword.
 _TERMINALS = {
@@ -114,7 +67,28 @@ def _text(token: Token) -> str:
 
 
 class _Build(Transformer[Token, Line]):
-    """Turns the rules of the grammar into nodes."""
+    """Turns the rules of the grammar into nodes.
+
+    An event needs no method, nor does an expectation that has plain operands. A rule of
+    another kind that has none is a tuple of words.
+    """
+
+    verbs: set[str]  # the names of all events in the grammar
+
+    def __default__(self, data: Any, children: list[Any], meta: Any) -> Any:
+        name = str(data)
+        if name.startswith("_"):
+            return Tree(name, children)  # Lark's own, for what can be repeated
+        if name.startswith("expect_"):
+            operands = (_int(c) if c is not None and c.type == "INT" else c for c in children)
+            plain = tuple(str(o) if isinstance(o, Token) else o for o in operands)
+            return Expect(name.removeprefix("expect_"), plain, 1)
+        parts = tuple(
+            _name(c) if isinstance(c, Token) else c
+            for c in children
+            if not (isinstance(c, Token) and c.type == "ARROW")
+        )
+        return Event(parts[0], name.rstrip("_"), parts[1:]) if name in self.verbs else parts
 
     def start(self, children: list[Line]) -> Line:
         return children[0]
@@ -150,6 +124,9 @@ class _Build(Transformer[Token, Line]):
         low = _int(parts[1])
         return _name(parts[0]), low, low if parts[-1] is None else _int(parts[-1])
 
+    def listing(self, tokens: list[Token]) -> tuple[Name, tuple[Name, ...]]:
+        return _name(tokens[0]), tuple(_name(t) for t in tokens[1:])
+
     def settings(self, parts: list[Any]) -> tuple[Any, ...]:
         return tuple(parts)
 
@@ -161,8 +138,6 @@ class _Build(Transformer[Token, Line]):
 
     def count(self, parts: list[Any]) -> tuple[Name, int]:
         return _name(parts[0]), _int(parts[1])
-
-    ec = el = smtc = v_args(inline=True)(lambda self, token: _int(token))
 
     # Headers
 
@@ -209,26 +184,14 @@ class _Build(Transformer[Token, Line]):
 
     # Expectations
 
+    def mark(self, parts: list[Token]) -> tuple[Name, int]:
+        return _name(parts[0]), _int(parts[1])
+
     def expect_trap(self, parts: list[Any]) -> Expect:
         return Expect("trap", tuple(parts), 1)
 
-    def expect_no_trap(self, parts: list[Any]) -> Expect:
-        return Expect("no_trap", (), 1)
-
     def expect_no_errno(self, parts: list[Any]) -> Expect:
         return Expect("errno", ("",), 1)
-
-    def expect_no_read(self, parts: list[Any]) -> Expect:
-        return Expect("no_read", (), 1)
-
-    def expect_errno(self, parts: list[Token]) -> Expect:
-        return Expect("errno", (str(parts[0]),), 1)
-
-    def expect_signal(self, parts: list[Token]) -> Expect:
-        return Expect("signal", (str(parts[0]),), 1)
-
-    def expect_undef(self, parts: list[Any]) -> Expect:
-        return Expect("undef", (), 1)
 
     def expect_read(self, parts: list[Any]) -> Expect:
         quad = 0 if parts[1] is None else _int(parts[1])
@@ -242,37 +205,37 @@ class _Build(Transformer[Token, Line]):
         return Snapshot(_text(parts[0]))
 
 
-def _event(verb: str) -> Callable[[_Build, list[Any]], Event]:
-    def build(self: _Build, children: list[Any]) -> Event:
-        parts = tuple(
-            _name(c) if isinstance(c, Token) else c
-            for c in children
-            if not (isinstance(c, Token) and c.type == "ARROW")
-        )
-        return Event(parts[0], verb, parts[1:])
-
-    return build
-
-
-for _verb in VERBS:
-    setattr(_Build, _verb + "_" if _verb in ("exec", "exit") else _verb, _event(_verb))
+def grammar() -> str:
+    """`trace.lark`, and what each architecture adds to it, in order of name."""
+    files = [folder("grammars") / "trace.lark"]
+    files += [folder("grammars", home(name)) / f"{name}.lark" for name in ARCHITECTURES]
+    return "\n".join(f.read_text(encoding="ascii") for f in files if f.is_file())
 
 
 @functools.cache
 def parser() -> Lark:
     """The LALR parser of one line. Lark keeps its tables, if it can: they take 50 ms to make."""
     kept = cache("trace.lark")
-    return Lark(
-        (folder("grammars") / "trace.lark").read_text(encoding="ascii"),
+    build = _Build()
+    made = Lark(
+        grammar(),
         parser="lalr",
         lexer="contextual",
-        transformer=_Build(),
+        transformer=build,
         maybe_placeholders=True,
         cache=str(kept) if kept else False,
     )
+    build.verbs = {str(r.alias) for r in made.rules if r.origin.name == "event"}
+    return made
 
 
-_NUMBER = re.compile(r"\b(?:0x[0-9a-fA-F]+|[0-9]+)\b")
+def verbs() -> frozenset[str]:
+    """Every verb that can be written, whichever architecture has it."""
+    return frozenset(str(r.alias).rstrip("_") for r in parser().rules if r.origin.name == "event")
+
+
+# Not a part of a name or of a path.
+_NUMBER = re.compile(r"(?<![\w.])(?:0x[0-9a-fA-F]+|[0-9]+)(?![\w.])")
 
 
 def parse_line(text: str) -> Line | None:

@@ -74,7 +74,10 @@ class Model(Protocol):
         """The violations that the present state shows, by looking at it alone."""
 
     def observe(self, what: str, args: tuple[Any, ...]) -> str:
-        """'' if the last step showed what an `expect` line asks for, else why not."""
+        """'' if the last step showed what an `expect` line asks for, else why not.
+
+        A `trap` gets its marks, pairs of a name and a number.
+        """
 
     def snapshot(self) -> Tree:
         """The state in the field's words."""
@@ -106,29 +109,50 @@ class World(NamedTuple):
 
     `settings` are ranges by name; `tasks` pairs each first task with the CPU it
     is current on (-1: none); `unborn` will be forked; a vcpu has a name, the
-    task whose thread it is, and its features.
+    task whose thread it is, and its features; `words` are the settings that are lists.
     """
 
     settings: dict[str, tuple[int, int]]
     tasks: tuple[tuple[str, int], ...]
     unborn: tuple[str, ...]
     vcpus: tuple[tuple[str, str, tuple[str, ...]], ...]
+    words: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - nobody changes a world
+
+
+class Setting(NamedTuple):
+    """A number, or a range of numbers, that a machine line can give.
+
+    `default` is what a machine has without it, 0 if it lacks the thing; `power` allows
+    powers of two alone.
+    """
+
+    lowest: int
+    highest: int
+    default: int = 0
+    power: bool = False
 
 
 class Verb(NamedTuple):
     """What a verb of the trace language asks for.
 
     `actors` are the kinds that can do it (task, vcpu, cpu). An operand is
-    `register`, `value`, `number`, `task`, `child` (a task to be), `vcpu`, `argument`
-    (of an ioctl), `regset`, `fields` (of a register set: after a `regset` a `register`
-    is one of them too), or the words it can be, with `?` in front if it can be left out
-    (the first word is meant then), with `*` if there can be several. The last
-    operands may be missing from an event.
+    `register`, `value`, `number` (`?number` can be left out: None is meant then), `task`,
+    `child` (a task to be), `vcpu`, `argument` (of an ioctl), `regset`, `fields` (of a
+    register set: after a `regset` a `register` is one of them too), or the words it can
+    be, with `?` in front if it can be left out (the first word is meant then), with `*`
+    if there can be several. The last operands may be missing from an event.
+
+    `view` says whose view of the registers it takes, where that is not its actor's;
+    `holder` is the register that its value is for, where no operand names one; `reads`
+    that an `expect read` can follow.
     """
 
     actors: tuple[str, ...]
     operands: tuple[str, ...]
     says: str
+    view: str = ""
+    holder: tuple[str, int] | None = None
+    reads: bool = False
 
 
 class BadOperand(Exception):
@@ -139,12 +163,16 @@ class Architecture(Protocol):
     """What the trace language and the commands need to know of an architecture."""
 
     name: str
+    example: str  # a machine line
     modes: tuple[str, ...]
-    settings: dict[str, tuple[int, int, int]]  # lowest, highest, default (0: absent)
-    features: tuple[str, ...]
+    settings: dict[str, Setting]
+    words: dict[str, tuple[str, ...]]  # settings that are lists, and what each can list
+    features: tuple[str, ...]  # of vcpus
     catalogue: Catalogue
     invariants: dict[str, str]
     verbs: dict[str, Verb]
+    expectations: tuple[str, ...]  # what Model.observe() knows
+    trap_marks: tuple[str, ...]  # what an `expect trap` can ask of it
     counters: tuple[str, ...]
     regsets: tuple[str, ...]  # PTRACE_GETREGSET and PTRACE_SETREGSET
 
@@ -152,11 +180,19 @@ class Architecture(Protocol):
     def probing(self) -> Probing:
         """What there is to record of a real kernel."""
 
-    def impossible(self, settings: dict[str, tuple[int, int]]) -> str:
+    def impossible(
+        self, settings: dict[str, tuple[int, int]], words: dict[str, tuple[str, ...]]
+    ) -> str:
         """Why there is no machine with these settings, or ''."""
 
+    def lacks(self, feature: str, world: World) -> str:
+        """Why no vcpu on this machine can have this feature, or ''."""
+
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
-        """The register that `name` is to an actor of this kind. Raises BadOperand."""
+        """The register that `name` is to an actor of this kind, or in the view of a verb.
+
+        The name can be a path (`a.b`) or an id. Raises BadOperand.
+        """
 
     def argument(self, request: str, words: tuple[str, ...]) -> tuple[int, ...] | None:
         """What the words after an ioctl mean, None if it takes none. Raises BadOperand."""

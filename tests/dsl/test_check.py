@@ -9,7 +9,10 @@ import pytest
 
 from harness.dsl import Event, Expect, Snapshot, Verdict, read_trace
 from harness.engine import judge_all
+from harness.engine.replay import world
 from harness.errors import SourceError
+from harness.model import architecture
+from harness.model.base import Verb
 from tests.dsl.samples import BODY, HEADER, SAMPLE, complaints, places, put, read
 
 # What a trace says --------------------------------------------------------------
@@ -153,7 +156,7 @@ def test_event_args(tmp_path: Path, line: str) -> None:
 @pytest.mark.parametrize(
     ("line", "args"),
     [
-        ("expect trap ec=0x19 el=1", (0x19, 1, None)),
+        ("expect trap ec=0x19 el=1", (("ec", 0x19), ("el", 1))),
         ("expect errno EINVAL", ("EINVAL",)),
         ("expect read v0 = 0x7", (0, 7)),
         ("expect A.flags = TIF_SVE", (("A", "flags"), "TIF_SVE")),
@@ -235,6 +238,8 @@ IN_EVENTS: dict[str, tuple[int, str]] = {
         28,
         "'PR_SVE_ONEXEC' (did you mean 'PR_SVE_SET_VL_ONEXEC'?)",
     ),
+    "A one_reg get v0 isa_ext.smnpm": (18, "unknown register 'isa_ext.smnpm'"),
+    "A restore v1 from v0 after core.x": (28, "unknown register 'core.x'"),
     "A ioctl KVM_RUM v0": (9, "'KVM_RUM' (did you mean 'KVM_RUN'?)"),
     "A read z32": (8, "no register 'z32': z0 to z31"),
     "A read v32": (8, "no register 'v32': v0 to v31"),
@@ -511,3 +516,111 @@ def test_verdict_on_a_kernel_that_cannot_run_the_trace(tmp_path: Path) -> None:
     assert places(caught.value.diagnostics) == [
         (4, 9, "v4.15 cannot run this trace: KVM has no SVE guests (until kvm-sve-guest)")
     ]
+
+
+# What one architecture has and another has not ---------------------------------------
+
+ARM64: Any = architecture("arm64")
+
+
+@pytest.mark.parametrize(
+    ("verb", "line", "column", "width", "message"),
+    [
+        ("smccc", "cpu0  smccc", 7, 5, "arm64 has no event `smccc`: its events are clone, cpu_pm,"),
+        ("irq", "cpu0  irq", 7, 3, "arm64 has no event `irq` (did you mean 'softirq'?)"),
+        ("frame_write", "A  frame write v0 = 1", 4, 5, "arm64 has no event `frame write` (did you"),
+    ],
+)
+def test_event_of_another_architecture(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    line: str,
+    column: int,
+    width: int,
+    message: str,
+) -> None:
+    """The grammar has the events of all; one that this one lacks is an error at its verb."""
+    monkeypatch.delitem(ARM64.verbs, verb)
+    (found,) = complaints(tmp_path, SAMPLE + line + "\n")
+    assert (found.at.line, found.at.column, found.width) == (10, column, width)
+    assert message in found.message
+
+
+def test_operand_of_another_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operand that the verb has elsewhere alone is an error, not dropped."""
+    monkeypatch.setitem(ARM64.verbs, "guest_exit", Verb(("vcpu",), (), "leaves"))
+    ((line, column, message),) = places(complaints(tmp_path, SAMPLE + "v0 guest_exit wfx\n"))
+    assert (line, column) == (10, 15)
+    assert message == "`guest_exit` has no 'wfx' on arm64"
+
+
+def test_expectation_of_another_architecture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is an expectation that the model knows nothing of."""
+    monkeypatch.setattr(type(ARM64), "expectations", ("trap", "no_trap", "read", "errno"))
+    (found,) = complaints(tmp_path, SAMPLE + "  expect undef  # c\n")
+    assert (found.at.column, found.width) == (3, 12)
+    assert found.message == "arm64 has no `expect undef`"
+    ((*_, message),) = places(complaints(tmp_path, SAMPLE + "expect no read\n"))
+    assert message == "arm64 has no `expect no read` (did you mean 'read'?)"
+
+
+MARKS: dict[str, tuple[int, str]] = {
+    "expect trap cause=2": (13, "unknown mark 'cause': a trap has ec, el or smtc"),
+    "expect trap ec=1 ell=2": (18, "unknown mark 'ell' (did you mean 'el'?)"),
+    "expect trap ec=1 ec=2": (18, "a second ec"),
+}
+
+
+@pytest.mark.parametrize("line", MARKS)
+def test_marks_of_a_trap(tmp_path: Path, line: str) -> None:
+    """A mark that no trap of the architecture has is an error."""
+    column, message = MARKS[line]
+    ((_, at, text),) = places(complaints(tmp_path, SAMPLE + line + "\n"))
+    assert at == column
+    assert message in text
+
+
+def test_number_that_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers that can be left out are None for the model."""
+    verb = Verb(("cpu",), ("number", "?number", "?number"), "does")
+    monkeypatch.setitem(ARM64.verbs, "hw_breakpoint", verb)
+    event = read(tmp_path, SAMPLE + "cpu0 hw_breakpoint 5\n").body[-1]
+    assert isinstance(event, Event)
+    assert event.args == (5, None, None)
+
+
+@pytest.fixture
+def isa(monkeypatch: pytest.MonkeyPatch) -> None:
+    """arm64 with a setting that is a list of words."""
+    monkeypatch.setattr(type(ARM64), "words", {"isa": ("d", "v", "ssnpm")})
+
+
+@pytest.mark.usefixtures("isa")
+def test_words(tmp_path: Path) -> None:
+    """A setting can be a list of words; the model finds them in its world."""
+    trace = read(tmp_path, SAMPLE.replace("cpus 2;", "isa v ssnpm; cpus 2;"))
+    assert trace.words == {"isa": ("v", "ssnpm")}
+    assert trace.settings["cpus"] == (2, 2)
+    assert world(trace).words == trace.words
+
+
+WORDS: dict[str, tuple[int, str]] = {
+    "isa v ssnpn": (32, "isa has no 'ssnpn' (did you mean 'ssnpm'?): d, v or ssnpm"),
+    "isa v d v": (34, "v is listed twice"),
+    "isa v; isa d": (33, "isa is set twice"),
+    "isa 3": (26, "isa is a list of words: d, v or ssnpm"),
+    "pmu on": (26, "pmu is a number: expected `pmu N` or `pmu N..M`"),
+    "isb v": (26, "unknown setting 'isb' (did you mean 'isa'?)"),
+}
+
+
+@pytest.mark.parametrize("text", WORDS)
+@pytest.mark.usefixtures("isa")
+def test_wrong_words(tmp_path: Path, text: str) -> None:
+    """Each mistake in a list of words is reported at the word."""
+    column, message = WORDS[text]
+    found = places(complaints(tmp_path, SAMPLE.replace("cpus 2;", f"{text}; cpus 2;")))
+    assert any((n, c) == (3, column) and message in m for n, c, m in found), found

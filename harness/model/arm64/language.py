@@ -27,7 +27,7 @@ from harness.model.arm64.machine import (
     VheMachine,
 )
 from harness.model.arm64.verbs import VERBS
-from harness.model.base import BadOperand, Model, World, recording
+from harness.model.base import BadOperand, Model, Setting, World, recording
 from harness.model.catalogue import Kernel
 from harness.model.probing import Probing
 
@@ -86,26 +86,30 @@ class Arm64:
     """The architecture as the engine and the trace language see it."""
 
     name = "arm64"
+    example = "machine arm64 vhe { sve 16..64 }"
     modes = tuple(MACHINES)
-    settings: ClassVar[dict[str, tuple[int, int, int]]] = {
-        "cpus": (1, NR_CPUS, 1),
-        "sve": (16, 256, 0),
-        "sme": (16, 256, 0),
-        "sme2": (0, 1, 0),
-        "fpmr": (1, 1, 0),
-        "fa64": (0, 1, 0),
-        "pmu": (1, 1, 0),
-        "brps": (1, 1, 0),
-        "spe": (1, 1, 0),
-        "trbe": (1, 1, 0),
-        "fgt": (1, 1, 0),
-        "sve_hw": (32, 256, 0),
-        "sve_other": (16, 256, 0),
+    settings: ClassVar[dict[str, Setting]] = {
+        "cpus": Setting(1, NR_CPUS, default=1),
+        "sve": Setting(16, 256, power=True),
+        "sme": Setting(16, 256, power=True),
+        "sme2": Setting(0, 1),
+        "fpmr": Setting(1, 1),
+        "fa64": Setting(0, 1),
+        "pmu": Setting(1, 1),
+        "brps": Setting(1, 1),
+        "spe": Setting(1, 1),
+        "trbe": Setting(1, 1),
+        "fgt": Setting(1, 1),
+        "sve_hw": Setting(32, 256, power=True),
+        "sve_other": Setting(16, 256, power=True),
     }
+    words: ClassVar[dict[str, tuple[str, ...]]] = {}
     features = ("sve", "fpmr", "sme", "created", "protected", "elsewhere")
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
+    expectations = ("trap", "no_trap", "errno", "signal", "undef", "read", "no_read", "state")
+    trap_marks = ("ec", "el", "smtc")
     counters = tuple(f.name for f in fields(Counts))
     regsets = tuple(REGSETS)
 
@@ -116,7 +120,9 @@ class Arm64:
 
         return PROBES
 
-    def impossible(self, settings: dict[str, tuple[int, int]]) -> str:
+    def impossible(
+        self, settings: dict[str, tuple[int, int]], words: dict[str, tuple[str, ...]]
+    ) -> str:
         if "sve" in settings and settings["sve"][0] != 16:
             return "SVE always has the vector length 16: expected `sve 16..N`"
         if "sve_other" in settings and ("sve" not in settings or settings["sve_other"][0] != 16):
@@ -130,6 +136,10 @@ class Arm64:
         if "sme2" in settings and "sme" not in settings:
             return "FEAT_SME2 is part of SME: expected `sme 16..N` beside `sme2`"
         return ""
+
+    def lacks(self, feature: str, world: World) -> str:
+        needed = feature in ("sve", "sme", "fpmr") and feature not in world.settings
+        return "the machine has none" if needed else ""
 
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
         if actor == "ptrace":

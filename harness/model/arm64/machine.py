@@ -116,7 +116,7 @@ class Machine(Stimuli):
 
     def observe(self, what: str, args: tuple[Any, ...]) -> str:
         if what == "trap":
-            return self._observe_trap(*args)
+            return self._observe_trap(args)
         if what == "no_trap":
             return f"there was {_traps(self.traps)}" if self.traps else ""
         if what == "errno":
@@ -131,9 +131,9 @@ class Machine(Stimuli):
             return "" if self.seen is None else "something was read"
         return self._observe_state(*args)
 
-    def _observe_trap(self, ec: int | None, el: int | None, smtc: int | None) -> str:
+    def _observe_trap(self, marks: tuple[tuple[str, int], ...]) -> str:
         for trap in self.traps:
-            if ec in (None, trap.ec) and el in (None, trap.el) and smtc in (None, trap.iss):
+            if set(marks) <= {("ec", trap.ec), ("el", trap.el), ("smtc", trap.iss)}:
                 return ""
         return f"there was {_traps(self.traps)}"
 

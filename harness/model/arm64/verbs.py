@@ -10,9 +10,9 @@ _BOTH = ("task", "vcpu")
 _TASK, _VCPU, _CPU = ("task",), ("vcpu",), ("cpu",)
 
 VERBS: dict[str, Verb] = {
-    "read": Verb(_BOTH, ("register",), "reads a register"),
+    "read": Verb(_BOTH, ("register",), "reads a register", reads=True),
     "write": Verb(_BOTH, ("register", "value"), "writes a register"),
-    "svcr_write": Verb(_BOTH, ("value",), "writes SVCR by MSR"),
+    "svcr_write": Verb(_BOTH, ("value",), "writes SVCR by MSR", holder=("svcr", 0)),
     "smstart": Verb(_BOTH, ("?both sm za",), "SMSTART: PSTATE.SM, PSTATE.ZA, or both"),
     "smstop": Verb(_BOTH, ("?both sm za",), "SMSTOP"),
     "syscall": Verb(_TASK, (), "makes a system call that does nothing, and returns"),
@@ -24,10 +24,17 @@ VERBS: dict[str, Verb] = {
         "KVM_RUN: loads the vcpu, enters the guest",
     ),
     "one_reg_get": Verb(
-        _TASK, ("vcpu", "register", "NULL"), "KVM_GET_ONE_REG, into a bad pointer with `NULL`"
+        _TASK,
+        ("vcpu", "register", "NULL"),
+        "KVM_GET_ONE_REG, into a bad pointer with `NULL`",
+        view="one_reg",
+        reads=True,
     ),
     "one_reg_set": Verb(
-        _TASK, ("vcpu", "register", "value"), "KVM_SET_ONE_REG, from a bad pointer with `= NULL`"
+        _TASK,
+        ("vcpu", "register", "value"),
+        "KVM_SET_ONE_REG, from a bad pointer with `= NULL`",
+        view="one_reg",
     ),
     "save": Verb(
         _TASK,
@@ -39,6 +46,7 @@ VERBS: dict[str, Verb] = {
         ("vcpu", "vcpu", "register"),
         "restores it into another (or the same), which it initialises "
         "and finalizes where that is still to be done; one register can go first",
+        view="one_reg",
     ),
     "do_notify_resume": Verb(
         _TASK, (), "restores its registers on the way to user space, and is still in the kernel"
@@ -48,14 +56,24 @@ VERBS: dict[str, Verb] = {
         ("PR_SVE_SET_VL PR_SME_SET_VL", "number", "*" + " ".join(PR_FLAGS)),
         "sets a vector length of its own, in bytes",
     ),
-    "ptrace_get": Verb(_TASK, ("task", "register"), "reads a register of a stopped task"),
+    "ptrace_get": Verb(
+        _TASK,
+        ("task", "register"),
+        "reads a register of a stopped task",
+        view="ptrace",
+        reads=True,
+    ),
     "ptrace_set": Verb(
-        _TASK, ("task", "register", "value"), "writes one: V by NT_PRFPREG, Z, P, FFR by NT_ARM_SVE"
+        _TASK,
+        ("task", "register", "value"),
+        "writes one: V by NT_PRFPREG, Z, P, FFR by NT_ARM_SVE",
+        view="ptrace",
     ),
     "ptrace_getregset": Verb(
         _TASK,
         ("task", "regset", "register"),
         "PTRACE_GETREGSET: reads a register, or a field of the header, of one set",
+        reads=True,
     ),
     "ptrace_setregset": Verb(
         _TASK,
@@ -66,7 +84,10 @@ VERBS: dict[str, Verb] = {
         _TASK, (), "gets a signal: its frame is written; from user space the handler runs next"
     ),
     "frame_write": Verb(
-        _TASK, ("register", "value"), "changes a V register in the FPSIMD record of its frame"
+        _TASK,
+        ("register", "value"),
+        "changes a V register in the FPSIMD record of its frame",
+        view="frame",
     ),
     "sigreturn": Verb(
         _TASK,

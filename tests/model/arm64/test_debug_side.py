@@ -160,9 +160,9 @@ def test_register_that_is_not_there(
 
 def test_a_length_that_others_lack() -> None:
     """sve_hw goes beyond what all CPUs share."""
-    assert "sve_hw 128" in ARM64.impossible({"sve": (16, 64), "sve_hw": (64, 64)})
-    assert "sve_hw 128" in ARM64.impossible({"sve_hw": (128, 128)})
-    assert not ARM64.impossible({"sve": (16, 64), "sve_hw": (128, 128)})
+    assert "sve_hw 128" in ARM64.impossible({"sve": (16, 64), "sve_hw": (64, 64)}, {})
+    assert "sve_hw 128" in ARM64.impossible({"sve_hw": (128, 128)}, {})
+    assert not ARM64.impossible({"sve": (16, 64), "sve_hw": (128, 128)}, {})
 
 
 def test_not_before_v4_18() -> None:
