@@ -1,4 +1,4 @@
-"""kvm-replay: replay traces of FP/SIMD, SVE and SME state against a model of
-host, hypervisor and CPU, on any kernel from v4.13 on."""
+"""kvm-replay: replay traces of the state that host, hypervisor and CPU hand to
+each other against a model of all three, on any kernel from v4.13 on."""
 
 __version__ = "0.1.0"

@@ -6,10 +6,11 @@ import argparse
 import json
 import textwrap
 
+from harness.cli.archs import add_option, chosen, having, left_out
 from harness.cli.term import Terminal
-from harness.errors import HarnessError
-from harness.model import ARCHITECTURES, architecture
-from harness.model.catalogue import COMMIT, RELEASES, Fix, releases_with_changes
+from harness.errors import HarnessError, nearest
+from harness.model import architecture
+from harness.model.catalogue import COMMIT, RELEASES, Catalogue, Fix, releases_with_changes
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,45 +23,71 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "base and the source that says so.",
     )
     kernels.add_argument("--json", action="store_true", help="print JSON")
-    kernels.add_argument("--arch", default=ARCHITECTURES[0], choices=ARCHITECTURES)
+    add_option(kernels)
     kernels.set_defaults(command=list_kernels)
     fixes = commands.add_parser(
         "fixes",
         help="list the fixes: commit, title, release, link",
-        description="List every fix of the catalogue, or the ones named (by id or commit).",
+        description="List every fix of every catalogue, or the ones named (by id or commit).",
     )
     fixes.add_argument("ids", nargs="*", metavar="FIX", help="an id, or a commit of 12 hex digits")
     fixes.add_argument("--kernel", metavar="K", help="only fixes that K has")
     fixes.add_argument("--json", action="store_true", help="print JSON")
-    fixes.add_argument("--arch", default=ARCHITECTURES[0], choices=ARCHITECTURES)
+    add_option(fixes)
     fixes.set_defaults(command=list_fixes)
 
 
 def list_kernels(args: argparse.Namespace, out: Terminal) -> int:
-    catalogue = architecture(args.arch).catalogue
-    rows = {
+    names = chosen(args)
+    if args.json:
+        trees = {name: _kernels_tree(architecture(name).catalogue) for name in names}
+        out.line(_document("kernels", trees, args.arch))
+        return 0
+    for n, name in enumerate(names):
+        if len(names) > 1:
+            out.line("\n" * bool(n) + out.paint(name, "bold"))
+        _print_kernels(architecture(name).catalogue, out)
+    return 0
+
+
+def _document(what: str, trees: dict[str, dict[str, object]], arch: str | None) -> str:
+    """JSON of one architecture by itself, or of all by name."""
+    if arch is not None:
+        whole = {"schema": f"kvm-replay/{what}/1", **trees[arch]}
+    else:
+        whole = {"schema": f"kvm-replay/{what}/2", "architectures": trees}
+    return json.dumps(whole, indent=1, sort_keys=True)
+
+
+def _landed(catalogue: Catalogue) -> dict[str, list[str]]:
+    """What landed in each release that brought anything."""
+    return {
         release: [f.id for f in catalogue.fixes.values() if f.landed == release]
         for release in releases_with_changes(catalogue)
     }
-    if args.json:
-        tree = {
-            r: {"landed": new, "fixes": sorted(catalogue.landed_by(r))} for r, new in rows.items()
+
+
+def _kernels_tree(catalogue: Catalogue) -> dict[str, object]:
+    tree = {
+        r: {"landed": new, "fixes": sorted(catalogue.landed_by(r))}
+        for r, new in _landed(catalogue).items()
+    }
+    hybrids = {
+        h.name: {
+            "base": h.base,
+            "backports": {b.fix: b.source for b in h.backports},
+            "fixes": sorted(catalogue.named(h.name)),
         }
-        hybrids = {
-            h.name: {
-                "base": h.base,
-                "backports": {b.fix: b.source for b in h.backports},
-                "fixes": sorted(catalogue.named(h.name)),
-            }
-            for h in catalogue.hybrids.values()
-        }
-        whole = {"schema": "kvm-replay/kernels/1", "kernels": tree, "hybrids": hybrids}
-        out.line(json.dumps(whole, indent=1, sort_keys=True))
-        return 0
+        for h in catalogue.hybrids.values()
+    }
+    return {"kernels": tree, "hybrids": hybrids}
+
+
+def _print_kernels(catalogue: Catalogue, out: Terminal) -> None:
     older = ", ".join(f.id for f in catalogue.fixes.values() if f.landed not in (None, *RELEASES))
     if older:
         out.line(f"older      {older}")
-    for release, new in rows.items():
+    for release, new in _landed(catalogue).items():
         head = f"{release:<7}{len(catalogue.landed_by(release)):>3}  "
         gone = [
             f"{f.id} reverted" for f in catalogue.fixes.values() if f.gone and release == f.gone[0]
@@ -80,27 +107,57 @@ def list_kernels(args: argparse.Namespace, out: Terminal) -> int:
                 out.line("\n".join("        " + line for line in lines))
     for kind, says in _UNLANDED.items():
         names = ", ".join(f.id for f in catalogue.fixes.values() if f.kind == kind)
+        if not names:
+            continue
         out.line(textwrap.fill(f"{says}: {names}", 80, break_on_hyphens=False))
-    return 0
 
 
 _UNLANDED = {"variant": "never merged", "stable": "in stable trees alone"}
 
 
 def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
-    catalogue = architecture(args.arch).catalogue
-    fixes = list(catalogue.fixes.values())
-    if args.ids:
-        fixes = [_find(name, fixes, catalogue.suggest(name)) for name in args.ids]
+    names = chosen(args)
     if args.kernel:
-        have = catalogue.kernel(args.kernel).fixes
-        fixes = [f for f in fixes if f.id in have]
+        left_out([args.kernel], names)
+        names = tuple(name for name in names if name in having(args.kernel))
+    found = _find_all(args.ids, names) if args.ids else _all(names)
+    if args.kernel:
+        for name, fixes in found.items():
+            have = architecture(name).catalogue.kernel(args.kernel).fixes
+            found[name] = [f for f in fixes if f.id in have]
     if args.json:
-        tree = [_plain(f) for f in fixes]
-        out.line(
-            json.dumps({"schema": "kvm-replay/fixes/1", "fixes": tree}, indent=1, sort_keys=True)
-        )
+        trees: dict[str, dict[str, object]] = {
+            name: {"fixes": [_plain(f) for f in fixes]} for name, fixes in found.items()
+        }
+        out.line(_document("fixes", trees, args.arch))
         return 0
+    shown = {name: fixes for name, fixes in found.items() if fixes}
+    for n, (name, fixes) in enumerate(shown.items()):
+        if len(shown) > 1:
+            out.line("\n" * bool(n) + out.paint(name, "bold"))
+        _print_fixes(fixes, out)
+    return 0
+
+
+def _all(names: tuple[str, ...]) -> dict[str, list[Fix]]:
+    return {name: list(architecture(name).catalogue.fixes.values()) for name in names}
+
+
+def _find_all(ids: list[str], names: tuple[str, ...]) -> dict[str, list[Fix]]:
+    """The fixes of these ids or commits, each in every architecture that has it."""
+    found: dict[str, list[Fix]] = {name: [] for name in names}
+    every = _all(names)
+    for wanted in ids:
+        where = [(name, fix) for name in names if (fix := _find(wanted, every[name])) is not None]
+        if not where:
+            hint = nearest(wanted, (fix.id for fixes in every.values() for fix in fixes))
+            raise HarnessError(f"unknown fix {wanted[:40]!r}{hint}")
+        for name, fix in where:
+            found[name].append(fix)
+    return found
+
+
+def _print_fixes(fixes: list[Fix], out: Terminal) -> None:
     for n, fix in enumerate(fixes):
         if n:
             out.line()
@@ -120,15 +177,14 @@ def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
         ):
             if value:
                 out.line(f"  {name}: {value}")
-    return 0
 
 
-def _find(name: str, fixes: list[Fix], hint: str) -> Fix:
+def _find(name: str, fixes: list[Fix]) -> Fix | None:
     for fix in fixes:
         commit = name[:12] if COMMIT.fullmatch(name) else None
         if fix.id == name or any(commit == c.id for c in fix.commits):
             return fix
-    raise HarnessError(f"unknown fix {name[:40]!r}{hint}")
+    return None
 
 
 def _plain(fix: Fix) -> dict[str, object]:

@@ -30,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line, with every command in it."""
     parser = argparse.ArgumentParser(
         prog="kvm-replay",
-        description="Replay traces of FP/SIMD, SVE and SME state against a model of host, KVM "
-        "and CPU, on any kernel from v4.13 on.",
+        description="Replay traces of the state that a host kernel, its hypervisor and the CPU "
+        "hand to each other against a model of all three, on any kernel from v4.13 on.",
     )
     parser.add_argument("--version", action="version", version=f"kvm-replay {__version__}")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
+from harness.cli.archs import add_option, chosen, left_out
 from harness.cli.select import find_traces
 from harness.cli.term import Progress, Terminal
 from harness.dsl import Trace, read_trace
-from harness.engine.audit import audit, branches, verdict
+from harness.engine.audit import Noticed, audit, branches, verdict
 from harness.errors import HarnessError
-from harness.model import ARCHITECTURES, architecture
-from harness.model.catalogue import releases_with_changes
+from harness.model import architecture
+from harness.model.catalogue import RELEASES, KernelError, releases_with_changes
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,13 +43,19 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "-v", "--verbose", action="store_true", dest="all", help="every fix, with its traces"
     )
     check.add_argument("--json", action="store_true", help="print JSON")
-    check.add_argument("--arch", default=ARCHITECTURES[0], choices=ARCHITECTURES)
+    add_option(check)
     check.set_defaults(command=run_audit)
 
 
 def cell(trace: Trace, spec: str) -> tuple[str, dict[str, str]]:
-    """One character for a trace on a kernel, and the verdict in each mode."""
-    kernel = architecture(trace.arch).catalogue.kernel(spec)
+    """One character for a trace on a kernel, and the verdict in each mode.
+
+    None where the trace's architecture has no such kernel.
+    """
+    try:
+        kernel = architecture(trace.arch).catalogue.kernel(spec)
+    except KernelError:
+        return "-", {}
     verdicts = {mode: verdict(trace, kernel, mode) for mode in trace.modes}
     judged = {m: v for m, v in verdicts.items() if v == "holds" or v.startswith("violates")}
     bad = [m for m, v in judged.items() if v != "holds"]
@@ -61,10 +70,10 @@ def run_matrix(args: argparse.Namespace, out: Terminal) -> int:
     traces = _read(find_traces(args.paths, args.expression))
     if not traces:
         raise HarnessError("no trace")
-    catalogue = architecture(traces[0].arch).catalogue
-    kernels = args.kernel or releases_with_changes(catalogue)
-    for name in kernels:
-        catalogue.kernel(name)
+    archs = sorted({trace.arch for trace in traces})
+    left_out(args.kernel, archs)
+    changed = {r for a in archs for r in releases_with_changes(architecture(a).catalogue)}
+    kernels = args.kernel or [release for release in RELEASES if release in changed]
     progress = Progress(len(traces))
     rows: dict[str, list[tuple[str, dict[str, str]]]] = {}
     for trace in traces:
@@ -98,46 +107,88 @@ def upright(names: list[str]) -> list[str]:
     return ["".join(n[row] for n in padded).rstrip() for row in range(height)]
 
 
-def run_audit(args: argparse.Namespace, out: Terminal) -> int:
-    traces = [t for t in _read(find_traces(args.paths)) if t.arch == args.arch]
-    if not traces:
-        raise HarnessError("no trace")
-    catalogue = architecture(args.arch).catalogue
+@dataclass(frozen=True, slots=True)
+class _Audit:
+    """What was found of one architecture."""
+
+    traces: int
+    found: list[Noticed]
+    refactors: list[str]
+    branches: int
+    one_way: list[tuple[str, str, bool]]  # where, which fix, whether always on
+
+    @property
+    def unnoticed(self) -> list[str]:
+        return [n.fix.id for n in self.found if not n.traces]
+
+    def tree(self) -> dict[str, object]:
+        return {
+            "noticed": {n.fix.id: n.traces for n in self.found},
+            "refactors": self.refactors,
+            "branches": self.branches,
+            "one_way": [{"at": at, "fix": fix, "always": on} for at, fix, on in self.one_way],
+        }
+
+
+def _audit(arch: str, traces: list[Trace], progress: Progress) -> _Audit:
     found = []
-    progress = Progress(sum(f.switch for f in catalogue.fixes.values()))
-    for noticed in audit(args.arch, traces):
+    for noticed in audit(arch, traces):
         progress.step(noticed.fix.id)
         found.append(noticed)
-    progress.end()
-    unnoticed = [n.fix.id for n in found if not n.traces]
     sides = branches(traces)
     one_way = sorted(
         (f"{Path(path).name}:{line}", fix, answers == {True})
         for (path, line, fix), answers in sides.items()
         if len(answers) == 1
     )
-    refactors = [f.id for f in catalogue.fixes.values() if not f.switch]
+    fixes = architecture(arch).catalogue.fixes.values()
+    return _Audit(len(traces), found, [f.id for f in fixes if not f.switch], len(sides), one_way)
+
+
+def run_audit(args: argparse.Namespace, out: Terminal) -> int:
+    traces = _read(find_traces(args.paths))
+    # Traces that are named are those of the architectures in question.
+    names = [n for n in chosen(args) if any(t.arch == n for t in traces) or not args.paths]
+    if not any(t.arch in names for t in traces):
+        raise HarnessError("no trace")
+    switches = [f.id for n in names for f in architecture(n).catalogue.fixes.values() if f.switch]
+    progress = Progress(len(switches))
+    audits = {n: _audit(n, [t for t in traces if t.arch == n], progress) for n in names}
+    progress.end()
+    status = 1 if any(a.unnoticed or a.one_way for a in audits.values()) else 0
     if args.json:
-        document = {
-            "schema": "kvm-replay/audit/1",
-            "noticed": {n.fix.id: n.traces for n in found},
-            "refactors": refactors,
-            "branches": len(sides),
-            "one_way": [{"at": at, "fix": fix, "always": on} for at, fix, on in one_way],
-        }
+        trees = {name: one.tree() for name, one in audits.items()}
+        if args.arch:
+            document = {"schema": "kvm-replay/audit/1", **trees[args.arch]}
+        else:
+            document = {"schema": "kvm-replay/audit/2", "architectures": trees}
         out.line(json.dumps(document, indent=1, sort_keys=True))
-        return 1 if unnoticed or one_way else 0
-    if args.all:
-        for n in found:
-            out.line(f"{n.fix.id} ({n.kernel}): {', '.join(n.traces) or 'nobody'}")
-    for fix in unnoticed:
-        out.line(f"{fix}: no trace notices that it is off")
-    for at, fix, on in one_way:
-        out.line(f"{at}: {fix} is always {'on' if on else 'off'} there")
-    out.line(f"{len(found)} fixes, {len(unnoticed)} unnoticed by {len(traces)} traces")
-    out.line(f"{len(sides)} branches on a fix, {len(one_way)} reached one way only")
-    out.line(f"without a switch (no step that is modelled changes): {', '.join(refactors)}")
-    return 1 if unnoticed or one_way else 0
+        return status
+    shared = {fix for fix, n in Counter(switches).items() if n > 1}
+    for name, one in audits.items():
+        _print_audit(name, one, shared, len(audits) > 1, args.all, out)
+    return status
+
+
+def _print_audit(
+    arch: str, one: _Audit, shared: set[str], several: bool, everything: bool, out: Terminal
+) -> None:
+    def label(fix: str) -> str:
+        return f"{arch} {fix}" if fix in shared else fix
+
+    if everything:
+        for n in one.found:
+            out.line(f"{label(n.fix.id)} ({n.kernel}): {', '.join(n.traces) or 'nobody'}")
+    for fix in one.unnoticed:
+        out.line(f"{label(fix)}: no trace notices that it is off")
+    for at, fix, on in one.one_way:
+        out.line(f"{at}: {label(fix)} is always {'on' if on else 'off'} there")
+    head = f"{arch}: " if several else ""
+    out.line(f"{head}{len(one.found)} fixes, {len(one.unnoticed)} unnoticed by {one.traces} traces")
+    out.line(f"{head}{one.branches} branches on a fix, {len(one.one_way)} reached one way only")
+    if one.refactors:
+        names = ", ".join(one.refactors)
+        out.line(f"{head}without a switch (no step that is modelled changes): {names}")
 
 
 def _read(paths: list[Path]) -> list[Trace]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.cli.archs import by_architecture, having, left_out
 from harness.cli.select import find_traces
 from harness.cli.term import Progress, Terminal
 from harness.dsl import Trace, read_trace
@@ -15,11 +16,13 @@ from harness.dsl.reader import trace_id
 from harness.engine import Judgement, judge_all
 from harness.errors import HarnessError, SourceError
 from harness.golden import Result, Status, examine, golden_path, load, update, write
-from harness.model import ARCHITECTURES, architecture
-from harness.model.catalogue import KernelError
+from harness.model import architecture
 from harness.report.formats import as_json, as_junit, as_ktap, summary
 
 Judged = tuple[Trace, list[Judgement]]
+
+Kernels = dict[str, tuple[str, ...]]
+"""The kernels to judge on, by architecture; empty: those that a trace speaks of."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -69,16 +72,18 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
-def _judge(path: Path, kernels: tuple[str, ...]) -> Judged | HarnessError:
+def _judge(path: Path, kernels: Kernels) -> Judged | HarnessError:
     try:
         trace = read_trace(path)
-        return trace, judge_all(trace, kernels)
+        if kernels and not kernels[trace.arch]:
+            return trace, []
+        return trace, judge_all(trace, kernels.get(trace.arch, ()))
     except HarnessError as error:
         return error
 
 
 def _judge_each(
-    paths: list[Path], kernels: tuple[str, ...], jobs: int
+    paths: list[Path], kernels: Kernels, jobs: int
 ) -> Iterator[tuple[Path, Judged | HarnessError]]:
     progress = Progress(len(paths))
     if jobs > 1 and len(paths) > 1:
@@ -114,9 +119,9 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         from harness.cli.identified import run_image  # reads images, which nothing else does
 
         return run_image(args.kernel_image, paths, args, out)
-    kernels = tuple(dict.fromkeys(args.kernel))
-    for spec in kernels:
-        _known(spec)
+    asked = tuple(dict.fromkeys(args.kernel))
+    kernels = by_architecture(asked) if asked else {}
+    seen: set[str] = set()
     # What is said by the way must not spoil what a machine reads.
     aside = Terminal(sys.stderr, args.color) if args.json or args.ktap else out
     grouped: list[tuple[str, list[Result]]] = []
@@ -127,6 +132,9 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
             if isinstance(judged, HarnessError):
                 raise judged
             trace, judgements = judged
+            seen.add(trace.arch)
+            if not judgements:
+                continue  # of an architecture that has no such kernel
             golden_file = golden_path(path)
             results = examine(judgements, load(golden_file))
             if args.update:
@@ -136,12 +144,13 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         except HarnessError as error:
             text = str(error) if isinstance(error, SourceError) else f"kvm-replay: {error}"
             broken.append((trace_id(path), text))
+    left_out(asked, sorted(seen))
     if args.json:
         out.line(as_json(grouped, broken))
     elif args.ktap:
         out.line(as_ktap(grouped, broken))
     elif grouped and (not args.update or any(r.status.failed for _, rs in grouped for r in rs)):
-        _table(out, grouped, args.quiet, tuple(_open(traces, grouped, kernels)))
+        _table(out, grouped, args.quiet, tuple(_open(traces, grouped, asked)))
     if args.junit is not None:
         write(Path(args.junit), as_junit(grouped, broken) + "\n")
     for _, text in broken:
@@ -168,18 +177,6 @@ def _update(
     return examine(judgements, load(path))
 
 
-def _known(spec: str) -> None:
-    """Raises KernelError, once for all traces, if no architecture has such a kernel."""
-    errors = []
-    for name in ARCHITECTURES:
-        try:
-            architecture(name).catalogue.kernel(spec)
-        except KernelError as error:
-            errors.append(error)
-    if len(errors) == len(ARCHITECTURES):
-        raise errors[0]
-
-
 def _open(
     traces: list[Trace], grouped: list[tuple[str, list[Result]]], kernels: tuple[str, ...]
 ) -> Iterator[str]:
@@ -189,7 +186,8 @@ def _open(
     those that the trace cites.
     """
     for spec in kernels:
-        rows = []
+        rows, archs = [], having(spec)
+        judged = sum(trace.arch in archs for trace in traces)
         for trace, (_, results) in zip(traces, grouped, strict=True):
             found = [r.judgement for r in results if r.judgement.case.kernel.name == spec]
             seen = {k for j in found if j.outcome is not None for k in j.outcome.kinds}
@@ -200,7 +198,7 @@ def _open(
                 lacks = [fix for fix in fixes if fix not in catalogue.kernel(spec).fixes]
                 text = f"  {trace.id}: {', '.join(kinds)}"
                 rows.append(text + (f"; it lacks {', '.join(lacks)}" if lacks else ""))
-        yield f"{spec}: {len(rows)} of {len(traces)} traces show a bug"
+        yield f"{spec}: {len(rows)} of {judged} traces show a bug"
         yield from rows
 
 

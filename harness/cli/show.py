@@ -24,7 +24,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         "--kernel", metavar="K", help="the kernel (default: the first that is said to fail)"
     )
     parser.add_argument(
-        "--mode", metavar="M", help="vhe, nvhe, hvhe or protected (default: the first that fits)"
+        "--mode", metavar="M", help="how KVM runs, such as vhe (default: the first that fits)"
     )
 
 

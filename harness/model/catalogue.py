@@ -36,6 +36,10 @@ class KernelError(HarnessError):
     """A kernel that does not exist, or that cannot be built from its fixes."""
 
 
+class UnknownName(KernelError):
+    """A release, a hybrid or a fix that this catalogue does not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """An upstream commit: 12 hex digits and its title."""
@@ -203,7 +207,7 @@ class Catalogue:
                 word = spec.split("+")[0]
                 hint = nearest(word, self.hybrids)
             others = "".join(f", {name}" for name in self.hybrids)
-            raise KernelError(
+            raise UnknownName(
                 f"unknown kernel {word[:40]!r}{hint}: mainline "
                 f"{RELEASES[0]} to {RELEASES[-1]}{others}, then +FIX or -FIX"
             )
@@ -213,7 +217,7 @@ class Catalogue:
             fix = self._fix_at(rest)
             if fix is None:
                 word = rest.split("+")[0]
-                raise KernelError(f"{spec[:80]}: unknown fix {word[:40]!r}{self.suggest(word)}")
+                raise UnknownName(f"{spec[:80]}: unknown fix {word[:40]!r}{self.suggest(word)}")
             name, used = fix
             edits.append((sign, name))
             rest = rest[used:]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from harness.model import architecture
+from harness.model import ARCHITECTURES, architecture
 from harness.model.catalogue import Fix
 from tests.cli.conftest import Cli
 
@@ -21,7 +21,7 @@ def _heads(out: str) -> list[str]:
 
 def test_kernels(cli: Cli) -> None:
     """Every fix of the catalogue stands in the list of kernels, with its release."""
-    ran = cli("kernels")
+    ran = cli("kernels", "--arch", "arm64")
     assert (ran.status, ran.err) == (0, "")
     text = " ".join(ran.out.split())
     for fix in FIXES:
@@ -38,7 +38,7 @@ def test_kernels(cli: Cli) -> None:
 
 def test_kernels_json(cli: Cli) -> None:
     """--json has a schema, sorted keys, and what each release landed and has."""
-    out = cli("kernels", "--json").out
+    out = cli("kernels", "--arch", "arm64", "--json").out
     tree = json.loads(out)
     assert out == json.dumps(tree, indent=1, sort_keys=True) + "\n"
     assert tree["schema"] == "kvm-replay/kernels/1"
@@ -55,7 +55,7 @@ def test_kernels_json(cli: Cli) -> None:
 
 def test_fixes(cli: Cli) -> None:
     """Without arguments, every fix of the catalogue is listed."""
-    ran = cli("fixes")
+    ran = cli("fixes", "--arch", "arm64")
     assert (ran.status, ran.err) == (0, "")
     assert _heads(ran.out) == [fix.id for fix in FIXES]
 
@@ -109,7 +109,7 @@ def test_unknown_fix(cli: Cli, name: str, message: str) -> None:
 
 def test_fixes_of_a_kernel(cli: Cli) -> None:
     """--kernel lists the fixes that this kernel has."""
-    ran = cli("fixes", "--kernel", "v4.15+null-always")
+    ran = cli("fixes", "--arch", "arm64", "--kernel", "v4.15+null-always")
     assert set(_heads(ran.out)) == CATALOGUE.kernel("v4.15+null-always").fixes
 
 
@@ -128,7 +128,7 @@ def test_fixes_of_an_unknown_kernel(cli: Cli) -> None:
 
 def test_fixes_json(cli: Cli) -> None:
     """--json has a schema, sorted keys, and every field of every fix."""
-    out = cli("fixes", "--json").out
+    out = cli("fixes", "--arch", "arm64", "--json").out
     tree = json.loads(out)
     assert out == json.dumps(tree, indent=1, sort_keys=True) + "\n"
     assert tree["schema"] == "kvm-replay/fixes/1"
@@ -137,6 +137,17 @@ def test_fixes_json(cli: Cli) -> None:
     ]
 
 
+@pytest.mark.parametrize("command", ["kernels", "fixes"])
+def test_json_of_all_architectures(cli: Cli, command: str) -> None:
+    """Without --arch the same stands below each architecture's name."""
+    whole = json.loads(cli(command, "--json").out)
+    assert whole["schema"] == f"kvm-replay/{command}/2"
+    assert tuple(whole["architectures"]) == ARCHITECTURES
+    for name, tree in whole["architectures"].items():
+        alone = json.loads(cli(command, "--arch", name, "--json").out)
+        assert alone == {"schema": f"kvm-replay/{command}/1", **tree}
+
+
 def test_unknown_architecture(cli: Cli) -> None:
     """An architecture that there is not is exit status 2."""
-    assert cli("kernels", "--arch", "riscv").status == 2
+    assert cli("kernels", "--arch", "sparc").status == 2

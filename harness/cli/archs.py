@@ -1,0 +1,54 @@
+"""Which architectures a command speaks of, and which of them have a kernel."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+
+from harness.model import ARCHITECTURES, architecture
+from harness.model.catalogue import KernelError, UnknownName
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """`--arch`, for a command that speaks of all architectures without it."""
+    parser.add_argument("--arch", choices=ARCHITECTURES, help="this one alone (default: all)")
+
+
+def chosen(args: argparse.Namespace) -> tuple[str, ...]:
+    """The architectures that the command line asks for."""
+    return (args.arch,) if args.arch else ARCHITECTURES
+
+
+def having(spec: str) -> tuple[str, ...]:
+    """Those whose catalogue has the kernel `spec`. Raises KernelError if none has."""
+    found, errors = [], list[KernelError]()
+    for name in ARCHITECTURES:
+        try:
+            architecture(name).catalogue.kernel(spec)
+        except KernelError as error:
+            errors.append(error)
+        else:
+            found.append(name)
+    if not found:
+        # Who knows every name in it says more than who does not, and then who can guess.
+        raise min(errors, key=lambda e: (isinstance(e, UnknownName), "did you mean" not in str(e)))
+    return tuple(found)
+
+
+def by_architecture(specs: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """For each architecture the kernels of `specs` that it has.
+
+    Raises KernelError for a kernel that none has.
+    """
+    owners = {spec: having(spec) for spec in specs}
+    return {a: tuple(s for s, names in owners.items() if a in names) for a in ARCHITECTURES}
+
+
+def left_out(specs: Iterable[str], names: Iterable[str]) -> None:
+    """Say aside which of these kernels one of these architectures has not."""
+    specs = tuple(specs)
+    for name in names:
+        for spec in specs:
+            if name not in having(spec):
+                print(f"kvm-replay: {name} has no kernel {spec}: left out", file=sys.stderr)
