@@ -15,9 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-from harness.cli.identified import ask, expose, read_traces
+from harness.cli.identified import Subject, ask, expose, read_traces
 from harness.cli.select import find_traces
 from harness.image import Image
+from harness.model import architecture
 
 
 def measure(path: Path, btf: bool) -> None:
@@ -25,9 +26,12 @@ def measure(path: Path, btf: bool) -> None:
     gc.disable()  # as the command does
     start = time.perf_counter()
     image = Image.open(path, btf=btf)
-    identity = ask(image)
+    evidence = architecture("arm64").evidence
+    assert evidence is not None
+    subject = Subject(image, "arm64", evidence)
+    identity = ask(subject)
     asked = time.perf_counter()
-    exposures = expose(image, identity, read_traces(find_traces([])))
+    exposures = expose(subject, identity, read_traces(subject, find_traces([])))
     done = time.perf_counter()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(

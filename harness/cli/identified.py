@@ -5,21 +5,35 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.cli.select import find_traces
 from harness.cli.term import Progress, Terminal
 from harness.dsl import Trace, read_trace
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_of
 from harness.identify import Exposure, Finding, Identity, Judge, Leaf, identify
 from harness.identify.evidence import State
 from harness.identify.layout import differences, layout
-from harness.image import Image
-from harness.model.arm64.evidence import FIELDS, LOOSE, OPTIONS, RULES, STRUCTS
-from harness.model.arm64.fixes import CATALOGUE
-from harness.model.catalogue import RELEASES
+from harness.image import MACHINES, Image
+from harness.model import ARCHITECTURES, architecture
+from harness.model.catalogue import RELEASES, Catalogue
+from harness.model.evidence import Evidence
+
+
+class Subject(NamedTuple):
+    """An image, and what is known of the architecture that it is of."""
+
+    image: Image
+    arch: str
+    evidence: Evidence
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return architecture(self.arch).catalogue
+
 
 STATES: tuple[State, ...] = ("present", "absent", "unknown")
 MAX_ROWS = 6
@@ -27,45 +41,70 @@ MAX_ROWS = 6
 
 def run(args: argparse.Namespace, out: Terminal) -> int:
     gc.disable()  # many small things that all stay: to look for garbage takes a fifth of the time
-    image = Image.open(args.image)
+    subject = open_image(args.image)
     if args.diff is not None:
-        return _diff(image, Image.open(args.diff), args, out)
+        return _diff(subject, open_image(args.diff), args, out)
     if args.layout:
-        return _layout(image, args, out)
-    identity = ask(image)
-    exposures = expose(image, identity, read_traces(find_traces([])))
+        return _layout(subject, args, out)
+    identity = ask(subject)
+    exposures = expose(subject, identity, read_traces(subject, find_traces([])))
     if args.json:
         tree = {
             "schema": "kvm-replay/identify/1",
-            **_head(image, identity),
-            "fixes": {f.fix: _plain(f) for f in identity.findings.values()},
+            **_head(subject, identity),
+            "fixes": {f.fix: _plain(f, subject.catalogue) for f in identity.findings.values()},
             "traces": {e.trace.id: plain_exposure(e) for e in exposures},
         }
         out.line(json.dumps(tree, indent=1, sort_keys=True))
         return 0
-    _print_head(image, identity, out)
-    _, beyond, without = nearest(identity)
+    _print_head(subject, identity, out)
+    _, beyond, without = nearest(identity, subject.catalogue)
     _print_findings(identity, {*beyond, *without} if args.quiet else None, out)
     print_exposures(exposures, out)
     return 0
 
 
+def open_image(path: str) -> Subject:
+    """A kernel image of an architecture whose kernels can be told apart."""
+    image = Image.open(path)
+    known = {n: e for n in ARCHITECTURES if (e := architecture(n).evidence) is not None}
+    fitting = {n: e for n, e in known.items() if image.machine in (None, e.machine)}
+    if not fitting:
+        machine = MACHINES.get(image.machine or 0, "another machine")
+        raise HarnessError(
+            f"{image.name}: an image for {machine} (ELF machine {image.machine}); "
+            f"those of {one_of(known)} can be identified"
+        )
+    # Types alone do not say for which machine they are; the model's fields do.
+    arch = max(fitting, key=lambda n: _described(image, fitting[n]) if len(fitting) > 1 else 0)
+    return Subject(image, arch, fitting[arch])
+
+
+def _described(image: Image, evidence: Evidence) -> int:
+    """How many of an architecture's fields an image has."""
+    return sum(any(map(image.member, field.paths)) for field in evidence.fields)
+
+
 def run_image(path: str, paths: Iterable[Path], args: argparse.Namespace, out: Terminal) -> int:
     """`kvm-replay run --kernel-image`: what comes of these traces, trace by trace."""
     gc.disable()
-    image = Image.open(path)
-    identity = ask(image)
-    exposures = expose(image, identity, read_traces(paths))
+    subject = open_image(path)
+    identity = ask(subject)
+    traces = read_traces(subject, paths := list(paths))
+    if len(traces) < len(paths):
+        rest = f"{len(paths) - len(traces)} traces of other architectures left out"
+        print(f"kvm-replay: {subject.image.name} is of {subject.arch}: {rest}", file=sys.stderr)
+    exposures = expose(subject, identity, traces)
     if args.json:
         tree = {
             "schema": "kvm-replay/run-image/1",
-            **_head(image, identity),
+            **_head(subject, identity),
             "traces": {e.trace.id: plain_exposure(e) for e in exposures},
         }
         out.line(json.dumps(tree, indent=1, sort_keys=True))
     else:
         if not args.quiet:
-            _print_rows(image, exposures, out)
+            _print_rows(subject.image, exposures, out)
         print_exposures(exposures, out)
     return 0 if any(e.judged for e in exposures) else 4
 
@@ -99,19 +138,22 @@ def _if(leaf: Leaf) -> str:
     return f", {', '.join(says)}" if says else ""
 
 
-def ask(image: Image) -> Identity:
+def ask(subject: Subject) -> Identity:
     """What an image tells of every fix."""
-    return identify(image, CATALOGUE, RULES, OPTIONS, LOOSE)
+    image, _, evidence = subject
+    return identify(image, subject.catalogue, evidence.rules, evidence.options, evidence.loose)
 
 
-def read_traces(paths: Iterable[Path]) -> list[Trace]:
-    """Traces from their files."""
-    return [read_trace(path) for path in paths]
+def read_traces(subject: Subject, paths: Iterable[Path]) -> list[Trace]:
+    """The traces in these files that are of the image's architecture."""
+    traces = (read_trace(path) for path in paths)
+    return [trace for trace in traces if trace.arch == subject.arch]
 
 
-def expose(image: Image, identity: Identity, traces: list[Trace]) -> list[Exposure]:
+def expose(subject: Subject, identity: Identity, traces: list[Trace]) -> list[Exposure]:
     """What comes of the traces on the identified kernel."""
-    judge = Judge(identity, CATALOGUE, OPTIONS, image.name, LOOSE)
+    image, _, evidence = subject
+    judge = Judge(identity, subject.catalogue, evidence.options, image.name, evidence.loose)
     gc.freeze()  # the image stays as it is
     gc.enable()
     progress = Progress(len(traces))
@@ -123,12 +165,12 @@ def expose(image: Image, identity: Identity, traces: list[Trace]) -> list[Exposu
     return exposures
 
 
-def nearest(identity: Identity) -> tuple[str, list[str], list[str]]:
+def nearest(identity: Identity, catalogue: Catalogue) -> tuple[str, list[str], list[str]]:
     """The known kernel that disagrees least, and what this one has beyond it and lacks of it."""
     best: tuple[int, str, list[str], list[str]] | None = None
     present, absent = identity.having("present"), identity.having("absent")
-    for name in (*RELEASES, *CATALOGUE.hybrids):
-        known = CATALOGUE.named(name)
+    for name in (*RELEASES, *catalogue.hybrids):
+        known = catalogue.named(name)
         beyond, without = sorted(present - known), sorted(absent & known)
         if best is None or len(beyond) + len(without) < best[0]:
             best = (len(beyond) + len(without), name, beyond, without)
@@ -136,8 +178,9 @@ def nearest(identity: Identity) -> tuple[str, list[str], list[str]]:
     return best[1:]
 
 
-def _head(image: Image, identity: Identity) -> dict[str, Any]:
-    name, beyond, without = nearest(identity)
+def _head(subject: Subject, identity: Identity) -> dict[str, Any]:
+    image = subject.image
+    name, beyond, without = nearest(identity, subject.catalogue)
     return {
         "image": image.name,
         "banner": image.banner,
@@ -148,16 +191,17 @@ def _head(image: Image, identity: Identity) -> dict[str, Any]:
     }
 
 
-def _plain(finding: Finding) -> dict[str, Any]:
+def _plain(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:
     return {
         "state": finding.state,
         "evidence": list(finding.evidence),
         "follows": finding.follows,
-        "switch": CATALOGUE.fixes[finding.fix].switch,
+        "switch": catalogue.fixes[finding.fix].switch,
     }
 
 
-def _print_head(image: Image, identity: Identity, out: Terminal) -> None:
+def _print_head(subject: Subject, identity: Identity, out: Terminal) -> None:
+    image = subject.image
     out.line(f"{out.paint(image.name, 'bold')}: {image.banner or 'no banner'}")
     built = [n for n, there in identity.options.items() if there]
     lacking = [n for n, there in identity.options.items() if there is False]
@@ -169,7 +213,7 @@ def _print_head(image: Image, identity: Identity, out: Terminal) -> None:
         out.line(f"of no use: {note}")
     counts = ", ".join(f"{len(identity.having(state))} {state}" for state in STATES)
     out.line(f"{len(identity.findings)} fixes: {counts}")
-    name, beyond, without = nearest(identity)
+    name, beyond, without = nearest(identity, subject.catalogue)
     out.line(f"nearest known kernel: {name}")
     for sign, fixes in (("+", beyond), ("-", without)):
         if fixes:
@@ -225,7 +269,7 @@ def said(exposure: Exposure) -> str:
     if exposure.verdict == "hit":
         if len(hit) < len(exposure.modes):
             text += f" ({' '.join(hit)})"
-        present = exposure.lacks(CATALOGUE)
+        present = exposure.lacks(architecture(exposure.trace.arch).catalogue)
         return text + (f"; it lacks {', '.join(present)}" if present else "")
     if exposure.verdict == "cannot":
         return "holds" if exposure.judged else "cannot run here"
@@ -249,8 +293,13 @@ def plain_exposure(exposure: Exposure) -> dict[str, Any]:
     return tree
 
 
-def _layout(image: Image, args: argparse.Namespace, out: Terminal) -> int:
-    tree = layout(image, STRUCTS, FIELDS)
+def _places(subject: Subject) -> dict[str, Any]:
+    evidence = subject.evidence
+    return layout(subject.image, evidence.structs, evidence.fields, evidence.symbols)
+
+
+def _layout(subject: Subject, args: argparse.Namespace, out: Terminal) -> int:
+    image, tree = subject.image, _places(subject)
     if not tree["structs"]:
         raise HarnessError(f"{image.name}: it has no type information (BTF or DWARF)")
     if args.json:
@@ -277,24 +326,27 @@ def _size(bits: int | None) -> str:
     return f"{bits // 8}" if bits % 8 == 0 else f"{bits} bits"
 
 
-def _diff(one: Image, other: Image, args: argparse.Namespace, out: Terminal) -> int:
-    states = [ask(image).findings for image in (one, other)]
+def _diff(one: Subject, other: Subject, args: argparse.Namespace, out: Terminal) -> int:
+    if one.arch != other.arch:
+        text = f"{one.image.name} is of {one.arch}, {other.image.name} of {other.arch}"
+        raise HarnessError(f"--diff: {text}")
+    states = [ask(subject).findings for subject in (one, other)]
     fixes = {
         fix: [side[fix].state for side in states]
-        for fix in CATALOGUE.fixes
+        for fix in one.catalogue.fixes
         if states[0][fix].state != states[1][fix].state
     }
-    places = differences(*(layout(image, STRUCTS, FIELDS) for image in (one, other)))
+    places = differences(_places(one), _places(other))
     if args.json:
         tree = {
             "schema": "kvm-replay/image-diff/1",
-            "images": [one.name, other.name],
+            "images": [one.image.name, other.image.name],
             "fixes": fixes,
             "layout": places,
         }
         out.line(json.dumps(tree, indent=1))
         return 0
-    out.line(f"{one.name} -> {other.name}")
+    out.line(f"{one.image.name} -> {other.image.name}")
     out.line(out.paint(f"{len(fixes)} fixes", "bold"))
     for fix, (a, b) in fixes.items():
         out.line(f"  {fix:<22} {a} -> {b}")

@@ -11,7 +11,7 @@ from harness.capture.probes import Plan, plan, wanted
 from harness.capture.state import Offset, check_size, probes_of, state_of
 from harness.capture.symbols import Symbols, image_symbols, is_text, read_symbols
 from harness.cli.term import Terminal
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_of
 from harness.image import Image
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Architecture
@@ -58,13 +58,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--buffer-kb", type=_kilobytes, default=BUFFER_KB, metavar="N", help="for each CPU"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--arch", default=ARCHITECTURES[0], choices=ARCHITECTURES)
+    parser.add_argument("--arch", choices=ARCHITECTURES, help="default: the first that can be")
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace, out: Terminal) -> int:
-    arch = architecture(args.arch)
-    probing = arch.probing
+    arch, probing = _architecture(args.arch)
     mode = args.mode or arch.modes[0]
     if mode not in arch.modes:
         raise HarnessError(f"--mode {mode[:40]!r}: expected {', '.join(arch.modes)}")
@@ -81,7 +80,9 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         stateful, absent = _stateful(made, probing, image, types, args.cpus, mode)
     lines = script(made, probing, args.buffer_kb, stateful, args.format == "trace-cmd")
     if args.json:
-        out.line(json.dumps(_tree(arch, made, stateful, lines), indent=1, sort_keys=True))
+        out.line(
+            json.dumps(_tree(arch.name, probing, made, stateful, lines), indent=1, sort_keys=True)
+        )
         return 0
     for line in lines:
         out.line(line)
@@ -91,6 +92,17 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     for line in [f"For {name}:", *notes(made, stateful, absent)]:
         out.line(f"# {line}".rstrip())
     return 0
+
+
+def _architecture(name: str | None) -> tuple[Architecture, Probing]:
+    """The architecture, and what there is to record of it."""
+    known = [n for n in ARCHITECTURES if architecture(n).probing is not None]
+    if not known:
+        raise HarnessError("there is no architecture whose kernels can be recorded")
+    arch = architecture(name or known[0])
+    if arch.probing is None:
+        raise HarnessError(f"kernels of {arch.name} are not recorded yet, those of {one_of(known)}")
+    return arch, arch.probing
 
 
 def _stateful(
@@ -155,11 +167,11 @@ def _kept(symbols: Symbols, probing: Probing, image: Image | None) -> dict[str, 
 
 
 def _tree(
-    arch: Architecture, made: Plan, stateful: Stateful | None, lines: list[str]
+    arch: str, probing: Probing, made: Plan, stateful: Stateful | None, lines: list[str]
 ) -> dict[str, object]:
     tree: dict[str, object] = {
         "schema": "kvm-replay/probes/1",
-        "arch": arch.name,
+        "arch": arch,
         "file": made.symbols.path,
         "kind": made.symbols.kind,
         "recorded": [
@@ -173,7 +185,7 @@ def _tree(
             for f in made.found
         ],
         "not_recorded": [m._asdict() for m in made.missing],
-        "events": [*EVENTS, *arch.probing.events],
+        "events": [*EVENTS, *probing.events],
         "commands": lines,
     }
     if stateful is not None:

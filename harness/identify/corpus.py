@@ -185,7 +185,9 @@ class Judge:
         """What comes of one trace."""
         exposure = Exposure(trace, absent=self.absent)
         for option in self.lacking:
-            needed = option.setting in trace.settings if option.setting else bool(trace.vcpus)
+            listed = {word for words in trace.words.values() for word in words}
+            asks = option.setting in trace.settings or option.setting in listed
+            needed = asks if option.setting else bool(trace.vcpus)
             if needed:
                 exposure.why_not = f"this kernel is built without {option.name}"
                 return exposure

@@ -1,19 +1,20 @@
-"""Where things lie in an image: the structs that matter, and the model's fields in them."""
+"""Where things lie in an image: the structs and symbols that matter, and the model's fields."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from harness.image import NVHE, Image
+from harness.image import Image
 from harness.model.evidence import Field
 
 Tree = dict[str, Any]
-PER_CPU = "kvm_host_data"
 
 
-def layout(image: Image, structs: Iterable[str], fields: Iterable[Field]) -> Tree:
-    """The size and members of each struct, the place of each field, and both kvm_host_data."""
+def layout(
+    image: Image, structs: Iterable[str], fields: Iterable[Field], symbols: Iterable[str] = ()
+) -> Tree:
+    """The size and members of each struct, the place of each field and of each symbol."""
     tree: Tree = {"structs": {}, "fields": {}, "symbols": {}}
     for name in structs:
         struct = image.struct(name)
@@ -37,7 +38,7 @@ def layout(image: Image, structs: Iterable[str], fields: Iterable[Field]) -> Tre
                     "type": member.type,
                 }
                 break
-    for name in (PER_CPU, NVHE + PER_CPU):
+    for name in symbols:
         symbol = image.symbols.get(name)
         if symbol is not None:
             tree["symbols"][name] = {

@@ -6,7 +6,7 @@ import struct
 import zlib
 
 from harness.image.btf import MAGIC
-from harness.image.elf import Data
+from harness.image.elf import EM_AARCH64, EM_RISCV, Data
 from harness.image.errors import ImageError
 
 MAX_UNPACKED = 512 << 20
@@ -30,9 +30,18 @@ def unpacked(data: Data, start: bytes) -> Data:
         return _gunzip(bytes(data[offset : offset + size]))
     if start[:2] == b"\x1f\x8b":
         return _gunzip(bytes(data))
-    if start[56:60] == b"ARM\x64":
+    if machine_of(start) is not None:
         return data
-    raise ImageError(f"neither ELF nor BTF nor a boot image of arm64; {WANTED}")
+    raise ImageError(f"neither ELF nor BTF nor a boot image of arm64 or RISC-V; {WANTED}")
+
+
+# What stands in the header of a boot image (Documentation/arch/*/boot*.rst).
+_MAGIC = {b"ARM\x64": EM_AARCH64, b"RSC\x05": EM_RISCV}
+
+
+def machine_of(data: Data) -> int | None:
+    """The machine of an unpacked boot image, as ELF numbers it; None if it does not say."""
+    return _MAGIC.get(bytes(data[56:60]))
 
 
 def _gunzip(packed: bytes) -> bytes:

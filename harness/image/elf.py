@@ -26,6 +26,17 @@ _RELA = struct.Struct("<QQq")
 _COMPRESSED = struct.Struct("<IIQQ")
 
 EM_AARCH64 = 183
+EM_RISCV = 243
+MACHINES = {
+    3: "x86",
+    21: "PowerPC",
+    22: "s390",
+    40: "arm",
+    62: "x86-64",
+    258: "LoongArch",
+    EM_AARCH64: "arm64",
+    EM_RISCV: "RISC-V",
+}
 ET_REL = 1
 SHT_SYMTAB, SHT_RELA, SHT_NOBITS = 2, 4, 8
 SHF_ALLOC, SHF_COMPRESSED = 2, 0x800
@@ -57,7 +68,7 @@ class Section:
 
 
 class Elf:
-    """The sections and symbols of an ELF file for arm64. Raises ImageError for any other."""
+    """The sections and symbols of a 64-bit ELF file. Raises ImageError for any other."""
 
     def __init__(self, data: Data) -> None:
         self.data = data
@@ -67,13 +78,10 @@ class Elf:
             _HEADER.unpack_from(data)
         )
         if ident[4] != 2:
-            raise ImageError("a 32-bit ELF file; expected a vmlinux of arm64")
+            raise ImageError("a 32-bit ELF file; expected the vmlinux of a 64-bit kernel")
         if ident[5] != 1:
-            raise ImageError(
-                "a big-endian ELF file; only little-endian kernels of arm64 are understood"
-            )
-        if machine != EM_AARCH64:
-            raise ImageError(f"an ELF file for machine {machine}; expected {EM_AARCH64} (AArch64)")
+            raise ImageError("a big-endian ELF file; only little-endian kernels are understood")
+        self.machine: int = machine
         self.relocatable = kind == ET_REL
         self.sections = self._sections(shoff, shentsize, shnum, shstrndx)
         self.by_name: dict[str, Section] = {}

@@ -86,7 +86,7 @@ class Entries:
 
     def __init__(self, cu: Any, data: bytes, start: int) -> None:
         if cu.header.address_size != 8 or cu.structs.dwarf_format != 32:
-            raise ImageError("DWARF of another form than that of arm64 kernels")
+            raise ImageError("DWARF of another form than that of 64-bit kernels")
         self.cu, self.data, self.start = cu, data, start
         self._plans: dict[int, Plan] = {}
 

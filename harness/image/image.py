@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.image import code
-from harness.image.boot import MAX_UNPACKED, WANTED, embedded, unpacked
+from harness.image.boot import MAX_UNPACKED, WANTED, embedded, machine_of, unpacked
 from harness.image.btf import MAGIC, Btf
 from harness.image.dwarf import Dwarf
-from harness.image.elf import SHT_NOBITS, Data, Elf
+from harness.image.elf import EM_AARCH64, SHT_NOBITS, Data, Elf
 from harness.image.errors import ImageError
 from harness.image.types import Enum, Member, Prototype, Struct, Symbol
 from harness.resources import display
@@ -27,7 +27,6 @@ from harness.resources import display
 MAX_BYTES = 8 << 30
 MAX_PARTS = 100
 MAX_TRIES = 10_000  # at something that looks like what is sought
-NVHE = "__kvm_nvhe_"
 
 T = TypeVar("T")
 
@@ -61,8 +60,10 @@ class Symbols(Mapping[str, Symbol]):
 class Image:
     """A kernel image. Use `Image.open()`. Raises ImageError for what is none, or damaged.
 
-    `kinds` says what there is to go by: any of symbols, code, BTF, DWARF. `notes` fills
-    with what turns out to be unusable where there is something else to go by.
+    `kinds` says what there is to go by: any of symbols, code, BTF, DWARF. Code is that of
+    arm64, the only one that is read. `machine` is ELF's number for it, None where nothing
+    tells. `notes` fills with what turns out to be unusable where there is something else
+    to go by.
     """
 
     def __init__(self, data: Data, name: str = "image", btf: bool = True) -> None:
@@ -71,24 +72,27 @@ class Image:
         self._elf: Elf | None = None
         blob: bytes | None = None
         self.notes: list[str] = []
+        self.machine: int | None = None
         start = bytes(data[:64])
         if start[:4] != b"\x7fELF" and len(data) > MAX_UNPACKED:
             raise ImageError(f"larger than {MAX_UNPACKED >> 20} MiB, and no ELF file; {WANTED}")
         if start[:4] == b"\x7fELF":
             self._elf = Elf(data)
+            self.machine = self._elf.machine
             section = self._elf.by_name.get(".BTF")
             blob = self._elf.content(section) if section and btf else None
         elif start[:2] in (struct.pack("<H", MAGIC), struct.pack(">H", MAGIC)):
             blob = bytes(data)
         else:
             self._data = unpacked(data, start)
+            self.machine = machine_of(self._data)
             blob = embedded(self._data)
         self.symbols = Symbols(self._elf)
         self._btf = Btf(blob) if blob else None
         has_dwarf = self._elf is not None and ".debug_info" in self._elf.by_name
         kinds = []
         if self._elf and self._elf.count > 1:
-            kinds += ["symbols", "code"]
+            kinds += ["symbols", "code"] if self.machine == EM_AARCH64 else ["symbols"]
         if self._btf:
             kinds.append("BTF")
         if has_dwarf:
@@ -256,7 +260,8 @@ class Image:
         whether these are all: not so if there are too many, or several of one name.
         """
         found: dict[str, None] = {}
-        queue = [function] if self.bodies(function) else []
+        readable = "code" in self.kinds and self.bodies(function)
+        queue = [function] if readable else []
         whole = True
         while queue:
             name = queue.pop(0)
@@ -277,7 +282,7 @@ class Image:
     def words(self, symbol: str) -> tuple[int, ...]:
         """The instructions of one symbol; none if the image has no code for it."""
         found = self.symbols.get(symbol)
-        if self._elf is None or found is None or not found.index:
+        if self._elf is None or "code" not in self.kinds or found is None or not found.index:
             return ()
         return code.words(self._elf.code(found)[0])
 
@@ -302,7 +307,7 @@ class Image:
 
     def _callees(self, name: str) -> Iterator[str]:
         symbol, elf = self.symbols[name], self._elf
-        if elf is None or not symbol.index or not symbol.size:
+        if elf is None or "code" not in self.kinds or not symbol.index or not symbol.size:
             return
         raw, offset = elf.code(symbol)
         instructions = code.words(raw)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from harness.model.catalogue import Catalogue, Kernel
+from harness.model.evidence import Evidence
 from harness.model.probing import Probing
 from harness.model.values import Origin, Val
 
@@ -177,8 +178,12 @@ class Architecture(Protocol):
     regsets: tuple[str, ...]  # PTRACE_GETREGSET and PTRACE_SETREGSET
 
     @property
-    def probing(self) -> Probing:
-        """What there is to record of a real kernel."""
+    def probing(self) -> Probing | None:
+        """What there is to record of a real kernel, None if that is not known."""
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What shows in a kernel image which fixes it has, None if that is not known."""
 
     def impossible(
         self, settings: dict[str, tuple[int, int]], words: dict[str, tuple[str, ...]]

@@ -9,7 +9,9 @@ that it would be there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,8 @@ class Rule:
 class Option:
     """A part of the kernel that can be left out when it is built: what shows that it is there.
 
-    `setting` is what a trace's machine has if it needs this part; "" stands for a vcpu.
+    `setting` is what a trace's machine has (or lists) if it needs this part; "" stands for
+    a vcpu.
     """
 
     name: str
@@ -191,3 +194,20 @@ class Field:
 
     model: str
     paths: tuple[str, ...]
+
+
+class Evidence(NamedTuple):
+    """All that an image can show of an architecture's kernels.
+
+    `machine` is the number that ELF files of it have (e_machine). From the pairs in `loose`, a
+    fix and one that it requires, nothing follows. `structs`, `fields` and `symbols`
+    are what a layout shows.
+    """
+
+    machine: int
+    rules: Mapping[str, Rule]
+    options: tuple[Option, ...] = ()
+    loose: frozenset[tuple[str, str]] = frozenset()
+    structs: tuple[str, ...] = ()
+    fields: tuple[Field, ...] = ()
+    symbols: tuple[str, ...] = ()

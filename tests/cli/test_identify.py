@@ -143,3 +143,30 @@ def test_raw_btf_will_do(cli: Cli, tmp_path: Path) -> None:
     ran = cli("identify", "-q", path)
     assert ran.status == 0
     assert "read from: BTF" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("machine", "says"),
+    [
+        (243, "an image for RISC-V (ELF machine 243); those of arm64 can be identified"),
+        (62, "an image for x86-64 (ELF machine 62); those of arm64 can be identified"),
+        (999, "an image for another machine (ELF machine 999); those of arm64 can be identified"),
+    ],
+)
+def test_an_image_for_another_machine(cli: Cli, tmp_path: Path, machine: int, says: str) -> None:
+    elf = sample_elf()
+    elf.machine = machine
+    path = tmp_path / "vmlinux"
+    path.write_bytes(bytes(elf))
+    for command in (["identify"], ["identify", "--layout"], ["run", "--kernel-image"]):
+        ran = cli(*command, path)
+        assert (ran.status, ran.out) == (2, "")
+        assert ran.err == f"kvm-replay: {path}: {says}\n"
+
+
+def test_a_boot_image_for_another_machine(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "Image"
+    path.write_bytes(bytes(56) + b"RSC\x05" + bytes(60) + bytes(sample_btf()))
+    ran = cli("identify", path)
+    assert ran.status == 2
+    assert "an image for RISC-V (ELF machine 243)" in ran.err

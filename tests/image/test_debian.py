@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.identify import Identity, identify
-from harness.image import NVHE, Image
+from harness.image import Image
 from harness.model.arm64.evidence import LOOSE, OPTIONS, RULES
 from harness.model.arm64.fixes import CATALOGUE
 
@@ -150,7 +150,7 @@ def test_dwarf_and_btf_agree(kernel: Path) -> None:
 
 def test_both_homes_of_kvm_host_data(kernel: Path) -> None:
     image = Image.open(kernel)
-    one, other = image.symbols["kvm_host_data"], image.symbols[NVHE + "kvm_host_data"]
+    one, other = image.symbols["kvm_host_data"], image.symbols["__kvm_nvhe_kvm_host_data"]
     assert one.section == ".data..percpu"
     assert other.section == ".hyp.data..percpu"
     assert one.size == other.size

@@ -11,6 +11,7 @@ from __future__ import annotations
 from harness.model.evidence import (
     Calls,
     Clue,
+    Evidence,
     Field,
     Has,
     InFile,
@@ -747,4 +748,14 @@ FIELDS = (
     Field(
         "fpsimd_last_state.fp_type", ("cpu_fp_state.fp_type", "fpsimd_last_state_struct.fp_type")
     ),
+)
+
+EVIDENCE = Evidence(
+    machine=183,  # EM_AARCH64
+    rules=RULES,
+    options=OPTIONS,
+    loose=LOOSE,
+    structs=STRUCTS,
+    fields=FIELDS,
+    symbols=("kvm_host_data", "__kvm_nvhe_kvm_host_data"),
 )

@@ -29,6 +29,7 @@ from harness.model.arm64.machine import (
 from harness.model.arm64.verbs import VERBS
 from harness.model.base import BadOperand, Model, Setting, World, recording
 from harness.model.catalogue import Kernel
+from harness.model.evidence import Evidence
 from harness.model.probing import Probing
 
 _REGISTER = re.compile(r"(v|z|p|za)(0|[1-9][0-9]*)")
@@ -119,6 +120,13 @@ class Arm64:
         from harness.model.arm64.probes import PROBES
 
         return PROBES
+
+    @property
+    def evidence(self) -> Evidence:
+        # Nobody but `kvm-replay identify` needs it.
+        from harness.model.arm64.evidence import EVIDENCE
+
+        return EVIDENCE
 
     def impossible(
         self, settings: dict[str, tuple[int, int]], words: dict[str, tuple[str, ...]]
