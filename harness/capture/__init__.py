@@ -1,21 +1,30 @@
-"""Recordings of real kernels: read, made into stimuli, held against the model."""
+"""Recordings of real kernels: read, made into stimuli, held against the model.
+
+What they mean is known to a package of each architecture, `harness.capture.ARCH`; one
+without has no recordings that are read.
+"""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import pkgutil
 from types import ModuleType
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, one_of
+
+
+def known() -> tuple[str, ...]:
+    """The architectures whose recordings are read, in order of name."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.ispkg))
 
 
 def of(arch: str) -> ModuleType:
     """What reads recordings of an architecture: `harness.capture.ARCH`.
 
     It has `survey()`, `Follower`, `Conformer`, `explain()`, `Cast`, `events()`, `body()`,
-    `header()` and `Deriver`.
+    `header()` and `Deriver`; MODES, and SETTINGS, the numbers of a machine line that it
+    can use.
     """
-    name = f"{__name__}.{arch}"
-    if importlib.util.find_spec(name) is None:
-        raise HarnessError(f"recordings of {arch} are not read yet")
-    return importlib.import_module(name)
+    if arch not in known():
+        raise HarnessError(f"recordings of {arch} are not read yet, those of {one_of(known())} are")
+    return importlib.import_module(f"{__name__}.{arch}")

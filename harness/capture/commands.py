@@ -259,7 +259,7 @@ def notes(plan: Plan, stateful: Stateful | None, absent_fields: list[str]) -> li
     lines = [f"{recorded} of the {plan.functions} functions of the model are recorded."]
     twins = [f.symbol for f in plan.found if f.twin]
     if twins:
-        lines += ["", "Seen under VHE alone, since in other modes it is hyp that has them:"]
+        lines += ["", plan.twins]
         lines += _list(twins)
     parts = [f.symbol for f in plan.found if f.part]
     if parts:

@@ -49,6 +49,7 @@ class Plan(NamedTuple):
     functions: int
     found: tuple[Found, ...]
     missing: tuple[Missing, ...]
+    twins: str  # the line over those found that have a twin
 
 
 def wanted(probing: Probing) -> Callable[[str], bool]:
@@ -107,7 +108,7 @@ def plan(symbols: Symbols, probing: Probing, catalogue: Catalogue) -> Plan:
     # Two functions of the model can be parts of one.
     once = {f.symbol: f for f in reversed(found)}
     kept = tuple(f for f in found if once[f.symbol] is f)
-    return Plan(symbols, len(probing.functions), kept, tuple(missing))
+    return Plan(symbols, len(probing.functions), kept, tuple(missing), probing.hyp_twins)
 
 
 def _look(

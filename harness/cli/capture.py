@@ -13,11 +13,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
-from harness.capture import of
+from harness.capture import known, of
 from harness.capture.text import Line, Recording
 from harness.cli.term import Terminal, plain
 from harness.dsl.format import format_lines
-from harness.errors import HarnessError, nearest
+from harness.errors import HarnessError, nearest, one_of
 from harness.model import ARCHITECTURES, architecture
 
 _PARSED = 10_000  # lines between two reports of progress
@@ -66,7 +66,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("capture", metavar="CAPTURE", help="the recording, - for standard input")
-    parser.add_argument("--arch", default=ARCHITECTURES[0], choices=ARCHITECTURES)
+    parser.add_argument(
+        "--arch", choices=ARCHITECTURES, help="default: the one whose recordings are read"
+    )
     parser.add_argument("--mode", metavar="MODE", help="default: as the recording shows")
     parser.add_argument(
         "--machine",
@@ -106,10 +108,19 @@ def _mode(args: argparse.Namespace, tools: Any, shown: str) -> str:
     return mode
 
 
+def _architecture(args: argparse.Namespace) -> tuple[str, Any]:
+    """The architecture that the recording is of, and what reads it."""
+    names = known()
+    if args.arch is None and len(names) != 1:
+        raise HarnessError(f"--arch: expected {one_of(names)}, of which there are recordings")
+    name = args.arch or names[0]
+    return name, of(name)
+
+
 def _settings(
-    arch: str, text: str | None, shown: dict[str, tuple[int, int]]
+    arch: str, tools: Any, text: str | None, shown: dict[str, tuple[int, int]]
 ) -> dict[str, tuple[int, int]]:
-    cpus, most = shown["cpus"][1], architecture(arch).settings["cpus"][1]
+    cpus, most = shown["cpus"][1], architecture(arch).settings["cpus"].highest
     if cpus > most:
         raise HarnessError(f"the recording has events of {cpus} CPUs; the model has {most} at most")
     if text is None:
@@ -122,8 +133,8 @@ def _settings(
             found[name] = int(low), int(high or low)
         except ValueError:
             raise HarnessError(f"--machine: expected NAME NUMBER[..NUMBER], not {part!r}") from None
-        if name not in ("cpus", "sve", "sme"):
-            raise HarnessError(f"--machine: {name!r} is none of cpus, sve, sme")
+        if name not in tools.SETTINGS:
+            raise HarnessError(f"--machine: {name!r} is none of {', '.join(tools.SETTINGS)}")
     if found["cpus"][1] < shown["cpus"][1]:
         raise HarnessError(f"--machine: the recording has events of {shown['cpus'][1]} CPUs")
     return found
@@ -133,8 +144,8 @@ def _settings(
 
 
 def run_import(args: argparse.Namespace, out: Terminal) -> int:
-    tools = of(args.arch)
-    catalogue = architecture(args.arch).catalogue
+    arch, tools = _architecture(args)
+    catalogue = architecture(arch).catalogue
     kernels = [catalogue.kernel(spec) for spec in args.kernel]
     if (args.reduce or args.violation) and not kernels:
         raise HarnessError("--reduce and --violation need a --kernel to replay on")
@@ -150,14 +161,14 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
                 body.write(text + "\n")
             body.seek(0)
             mode = _mode(args, tools, shown.survey.mode)
-            settings = _settings(args.arch, args.machine, shown.survey.settings())
+            settings = _settings(arch, tools, args.machine, shown.survey.settings())
             head = tools.header(title, _source(args.capture), mode, settings, cast)
             _write(args.output, out, chain((h + "\n" for h in head), body))
         _summary(note, recording, follower, shown)
         return 0
     stimuli = [s for s in stream if not isinstance(s, Line)]
     mode = _mode(args, tools, shown.survey.mode)
-    settings = _settings(args.arch, args.machine, shown.survey.settings())
+    settings = _settings(arch, tools, args.machine, shown.survey.settings())
     wanted = (args.violation,) if args.violation else ()
     deriver = tools.Deriver(kernels[0], mode, settings, cast)
     replayed = deriver.replay(stimuli, wanted)
@@ -273,14 +284,14 @@ def _summary(stream: TextIO, recording: Recording, follower: Any, shown: Shown) 
 
 
 def run_conform(args: argparse.Namespace, out: Terminal) -> int:
-    tools = of(args.arch)
-    catalogue = architecture(args.arch).catalogue
+    arch, tools = _architecture(args)
+    catalogue = architecture(arch).catalogue
     kernel = catalogue.kernel(args.kernel)
     if args.capture == "-":
         raise HarnessError("conform reads a recording twice: give a file, not -")
     survey = tools.survey(Recording(args.capture))
     mode = _mode(args, tools, survey.mode)
-    config = tools.config(_settings(args.arch, args.machine, survey.settings()), mode)
+    config = tools.config(_settings(arch, tools, args.machine, survey.settings()), mode)
     recording = Recording(args.capture)
     follower = tools.Follower(_Bar(recording, "conforming").lines(), survey.states)
     items = list(follower.items())

@@ -108,6 +108,7 @@ class Probing(NamedTuple):
     homes: tuple[str, ...]  # one function of each source file that has any of these
     hyp_prefix: str  # of what runs where no tracer reaches
     hyp_why: str
+    hyp_twins: str  # a line over what is there with that prefix too, and recorded without
     areas: dict[str, Area]
     anchor: str  # a symbol by which a relocated kernel is found, in every kallsyms
     traced: Callable[[tuple[int, ...]], bool]  # whether code has a place for the tracer's call

@@ -572,3 +572,15 @@ def test_json(cli: Cli, paper: Path) -> None:
     losses = {row["function"]: row["instead"] for row in tree["not_recorded"]}
     assert losses["context_switch"] == "sched:sched_switch"
     assert losses["kernel_neon_begin"] == NOTHING
+
+
+def test_an_architecture_that_is_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    """One without probing is said to have none."""
+    monkeypatch.setattr(type(architecture("arm64")), "probing", None)
+    names = tmp_path / "kallsyms"
+    names.write_text("ffff800008000000 T _text\n")
+    ran = cli("probes", names)
+    assert ran.status == 2
+    assert "recorded" in ran.err

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import capture
 from tests.cli.conftest import Cli
 
 RECORDINGS = Path(__file__).parents[1] / "capture" / "recordings"
@@ -122,6 +123,22 @@ def test_bad_input(cli: Cli, arguments: tuple[str, ...], says: str) -> None:
     ran = cli(*arguments)
     assert (ran.status, ran.out) == (2, "")
     assert says in ran.err
+
+
+def test_an_architecture_without_recordings(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An architecture that nobody reads recordings of yet is said to be one."""
+    monkeypatch.setattr(capture, "known", lambda: ("other",))
+    ran = cli("conform", TINY, "--kernel", "v6.1", "--arch", "arm64")
+    assert ran.status == 2
+    assert ran.err == "kvm-replay: recordings of arm64 are not read yet, those of other are\n"
+
+
+def test_several_architectures_with_recordings(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are several, the command line has to say which."""
+    monkeypatch.setattr("harness.cli.capture.known", lambda: ("arm64", "other"))
+    ran = cli("conform", TINY, "--kernel", "v6.1")
+    assert ran.status == 2
+    assert "--arch: expected arm64 or other" in ran.err
 
 
 def test_no_half_written_file(cli: Cli, tmp_path: Path) -> None:

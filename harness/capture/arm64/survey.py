@@ -12,6 +12,7 @@ from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.language import MACHINES, lengths
 
 MODES = tuple(MACHINES)
+SETTINGS = ("cpus", "sve", "sme")
 # arch/arm64/kvm/arm.c, init_subsystems(): "kvm [1]: VHE mode initialized successfully".
 _MODES = (
     ("Protected", "protected"),

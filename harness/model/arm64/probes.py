@@ -295,6 +295,7 @@ PROBES = Probing(
     ),
     hyp_prefix="__kvm_nvhe_",
     hyp_why="runs at EL2, where no tracer reaches",
+    hyp_twins="Seen under VHE alone, since in other modes it is hyp that has them:",
     areas={
         "": Area("__per_cpu_offset"),
         "hyp": Area("__kvm_nvhe_kvm_arm_hyp_percpu_base", "__kvm_nvhe___per_cpu_start"),
