@@ -19,6 +19,7 @@ from harness.cli import (
     listing,
     matrix,
     probes,
+    reglist,
     run,
     show,
 )
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     fmt.add_parser(commands)
     matrix.add_parsers(commands)
     listing.add_parsers(commands)
+    reglist.add_parser(commands)
     capture.add_parsers(commands)
     identify.add_parser(commands)
     probes.add_parser(commands)

@@ -30,22 +30,10 @@ class Checker(HeaderChecker):
     # Reading -------------------------------------------------------------------
 
     def read(self, lines: Iterable[str]) -> Trace:
-        self.lines = tuple(lines)
-        for number, text in enumerate(self.lines, 1):
-            try:
-                node = parse_line(text)
-            except LineError as error:
-                self.wrong(number, error.column, error.message, error.width)
-                continue
-            if isinstance(node, Header):
-                self.header(dataclasses.replace(node, line=number))
-            elif isinstance(node, Event):
-                self.event(node, number)
-            elif node is not None:
-                self.statement(dataclasses.replace(node, line=number))
+        """The trace that these lines are. Raises SourceError."""
+        self.take(lines)
         self.whole()
-        if self.complaints:
-            raise SourceError(sorted(self.complaints, key=lambda d: (d.at.line, d.at.column)))
+        self.complain()
         assert self.arch is not None
         return Trace(
             path=self.path,
@@ -69,6 +57,27 @@ class Checker(HeaderChecker):
             body=tuple(self.body),
             source=self.lines,
         )
+
+    def take(self, lines: Iterable[str]) -> None:
+        """Read lines, whole trace or not; what is wrong with them is kept."""
+        self.lines = tuple(lines)
+        for number, text in enumerate(self.lines, 1):
+            try:
+                node = parse_line(text)
+            except LineError as error:
+                self.wrong(number, error.column, error.message, error.width)
+                continue
+            if isinstance(node, Header):
+                self.header(dataclasses.replace(node, line=number))
+            elif isinstance(node, Event):
+                self.event(node, number)
+            elif node is not None:
+                self.statement(dataclasses.replace(node, line=number))
+
+    def complain(self) -> None:
+        """Raise SourceError if anything is wrong."""
+        if self.complaints:
+            raise SourceError(sorted(self.complaints, key=lambda d: (d.at.line, d.at.column)))
 
     def whole(self) -> None:
         """What a file as a whole must have."""

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.dsl.check import Checker
 from harness.dsl.nodes import Trace
 from harness.errors import Diagnostic, HarnessError, Position, SourceError
+from harness.model.base import Architecture, World
 from harness.resources import display, folder
 
 MAX_BYTES = 1 << 20
+
+
+class Machine(NamedTuple):
+    """A machine line by itself, and who is on it."""
+
+    arch: Architecture
+    modes: tuple[str, ...]
+    world: World
 
 
 def read_source(path: Path) -> tuple[str, ...]:
@@ -65,3 +76,18 @@ def read_trace(path: Path) -> Trace:
 def default_root() -> Path:
     """Where the traces that come with the project are."""
     return folder("traces")
+
+
+def read_machine(text: str, features: Iterable[str] = ()) -> Machine:
+    """What a machine line says (without its first word), with a vcpu `v0` of a task.
+
+    Raises SourceError as for a file.
+    """
+    vm = " ".join(["vm V { vcpu v0 in A", *features, "}"])
+    lines = (f"machine {text}", "task A", vm)
+    for known in (lines[:1], lines):  # what is wrong with the first says all
+        checker = Checker("MACHINE", "")
+        checker.take(known)
+        checker.complain()
+    assert checker.arch is not None
+    return Machine(checker.arch, checker.modes, checker.world())

@@ -89,6 +89,12 @@ class Model(Protocol):
     def counts(self) -> dict[str, int]:
         """What it has cost so far, by counter name."""
 
+    def reg_list(self, vcpu: str) -> list[tuple[int, str]]:
+        """What KVM_GET_REG_LIST gives: each id, and the name that `one_reg` has for it, or ''.
+
+        Raises Refused where it gives an error.
+        """
+
     def capture(self) -> State:
         """The whole state as a flat tuple of immutable parts."""
 

@@ -103,7 +103,7 @@ def test_usage(cli: Cli, args: list[str]) -> None:
     assert ran.err.startswith("usage: kvm-replay")
 
 
-COMMANDS = ["run", "show", "explain", "fmt", "matrix", "audit", "kernels", "fixes"]
+COMMANDS = ["run", "show", "explain", "fmt", "matrix", "audit", "kernels", "fixes", "reglist"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

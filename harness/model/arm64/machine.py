@@ -14,12 +14,12 @@ from harness.model.arm64.host.state import Counts
 from harness.model.arm64.invariants import check
 from harness.model.arm64.kvm.nvhe import Hvhe, Nvhe
 from harness.model.arm64.kvm.pkvm import Pkvm
-from harness.model.arm64.kvm.state import FpOwner, Vcpu
-from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE, named
+from harness.model.arm64.kvm.state import Errno, FpOwner, Vcpu
+from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE, name_of, named
 from harness.model.arm64.kvm.vhe import Vhe
 from harness.model.arm64.stimuli import Stimuli
 from harness.model.arm64.view import owners, snapshot
-from harness.model.base import State, Tree
+from harness.model.base import Refused, State, Tree
 from harness.model.catalogue import Kernel
 from harness.model.values import Bank, Val
 
@@ -113,6 +113,13 @@ class Machine(Stimuli):
 
     def owners(self) -> list[str]:
         return owners(self)
+
+    def reg_list(self, vcpu: str) -> list[tuple[int, str]]:
+        try:
+            ids = self.kvm_get_reg_list(self.vcpus[vcpu], None)
+        except Errno as error:
+            raise Refused(f"KVM_GET_REG_LIST fails with {error}") from None
+        return [(reg, name_of(reg)) for reg in ids]
 
     def observe(self, what: str, args: tuple[Any, ...]) -> str:
         if what == "trap":

@@ -125,6 +125,14 @@ def named(reg: int) -> tuple[str, int] | None:
     return None
 
 
+def name_of(reg: int) -> str:
+    """The name that the trace language has for the register with this id, or ''."""
+    kind, n = named(reg) or ("", 0)
+    if kind == "sve_vls":
+        return "KVM_REG_ARM64_SVE_VLS"
+    return f"{kind}{n}" if kind in ("v", "z", "p", "za") else kind
+
+
 def size(reg: int) -> int:
     """KVM_REG_SIZE(): bytes."""
     return 1 << ((reg & KVM_REG_SIZE_MASK) >> KVM_REG_SIZE_SHIFT)
