@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import main
-from harness.dsl.check import spelled
+from harness.dsl.syntax import spelled
 from harness.model import ARCHITECTURES, architecture
 
 ROOT = Path(__file__).resolve().parent.parent

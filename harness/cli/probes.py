@@ -101,7 +101,9 @@ def _architecture(name: str | None) -> tuple[Architecture, Probing]:
         raise HarnessError("there is no architecture whose kernels can be recorded")
     arch = architecture(name or known[0])
     if arch.probing is None:
-        raise HarnessError(f"kernels of {arch.name} are not recorded yet, those of {one_of(known)}")
+        raise HarnessError(
+            f"kernels of {arch.name} are not recorded yet, those of {one_of(known)} are"
+        )
     return arch, arch.probing
 
 

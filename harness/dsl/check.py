@@ -13,15 +13,10 @@ from typing import Any
 
 from harness.dsl.header import HeaderChecker
 from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot, Trace
-from harness.dsl.syntax import LineError, code_of, parse_line
+from harness.dsl.syntax import LineError, UnknownEvent, code_of, parse_line, spelled, verbs
 from harness.errors import SourceError, nearest, one_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import BadOperand
-
-
-def spelled(verb: str) -> str:
-    """A verb as it is written: `one_reg get`."""
-    return re.sub("_(get|set|write)(regset)?$", r" \1", verb)
 
 
 class Checker(HeaderChecker):
@@ -65,7 +60,7 @@ class Checker(HeaderChecker):
             try:
                 node = parse_line(text)
             except LineError as error:
-                self.wrong(number, error.column, error.message, error.width)
+                self.wrong(number, error.column, self.said(error), error.width)
                 continue
             if isinstance(node, Header):
                 self.header(dataclasses.replace(node, line=number))
@@ -78,6 +73,13 @@ class Checker(HeaderChecker):
         """Raise SourceError if anything is wrong."""
         if self.complaints:
             raise SourceError(sorted(self.complaints, key=lambda d: (d.at.line, d.at.column)))
+
+    def said(self, error: LineError) -> str:
+        """What is wrong with a line, in words of this architecture."""
+        if self.arch is None or not isinstance(error, UnknownEvent):
+            return error.message
+        every, own = ({spelled(v).split()[0] for v in them} for them in (verbs(), self.arch.verbs))
+        return error.among(error.known - (every - own))
 
     def whole(self) -> None:
         """What a file as a whole must have."""

@@ -54,6 +54,25 @@ class LineError(Exception):
         self.width = width
 
 
+class UnknownEvent(LineError):
+    """A line whose verb no architecture has; `known` are the words that could stand there."""
+
+    def __init__(self, word: str, known: set[str], column: int) -> None:
+        self.word = word
+        self.known = known
+        super().__init__(self.among(known), column, len(word))
+
+    def among(self, known: set[str]) -> str:
+        """The message, where these are the words that there are."""
+        hint = nearest(self.word, known) or _some(known)
+        return f"unknown event {self.word[:40]!r}{hint}"
+
+
+def spelled(verb: str) -> str:
+    """A verb as it is written: `one_reg get`."""
+    return re.sub("_(get|set|write)(regset)?$", r" \1", verb)
+
+
 def _name(token: Token) -> Name:
     return Name(str(token), token.column or 1)
 
@@ -323,11 +342,11 @@ def _explain(text: str, error: UnexpectedInput) -> LineError:
         return LineError(
             f"unknown word {first[:40]!r}{nearest(first, HEADER_WORDS)}", column, len(first)
         )
-    thing = "event" if "VCPU_LOAD" in expected else "word" if word[:1].isalpha() else "text"
-    if hint or "VCPU_LOAD" in expected:
-        return LineError(
-            f"unknown {thing} {word[:40]!r}{hint or _some(keywords)}", column, len(word)
-        )
+    if "VCPU_LOAD" in expected:
+        return UnknownEvent(word, keywords, column)
+    if hint:
+        thing = "word" if word[:1].isalpha() else "text"
+        return LineError(f"unknown {thing} {word[:40]!r}{hint}", column, len(word))
     return LineError(f"{word[:40]!r}: expected {_expected(expected)}", column, len(word))
 
 
