@@ -42,9 +42,11 @@ def _under(text: str | None) -> list[Path]:
     except OSError as error:
         raise HarnessError(f"{str(path)[:60]}: {error.strerror}") from None
     own = {trace_id(p): p for p in sorted(default_root().rglob("*.trace"))}
-    for name, trace in own.items():
-        if text in (name, name.split("/")[-1]):
-            return [trace]
+    named = {name: t for name, t in own.items() if text in (name, name.split("/")[-1])}
+    if len(named) > 1:
+        raise HarnessError(f"{display(path)}: there is {', '.join(named)}: which of them?")
+    if named:
+        return list(named.values())
     names = [*own, *(n.split("/")[-1] for n in own)]
     raise HarnessError(f"{display(path)}: no such file, folder or trace{nearest(text, names)}")
 

@@ -74,6 +74,16 @@ def test_all_without_paths() -> None:
     assert found == [path.name for path in TRACES]
 
 
+def test_name_of_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that two architectures have for a trace is not enough."""
+    for name in ("traces/a/x.trace", "traces/b/x.trace"):
+        put(tmp_path, SAMPLE, name)
+    monkeypatch.setattr("harness.cli.select.default_root", lambda: tmp_path / "traces")
+    assert [path.parent.name for path in find_traces(["b/x"])] == ["b"]
+    with pytest.raises(HarnessError, match=r"^x: there is a/x, b/x: which of them\?$"):
+        find_traces(["x"])
+
+
 def test_folder(tmp_path: Path) -> None:
     """A folder stands for all traces below it, in the order of their names."""
     paths = [put(tmp_path, SAMPLE, name) for name in ("b.trace", "a/z.trace", "a.trace", "c.txt")]

@@ -41,6 +41,8 @@ def test_without_unknowns_it_is_the_kernel() -> None:
         judge = Judge(identity(name), CATALOGUE, OPTIONS, "image")
         for path in find_traces([]):
             one = read_trace(path)
+            if one.arch != "arm64":
+                continue
             exposure = judge.expose(one)
             for mode, leaves in exposure.modes.items():
                 (leaf,) = leaves
