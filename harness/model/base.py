@@ -139,6 +139,26 @@ class Setting(NamedTuple):
     power: bool = False
 
 
+class RegTest(NamedTuple):
+    """What one configuration of the selftest get-reg-list came to, registers by name.
+
+    It fails for what is missing and for what cannot be read and written back (with the
+    errno); what is new is only told.
+    """
+
+    name: str
+    skipped: str = ""
+    missing: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        if self.skipped:
+            return "SKIP"
+        return "FAIL" if self.missing or self.failed else "PASS"
+
+
 class Verb(NamedTuple):
     """What a verb of the trace language asks for.
 
@@ -216,6 +236,11 @@ class Architecture(Protocol):
 
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
         """Raises BadOperand if `register` cannot hold these quadwords."""
+
+    def reg_tests(
+        self, kernel: Kernel, expected: Kernel, mode: str, world: World
+    ) -> Iterator[RegTest]:
+        """The selftest get-reg-list of `expected`'s time on `kernel`, one configuration each."""
 
     def unsupported(self, kernel: Kernel, mode: str, world: World) -> str:
         """Why `kernel` cannot run this world in this mode, or ''."""

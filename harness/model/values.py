@@ -12,6 +12,7 @@ the same from then on.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -97,6 +98,10 @@ class Bank:
         else:
             regs.pop(reg, None)
         return Bank(regs) if regs else EMPTY
+
+    def only(self, regs: Iterable[int]) -> Bank:
+        """The registers of this bank that are named."""
+        return Bank({n: self.regs[n] for n in regs if n in self.regs})
 
     def limit(self, quads: int) -> Bank:
         """This bank cut to `quads` quadwords a register."""

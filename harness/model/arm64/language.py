@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, ClassVar
 
@@ -27,7 +28,7 @@ from harness.model.arm64.machine import (
     VheMachine,
 )
 from harness.model.arm64.verbs import VERBS
-from harness.model.base import BadOperand, Model, Setting, World, recording
+from harness.model.base import BadOperand, Model, RegTest, Setting, World, recording
 from harness.model.catalogue import Kernel
 from harness.model.evidence import Evidence
 from harness.model.probing import Probing
@@ -315,7 +316,26 @@ class Arm64:
             return "KVM's debug side is not modelled as it was before v4.18"
         return ""
 
+    def reg_tests(
+        self, kernel: Kernel, expected: Kernel, mode: str, world: World
+    ) -> Iterator[RegTest]:
+        """What it expects of the registers modelled here has been the same from v5.2 on."""
+        from harness.model.arm64.reglist import reg_tests
+
+        name, thread, _ = world.vcpus[0]
+
+        def fresh(features: tuple[str, ...]) -> Machine:
+            own = world._replace(vcpus=((name, thread, features),))
+            return self.fresh(kernel, mode, own, record=False)
+
+        wants = world._replace(vcpus=((name, thread, ("sve",)),))
+        can = "sve" in world.settings and not self.unsupported(kernel, mode, wants)
+        return reg_tests(fresh, can)
+
     def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
+        return self.fresh(kernel, mode, world, record)
+
+    def fresh(self, kernel: Kernel, mode: str, world: World, record: bool) -> Machine:
         cls: Any = MACHINES[mode]
         settings = world.settings
         config = Config(

@@ -1,0 +1,114 @@
+"""What the host kernel keeps of a task: FP and vector state, envcfg, and where it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from harness.model.riscv.cpu.csr import INITIAL, with_fs
+from harness.model.values import EMPTY, Bank
+
+NR_CPUS = 64
+
+PR_RISCV_V_VSTATE_CTRL_OFF = 1
+PR_RISCV_V_VSTATE_CTRL_ON = 2
+PR_RISCV_V_VSTATE_CTRL_INHERIT = 1 << 4
+
+
+class At(IntEnum):
+    """Where a task's program is, whether or not the task is on a CPU."""
+
+    UNBORN = 0
+    USER = 1
+    SYSCALL = 2
+    RUN = 3  # inside KVM_RUN, vcpu loaded, in the host's half of the run loop
+    GUEST = 4
+    DEAD = 5
+
+
+GONE = (At.UNBORN, At.DEAD)
+
+
+class Mm(NamedTuple):
+    """mm->context: the PMLEN of the tagged address ABI, and MM_CONTEXT_LOCK_PMLEN."""
+
+    pmlen: int = 0
+    locked: bool = False
+
+
+class Frame(NamedTuple):
+    """A signal frame's registers, and what the program was entitled to when it was written."""
+
+    f: Bank
+    v: Bank | None
+    logical_f: Bank
+    logical_v: Bank
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A task. `status` is pt_regs.status (FS and VS), `vstate` is None without a buffer.
+
+    `logical_f` and `logical_v` are what its program is entitled to read, by the ABI and
+    its own writes; no function of the modelled kernel looks at them.
+    """
+
+    name: str
+    host: int = 0
+    mm: str = ""
+    at: At = At.UNBORN
+    on_cpu: int = -1
+    status: int = with_fs(0, INITIAL)
+    fstate: Bank = EMPTY
+    vstate: Bank | None = None
+    envcfg: int = 0
+    vstate_ctrl: int = PR_RISCV_V_VSTATE_CTRL_ON
+    defer_restore: bool = False  # TIF_RISCV_V_DEFER_RESTORE
+    kernel_mode_v: bool = False  # RISCV_KERNEL_MODE_V, or RISCV_PREEMPT_V
+    kernel_vstate: Bank = EMPTY
+    frames: tuple[Frame, ...] = ()
+    vcpu: str = ""
+    killed: str = ""
+    logical_f: Bank = EMPTY
+    logical_v: Bank = EMPTY
+    logical_kernel_v: Bank = EMPTY
+
+
+@dataclass(slots=True)
+class Rq:
+    """What the kernel has of each CPU: who is current, and KVM's kvm_former_vcpu."""
+
+    current: str = "idle"
+    kvm_former_vcpu: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine: its ISA, and what its CPUs and firmware can do.
+
+    `isa` are the extensions as the kernel names them, `pmlen` the lengths that Ssnpm
+    masks, `vlenb` bytes a vector register, `sv` the bits of a virtual address.
+    """
+
+    isa: frozenset[str]
+    pmlen: frozenset[int]
+    vlenb: int = 16
+    sv: int = 48
+    block: int = 64
+    misaligned: bool = False
+    pmu: bool = False
+    sstateen0: int = 0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What it has cost so far."""
+
+    fp_saves: int = 0
+    fp_loads: int = 0
+    v_saves: int = 0
+    v_loads: int = 0
+    csr_loads: int = 0
+    traps: int = 0
+    exits: int = 0

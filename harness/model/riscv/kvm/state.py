@@ -1,0 +1,127 @@
+"""What KVM keeps of a vcpu (struct kvm_vcpu_arch), and what is due to its guest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from harness.model.riscv.cpu.state import NO_CSRS, VsCsrs
+from harness.model.values import EMPTY, ZERO, Bank, Val
+
+
+class Errno(Exception):
+    """An ioctl fails with this errno."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class SbiStatus(IntEnum):
+    """enum kvm_riscv_sbi_ext_status"""
+
+    UNINITIALIZED = 0
+    UNAVAILABLE = 1
+    ENABLED = 2
+    DISABLED = 3
+
+
+class Config(NamedTuple):
+    """struct kvm_vcpu_config: what is loaded into the hypervisor's CSRs for a vcpu."""
+
+    henvcfg: int = 0
+    hstateen0: int = 0
+    hedeleg: int = 0
+    hideleg: int = 0
+
+
+NO_CONFIG = Config()
+
+
+class Fwft(NamedTuple):
+    """struct kvm_sbi_fwft_config: one feature of a vcpu. `supported` is what create found."""
+
+    supported: bool = False
+    enabled: bool = False
+    flags: int = 0
+
+
+class Right(NamedTuple):
+    """What a guest is entitled to read, by its own writes and its VMM's."""
+
+    f: Bank = EMPTY
+    v: Bank = EMPTY
+    senvcfg: Val = ZERO
+    sstateen0: Val = ZERO
+
+
+NOTHING_DUE = Right()
+
+
+class Saved(NamedTuple):
+    """What a VMM has read of a vcpu: each register with its values, and what was due then."""
+
+    regs: tuple[tuple[int, tuple[Val, ...]], ...]
+    due: Right
+    host: int
+
+
+@dataclass(slots=True, eq=False)
+class Vcpu:
+    """A vcpu. `thread` runs it, `secondary` ones wait to be started by SBI HSM.
+
+    `isa` is the bitmap of the guest's extensions, by the kernel's own names (the guest's
+    numbers, which are neither KVM's ids nor always the host's). `fp` is the union of
+    guest_context.fp, in doublewords; `vector` is None without a buffer.
+    """
+
+    name: str
+    thread: str = ""
+    host: int = 0
+    secondary: bool = False
+    created: bool = False
+    isa: frozenset[str] = frozenset()
+    cfg: Config = NO_CONFIG
+    ran_atleast_once: bool = False
+    csr_dirty: bool = False
+    last_exit_cpu: int = -1
+    cpu: int = -1
+    stopped: bool = False
+    guest_debug: bool = False
+    reset: bool = False  # KVM_REQ_VCPU_RESET
+    # guest_context
+    sstatus: int = 0
+    sepc: int = 0
+    x: Bank = EMPTY
+    fp: Bank = EMPTY
+    vector: Bank | None = None
+    vlenb: int = 0
+    # host_context
+    host_fp: Bank = EMPTY
+    host_vector: Bank | None = None
+    host_senvcfg: Val = ZERO
+    host_sstateen0: Val = ZERO
+    # guest_csr, smstateen_csr, aia_context
+    csr: VsCsrs = NO_CSRS
+    scounteren: int = 0
+    senvcfg: Val = ZERO
+    sstateen0: Val = ZERO
+    aia: tuple[int, ...] = (0,) * 7
+    mvendorid: int = 0
+    marchid: int = 0
+    mimpid: int = 0
+    irqs_pending: int = 0
+    irqs_pending_mask: int = 0
+    # timer
+    next_cycles: int = -1
+    next_set: bool = False
+    time_delta: int = 0
+    # sbi_context
+    ext_status: tuple[SbiStatus, ...] = ()
+    shmem: int = -1
+    fwft: tuple[Fwft, ...] = ()
+    have_vs_pmlen: frozenset[int] = frozenset()
+    run: str = ""  # run->exit_reason, where userspace has to do something
+    right: Right = NOTHING_DUE
+    saved: Saved | None = None

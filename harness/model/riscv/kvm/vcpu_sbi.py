@@ -1,0 +1,332 @@
+"""arch/riscv/kvm/vcpu_sbi*.c: the guest's calls to its firmware, and what ONE_REG says of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from harness.model.base import kernel_function
+from harness.model.riscv.kvm.sbi import (
+    EXTENSIONS,
+    SBI_ERR_ALREADY_AVAILABLE,
+    SBI_ERR_DENIED,
+    SBI_ERR_INVALID_ADDRESS,
+    SBI_ERR_INVALID_PARAM,
+    SBI_ERR_NOT_SUPPORTED,
+    SBI_SUCCESS,
+)
+from harness.model.riscv.kvm.state import Errno, SbiStatus, Vcpu
+from harness.model.riscv.kvm.uapi import (
+    BITS_PER_LONG,
+    MULTI_DIS,
+    MULTI_EN,
+    SBI_EXTENSIONS,
+    SBI_FWFT,
+    SBI_STA,
+    SINGLE,
+    STA_REGS,
+)
+from harness.model.riscv.kvm.vcpu_sbi_fwft import VcpuSbiFwft
+
+INVALID_GPA = (1 << 64) - 1
+_LONG = (1 << BITS_PER_LONG) - 1
+_DISABLED_AT_FIRST = ("dbcn", "susp", "mpxy")
+_FORWARDED = ("dbcn", "mpxy", "experimental", "vendor")
+_SHUTDOWN, _COLD_REBOOT, _WARM_REBOOT = range(3)  # SBI_SRST_RESET_TYPE_*
+_RETENTIVE, _NON_RETENTIVE = 0, 1 << 31  # SBI_HSM_SUSPEND_*_DEFAULT
+_U32 = (1 << 32) - 1
+_STARTED, _STOPPED = range(2)
+
+
+class SbiReturn(NamedTuple):
+    """struct kvm_vcpu_sbi_return"""
+
+    err_val: int
+    out_val: int = 0
+    uexit: bool = False
+
+
+_TO_USER_SPACE = SbiReturn(SBI_ERR_NOT_SUPPORTED, 0, True)
+
+
+class VcpuSbi(VcpuSbiFwft):
+    """kvm_riscv_vcpu_sbi_*()"""
+
+    __slots__ = ()
+
+    def sbi_known(self, number: int) -> bool:
+        """Whether the kernel has a KVM_RISCV_SBI_EXT_* of this number."""
+        return number < len(SBI_EXTENSIONS) and SBI_EXTENSIONS[number] in self.sbi_ids
+
+    def status(self, vcpu: Vcpu, number: int) -> SbiStatus:
+        if not self.sbi_known(number):
+            return SbiStatus.UNAVAILABLE
+        return vcpu.ext_status[number]
+
+    def enabled(self, vcpu: Vcpu, name: str) -> bool:
+        """As kvm_vcpu_sbi_find_ext() sees it, which up to v6.6 asked at the first call."""
+        number = SBI_EXTENSIONS.index(name)
+        if not self.sbi_ids:  # up to v6.3 user space has no say
+            return number < SBI_EXTENSIONS.index("dbcn")
+        if self.status(vcpu, number) is SbiStatus.UNINITIALIZED:
+            there = SbiStatus.ENABLED if self.probe(name) else SbiStatus.UNAVAILABLE
+            self._store_status(vcpu, number, there)
+        return self.status(vcpu, number) is SbiStatus.ENABLED
+
+    def probe(self, name: str) -> bool:
+        """ext->probe()"""
+        return name != "pmu" or self.host.pmu
+
+    def sbi_listed(self, vcpu: Vcpu, number: int) -> bool:
+        """Whether KVM_GET_REG_LIST names the register of an SBI extension."""
+        if "sbi-enoent" not in self.fixes:
+            return self.sbi_known(number)
+        return self.status(vcpu, number) is not SbiStatus.UNAVAILABLE
+
+    @kernel_function()
+    def kvm_riscv_vcpu_sbi_init(self, vcpu: Vcpu) -> None:
+        vcpu.ext_status = tuple(self._first_status(name) for name in SBI_EXTENSIONS)
+        if "fwft" in self.sbi_ids:
+            self.kvm_sbi_ext_fwft_init(vcpu)
+
+    def _first_status(self, name: str) -> SbiStatus:
+        if name not in self.sbi_ids:
+            return SbiStatus.UNAVAILABLE
+        if "sbi-probe" not in self.fixes:
+            return SbiStatus.ENABLED
+        if "sbi-dbcn" not in self.fixes:
+            return SbiStatus.UNINITIALIZED
+        if not self.probe(name):
+            return SbiStatus.UNAVAILABLE
+        return self.switched_off if name in _DISABLED_AT_FIRST else SbiStatus.ENABLED
+
+    @property
+    def switched_off(self) -> SbiStatus:
+        """Up to v6.7 what is disabled and what is not there were one."""
+        apart = "sbi-enoent" in self.fixes or "sbi-probe" not in self.fixes
+        return SbiStatus.DISABLED if apart else SbiStatus.UNAVAILABLE
+
+    @kernel_function()
+    def kvm_riscv_vcpu_sbi_reset(self, vcpu: Vcpu) -> None:
+        """Of those that are enabled: FWFT's features keep their values if it is not."""
+        if "sbi-callbacks" not in self.fixes or self.enabled(vcpu, "sta"):
+            vcpu.shmem = INVALID_GPA
+        if self.enabled(vcpu, "fwft"):
+            self.kvm_sbi_ext_fwft_reset(vcpu)
+
+    # Calls -----------------------------------------------------------------------------------
+
+    @kernel_function()
+    def kvm_riscv_vcpu_sbi_ecall(
+        self, vcpu: Vcpu, name: str, function: str, args: tuple[int, ...]
+    ) -> SbiReturn:
+        """A call by the names of extension and function; `args` are a0 and on."""
+        args = args + (0,) * 6
+        if name == "base":
+            return self._base(vcpu, function, args)
+        if not self.enabled(vcpu, name):
+            return SbiReturn(SBI_ERR_NOT_SUPPORTED)
+        if name in _FORWARDED:
+            return _TO_USER_SPACE
+        if name == "susp":
+            return self._susp(vcpu, args)
+        if name == "srst":
+            return self._srst(args)
+        if name == "fwft":
+            if function == "set":
+                return SbiReturn(self.kvm_sbi_fwft_set(vcpu, *args[:3]))
+            return SbiReturn(*self.kvm_sbi_fwft_get(vcpu, args[0]))
+        if name == "hsm":
+            return self._hsm(vcpu, function, args)
+        if name == "sta":
+            return SbiReturn(self.kvm_sbi_sta_steal_time_set_shmem(vcpu, *args[:3]))
+        if name == "pmu" and not self.host.pmu:
+            return SbiReturn(SBI_ERR_NOT_SUPPORTED)
+        if name == "time":
+            self.kvm_riscv_vcpu_timer_next_event(vcpu, args[0])
+        return SbiReturn(SBI_SUCCESS)
+
+    def _base(self, vcpu: Vcpu, function: str, args: tuple[int, ...]) -> SbiReturn:
+        if function == "probe_extension":
+            names = {e.eid: name for name, e in EXTENSIONS.items()}
+            name = names.get(args[0], "")
+            there = name == "base" or (name != "" and self.enabled(vcpu, name) and self.probe(name))
+            return SbiReturn(SBI_SUCCESS, int(there))
+        value = {
+            "get_mvendorid": vcpu.mvendorid,
+            "get_marchid": vcpu.marchid,
+            "get_mimpid": vcpu.mimpid,
+            "get_impl_id": 3,
+        }
+        return SbiReturn(SBI_SUCCESS, value.get(function, 0))
+
+    def _hsm(self, vcpu: Vcpu, function: str, args: tuple[int, ...]) -> SbiReturn:
+        if function == "hart_stop":
+            vcpu.stopped = True
+            return SbiReturn(SBI_SUCCESS)
+        if function == "hart_suspend":
+            kinds = {_RETENTIVE: SBI_SUCCESS, _NON_RETENTIVE: SBI_ERR_NOT_SUPPORTED}
+            return SbiReturn(kinds.get(args[0] & _U32, SBI_ERR_INVALID_PARAM))
+        target = next((v for n, v in enumerate(self.vcpus.values()) if n == args[0]), None)
+        if target is None:
+            return SbiReturn(SBI_ERR_INVALID_PARAM)
+        if function == "hart_get_status":
+            return SbiReturn(SBI_SUCCESS, _STOPPED if target.stopped else _STARTED)
+        if not target.stopped:
+            return SbiReturn(SBI_ERR_ALREADY_AVAILABLE)
+        target.stopped = False
+        target.reset = True
+        return SbiReturn(SBI_SUCCESS)
+
+    def _susp(self, vcpu: Vcpu, args: tuple[int, ...]) -> SbiReturn:
+        """To RAM alone, by the last vcpu that is up; it is reset where it goes on."""
+        if args[0] & _U32:
+            return SbiReturn(SBI_ERR_INVALID_PARAM)
+        if not all(v.stopped for v in self.vcpus.values() if v is not vcpu):
+            return SbiReturn(SBI_ERR_DENIED)
+        vcpu.reset = True
+        return _TO_USER_SPACE
+
+    def _srst(self, args: tuple[int, ...]) -> SbiReturn:
+        """kvm_riscv_vcpu_sbi_system_reset(): no vcpu goes on until user space says so."""
+        if args[0] & _U32 not in (_SHUTDOWN, _COLD_REBOOT, _WARM_REBOOT):
+            return SbiReturn(SBI_ERR_NOT_SUPPORTED)
+        for vcpu in self.vcpus.values():
+            vcpu.stopped = True
+        return _TO_USER_SPACE
+
+    @kernel_function()
+    def kvm_sbi_sta_steal_time_set_shmem(self, vcpu: Vcpu, lo: int, hi: int, flags: int) -> int:
+        if flags:
+            return SBI_ERR_INVALID_PARAM
+        if lo == _LONG and hi == _LONG:
+            vcpu.shmem = INVALID_GPA
+            return SBI_SUCCESS
+        if lo % 64:
+            return SBI_ERR_INVALID_PARAM
+        if hi:
+            return SBI_ERR_INVALID_ADDRESS
+        vcpu.shmem = lo
+        return SBI_SUCCESS
+
+    # ONE_REG: SBI_EXT --------------------------------------------------------------------------
+
+    @kernel_function()
+    def riscv_vcpu_set_sbi_ext_single(self, vcpu: Vcpu, number: int, value: int) -> None:
+        if not self.sbi_known(number) and "sbi-enoent" not in self.fixes:
+            raise Errno(self.no_such_reg)
+        if value not in (0, 1):
+            raise Errno("EINVAL")
+        if not self.sbi_listed(vcpu, number):
+            raise Errno(self.no_such_reg)
+        if value and self._probed_late:
+            return  # it may not be there; what was disabled stays so
+        self._store_status(vcpu, number, SbiStatus.ENABLED if value else self.switched_off)
+
+    @property
+    def _probed_late(self) -> bool:
+        return "sbi-probe" in self.fixes and "sbi-dbcn" not in self.fixes
+
+    def _store_status(self, vcpu: Vcpu, number: int, status: SbiStatus) -> None:
+        vcpu.ext_status = (*vcpu.ext_status[:number], status, *vcpu.ext_status[number + 1 :])
+
+    @kernel_function()
+    def riscv_vcpu_get_sbi_ext_single(self, vcpu: Vcpu, number: int) -> int:
+        if not self.sbi_listed(vcpu, number):
+            raise Errno(self.no_such_reg)
+        return int(self.status(vcpu, number) in (SbiStatus.ENABLED, SbiStatus.UNINITIALIZED))
+
+    @kernel_function()
+    def kvm_riscv_vcpu_set_reg_sbi_ext(
+        self, vcpu: Vcpu, subtype: int, index: int, size: int, value: int
+    ) -> None:
+        if size != 8:
+            raise Errno("EINVAL")
+        if vcpu.ran_atleast_once:
+            raise Errno("EBUSY")
+        if subtype == SINGLE:
+            self.riscv_vcpu_set_sbi_ext_single(vcpu, index, value)
+            return
+        if subtype not in (MULTI_EN, MULTI_DIS) or index:
+            raise Errno(self.no_such_reg)
+        for number in range(len(SBI_EXTENSIONS)):
+            if value >> number & 1 and self.sbi_listed(vcpu, number):
+                self.riscv_vcpu_set_sbi_ext_single(vcpu, number, int(subtype == MULTI_EN))
+
+    @kernel_function()
+    def kvm_riscv_vcpu_get_reg_sbi_ext(
+        self, vcpu: Vcpu, subtype: int, index: int, size: int
+    ) -> int:
+        if size != 8:
+            raise Errno("EINVAL")
+        if subtype == SINGLE:
+            return self.riscv_vcpu_get_sbi_ext_single(vcpu, index)
+        if subtype not in (MULTI_EN, MULTI_DIS) or index:
+            raise Errno(self.no_such_reg)
+        enabled = sum(
+            1 << number
+            for number in range(len(SBI_EXTENSIONS))
+            if self.status(vcpu, number) in (SbiStatus.ENABLED, SbiStatus.UNINITIALIZED)
+        )
+        return enabled if subtype == MULTI_EN else ~enabled & _LONG
+
+    # ONE_REG: SBI_STATE --------------------------------------------------------------------------
+
+    def sbi_state_regs(self, vcpu: Vcpu) -> list[tuple[int, int]]:
+        """Subtype and index of the state registers in KVM_GET_REG_LIST."""
+        found = []
+        if self._with_state(vcpu, SBI_STA):
+            found += [(SBI_STA, index) for index in range(len(STA_REGS))]
+        if self._with_state(vcpu, SBI_FWFT):
+            found += [(SBI_FWFT, index) for index in self.fwft_regs(vcpu)]
+        return found
+
+    def _with_state(self, vcpu: Vcpu, subtype: int) -> bool:
+        """kvm_vcpu_sbi_find_ext_withstate()"""
+        if subtype == SBI_FWFT and "fwft-onereg" not in self.fixes:
+            return False
+        name = {SBI_STA: "sta", SBI_FWFT: "fwft"}.get(subtype, "")
+        return name != "" and self.enabled(vcpu, name)
+
+    @kernel_function()
+    def kvm_riscv_vcpu_get_reg_sbi(self, vcpu: Vcpu, subtype: int, index: int, size: int) -> int:
+        self._state_place(vcpu, subtype, index, size)
+        if subtype == SBI_FWFT:
+            return self.kvm_sbi_ext_fwft_get_reg(vcpu, index, size)
+        return vcpu.shmem & _LONG if STA_REGS[index] == "shmem_lo" else 0
+
+    def state_size(self, size: int) -> None:
+        """A size that no state register has. Raises Errno."""
+        if size not in ((1, 2, 4, 8) if "fwft-onereg" in self.fixes else (8,)):
+            raise Errno("EINVAL")
+
+    def _state_place(self, vcpu: Vcpu, subtype: int, index: int, size: int) -> None:
+        self.state_size(size)
+        there = subtype == SBI_STA
+        if "fwft-onereg" in self.fixes:
+            there = self._with_state(vcpu, subtype)
+        if not there:
+            raise Errno("EINVAL")
+        if subtype == SBI_STA:
+            if size != 8:
+                raise Errno("EINVAL")
+            if index >= len(STA_REGS):
+                raise Errno("ENOENT" if "fwft-onereg" in self.fixes else "EINVAL")
+
+    @kernel_function()
+    def kvm_riscv_vcpu_set_reg_sbi(
+        self, vcpu: Vcpu, subtype: int, index: int, size: int, value: int
+    ) -> None:
+        self._state_place(vcpu, subtype, index, size)
+        if subtype == SBI_FWFT:
+            self.kvm_sbi_ext_fwft_set_reg(vcpu, index, size, value)
+            return
+        if STA_REGS[index] == "shmem_lo":
+            if "sbi-sta-align" in self.fixes and value != INVALID_GPA and value % 64:
+                raise Errno("EINVAL")
+            vcpu.shmem = value
+            return
+        if value:
+            raise Errno("EINVAL")
+        if "sbi-sta-align" in self.fixes:
+            # RV64 has nothing above, and what is stored is what the variable began as.
+            vcpu.shmem = INVALID_GPA

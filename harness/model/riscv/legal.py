@@ -1,0 +1,94 @@
+"""What a stimulus may count on: who is where, and what cannot happen there."""
+
+from __future__ import annotations
+
+from harness.model.base import Refused
+from harness.model.riscv.cpu.state import Mode
+from harness.model.riscv.host.state import GONE, At, Task
+from harness.model.riscv.kvm.state import Vcpu
+from harness.model.riscv.kvm.vcpu_exit import VcpuExit
+
+WHERE = {
+    At.UNBORN: "does not exist yet",
+    At.USER: "is in user space",
+    At.SYSCALL: "is in a system call",
+    At.RUN: "is in the KVM run loop",
+    At.GUEST: "runs its guest",
+    At.DEAD: "is dead",
+}
+
+
+class Legal(VcpuExit):
+    """Where everybody is. The tests return whom they are about, or raise Refused."""
+
+    __slots__ = ()
+
+    def place(self, actor: str) -> int:
+        """The CPU that a task is current on, or that a vcpu is loaded on; -1 for none."""
+        if actor in self.tasks:
+            return self.tasks[actor].on_cpu
+        vcpu = self.vcpus[actor]
+        if vcpu.cpu >= 0:
+            return vcpu.cpu
+        return self.tasks[vcpu.thread].on_cpu if vcpu.thread else -1
+
+    def dead(self, actor: str) -> str:
+        if self.oops:
+            return f"the kernel has stopped: {self.oops}"
+        vcpu = self.vcpus.get(actor)
+        task = self.tasks.get(actor if vcpu is None else vcpu.thread)
+        return f"{task.name} has been killed" if task is not None and task.killed else ""
+
+    def running(self, name: str) -> Task:
+        """The task, which must be current on a CPU."""
+        task = self.tasks[name]
+        if task.on_cpu < 0:
+            if task.at in GONE:
+                raise Refused(f"{name} {WHERE[task.at]}")
+            prev = self.rqs[0].current
+            raise Refused(
+                f"{name} is not current on any CPU; `cpu0 switch {prev} -> {name}` would make it so"
+            )
+        return task
+
+    def in_user(self, name: str) -> Task:
+        task = self.running(name)
+        if self.cpu.mode is not Mode.USER:
+            raise Refused(
+                f"{name} {WHERE[task.at]}"
+                if task.at is not At.USER
+                else f"{name} is in the kernel; `{name} ret_to_user` would let it go on"
+            )
+        return task
+
+    def in_kernel(self, name: str, *at: At) -> Task:
+        task = self.running(name)
+        if self.cpu.mode is not Mode.KERNEL or (at and task.at not in at):
+            raise Refused(f"{name} {WHERE[task.at]}")
+        return task
+
+    def in_guest(self, name: str) -> Vcpu:
+        vcpu = self.vcpus[name]
+        if self.cpu.mode is not Mode.GUEST or self.current.vcpu != name:
+            state = "is loaded, but not in the guest" if vcpu.cpu >= 0 else "is not loaded"
+            step = f"{name} guest_enter" if vcpu.cpu >= 0 else f"{vcpu.thread} ioctl KVM_RUN {name}"
+            raise Refused(f"{name} {state}; `{step}` would enter it")
+        return vcpu
+
+    def loaded(self, name: str) -> Vcpu:
+        vcpu = self.vcpus[name]
+        if vcpu.cpu < 0 or self.current.vcpu != name:
+            raise Refused(f"{name} is not loaded")
+        if self.cpu.mode is not Mode.KERNEL:
+            raise Refused(f"{name} is in the guest; `{name} guest_exit` would leave it")
+        return vcpu
+
+    def idle_vcpu(self, actor: str, name: str) -> Vcpu:
+        """The vcpu, which nobody runs: a task in user space can call an ioctl on it."""
+        self.in_user(actor)
+        vcpu = self.vcpus[name]
+        if vcpu.cpu >= 0 or any(t.vcpu == name for t in self.tasks.values()):
+            raise Refused(f"{name} is in KVM_RUN already, by {vcpu.thread}; an ioctl would wait")
+        if vcpu.created and vcpu.host != self.cpu.host:
+            raise Refused(f"{name} is on the other host, {actor} is not")
+        return vcpu

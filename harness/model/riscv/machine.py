@@ -1,0 +1,355 @@
+"""The whole RISC-V machine: what the engine replays a trace on."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
+from typing import Any
+
+from harness.model.base import Refused, State, Tree
+from harness.model.catalogue import Kernel
+from harness.model.riscv.cpu.csr import OFF, with_fs
+from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Mode, Trap
+from harness.model.riscv.host.state import At, Host, Mm, Task
+from harness.model.riscv.invariants import check
+from harness.model.riscv.kvm.sbi import ERROR_NAMES
+from harness.model.riscv.kvm.state import Errno, Vcpu
+from harness.model.riscv.kvm.uapi import all_ids, reg_name
+from harness.model.riscv.observability import Act
+from harness.model.riscv.stimuli import Stimuli
+from harness.model.riscv.view import owners, snapshot
+from harness.model.values import Bank, Origin, Val
+
+_WHAT = re.compile(r"([fv])(\d+)(?:\[(\d+)\])?|(fcsr|vstart|vl|vtype|vcsr)")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Who is there when a trace begins.
+
+    `cpus` gives the number of the host that each CPU is in; `tasks`, `unborn` and
+    `vcpus` are as in World.
+    """
+
+    hosts: tuple[Host, ...]
+    cpus: tuple[int, ...] = (0,)
+    tasks: tuple[tuple[str, int], ...] = ()
+    unborn: tuple[str, ...] = ()
+    vcpus: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+
+
+class Machine(Stimuli):
+    """Everything, ready for the engine."""
+
+    __slots__ = ("_getters", "_names", "_objects", "kernel")
+
+    def __init__(self, kernel: Kernel, setup: Setup) -> None:
+        vcpus = {
+            name: Vcpu(name, thread=thread, secondary="secondary" in features)
+            for name, thread, features in setup.vcpus
+        }
+        harts = tuple(Hart(n, host) for n, host in enumerate(setup.cpus))
+        super().__init__(kernel, setup.hosts, harts, vcpus)
+        self.kernel = kernel
+        self._boot()
+        for name, where in setup.tasks:
+            self._start(Task(name), where)
+        for name in setup.unborn:
+            self.tasks[name] = Task(name)
+        for name, _, features in setup.vcpus:
+            if "later" not in features:
+                self._create(vcpus[name])
+        self.cost = type(self.cost)()
+        self.log.clear()
+        self.violations.clear()
+        self._objects: list[Any] = [
+            *self.harts,
+            *self.rqs,
+            *self.tasks.values(),
+            *self.vcpus.values(),
+            self.cost,
+        ]
+        self._names = [[f.name for f in fields(o)] for o in self._objects]
+        self._getters = [attrgetter(*names) for names in self._names]
+
+    def _boot(self) -> None:
+        for hart in self.harts:
+            self.run_on(hart.id)
+            idle = Task(f"idle{hart.id}", hart.host, at=At.SYSCALL, on_cpu=hart.id)
+            idle.status, idle.envcfg = 0, self.default_envcfg()
+            self.tasks[idle.name] = idle
+            self.mms[idle.name] = Mm()
+            idle.mm = idle.name
+            self.rqs[hart.id].current = idle.name
+            hart.senvcfg = Val(idle.envcfg)
+            hart.sstateen0 = Val(self.host.sstateen0, Origin("firmware", 0))
+            self.kvm_arch_enable_virtualization_cpu()
+
+    def _start(self, task: Task, where: int) -> None:
+        """A task in user space, with FP on if there is any, and no vectors yet."""
+        task.host = self.harts[max(where, 0)].host
+        self.run_on(max(where, 0))
+        task.at, task.mm = At.USER, task.name
+        task.envcfg = self.default_envcfg()
+        if not self.has_fpu:
+            task.status = with_fs(task.status, OFF)
+        self.tasks[task.name] = task
+        self.mms[task.name] = Mm()
+        if where >= 0:
+            self.switch_to(self.current, task)
+            self.current.on_cpu = -1
+            self.rqs[where].current = task.name
+            task.on_cpu = where
+            self.cpu.mode = Mode.USER
+
+    def _create(self, vcpu: Vcpu) -> None:
+        """KVM_CREATE_VCPU, by the thread that will run it."""
+        thread = self.tasks[vcpu.thread]
+        where = thread.on_cpu if thread.on_cpu >= 0 else self._cpu_of(thread.host)
+        self.run_on(where)
+        was, self.rqs[where].current = self.rqs[where].current, thread.name
+        self.kvm_arch_vcpu_create(vcpu)
+        self.rqs[where].current = was
+
+    def _cpu_of(self, host: int) -> int:
+        return next(hart.id for hart in self.harts if hart.host == host)
+
+    # What the engine asks --------------------------------------------------------
+
+    check = check
+
+    def counts(self) -> dict[str, int]:
+        return asdict(self.cost)
+
+    def snapshot(self) -> Tree:
+        return snapshot(self)
+
+    def owners(self) -> list[str]:
+        return owners(self)
+
+    def observe(self, what: str, args: tuple[Any, ...]) -> str:
+        if what == "trap":
+            return self._observe_trap(args)
+        if what == "no_trap":
+            return f"there was {_traps(self.traps)}" if self.traps else ""
+        if what == "errno":
+            return "" if self.errno == args[0] else f"it gave {self.errno or 'no error'}"
+        if what == "refused":
+            got = self.refused_reg or "nothing"
+            return "" if got == args[0] else f"{got} was refused"
+        if what == "signal":
+            return "" if self.signal == args[0] else f"there was {self.signal or 'no signal'}"
+        if what == "sbi":
+            got = ERROR_NAMES.get(self.sbi.err_val, "") if self.sbi else "no SBI call"
+            return "" if got == args[0] else f"it returned {got}"
+        if what == "value":
+            return self._observe_number("value", self.sbi.out_val if self.sbi else None, args[0])
+        if what == "address":
+            return self._observe_number("address", self.address, args[0])
+        if what == "read":
+            return self._observe_read(*args)
+        if what == "no_read":
+            return "" if self.seen is None else "something was read"
+        return self._observe_state(*args)
+
+    def _observe_trap(self, marks: tuple[tuple[str, int], ...]) -> str:
+        for trap in self.traps:
+            if set(marks) <= {("cause", trap.cause), ("v", int(trap.v)), ("stval", trap.stval)}:
+                return ""
+        return f"there was {_traps(self.traps)}"
+
+    def _observe_number(self, name: str, got: int | None, want: int) -> str:
+        if got is None:
+            return f"there was no {name}"
+        return "" if got == want else f"the {name} is {got:#x}"
+
+    def _observe_read(self, quad: int, bits: int) -> str:
+        if self.seen is None:
+            return "nothing was read"
+        if quad >= len(self.seen):
+            return f"only {len(self.seen)} quadwords were read"
+        got = self.seen[quad].bits
+        return "" if got == bits else f"it read {got:#x}"
+
+    def _observe_state(self, path: tuple[str, ...], want: str) -> str:
+        node: Any = self.snapshot()
+        for n, name in enumerate(path):
+            rest = ".".join(path[n:])
+            if isinstance(node, dict) and rest in node:
+                node = node[rest]
+                break
+            if isinstance(node, str):  # fields of a register: `pmm=0b10 cbze=0b1`
+                pairs = (word.partition("=") for word in node.split())
+                node = {field: text for field, _, text in pairs}
+            node = node.get(name) if isinstance(node, dict) else None
+        got = "nothing" if node is None else str(node)
+        words = got.replace(",", " ").split()
+        return "" if _same(want, got) or want in words else f"it is {got}"
+
+    def settle(self, context: str) -> None:
+        """Let a task or a vcpu run again by the shortest way there is."""
+        name = self.vcpus[context].thread if context in self.vcpus else context
+        task = self.tasks[name]
+        if task.on_cpu < 0:
+            if task.at in (At.UNBORN, At.DEAD):
+                raise Refused(f"{name} is not there")
+            where = next(hart.id for hart in self.harts if hart.host == task.host and hart.online)
+            self.apply(f"cpu{where}", "switch", (self.rqs[where].current, name))
+        self.run_on(task.on_cpu)
+        if context in self.vcpus:
+            if self.cpu.mode is Mode.GUEST:
+                return
+            if task.at is At.RUN:
+                self.guest_enter(self.vcpus[context])
+            else:
+                self.settle(name)
+                self.apply(name, "ioctl", ("KVM_RUN", context))
+        elif self.cpu.mode is not Mode.USER:
+            if self.cpu.mode is Mode.GUEST:
+                self.guest_exit(self.vcpus[task.vcpu])
+            self.apply(name, "ret_to_user", ())
+
+    def reg_list(self, vcpu: str) -> list[tuple[int, str]]:
+        """What KVM_GET_REG_LIST gives for a vcpu: ids, and the trace language's names."""
+        try:
+            regs = self.kvm_riscv_vcpu_copy_reg_indices(self.vcpus[vcpu])
+        except Errno as error:
+            raise Refused(f"KVM_GET_REG_LIST: {error.name}") from None
+        return [(reg, reg_name(reg)) for reg in regs]
+
+    # The rule of what can be disabled -----------------------------------------------
+
+    def observe_guest(self, vcpu: Vcpu, isa: frozenset[str], acts: tuple[Act, ...]) -> object:
+        """What a guest like `vcpu` with this bitmap sees, on a machine of its own."""
+        host = self.hosts[vcpu.host]
+        return _observed(self.kernel, host, isa, acts)
+
+    def has_reg(self, vcpu: Vcpu, reg: int) -> bool:
+        """Whether KVM_GET_ONE_REG finds this register."""
+        try:
+            self.kvm_riscv_vcpu_get_reg(vcpu, reg)
+        except Errno:
+            return False
+        return True
+
+    # Saving and going back ---------------------------------------------------------
+
+    def capture(self) -> State:
+        """One tuple of fields an object; the values in it are immutable and shared."""
+        return (
+            tuple(get(o) for get, o in zip(self._getters, self._objects, strict=True)),
+            tuple(sorted(self.mms.items())),
+            self.oops,
+            self.step,
+        )
+
+    def restore(self, state: State) -> None:
+        objects, mms, self.oops, self.step = state
+        for o, names, values in zip(self._objects, self._names, objects, strict=True):
+            for name, value in zip(names, values, strict=True):
+                setattr(o, name, value)
+        self.mms = dict(mms)
+        self.run_on(self.cpu.id)
+        self.fatal = bool(self.oops) or any(task.killed for task in self.tasks.values())
+        self.violations.clear()
+        self.log.clear()
+
+    def canonical(self) -> State:
+        """The state as bits: tasks and vcpus by number instead of name, values without origin."""
+        number = {name: n for n, name in enumerate((*self.tasks, *self.vcpus))}
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, Bank):
+                return value.key
+            if isinstance(value, Val):
+                return value.bits
+            if isinstance(value, str):
+                return number.get(value, value)
+            if isinstance(value, frozenset):
+                return tuple(sorted(value))
+            if isinstance(value, tuple):
+                return tuple(plain(v) for v in value)
+            return value
+
+        objects, mms, oops, _step = self.capture()
+        return plain(objects[:-1]), tuple(sorted(plain(mms))), bool(oops)
+
+    def places(self, what: str, val: Val) -> list[str]:
+        """The registers and images that hold this value (origin included) as `what`."""
+        match = _WHAT.fullmatch(what)
+        if match is None:
+            return []
+        name, quad = match[4], int(match[3] or 0)
+        letter = match[1] or ("f" if name == "fcsr" else "v")
+        n = int(match[2]) if match[2] else FCSR if name == "fcsr" else V_CSRS[name]
+        found = []
+
+        def look(where: str, bank: Bank | None) -> None:
+            if bank is not None:
+                got = bank.get(n, quad)
+                if got.bits == val.bits and got.origin == val.origin:
+                    found.append(where)
+
+        for hart in self.harts:
+            look(f"cpu{hart.id}'s registers", hart.f if letter == "f" else hart.v)
+        for task in self.tasks.values():
+            if letter == "f":
+                look(f"{task.name}'s thread.fstate", task.fstate)
+            else:
+                look(f"{task.name}'s thread.vstate", task.vstate)
+        for vcpu in self.vcpus.values():
+            if letter == "f":
+                look(f"{vcpu.name}'s guest_context.fp", vcpu.fp)
+                look(f"{vcpu.name}'s host_context.fp", vcpu.host_fp)
+            else:
+                look(f"{vcpu.name}'s guest_context.vector", vcpu.vector)
+                look(f"{vcpu.name}'s host_context.vector", vcpu.host_vector)
+        return found
+
+
+def _traps(traps: list[Trap]) -> str:
+    return (
+        ", ".join(f"a trap cause={t.cause} v={int(t.v)} stval={t.stval:#x}" for t in traps)
+        or "no trap"
+    )
+
+
+def _same(want: str, got: str) -> bool:
+    """Whether two texts are equal, or equal numbers."""
+    if want == got:
+        return True
+    try:
+        return int(want, 0) == int(got, 0)
+    except ValueError:
+        return False
+
+
+@functools.lru_cache(maxsize=4096)
+def _observed(
+    kernel: Kernel,
+    host: Host,
+    isa: frozenset[str],
+    acts: tuple[Act, ...],
+) -> object:
+    """What each act of such a guest shows, and which registers its VMM finds.
+
+    The vcpu is made as ever and loses its extensions afterwards, as by ONE_REG. Its
+    SBI extensions are as they were at first: a guest without FWFT cannot tell whether it
+    has Smnpm, but that is its VMM's doing.
+    """
+    machine = Machine(kernel, Setup((host,), (0,), (("T", 0),), (), (("p", "T", ()),)))
+    vcpu = machine.vcpus["p"]
+    vcpu.isa = isa
+    machine.kvm_riscv_vcpu_fp_reset(vcpu)
+    shown: list[object] = [reg for reg in all_ids(host.vlenb) if machine.has_reg(vcpu, reg)]
+    machine.apply("T", "ioctl", ("KVM_RUN", "p"))
+    for actor, verb, args in acts:
+        machine.apply(actor, verb, args)
+        seen: object = machine.seen and tuple(val.bits for val in machine.seen)
+        shown.append((tuple(machine.traps), seen, machine.sbi, machine.errno))
+        if vcpu.cpu < 0:
+            machine.apply("T", "ret_to_user", ())
+            machine.apply("T", "ioctl", ("KVM_RUN", "p"))
+    return tuple(shown)
