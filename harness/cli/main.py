@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from harness import __version__
 from harness.cli import (
+    bisect,
     capture,
     explain,
     fmt,
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     explain.add_parser(commands)
     fmt.add_parser(commands)
     matrix.add_parsers(commands)
+    bisect.add_parser(commands)
     listing.add_parsers(commands)
     reglist.add_parser(commands)
     capture.add_parsers(commands)

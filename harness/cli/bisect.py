@@ -1,0 +1,155 @@
+"""`kvm-replay bisect`: which fix makes a trace's verdict change."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from harness.cli.select import find_traces
+from harness.cli.term import Terminal
+from harness.dsl import Trace, read_trace
+from harness.errors import HarnessError, nearest, one_of
+from harness.model import architecture
+from harness.model.catalogue import Fix
+from harness.search.culprit import Flip, Verdict, between, flips, verdict
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "bisect",
+        help="find the fix that makes a trace's verdict change",
+        description="Judge a trace on every release and say of each change of verdict which fix "
+        "makes it: the smallest set of fixes that alone turns the one into the other. With --good "
+        "and --bad: between two kernels, whatever else they differ in. Exit status 0 if something "
+        "was found, 1 if the verdict never changes.",
+    )
+    parser.add_argument("trace", metavar="TRACE", help="a file, or a name")
+    parser.add_argument("--good", metavar="K", help="a kernel where the trace holds")
+    parser.add_argument("--bad", metavar="K", help="a kernel where it does not")
+    parser.add_argument("--mode", metavar="M", help="default: each mode of the trace")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace, out: Terminal) -> int:
+    paths = find_traces([args.trace])
+    if len(paths) != 1:
+        raise HarnessError(f"{args.trace}: {len(paths)} traces, expected one")
+    trace = read_trace(paths[0])
+    if args.mode is not None and args.mode not in trace.modes:
+        hint = nearest(args.mode, trace.modes) or f": it has {one_of(trace.modes)}"
+        raise HarnessError(f"--mode {args.mode}: {trace.id} is not for that mode{hint}")
+    if (args.good is None) is not (args.bad is None):
+        raise HarnessError("--good and --bad go together")
+    modes = trace.modes if args.mode is None else (args.mode,)
+    found = {mode: _flips(trace, args, mode) for mode in modes}
+    if args.json:
+        tree = {
+            "schema": "kvm-replay/bisect/1",
+            "trace": trace.id,
+            "modes": {
+                mode: [_plain(trace, flip) for flip in flips] for mode, flips in found.items()
+            },
+        }
+        out.line(json.dumps(tree, indent=1, sort_keys=True))
+    else:
+        _print(trace, found, out)
+    return 0 if any(found.values()) else 1
+
+
+def _flips(trace: Trace, args: argparse.Namespace, mode: str) -> list[Flip]:
+    catalogue = architecture(trace.arch).catalogue
+    if args.good is None:
+        return flips(trace, catalogue, mode)
+    good, bad = catalogue.kernel(args.good), catalogue.kernel(args.bad)
+    on_good, on_bad = verdict(trace, good, mode), verdict(trace, bad, mode)
+    for kernel, what in ((good, on_good), (bad, on_bad)):
+        if what is None:
+            raise HarnessError(f"{kernel.name} {mode}: the trace cannot be judged there")
+    if not on_bad:
+        raise HarnessError(f"{bad.name} {mode}: the trace holds there, so it is not a bad kernel")
+    if on_good == on_bad:
+        raise HarnessError(f"{good.name} {mode}: it {words(on_good)} there as on {bad.name}")
+    # From the older to the newer, as history went.
+    before, after = sorted((good, bad), key=lambda k: (catalogue.order(k.name), len(k.fixes)))
+    flip = between(trace, catalogue, before, after, mode)
+    return [flip] if flip else []
+
+
+def words(what: Verdict) -> str:
+    if what is None:
+        return "cannot be judged"
+    return "violates " + ", ".join(what) if what else "holds"
+
+
+def begins(flip: Flip) -> bool:
+    """Whether something goes wrong with it that did not before."""
+    return bool(set(flip.now or ()) - set(flip.was or ()))
+
+
+def _print(trace: Trace, found: dict[str, list[Flip]], out: Terminal) -> None:
+    out.line(out.paint(trace.id, "bold"))
+    out.line(trace.title)
+    groups: dict[str, list[str]] = {}
+    for mode, some in found.items():
+        groups.setdefault("\n".join(_lines(trace, some, out)), []).append(mode)
+    for text, modes in groups.items():
+        out.line()
+        out.line(out.paint(" ".join(modes), "bold"))
+        out.line(text or "  the verdict is the same on every release")
+
+
+def _lines(trace: Trace, flips: list[Flip], out: Terminal) -> list[str]:
+    lines = []
+    for flip in flips:
+        style = "red" if begins(flip) else "green"
+        change = f"{words(flip.was)} -> {words(flip.now)}"
+        lines.append(f"  {flip.before.name} -> {flip.after.name}: {out.paint(change, style)}")
+        lines += _sets(flip)
+        lines += [f"    {tag}" for tag in tags(trace, flip)]
+    return lines
+
+
+def _sets(flip: Flip) -> list[str]:
+    if not flip.exact:
+        names = ", ".join(_sign(flip, fix) + fix.id for fix in flip.sets[0])
+        return [f"    {len(flip.sets[0])} fixes together: {names}"]
+    lines = []
+    for n, chosen in enumerate(flip.sets):
+        lines.append("    by" if not n else "    or by")
+        for fix in chosen:
+            lines.append(f"      {_sign(flip, fix)}{fix.id} ({fix.landed or fix.kind})")
+            lines += [f'        {c.id} ("{c.title}")' for c in fix.commits]
+    return lines
+
+
+def _sign(flip: Flip, fix: Fix) -> str:
+    return "" if fix.id in flip.after.fixes else "-"
+
+
+def tags(trace: Trace, flip: Flip) -> list[str]:
+    """`Fixes:` lines for a patch that ends what this flip begins.
+
+    Only where one fix, alone, is to blame, and it has a commit.
+    """
+    if not begins(flip) or len(flip.sets) != 1 or len(flip.sets[0]) != 1 or flip.was is None:
+        return []
+    fix = flip.sets[0][0]
+    if fix.id not in flip.after.fixes:
+        return []
+    return [f'Fixes: {commit.id} ("{commit.title}")' for commit in fix.commits[:1]]
+
+
+def _plain(trace: Trace, flip: Flip) -> dict[str, Any]:
+    return {
+        "before": flip.before.name,
+        "after": flip.after.name,
+        "was": words(flip.was),
+        "now": words(flip.now),
+        "exact": flip.exact,
+        "sets": [[_sign(flip, fix) + fix.id for fix in chosen] for chosen in flip.sets],
+        "commits": {fix.id: [c.id for c in fix.commits] for s in flip.sets for fix in s},
+        "fixes": tags(trace, flip),
+        "tried": flip.tried,
+    }

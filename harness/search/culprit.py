@@ -1,0 +1,152 @@
+"""Which fixes make a trace's verdict change: between releases, or between any two kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+from harness.dsl.nodes import Trace
+from harness.engine.judge import Case, judge
+from harness.errors import SourceError
+from harness.model.catalogue import RELEASES, Catalogue, Fix, Kernel
+from harness.search.shrink import shrink
+
+MOST_TOGETHER = 3  # sets of more than this are not tried one and all
+
+Verdict = tuple[str, ...] | None
+"""The invariants that are violated, in order; None where the trace cannot be judged."""
+
+
+def verdict(trace: Trace, kernel: Kernel, mode: str) -> Verdict:
+    """What comes of `trace` there."""
+    try:
+        outcome = judge(Case(trace, kernel, mode, None)).outcome
+    except SourceError:  # an event cannot happen
+        return None
+    return None if outcome is None else outcome.kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A change of verdict from one kernel to another, and what makes it.
+
+    `sets` are the smallest sets of changes, all of one size, each of which alone turns
+    the verdict of `before` into that of `after`; a fix is added, or taken away where
+    `after` lacks it. Where one needs another, and the other is enough, it is not named.
+    `tried` is how many kernels were
+    judged. Beyond MOST_TOGETHER there is one set that none can be left out of, which
+    need not be a smallest (`exact` is false).
+    """
+
+    before: Kernel
+    after: Kernel
+    was: Verdict
+    now: Verdict
+    sets: tuple[tuple[Fix, ...], ...]
+    exact: bool
+    tried: int
+
+
+def between(
+    trace: Trace, catalogue: Catalogue, before: Kernel, after: Kernel, mode: str
+) -> Flip | None:
+    """What makes the difference between two kernels, None if there is none."""
+    was, now = verdict(trace, before, mode), verdict(trace, after, mode)
+    if was == now:
+        return None
+    tried = 0
+
+    def same(fixes: frozenset[str]) -> bool:
+        nonlocal tried
+        tried += 1
+        return verdict(trace, Kernel("a candidate", fixes), mode) == now
+
+    changes = [catalogue.fixes[name] for name in before.fixes ^ after.fixes]
+    changes = [fix for fix in catalogue.fixes.values() if fix in changes]
+    sets = tuple(smallest(catalogue, before.fixes, changes, same))
+    exact = bool(sets)
+    if not exact:
+        sets = (minimal(catalogue, before.fixes, changes, same),)
+    return Flip(before, after, was, now, sets, exact, tried)
+
+
+def smallest(
+    catalogue: Catalogue,
+    base: frozenset[str],
+    changes: list[Fix],
+    test: Callable[[frozenset[str]], bool],
+) -> Iterator[tuple[Fix, ...]]:
+    """All smallest sets of `changes` with which `base` passes `test`.
+
+    A set is closed: what a fix requires comes with it, and what requires it goes with it.
+    Refactors come along only so.
+    """
+    switches = [fix for fix in changes if fix.switch]
+    allowed = frozenset(fix.id for fix in changes)
+    for size in range(1, min(MOST_TOGETHER, len(switches)) + 1):
+        found: dict[frozenset[str], tuple[Fix, ...]] = {}
+        for chosen in combinations(switches, size):
+            fixes = closed(catalogue, base, frozenset(f.id for f in chosen), allowed)
+            if fixes is not None and fixes not in found and test(fixes):
+                found[fixes] = chosen
+        if found:
+            changed = [fixes ^ base for fixes in found]
+            for fixes, chosen in found.items():
+                if not any(other < fixes ^ base for other in changed):
+                    yield chosen
+            return
+
+
+def minimal(
+    catalogue: Catalogue,
+    base: frozenset[str],
+    changes: list[Fix],
+    test: Callable[[frozenset[str]], bool],
+) -> tuple[Fix, ...]:
+    """A set of `changes` with which `base` passes `test`, and does not if one is left out."""
+    allowed = frozenset(fix.id for fix in changes)
+
+    def passes(some: Sequence[Fix]) -> Sequence[Fix] | None:
+        fixes = closed(catalogue, base, frozenset(fix.id for fix in some), allowed)
+        return some if fixes is not None and test(fixes) else None
+
+    return tuple(shrink([fix for fix in changes if fix.switch], passes))
+
+
+def closed(
+    catalogue: Catalogue, base: frozenset[str], chosen: frozenset[str], allowed: frozenset[str]
+) -> frozenset[str] | None:
+    """`base` with these changes and what goes with them, None if that is not `allowed`."""
+    change = set(chosen)
+    while True:
+        kernel = base ^ change
+        more = set()
+        for name in kernel:
+            for need in catalogue.fixes[name].requires:
+                if need not in kernel:
+                    # An added fix brings what it needs; one that is taken away takes this along.
+                    more.add(name if need in change else need)
+        if not more:
+            return kernel
+        if not more <= allowed or more & change:
+            return None
+        change |= more
+
+
+def history(trace: Trace, catalogue: Catalogue, mode: str) -> list[tuple[Kernel, Verdict]]:
+    """The verdict on every release, in order."""
+    kernels = [catalogue.kernel(release) for release in RELEASES]
+    return [(kernel, verdict(trace, kernel, mode)) for kernel in kernels]
+
+
+def flips(trace: Trace, catalogue: Catalogue, mode: str) -> list[Flip]:
+    """Every change of verdict from one release to the next."""
+    found = []
+    past = history(trace, catalogue, mode)
+    for (before, was), (after, now) in pairwise(past):
+        if was != now:
+            flip = between(trace, catalogue, before, after, mode)
+            assert flip is not None
+            found.append(flip)
+    return found
