@@ -20,6 +20,7 @@ from harness.cli import (
     listing,
     matrix,
     probes,
+    reduce,
     reglist,
     run,
     show,
@@ -45,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     fmt.add_parser(commands)
     matrix.add_parsers(commands)
     bisect.add_parser(commands)
+    reduce.add_parser(commands)
     listing.add_parsers(commands)
     reglist.add_parser(commands)
     capture.add_parsers(commands)

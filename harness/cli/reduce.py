@@ -1,0 +1,119 @@
+"""`kvm-replay reduce`: the shortest trace that violates the same invariant in the same way."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from harness.cli.show import add_target, target
+from harness.cli.term import Terminal
+from harness.dsl import Trace
+from harness.dsl.format import format_lines
+from harness.engine import Replay
+from harness.errors import HarnessError, nearest, one_of
+from harness.model import architecture
+from harness.model.catalogue import Kernel
+from harness.search.culprit import verdict
+from harness.search.reduce import Reducer, header, units
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "reduce",
+        help="reduce a trace to the shortest that goes wrong in the same way",
+        description="Take out events, make actors and CPUs one, take from the machine, and make "
+        "values and names short, as long as the same invariant is violated on K, of the same kind "
+        "of register, and nothing of the kind on a good kernel. Each line that is left says what "
+        "comes of the trace without it. Ctrl-C ends it with the best so far. Exit status 1 if "
+        "nothing is violated to begin with.",
+    )
+    add_target(parser)
+    parser.add_argument(
+        "--violation", metavar="KIND", help="the invariant (default: the first that is violated)"
+    )
+    parser.add_argument(
+        "--good",
+        metavar="K2",
+        help="a kernel where what is left has to hold (default: the newest that is said to)",
+    )
+    parser.add_argument("-o", dest="output", metavar="FILE", help="write the trace there")
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace, out: Terminal) -> int:
+    trace, kernel, mode = target(args)
+    known = architecture(trace.arch).invariants
+    if args.violation is not None and args.violation not in known:
+        hint = nearest(args.violation, known) or f": {one_of(known)}"
+        raise HarnessError(f"unknown invariant {args.violation[:40]!r}{hint}")
+    bar = _Bar()
+    reducer = Reducer(trace, kernel, mode, args.violation, _good(trace, args.good, mode), bar.show)
+    if reducer.way is None:
+        what = args.violation or "invariant"
+        print(f"{trace.id}: no {what} is violated on {kernel.name} {mode}", file=sys.stderr)
+        return 1
+    start = len(units(trace))
+    try:
+        reducer.run()
+    except KeyboardInterrupt:
+        bar.end("interrupted; this is the best so far")
+    else:
+        bar.end("")
+    lines = story(reducer, kernel, mode)
+    if args.output is None:
+        for line in lines:
+            out.line(line)
+    else:
+        try:
+            Path(args.output).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        except OSError as error:
+            raise HarnessError(f"{args.output}: {error.strerror}") from None
+    text = f"{start} events -> {len(units(reducer.trace))}: {reducer.way.kind}"
+    print(f"{text} on {kernel.name} {mode}", file=sys.stderr)
+    return 0
+
+
+def _good(trace: Trace, asked: str | None, mode: str) -> Kernel | None:
+    catalogue = architecture(trace.arch).catalogue
+    if asked is not None:
+        return catalogue.kernel(asked)
+    said = [v.kernel for v in trace.verdicts if v.holds and v.mode in (None, mode)]
+    good = [catalogue.kernel(name) for name in sorted(said, key=catalogue.order)]
+    return next((k for k in reversed(good) if verdict(trace, k, mode) == ()), None)
+
+
+def story(reducer: Reducer, kernel: Kernel, mode: str) -> list[str]:
+    """The reduced trace as a file, with its verdict and what each event is for."""
+    trace = reducer.trace
+    kinds = Replay(trace, kernel, mode).run().kinds
+    head = [line for line in header(trace) if not line.startswith("verdict ")]
+    at = next(n for n, line in enumerate(head) if line.startswith("machine ")) + 1
+    head.insert(at, f"verdict {kernel.name} violates {', '.join(kinds)}")
+    if not any(line.startswith(("link ", "mail ", "commit ", "recording ")) for line in head):
+        head.insert(1, f'recording "{trace.id}"')
+    comments = iter(reducer.why())
+    body = [
+        line if line.startswith("expect ") else f"{line}  # {next(comments)}"
+        for line in reducer.lines()
+    ]
+    return format_lines([*head, "", *body])
+
+
+class _Bar:
+    """Progress on a terminal's standard error."""
+
+    def __init__(self) -> None:
+        self.on = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def show(self, stage: str, n: int) -> None:
+        if self.on:
+            sys.stderr.write(f"\r\x1b[K{stage}: {n} events")
+            sys.stderr.flush()
+
+    def end(self, says: str) -> None:
+        if self.on:
+            sys.stderr.write("\r\x1b[K")
+        if says:
+            print(says, file=sys.stderr)

@@ -1,0 +1,104 @@
+"""The shortest story of a violation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.dsl import Trace, read_trace
+from harness.dsl.check import Checker
+from harness.engine import Replay
+from harness.model import architecture
+from harness.model.catalogue import Kernel
+from harness.search.reduce import Reducer, Way, header, units, way_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def trace(name: str) -> Trace:
+    return read_trace(ROOT / "traces" / f"{name}.trace")
+
+
+def kernel(t: Trace, name: str) -> Kernel:
+    return architecture(t.arch).catalogue.kernel(name)
+
+
+def reduced(name: str, on: str, mode: str, kind: str | None = None) -> Reducer:
+    t = trace(name)
+    reducer = Reducer(t, kernel(t, on), mode, kind)
+    reducer.run()
+    return reducer
+
+
+def test_what_is_left_is_a_trace_that_goes_wrong_in_the_same_way() -> None:
+    reducer = reduced("arm64/sve-not-trapped-after-guest", "v6.13", "vhe")
+    t = Checker("x.trace", "x").read([*header(reducer.trace), *reducer.lines()])
+    outcome = Replay(t, reducer.kernel, "vhe").run()
+    assert reducer.way == Way("missing-trap", "SVE")
+    assert reducer.way in {way_of(v) for _, v in outcome.violations}
+    assert len(units(t)) == 4
+
+
+def test_each_event_that_is_left_is_needed() -> None:
+    """Without it the rest cannot happen, or nothing goes wrong."""
+    reducer = reduced("riscv/fwft-value-lost-by-fast-path", "v7.1", "rv64")
+    assert len(reducer.lines()) == 5
+    assert all(why.startswith("without it: ") for why in reducer.why())
+    assert "without it: not-loaded instead" not in reducer.why()
+
+
+def test_a_long_story_becomes_the_short_one() -> None:
+    """Hundreds of events that have nothing to do with it are gone, and so are other actors."""
+    t = trace("arm64/sve-not-trapped-after-guest")
+    noise = ["cpu1 switch idle -> X", *["X write v0 = 0xc1", "X read v0", "X syscall"] * 100]
+    lines = [*t.source]
+    at = next(n for n, line in enumerate(lines) if line.startswith("A "))
+    lines[at:at] = noise
+    text = "\n".join(lines).replace("cpus 1", "cpus 2").replace("task A, B", "task A, B, X")
+    long = Checker("long.trace", "long").read(text.split("\n"))
+    reducer = Reducer(long, kernel(t, "v6.13"), "vhe")
+    reducer.run()
+    short = reduced("arm64/sve-not-trapped-after-guest", "v6.13", "vhe")
+    assert reducer.lines() == short.lines()
+    assert header(reducer.trace) == header(short.trace)
+
+
+def test_nothing_to_reduce_where_nothing_goes_wrong() -> None:
+    t = trace("arm64/eight-steps")
+    assert Reducer(t, kernel(t, "v7.2"), "vhe").way is None
+
+
+def test_a_kind_can_be_asked_for() -> None:
+    reducer = reduced("arm64/sve-not-trapped-after-guest", "v6.13", "vhe", "lost")
+    assert reducer.way is not None
+    assert reducer.way.kind == "lost"
+    t = trace("arm64/sve-not-trapped-after-guest")
+    assert Reducer(t, kernel(t, "v6.13"), "vhe", "warning").way is None
+
+
+def test_an_expectation_has_to_hold_on_the_good_kernel() -> None:
+    """Else it would be enough to leave out what it speaks of."""
+    t = trace("riscv/set-lost-by-a-load-elsewhere")
+    bad, good = kernel(t, "v7.2"), kernel(t, "v7.0")
+    alone, held = Reducer(t, bad, "rv64"), Reducer(t, bad, "rv64", good=good)
+    assert len(units(alone.run())) < len(units(held.run())) == 13
+
+
+@pytest.mark.parametrize("name", ["arm64/eight-steps", "riscv/smnpm-disabled-by-v4"])
+def test_the_best_so_far_is_there_at_any_time(name: str) -> None:
+    """Whoever interrupts it has a whole trace."""
+
+    class Enough(Exception):
+        pass
+
+    def interrupt(stage: str, n: int) -> None:
+        if stage == "actors":
+            raise Enough
+
+    t = trace(name)
+    on = next(v.kernel for v in t.verdicts if not v.holds)
+    reducer = Reducer(t, kernel(t, on), t.modes[0], progress=interrupt)
+    with pytest.raises(Enough):
+        reducer.run()
+    Checker("x.trace", "x").read([*header(reducer.trace), *reducer.lines()])
