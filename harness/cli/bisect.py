@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from harness.cli.select import find_traces
@@ -13,6 +15,7 @@ from harness.errors import HarnessError, nearest, one_of
 from harness.model import architecture
 from harness.model.catalogue import Fix
 from harness.search.culprit import Flip, Verdict, between, flips, verdict
+from harness.search.repository import Question, bisect, git, root_of
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,6 +31,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--good", metavar="K", help="a kernel where the trace holds")
     parser.add_argument("--bad", metavar="K", help="a kernel where it does not")
     parser.add_argument("--mode", metavar="M", help="default: each mode of the trace")
+    parser.add_argument(
+        "--git",
+        nargs=2,
+        metavar=("GOOD", "BAD"),
+        help="bisect this repository's own history instead: the first commit after GOOD whose "
+        "model says of the trace on --kernel what BAD's says; in a work tree of its own",
+    )
+    parser.add_argument("--kernel", metavar="K", help="with --git: the kernel to judge on")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
 
@@ -43,6 +54,10 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if (args.good is None) is not (args.bad is None):
         raise HarnessError("--good and --bad go together")
     modes = trace.modes if args.mode is None else (args.mode,)
+    if args.git is not None:
+        return _git(args, paths[0].resolve(), modes[0], out)
+    if args.kernel is not None:
+        raise HarnessError("--kernel is for --git; --good and --bad name the kernels here")
     found = {mode: _flips(trace, args, mode) for mode in modes}
     if args.json:
         tree = {
@@ -75,6 +90,34 @@ def _flips(trace: Trace, args: argparse.Namespace, mode: str) -> list[Flip]:
     before, after = sorted((good, bad), key=lambda k: (catalogue.order(k.name), len(k.fixes)))
     flip = between(trace, catalogue, before, after, mode)
     return [flip] if flip else []
+
+
+def _git(args: argparse.Namespace, path: Path, mode: str, out: Terminal) -> int:
+    if args.kernel is None:
+        raise HarnessError("--git needs --kernel K, the kernel to judge on")
+    if args.good is not None:
+        raise HarnessError("--git and --good do not go together")
+    root = root_of(Path.cwd())
+    question = Question(path, args.kernel, mode)
+
+    def progress(commit: str, says: str) -> None:
+        print(f"{commit[:12]}: {says}", file=sys.stderr)
+
+    good, bad = args.git
+    found = bisect(root, good, bad, question, progress)
+    if args.json:
+        tree = {"schema": "kvm-replay/bisect-git/1", **found._asdict()}
+        out.line(json.dumps(tree, indent=1, sort_keys=True))
+        return 0
+    if found.first is None:
+        out.line("cannot be told: these commits cannot be judged, and one of them is the first")
+        for commit in found.candidates:
+            out.line(f"  {commit}")
+        return 0
+    title = git(root, "show", "--no-patch", "--format=%s", found.first).strip()
+    out.line(f'{found.first[:12]} ("{title}")')
+    out.line(f"{found.asked} commits asked, {found.skipped} of them could not judge")
+    return 0
 
 
 def words(what: Verdict) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from harness import __version__
 from harness.cli import (
     bisect,
+    bisect_run,
     capture,
     explain,
     fmt,
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     fmt.add_parser(commands)
     matrix.add_parsers(commands)
     bisect.add_parser(commands)
+    bisect_run.add_parser(commands)
     reduce.add_parser(commands)
     listing.add_parsers(commands)
     reglist.add_parser(commands)

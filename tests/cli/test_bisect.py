@@ -1,0 +1,99 @@
+"""`kvm-replay bisect`, `bisect-run` and `reduce` on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+
+def test_what_bisect_says(cli: Cli) -> None:
+    ran = cli("bisect", "fwft-lock-by-failed-set", "--good", "v7.2", "--bad", "v6.18")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.splitlines()[-4:] == [
+        "  v6.18 -> v7.2: violates expect, lock -> holds",
+        "    by",
+        "      fwft-lock-on-success (v7.2)",
+        '        b8aa7571e943 ("KVM: riscv: SBI FWFT: Apply LOCK flag only on successful set")',
+    ]
+
+
+def test_it_drafts_the_line_for_a_patch(cli: Cli) -> None:
+    lines = cli("bisect", "sve-not-trapped-after-guest", "--mode", "vhe").out.splitlines()
+    title = "arm64/sve: Leave SVE enabled on syscall if we don't context switch"
+    assert f'    Fixes: 8c845e273104 ("{title}")' in lines
+    assert sum("Fixes:" in line for line in lines) == 1
+
+
+def test_bisect_json(cli: Cli) -> None:
+    tree = json.loads(cli("bisect", "eight-steps", "--json").out)
+    assert tree["schema"] == "kvm-replay/bisect/1"
+    assert set(tree["modes"]) == {"vhe", "nvhe"}
+
+
+def test_a_verdict_that_never_changes(cli: Cli) -> None:
+    ran = cli("bisect", "guest-keeps-registers", "--mode", "vhe")
+    assert ran.status == 1
+    assert "the verdict is the same on every release" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("nope",), "nope: no such file"),
+        (("eight-steps", "--good", "v6.1"), "--good and --bad go together"),
+        (("eight-steps", "--good", "v6.1", "--bad", "v6.2"), "the trace holds there"),
+        (("eight-steps", "--mode", "vh"), "did you mean 'vhe'?"),
+        (("eight-steps", "--kernel", "v6.1"), "--kernel is for --git"),
+        (("eight-steps", "--git", "a", "b"), "--git needs --kernel"),
+    ],
+)
+def test_bisect_refuses(cli: Cli, args: tuple[str, ...], says: str) -> None:
+    ran = cli("bisect", *args)
+    assert ran.status == 2
+    assert says in ran.err
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        (("--kernel", "v7.2"), 0),
+        (("--kernel", "v4.15+null-always"), 0),  # as the trace says
+        (("--kernel", "v7.2", "--expect", "violates lost"), 1),
+        (("--kernel", "v9.9"), 125),
+        ((), 254),
+    ],
+)
+def test_bisect_run_says_what_git_understands(cli: Cli, args: tuple[str, ...], status: int) -> None:
+    assert cli("bisect-run", "eight-steps", *args).status == status
+
+
+def test_bisect_run_stops_where_there_is_no_trace(cli: Cli) -> None:
+    assert cli("bisect-run", "nope", "--kernel", "v6.1").status == 254
+
+
+def test_reduce_writes_a_trace(cli: Cli, tmp_path: Path) -> None:
+    """That says on each line what comes of it without that one, and is judged as it says."""
+    path = tmp_path / "short.trace"
+    ran = cli("reduce", "fwft-value-lost-by-fast-path", "--kernel", "v7.1", "-o", path)
+    assert (ran.status, ran.out) == (0, "")
+    text = path.read_text()
+    assert "verdict v7.1 violates not-loaded\n" in text
+    assert text.count("# without it: ") == 5
+    assert cli("run", "--update", path).status == 0
+    assert cli("fmt", "--check", path).status == 0
+
+
+def test_nothing_to_reduce(cli: Cli) -> None:
+    ran = cli("reduce", "eight-steps", "--kernel", "v7.2")
+    assert (ran.status, ran.out) == (1, "")
+    assert "no invariant is violated on v7.2 vhe" in ran.err
+
+
+def test_reduce_knows_the_invariants(cli: Cli) -> None:
+    ran = cli("reduce", "eight-steps", "--violation", "los")
+    assert ran.status == 2
+    assert "did you mean 'lost'?" in ran.err
