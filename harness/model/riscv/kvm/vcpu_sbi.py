@@ -167,7 +167,7 @@ class VcpuSbi(VcpuSbiFwft):
             kinds = {_RETENTIVE: SBI_SUCCESS, _NON_RETENTIVE: SBI_ERR_NOT_SUPPORTED}
             return SbiReturn(kinds.get(args[0] & _U32, SBI_ERR_INVALID_PARAM))
         target = next((v for n, v in enumerate(self.vcpus.values()) if n == args[0]), None)
-        if target is None:
+        if target is None or not target.created:
             return SbiReturn(SBI_ERR_INVALID_PARAM)
         if function == "hart_get_status":
             return SbiReturn(SBI_SUCCESS, _STOPPED if target.stopped else _STARTED)
