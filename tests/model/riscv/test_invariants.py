@@ -142,6 +142,22 @@ def test_what_can_be_switched_off_can_be_seen(spec: str) -> None:
     }
 
 
+OFF_IN_TURN = ("d", "f", "svpbmt", "zicbom", "zicboz", "ssaia", "smstateen", "svade", "svadu")
+
+
+@pytest.mark.parametrize("first", [*OFF_IN_TURN, "v", "smnpm"])
+def test_what_is_off_already_hides_nothing_else(first: str) -> None:
+    """I04 in any order: what a VMM has switched off before is no fault of the second."""
+    vmm = Vmm("v7.2")
+    assert vmm.set("sbi_ext.fwft", 0) == ""
+    assert vmm.set(f"isa_ext.{first}", 0) == ""
+    start = vmm.m.capture()
+    for name in (*OFF_IN_TURN, "v", "smnpm"):
+        vmm.m.restore(start)
+        vmm.set(f"isa_ext.{name}", 0)
+        assert not [v.what for v in vmm.m.violations if v.kind == "unobservable"]
+
+
 @pytest.mark.parametrize("spec", RELEASES)
 def test_a_write_of_one_extension_changes_no_other(spec: str) -> None:
     """I05: but for a kernel that lets Smnpm have the bit of Ssnpm and be switched off."""
