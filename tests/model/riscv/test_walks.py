@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from harness.dsl.check import Checker
 from harness.engine import Replay, fingerprint
+from tests.model.riscv.known import known
 from tests.model.riscv.walk import (
     EVERYONE,
     KERNELS,
@@ -16,7 +17,6 @@ from tests.model.riscv.walk import (
     VCPUS,
     WORLDS,
     Walk,
-    known,
     written,
 )
 

@@ -1,0 +1,84 @@
+"""What random walks meet on v7.2 that is wrong with that kernel, and where it is written up."""
+
+from __future__ import annotations
+
+from harness.model.riscv.cpu.pointer_masking import pmlen_of
+from harness.model.riscv.kvm.state import Vcpu
+from harness.model.riscv.kvm.uapi import reg_name
+from harness.model.riscv.kvm.vcpu_config import legal_henvcfg
+from harness.model.riscv.kvm.vcpu_sbi import INVALID_GPA
+from harness.model.riscv.machine import Machine
+from tests.model.riscv.walk import Event
+
+
+def known(m: Machine, event: Event) -> str:
+    """Why this event would show what is wrong with v7.2 itself: a trace, or a reason; or ''."""
+    actor, verb, args = event
+    if verb in ("hotplug", "cpu_pm") and m.rqs[int(actor[3:])].kvm_former_vcpu:
+        return "csrs-lost-over-hotplug"
+    if verb == "softirq" and m.tasks[m.rqs[int(actor[3:])].current].vcpu:
+        return "softirq-in-a-vcpu-thread"
+    if verb == "one_reg_set" and args[2]:
+        vcpu, name, value = m.vcpus[args[0]], reg_name(args[1][1]), args[2][0]
+        if name == "csr.senvcfg" and pmlen_of(value) not in (0, *m.hosts[vcpu.host].pmlen):
+            return "migration-to-a-host-without-ssnpm"
+        return _switches_off(vcpu, name, value)
+    if verb == "restore":
+        return _restore_goes_wrong(m, args[0], args[1])
+    return _loaded_elsewhere(m, event)
+
+
+def _switches_off(vcpu: Vcpu, name: str, value: int) -> str:
+    d = v = False
+    if name == "config.isa":
+        d, v = not value >> 3 & 1, not value >> 21 & 1
+    elif name == "isa_multi_dis.0":
+        d, v = bool(value >> 2 & 1), bool(value >> 15 & 1)
+    elif not value:
+        d, v = name == "isa_ext.d", name == "isa_ext.v"
+    if v and "v" in vcpu.isa:
+        return "v-switched-off-still-runs"
+    if (name, value) in (("sbi_ext.fwft", 0), ("sbi_multi_dis.0", 1 << 12)):
+        return "a reset leaves what FWFT has set while SBI_EXT has FWFT disabled"
+    smnpm = (name == "isa_multi_dis.0" and value >> 62 & 1) or (name, value) == ("isa_ext.smnpm", 0)
+    if smnpm and pmlen_of(vcpu.cfg.henvcfg):
+        return "pmlen-outlives-smnpm"
+    return "d-switched-off-f-kept" if d and "d" in vcpu.isa else ""
+
+
+def _restore_goes_wrong(m: Machine, name: str, source: str) -> str:
+    vcpu, saved = m.vcpus[name], m.vcpus[source].saved
+    if saved is None:
+        return ""
+    if m.hosts[vcpu.host] != m.hosts[saved.host]:
+        return "what the other host has beyond the first stays switched on"
+    regs = {reg_name(reg): vals[0].bits for reg, vals in saved.regs}
+    if "f" in vcpu.isa and "fp_f.fcsr" not in regs:
+        return "what is saved `without U32` comes back without fcsr"
+    if regs.get("sta.shmem_lo", INVALID_GPA) != INVALID_GPA and "sbi-sta-align" in m.fixes:
+        return "shmem_hi = 0, which comes next, throws shmem_lo away (fa9681ed5c6a)"
+    return next(filter(None, (_switches_off(vcpu, reg, n) for reg, n in regs.items())), "")
+
+
+def _loaded_elsewhere(m: Machine, event: Event) -> str:
+    """A vcpu comes back to the CPU that it last ran on, and was loaded elsewhere meanwhile.
+
+    That load took what user space had set, and made csr_dirty false. The fast path here
+    asks only where the vcpu has left the guest last.
+    """
+    actor, verb, args = event
+    name, cpu = "", -1
+    if verb in ("switch", "sched_switch"):
+        name, cpu = m.tasks[args[1]].vcpu if args[1] in m.tasks else "", int(actor[3:])
+    elif verb == "vcpu_load" or args[:1] == ("KVM_RUN",):
+        name, cpu = (actor if verb == "vcpu_load" else args[1]), m.place(actor)
+    if not name or cpu < 0:
+        return ""
+    vcpu, hart = m.vcpus[name], m.harts[cpu]
+    fast = m.rqs[cpu].kvm_former_vcpu == name and vcpu.last_exit_cpu == cpu and not vcpu.csr_dirty
+    elsewhere = sum(rq.kvm_former_vcpu == name for rq in m.rqs) > 1
+    loaded = hart.vs, hart.henvcfg, hart.hstateen0, hart.hedeleg
+    want = vcpu.csr, legal_henvcfg(m.hosts[hart.host], vcpu.cfg.henvcfg, 0)
+    if fast and elsewhere and loaded != (*want, vcpu.cfg.hstateen0, vcpu.cfg.hedeleg):
+        return "set-lost-by-a-load-elsewhere"
+    return ""
