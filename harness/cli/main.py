@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness import __version__
 from harness.cli import (
@@ -28,6 +29,7 @@ from harness.cli import (
 )
 from harness.cli.term import Terminal
 from harness.errors import HarnessError, SourceError
+from harness.model.patch import load
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,6 +56,14 @@ def build_parser() -> argparse.ArgumentParser:
     capture.add_parsers(commands)
     identify.add_parser(commands)
     probes.add_parser(commands)
+    for command in {id(c): c for c in commands.choices.values()}.values():
+        command.add_argument(
+            "--model",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="a change of your own as a fix: then K+ID is a kernel (docs/trying-a-patch.md)",
+        )
     return parser
 
 
@@ -62,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _streams()
     args = build_parser().parse_args(argv)
     try:
+        for path in args.model:
+            load(Path(path))
         status: int = args.command(args, Terminal(sys.stdout, args.color))
         sys.stdout.flush()
         return status

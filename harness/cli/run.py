@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.cli.archs import by_architecture, having, left_out
+from harness.cli.proposed import run_proposed
 from harness.cli.select import find_traces
 from harness.cli.term import Progress, Terminal
 from harness.dsl import Trace, read_trace
@@ -17,6 +18,7 @@ from harness.engine import Judgement, judge_all
 from harness.errors import HarnessError, SourceError
 from harness.golden import Result, Status, examine, golden_path, load, update, write
 from harness.model import architecture
+from harness.model.patch import loaded
 from harness.report.formats import as_json, as_junit, as_ktap, summary
 
 Judged = tuple[Trace, list[Judgement]]
@@ -119,6 +121,12 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         from harness.cli.identified import run_image  # reads images, which nothing else does
 
         return run_image(args.kernel_image, paths, args, out)
+    patches = loaded()
+    if patches and not any(p.fix.id in spec for p in patches for spec in args.kernel):
+        for option in ("update", "ktap", "junit"):
+            if getattr(args, option):
+                raise HarnessError(f"--model without a kernel that has it, and --{option}")
+        return max(run_proposed(patch, paths, args, out) for patch in patches)
     asked = tuple(dict.fromkeys(args.kernel))
     kernels = by_architecture(asked) if asked else {}
     seen: set[str] = set()

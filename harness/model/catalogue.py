@@ -120,6 +120,23 @@ class Catalogue:
         self._by_commit = {c.id: f.id for f in self.fixes.values() for c in f.commits}
         self._longest_first = sorted(self.fixes, key=len, reverse=True)
 
+    def add(self, fix: Fix) -> None:
+        """One more fix. Raises KernelError for an id that is taken, or a need that is unknown."""
+        if fix.id in self.fixes:
+            raise KernelError(f"{fix.id}: there is a fix of this name; take another")
+        for need in fix.requires:
+            if need not in self.fixes:
+                raise KernelError(
+                    f"{fix.id} requires {need!r}, which is no fix{self.suggest(need)}"
+                )
+        self.fixes[fix.id] = fix
+        self._longest_first = sorted(self.fixes, key=len, reverse=True)
+
+    def remove(self, fix: Fix) -> None:
+        """Take a fix that was added back."""
+        del self.fixes[fix.id]
+        self._longest_first = sorted(self.fixes, key=len, reverse=True)
+
     def landed_by(self, release: str) -> frozenset[str]:
         """The ids of all fixes that `release` has."""
         order = _ORDER[release]

@@ -31,6 +31,7 @@ from harness.model.arm64.verbs import VERBS
 from harness.model.base import BadOperand, Model, RegTest, Setting, World, recording
 from harness.model.catalogue import Kernel
 from harness.model.evidence import Evidence
+from harness.model.patch import patched
 from harness.model.probing import Probing
 
 _REGISTER = re.compile(r"(v|z|p|za)(0|[1-9][0-9]*)")
@@ -336,7 +337,7 @@ class Arm64:
         return self.fresh(kernel, mode, world, record)
 
     def fresh(self, kernel: Kernel, mode: str, world: World, record: bool) -> Machine:
-        cls: Any = MACHINES[mode]
+        cls: Any = patched(self.name, MACHINES[mode], kernel.fixes)
         settings = world.settings
         config = Config(
             settings.get("cpus", (1, 1))[1],

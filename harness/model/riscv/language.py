@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from harness.errors import nearest, one_of
 from harness.model.base import BadOperand, Model, RegTest, Setting, World, recording
 from harness.model.catalogue import Kernel
+from harness.model.patch import patched
 from harness.model.riscv.cpu.access import GUEST_CSRS
 from harness.model.riscv.cpu.state import V_CSRS
 from harness.model.riscv.fixes import CATALOGUE
@@ -192,7 +193,7 @@ class Riscv:
 
     def fresh(self, kernel: Kernel, world: World, record: bool) -> Machine:
         """A fresh machine. There is one mode."""
-        cls: Any = Machine
+        cls: Any = patched(self.name, Machine, kernel.fixes)
         cpus = world.settings.get("cpus", (1, 1))[1]
         hosts = [self._host(world, "")]
         where = [0] * cpus

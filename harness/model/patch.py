@@ -1,0 +1,87 @@
+"""A change that somebody proposes, as a fix of their own.
+
+A file of Python says which architecture it is for (`ARCH`), has a row as the catalogue's
+(`FIX`) and a class `Patch` with the model functions that it changes. From then on
+`v7.2+ID` is a kernel like any other; where it has the fix the class stands in front of
+the machine, so `super()` is the kernel without it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from harness.errors import HarnessError, one_of
+from harness.model.catalogue import Fix
+
+M = TypeVar("M")
+
+
+class Patch(NamedTuple):
+    """What a file proposes."""
+
+    arch: str
+    fix: Fix
+    mixin: type
+
+
+_LOADED: list[Patch] = []
+
+
+def load(path: Path) -> Patch:
+    """The patch in a file, known to its architecture's catalogue from now on.
+
+    Raises HarnessError for a file that is none.
+    """
+    from harness.model import ARCHITECTURES, architecture
+
+    shown = str(path)[:80]
+    spec = importlib.util.spec_from_file_location(f"kvm_replay_patch_{len(_LOADED)}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise HarnessError(f"{shown}: no such file of Python")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file does
+        raise HarnessError(f"{shown}: {type(error).__name__}: {error}") from None
+    arch, fix, mixin = (getattr(module, name, None) for name in ("ARCH", "FIX", "Patch"))
+    if arch not in ARCHITECTURES:
+        raise HarnessError(f"{shown}: expected ARCH = {one_of(repr(a) for a in ARCHITECTURES)}")
+    if not isinstance(fix, Fix) or fix.landed is not None:
+        example = 'FIX = Fix("my-fix", "variant", None, "what was -> what is")'
+        raise HarnessError(f"{shown}: expected {example}")
+    if not isinstance(mixin, type):
+        raise HarnessError(f"{shown}: expected a class `Patch` with what it changes")
+    architecture(arch).catalogue.add(fix)
+    patch = Patch(arch, fix, mixin)
+    _LOADED.append(patch)
+    return patch
+
+
+def loaded() -> tuple[Patch, ...]:
+    """The patches that have been loaded."""
+    return tuple(_LOADED)
+
+
+def forget() -> None:
+    """Take all patches back."""
+    from harness.model import architecture
+
+    for patch in _LOADED:
+        architecture(patch.arch).catalogue.remove(patch.fix)
+    _LOADED.clear()
+
+
+def patched(arch: str, cls: type[M], fixes: frozenset[str]) -> type[M]:
+    """`cls` with the patches that these fixes name in front of it."""
+    if not _LOADED:
+        return cls
+    mixins = tuple(p.mixin for p in _LOADED if p.arch == arch and p.fix.id in fixes)
+    return _mixed(cls, mixins) if mixins else cls
+
+
+@functools.cache
+def _mixed(cls: type[M], mixins: tuple[type, ...]) -> type[M]:
+    return type(cls.__name__, (*reversed(mixins), cls), {"__slots__": ()})

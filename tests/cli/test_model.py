@@ -1,0 +1,104 @@
+"""`--model FILE`: a change of one's own as a fix."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.model import architecture
+from harness.model.patch import forget
+from tests.cli.conftest import Cli
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "trying-a-patch.md"
+
+
+@pytest.fixture(autouse=True)
+def _taken_back() -> Iterator[None]:
+    yield
+    forget()
+
+
+@pytest.fixture
+def patch(tmp_path: Path) -> Path:
+    """The file that the page shows."""
+    text = PAGE.read_text(encoding="utf-8")
+    shown = re.search(r'(    """A softirq.*?)\n\n`Patch` stands', text, re.S)
+    assert shown is not None
+    path = tmp_path / "my_patch.py"
+    path.write_text(textwrap.dedent(shown[1]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_what_the_page_says_is_so(cli: Cli, patch: Path) -> None:
+    ran = cli("run", "--model", patch)
+    assert (ran.status, ran.err) == (0, "")
+    page = textwrap.dedent(PAGE.read_text(encoding="utf-8").split("my_patch.py\n", 1)[1])
+    assert [re.sub(r"[0-9]+ cases", "N cases", line) for line in ran.out.splitlines()] == [
+        re.sub(r"[0-9]+ cases", "N cases", line.strip() if n != 1 else line[4:])
+        for n, line in enumerate(page.splitlines()[:3])
+    ]
+
+
+def test_the_fix_is_one_like_others(cli: Cli, patch: Path) -> None:
+    name = "softirq-in-a-vcpu-thread"
+    ran = cli("run", name, "--model", patch, "--kernel", "v7.2+softirq-saves-guest")
+    assert "holds" in ran.out
+    ran = cli("fixes", "softirq-saves-guest")
+    assert ran.out.startswith("softirq-saves-guest")
+    forget()
+    assert "softirq-saves-guest" not in architecture("riscv").catalogue.fixes
+
+
+def test_json(cli: Cli, patch: Path) -> None:
+    tree = json.loads(cli("run", "--model", patch, "--kernel", "v6.9", "--json").out)
+    assert tree["schema"] == "kvm-replay/run-model/1"
+    assert [(c["trace"], c["now"]) for c in tree["changes"]] == [
+        ("riscv/softirq-in-a-vcpu-thread", "holds")
+    ]
+
+
+WORSE = """\
+from harness.model.catalogue import Fix
+ARCH = "riscv"
+FIX = Fix("worse", "variant", None, "FP is saved -> is not")
+class Patch:
+    def kvm_riscv_vcpu_guest_fp_save(self, vcpu):
+        pass
+"""
+
+
+def test_a_change_for_the_worse_is_an_exit_status(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "worse.py"
+    path.write_text(WORSE, encoding="utf-8")
+    ran = cli("run", "guest-keeps-fp", "--model", path)
+    assert ran.status == 1
+    assert "1 for the worse" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ARCH = 'arm63'", "expected ARCH = 'arm64' or 'riscv'"),
+        ("ARCH = 'riscv'", "expected FIX = Fix("),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def", "SyntaxError"),
+        (WORSE.replace("class Patch", "class Path"), "expected a class `Patch`"),
+        (WORSE.replace('"worse"', '"fwft-base"'), "there is a fix of this name"),
+        (WORSE.replace("None,", "'v7.2',"), "expected FIX = Fix("),
+    ],
+)
+def test_what_is_no_patch(cli: Cli, tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "x.py"
+    path.write_text(text, encoding="utf-8")
+    ran = cli("run", "--model", path)
+    assert ran.status == 2
+    assert says in ran.err
+
+
+def test_no_such_file(cli: Cli) -> None:
+    assert cli("show", "eight-steps", "--model", "nope.py").status == 2
