@@ -8,10 +8,9 @@ the machine, so `super()` is the kernel without it.
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from harness.errors import HarnessError, one_of
 from harness.model.catalogue import Fix
@@ -28,6 +27,7 @@ class Patch(NamedTuple):
 
 
 _LOADED: list[Patch] = []
+_MIXED: dict[tuple[type, tuple[type, ...]], Any] = {}
 
 
 def load(path: Path) -> Patch:
@@ -79,9 +79,10 @@ def patched(arch: str, cls: type[M], fixes: frozenset[str]) -> type[M]:
     if not _LOADED:
         return cls
     mixins = tuple(p.mixin for p in _LOADED if p.arch == arch and p.fix.id in fixes)
-    return _mixed(cls, mixins) if mixins else cls
-
-
-@functools.cache
-def _mixed(cls: type[M], mixins: tuple[type, ...]) -> type[M]:
-    return type(cls.__name__, (*reversed(mixins), cls), {"__slots__": ()})
+    if not mixins:
+        return cls
+    key = cls, mixins
+    if key not in _MIXED:
+        _MIXED[key] = type(cls.__name__, (*reversed(mixins), cls), {"__slots__": ()})
+    found: type[M] = _MIXED[key]
+    return found

@@ -142,7 +142,7 @@ def test_what_can_be_switched_off_can_be_seen(spec: str) -> None:
     }
 
 
-OFF_IN_TURN = ("d", "f", "svpbmt", "zicbom", "zicboz", "ssaia", "smstateen", "svade", "svadu")
+OFF_IN_TURN = ("d", "f", "svpbmt", "zicbom", "zicboz", "ssaia", "smstateen", "svadu")
 
 
 @pytest.mark.parametrize("first", [*OFF_IN_TURN, "v", "smnpm"])
