@@ -6,7 +6,9 @@ A file with any mistake in it gives no trace at all.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import re
+import signal
 from collections.abc import Iterable
 from itertools import zip_longest
 from typing import Any
@@ -17,6 +19,13 @@ from harness.dsl.syntax import LineError, UnknownEvent, code_of, parse_line, spe
 from harness.errors import SourceError, nearest, one_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import BadOperand
+
+# The words of an expectation, whatever the architecture. ENOTSUPP is the kernel's own, and gets out
+# all the same.
+_ANSWERS = {
+    "errno": (*errno.errorcode.values(), "ENOTSUPP"),
+    "signal": tuple(each.name for each in signal.Signals),
+}
 
 
 class Checker(HeaderChecker):
@@ -300,6 +309,12 @@ class Checker(HeaderChecker):
             start = text.index("expect")
             self.wrong(node.line, start + 1, message, len(code_of(text)) - start)
             return node
+        answers = {**_ANSWERS, **self.arch.answers}.get(node.what, ())
+        if answers and node.operands[0] not in (*answers, ""):
+            word = str(node.operands[0])
+            hint = nearest(word, answers) or (f": {one_of(answers)}" if len(answers) < 16 else "")
+            column = code_of(self.lines[node.line - 1]).rindex(word) + 1
+            self.wrong_name(node.line, Name(word, column), f"no {node.what} {word!r}{hint}")
         if node.what == "trap":
             return dataclasses.replace(node, args=self._marks(node.line, node.operands))
         if node.what == "state":

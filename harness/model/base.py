@@ -199,6 +199,7 @@ class Architecture(Protocol):
     invariants: dict[str, str]
     verbs: dict[str, Verb]
     expectations: tuple[str, ...]  # what Model.observe() knows
+    answers: dict[str, tuple[str, ...]]  # the words that such an expectation can take, if few
     trap_marks: tuple[str, ...]  # what an `expect trap` can ask of it
     counters: tuple[str, ...]
     regsets: tuple[str, ...]  # PTRACE_GETREGSET and PTRACE_SETREGSET

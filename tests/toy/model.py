@@ -130,6 +130,7 @@ class Toy:
         "spill": Verb(("cpu",), ("?number",), "spills r0, once or so many times"),
     }
     expectations = ("read", "calm")
+    answers: ClassVar[dict[str, tuple[str, ...]]] = {}
     trap_marks = ()
     counters = ("spills",)
     regsets = ()

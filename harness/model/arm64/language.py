@@ -112,6 +112,7 @@ class Arm64:
     invariants = INVARIANTS
     verbs = VERBS
     expectations = ("trap", "no_trap", "errno", "signal", "undef", "read", "no_read", "state")
+    answers: ClassVar[dict[str, tuple[str, ...]]] = {}
     trap_marks = ("ec", "el", "smtc")
     counters = tuple(f.name for f in fields(Counts))
     regsets = tuple(REGSETS)

@@ -17,7 +17,7 @@ from harness.model.riscv.fixes import CATALOGUE
 from harness.model.riscv.guest import VS_CSRS
 from harness.model.riscv.host.state import NR_CPUS, Counts, Host
 from harness.model.riscv.invariants import INVARIANTS
-from harness.model.riscv.kvm.sbi import WORDS
+from harness.model.riscv.kvm.sbi import ERRORS, WORDS
 from harness.model.riscv.kvm.uapi import (
     ISA_EXTENSIONS,
     groups,
@@ -67,6 +67,7 @@ class Riscv:
         *("trap", "no_trap", "errno", "signal", "sbi", "value", "address"),
         *("refused", "read", "no_read", "state"),
     )
+    answers: ClassVar[dict[str, tuple[str, ...]]] = {"sbi": tuple(ERRORS)}
     trap_marks = ("cause", "v", "stval")
     counters = tuple(f.name for f in fields(Counts))
     regsets = ()

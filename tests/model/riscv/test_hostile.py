@@ -122,6 +122,10 @@ EVENTS = [
     ("expect trap code=2", "cause"),
     ("expect trap cause=0x1g", "ends too early"),
     ("expect refused", "ends too early"),
+    ("expect errno EBUSI", "EBUSY"),
+    ("expect errno e", "no errno 'e'"),
+    ("expect signal SIGIL", "SIGILL"),
+    ("expect sbi SBI_ERR_DENYED", "SBI_ERR_DENIED"),
 ]
 
 
