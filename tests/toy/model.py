@@ -97,7 +97,7 @@ class Machine:
     def capture(self) -> State:
         return self.r0, self.due, self.spills
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: State, now: State | None = None) -> None:
         self.r0, self.due, self.spills = state
 
     def canonical(self) -> State:
@@ -134,7 +134,9 @@ class Toy:
     trap_marks = ()
     counters = ("spills",)
     regsets = ()
+    long_names: ClassVar[dict[str, str]] = {}
     probing = None
+    explorable = None
     evidence = None
 
     def impossible(

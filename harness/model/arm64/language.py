@@ -28,7 +28,15 @@ from harness.model.arm64.machine import (
     VheMachine,
 )
 from harness.model.arm64.verbs import VERBS
-from harness.model.base import BadOperand, Model, RegTest, Setting, World, recording
+from harness.model.base import (
+    BadOperand,
+    Explorable,
+    Model,
+    RegTest,
+    Setting,
+    World,
+    recording,
+)
 from harness.model.catalogue import Kernel
 from harness.model.evidence import Evidence
 from harness.model.patch import patched
@@ -116,6 +124,7 @@ class Arm64:
     trap_marks = ("ec", "el", "smtc")
     counters = tuple(f.name for f in fields(Counts))
     regsets = tuple(REGSETS)
+    long_names: ClassVar[dict[str, str]] = {"sve_vls": "KVM_REG_ARM64_SVE_VLS"}
 
     @property
     def probing(self) -> Probing:
@@ -130,6 +139,13 @@ class Arm64:
         from harness.model.arm64.evidence import EVIDENCE
 
         return EVIDENCE
+
+    @property
+    def explorable(self) -> Explorable:
+        # Nobody but `kvm-replay explore` needs it.
+        from harness.model.arm64.alphabet import EXPLORABLE
+
+        return EXPLORABLE
 
     def impossible(
         self, settings: dict[str, tuple[int, int]], words: dict[str, tuple[str, ...]]

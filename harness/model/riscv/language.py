@@ -71,7 +71,9 @@ class Riscv:
     trap_marks = ("cause", "v", "stval")
     counters = tuple(f.name for f in fields(Counts))
     regsets = ()
+    long_names: ClassVar[dict[str, str]] = {}
     probing = None
+    explorable = None
     evidence = None
 
     def impossible(

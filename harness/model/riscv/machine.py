@@ -245,11 +245,18 @@ class Machine(Stimuli):
             self.step,
         )
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: State, now: State | None = None) -> None:
         objects, mms, self.oops, self.step = state
-        for o, names, values in zip(self._objects, self._names, objects, strict=True):
-            for name, value in zip(names, values, strict=True):
-                setattr(o, name, value)
+        if now is None:
+            for o, names, values in zip(self._objects, self._names, objects, strict=True):
+                for name, value in zip(names, values, strict=True):
+                    setattr(o, name, value)
+        else:
+            for n, (values, there) in enumerate(zip(objects, now[0], strict=True)):
+                if values is not there:
+                    for name, value, old in zip(self._names[n], values, there, strict=True):
+                        if value is not old:
+                            setattr(self._objects[n], name, value)
         self.mms = dict(mms)
         self.run_on(self.cpu.id)
         self.fatal = bool(self.oops) or any(task.killed for task in self.tasks.values())

@@ -1,0 +1,294 @@
+"""The events that a search tries on arm64, and what the states are made of that it compares.
+
+One register of each kind, and no event whose effect another has too: all registers of a kind
+are handled alike by every kernel there was.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
+from harness.model.arm64.machine import Machine
+from harness.model.base import Anatomy, Event, Who, World
+from harness.model.catalogue import Kernel
+
+GROUPS: dict[str, str] = {
+    "run": "KVM_RUN, guest exits and entries, and what a guest does with its registers",
+    "switch": "the scheduler, and tasks that write registers and make system calls",
+    "sve": "SVE registers, where the machine has some",
+    "sme": "streaming mode, where the machine has SME",
+    "za": "ZA, where the machine has SME",
+    "trap": "a task's access traps, and the handler runs later",
+    "neon": "kernel-mode NEON in a system call",
+    "softirq": "kernel-mode NEON in a softirq",
+    "vl": "vector lengths, by prctl()",
+    "signal": "signals and their return",
+    "life": "fork, exec and exit",
+    "power": "CPU_PM and hotplug",
+}
+USUAL = ("run", "switch", "sve", "sme", "trap", "neon", "softirq")
+
+# Fields of a captured object that point at somebody.
+REFS = {
+    "id": "cpu",
+    "on_cpu": "cpu",
+    "cpu": "cpu",
+    "fpsimd_cpu": "cpu",
+    "kernel_fpsimd_cpu": "cpu",
+    "mpidr_el1": "mpidr",
+    "vmpidr_el2": "mpidr",
+    "host_ctxt_mpidr": "mpidr",
+    "addr": "address",
+    "st": "address",
+    "fpsimd_state": "address or bank",
+    "name": "name",
+    "current": "name",
+    "panic": "name",
+    "vcpu": "name",
+    "thread": "name",
+    "hyp_running_vcpu": "name",
+}
+# Values that the kernel makes: a tag in the upper half, and for whom in the lower.
+_NEON, _EFI = 0x6E656F6E, 0x656669
+_MPIDR = 0x80000000
+
+_At = dict[tuple[str, Any], list[int]]
+
+
+class Arm64Alphabet:
+    """The events of some groups, by who can do them where."""
+
+    def __init__(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> None:
+        self.groups = groups
+        self.settings = world.settings
+        self.cpus = world.settings.get("cpus", (1, 1))[1]
+        self.tasks = [name for name, _ in world.tasks]
+        self._numbers: dict[Event, int] = {}
+        self._at: _At = {}
+        for name in (*self.tasks, *world.unborn):
+            self._task(name, [v for v, thread, _ in world.vcpus if thread == name], world)
+        for name, _, features in world.vcpus:
+            self._vcpu(name, features)
+        for n in range(self.cpus):
+            self._cpu(n, world)
+        self.events = tuple(self._numbers)
+
+    def has(self, group: str, setting: str = "") -> bool:
+        return group in self.groups and (not setting or setting in self.settings)
+
+    def _add(self, who: str, where: Any, verb: str, *args: Any) -> None:
+        """An event, and who can do it in which mode; that of a CPU, while who is current there."""
+        event = (f"cpu{where[0]}" if verb in _OF_CPU else who), verb, args
+        number = self._numbers.setdefault(event, len(self._numbers))
+        self._at.setdefault((who, where), []).append(number)
+
+    def _task(self, name: str, vcpus: list[str], world: World) -> None:
+        self._add(name, USER, "write", ("v", 0), None)
+        self._add(name, USER, "syscall_enter")
+        self._add(name, KERNEL, "ret_to_user")
+        if self.has("run"):
+            for vcpu in vcpus:
+                self._add(name, USER, "ioctl", "KVM_RUN", vcpu)
+        if self.has("sve", "sve") or self.has("sme", "sme"):
+            self._add(name, USER, "write", ("z", 0), None)
+        if self.has("sve", "sve") and self.has("trap"):
+            self._add(name, USER, "trap", "sve")
+            self._add(name, KERNEL, "handle_trap")
+        if self.has("sme", "sme"):
+            self._add(name, USER, "smstart", "sm")
+            self._add(name, USER, "smstop", "sm")
+        if self.has("za", "sme"):
+            self._add(name, USER, "smstart", "za")
+            self._add(name, USER, "smstop", "za")
+            self._add(name, USER, "write", ("za", 0), None)
+        if "fpmr" in self.settings:
+            self._add(name, USER, "write", ("fpmr", 0), None)
+        if self.has("neon"):
+            self._add(name, KERNEL, "neon_begin")
+            self._add(name, KERNEL, "neon_end")
+        if self.has("vl", "sve"):
+            low, high = self.settings["sve"]
+            for length in dict.fromkeys((low, high)):
+                self._add(name, USER, "prctl", "PR_SVE_SET_VL", length)
+        if self.has("signal"):
+            self._add(name, USER, "signal")
+            self._add(name, USER, "sigreturn", "whole")
+        if self.has("life"):
+            self._add(name, USER, "exec")
+            self._add(name, USER, "exit")
+            for child in world.unborn:
+                self._add(name, USER, "fork", child)
+
+    def _vcpu(self, name: str, features: tuple[str, ...]) -> None:
+        if not self.has("run"):
+            return
+        self._add(name, GUEST, "write", ("v", 0), None)
+        self._add(name, GUEST, "guest_exit", "irq")
+        self._add(name, KERNEL, "guest_enter")
+        if "sve" in features:
+            self._add(name, GUEST, "write", ("z", 0), None)
+            for length in (0, 15):
+                self._add(name, GUEST, "write", ("zcr_el1", 0), (length,))
+        if "fpmr" in features:
+            self._add(name, GUEST, "write", ("fpmr", 0), None)
+
+    def _cpu(self, n: int, world: World) -> None:
+        idle = f"idle{n}"
+        names = (*self.tasks, *world.unborn)
+        for prev, next_ in itertools.permutations((*names, idle), 2):
+            self._add(prev, (n,), "switch", *(_idle(name) for name in (prev, next_)))
+            self._add(prev, (n,), "sched_switch", *(_idle(name) for name in (prev, next_)))
+        for who in (*names, idle):
+            if self.has("softirq"):
+                self._add(who, (n,), "softirq", "neon")
+            if self.has("power"):
+                self._add(who, (n,), "cpu_pm")
+                self._add(who, (n,), "hotplug", "off")
+                self._add(who, (n,), "hotplug", "on")
+
+    def enabled(self, model: Machine) -> list[int]:
+        found: list[int] = []
+        if model.oops:
+            return found
+        at = self._at
+        for cpu, rq in zip(model.cpus, model.rqs, strict=True):
+            task = model.tasks[rq.current]
+            if task.killed:
+                found += at.get((task.name, (cpu.id,)), ())
+                continue
+            found += at.get((task.name, cpu.mode), ())
+            if task.vcpu:
+                found += at.get((task.vcpu, cpu.mode), ())
+            found += at.get((task.name, (cpu.id,)), ())
+        return found
+
+
+_OF_CPU = ("switch", "sched_switch", "softirq", "cpu_pm", "hotplug")
+
+
+def _idle(name: str) -> str:
+    return "idle" if name.startswith("idle") else name
+
+
+def anatomy(m: Machine) -> Anatomy:
+    """What this machine's states are made of."""
+    names: dict[str, Who] = {f"idle{cpu.id}": ("cpu", cpu.id) for cpu in m.cpus}
+    ordinary = [name for name in m.tasks if name not in names]
+    names |= {name: ("task", n) for n, name in enumerate(ordinary)}
+    names |= {name: ("vcpu", n) for n, name in enumerate(m.vcpus)}
+    cpus = len(m.cpus)
+
+    def address(st: int) -> Who | None:
+        # Below 0 it is the kernel_fpsimd_state of the task there.
+        name = m.memory[abs(st)] if abs(st) < len(m.memory) else ""
+        return names.get(name)
+
+    def target(kind: str, value: Any) -> Who | None:
+        if kind == "cpu":
+            return ("cpu", value) if 0 <= value < cpus else None
+        if kind == "name":
+            return names.get(value)
+        if kind == "mpidr":
+            return ("cpu", value - _MPIDR) if value else None
+        return address(value) if isinstance(value, int) and value else None
+
+    def value(bits: int) -> Who | None:
+        tag, who = bits >> 32, bits & 0xFFFFFFFF
+        if tag == _NEON:
+            return ("cpu", who & 0xFF) if who & 0x100 else address(who)
+        return ("cpu", who) if tag == _EFI else None
+
+    def rest() -> tuple[Any, tuple[Who, ...]]:
+        freed = tuple(names[m.memory[st]] for st in m.freed)
+        return bool(m.oops), freed
+
+    return Anatomy(
+        parts=tuple(_about(m, names)),
+        fields=tuple(tuple(fields) for fields in m._names),
+        refs=REFS,
+        names=names,
+        everybody=tuple(dict.fromkeys(names.values())),
+        target=target,
+        value=value,
+        rest=rest,
+        ground=lambda: m.memory,
+    )
+
+
+def _about(m: Machine, names: dict[str, Who]) -> list[Who | None]:
+    """Whom each object of a captured state is about."""
+    parts: list[Who | None] = []
+    for objects in (m.cpus, m.rqs, m.fpsimd_last_state):
+        parts += [("cpu", n) for n in range(len(objects))]
+    parts += [names[name] for name in (*m.tasks, *m.vcpus)]
+    for data in (m.kvm_host_data, m.kvm_nvhe_host_data):
+        parts += [("cpu", n) for n in range(len(data))]
+    parts += [names[name] for name in m.hyp_vcpus]
+    if m.debug_side:
+        parts += [("cpu", n) for n in range(len(m.host_sys))]
+    return [*parts, None]  # what it has cost
+
+
+class Reach:
+    """What an event has to do with: a bit for each CPU, task and vcpu.
+
+    What a CPU does reaches its own registers and data, who is current there, the vcpu that is
+    loaded, and whom a pointer of this CPU leads to. A switch reaches the next task too.
+    """
+
+    def __init__(self, m: Machine) -> None:
+        self.m = m
+        self.bit = {name: 1 << n for n, name in enumerate((*m.tasks, *m.vcpus))}
+
+    def of(self, event: Event) -> int:
+        m, (actor, verb, args) = self.m, event
+        if verb in ("fork", "exec", "exit", "hotplug"):
+            return 0
+        cpu = m.place(actor) if actor in m.contexts else int(actor[3:])
+        if cpu < 0:
+            return 0
+        found = self._of_cpu(cpu)
+        if verb in ("switch", "sched_switch"):
+            name = args[1]
+            found |= self._of_task(f"idle{cpu}" if name == "idle" else name)
+        elif verb == "ioctl":
+            found |= self.bit[args[1]]
+        return found
+
+    def _of_cpu(self, cpu: int) -> int:
+        m = self.m
+        found = self._of_task(m.rqs[cpu].current) | self.bit[f"idle{cpu}"]
+        for st in (
+            m.fpsimd_last_state[cpu].st,
+            m.kvm_host_data[cpu].fpsimd_state,
+            m.kvm_nvhe_host_data[cpu].fpsimd_state,
+        ):
+            if st:
+                found |= self.bit[m.memory[abs(st)]]
+        return found
+
+    def _of_task(self, name: str) -> int:
+        vcpu = self.m.tasks[name].vcpu
+        return self.bit[name] | (self.bit[vcpu] if vcpu else 0)
+
+
+class Arm64Explorable:
+    """What `kvm-replay explore` needs of arm64."""
+
+    groups: ClassVar[dict[str, str]] = GROUPS
+    usual: ClassVar[tuple[str, ...]] = USUAL
+
+    def alphabet(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> Arm64Alphabet:
+        return Arm64Alphabet(world, kernel, groups)
+
+    def anatomy(self, model: Any) -> Anatomy:
+        return anatomy(model)
+
+    def reach(self, model: Any) -> Callable[[Event], int]:
+        return Reach(model).of
+
+
+EXPLORABLE = Arm64Explorable()
