@@ -1,0 +1,160 @@
+"""From an event as a model is given it back to the line that says so.
+
+The inverse of `check`. It knows no verb: how an event is written is the grammar's to say,
+and what its operands are the architecture's.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from harness.dsl.nodes import Event
+from harness.dsl.syntax import parse_alone, parser
+from harness.model.base import Architecture, BadOperand, World
+
+# What stands between the members of an operand that is a list.
+_JOINTS = {"flags": " | ", "names": ", ", "argument": ", "}
+
+
+class _Operand(NamedTuple):
+    """An operand's words, and whether the line can be without it."""
+
+    words: tuple[str, ...]
+    optional: bool = False
+
+
+@functools.cache
+def _forms(verb: str) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """The ways to write a verb: for each, keywords ("", text) and operands (what, "")."""
+    texts = {t.name: t.pattern.value for t in parser().terminals if t.pattern.type == "str"}
+    forms = []
+    for rule in parser().rules:
+        if rule.origin.name == "event" and str(rule.alias).rstrip("_") == verb:
+            form = []
+            for symbol in rule.expansion[1:]:  # behind the actor
+                name = symbol.name
+                keyword = texts.get(name)
+                if keyword is not None and (
+                    name == "ARROW" or getattr(symbol, "filter_out", False)
+                ):
+                    form.append(("", keyword))
+                else:
+                    form.append((str(name), ""))
+            forms.append(tuple(form))
+    return tuple(forms)
+
+
+def sentence(arch: Architecture, world: World, actor: str, verb: str, args: Sequence[Any]) -> str:
+    """The line that means this event. Raises ValueError if there is none."""
+    kind = _kind(world, actor)
+    operands = list(_operands(arch, world, kind, verb, args))
+    while True:
+        for form in _forms(verb):
+            line = _written(form, actor, [o.words for o in operands])
+            if line is not None and _parses(line, actor, verb):
+                return line
+        if not operands or not operands[-1].optional:
+            raise ValueError(f"no line says {actor} {verb} {tuple(args)}")
+        operands.pop()
+
+
+def _kind(world: World, actor: str) -> str:
+    if any(actor == name for name, *_ in world.vcpus):
+        return "vcpu"
+    tasks = (*(name for name, _ in world.tasks), *world.unborn)
+    return "task" if actor in tasks else "cpu"
+
+
+def _parses(line: str, actor: str, verb: str) -> bool:
+    node = parse_alone(line)
+    return isinstance(node, Event) and node.verb == verb and node.actor.text == actor
+
+
+def _written(
+    form: tuple[tuple[str, str], ...], actor: str, operands: list[tuple[str, ...]]
+) -> str | None:
+    """The line of this form, None if these are not its operands."""
+    if sum(not keyword for _, keyword in form) != len(operands):
+        return None
+    rest = iter(operands)
+    out = [actor]
+    for what, keyword in form:
+        text = keyword
+        if not keyword:
+            words = next(rest)
+            text = _JOINTS.get(what, " ").join(words)
+            if what == "value":
+                text = words[0] if len(words) == 1 else "{" + ", ".join(words) + "}"
+            if (text == "NULL") is not (what in ("nothing", "NULL")):
+                return None
+            if what == "fields":
+                text = ", ".join(words)
+            if not text and what != "fields":
+                return None
+        if text in ("}", ",") or out[-1].endswith("{"):
+            out[-1] += text
+        else:
+            out.append(text)
+    return " ".join(out)
+
+
+def _operands(
+    arch: Architecture, world: World, kind: str, verb: str, args: Sequence[Any]
+) -> Iterator[_Operand]:
+    told = arch.verbs[verb]
+    rest = list(args)
+    for wants in told.operands:
+        if not rest:
+            return
+        arg = rest.pop(0)
+        words = wants.lstrip("?*").split()
+        if arg is None:
+            yield _Operand((), optional=True)
+        elif wants == "register" and "regset" in told.operands:
+            yield _Operand((_field(arch, world, args[1], arg),))
+        elif wants == "register":
+            yield _Operand((_register(arch, world, told.view or kind, arg),))
+        elif wants == "fields":
+            yield _Operand(
+                tuple(f"{_field(arch, world, args[1], reg)} = {_value(bits)}" for reg, bits in arg)
+            )
+        elif wants == "value":
+            yield _Operand(tuple(hex(quad) for quad in arg) or ("NULL",))
+        elif wants in ("number", "?number"):
+            yield _Operand((str(arg),))
+        elif wants == "argument":
+            yield _Operand(tuple(str(n) for n in arg) or ("none",))
+        elif wants.startswith("*"):
+            yield _Operand(tuple(arg), optional=not arg)
+        else:
+            text = "idle" if wants == "task" and str(arg).startswith("idle") else str(arg)
+            yield _Operand((text,), optional=wants.startswith("?") and text == words[0])
+
+
+def _value(quads: tuple[int, ...]) -> str:
+    texts = [hex(quad) for quad in quads]
+    return texts[0] if len(texts) == 1 else "{" + ", ".join(texts) + "}"
+
+
+def _register(arch: Architecture, world: World, view: str, reg: tuple[str, int]) -> str:
+    kind, n = reg
+    for name in (f"{kind}{n}", kind, hex(n), arch.long_names.get(kind, kind)):
+        try:
+            if arch.register(name, view, world) == reg:
+                return name
+        except BadOperand:
+            continue
+    raise ValueError(f"{view} has no {reg}")
+
+
+def _field(arch: Architecture, world: World, regset: str, reg: tuple[str, int]) -> str:
+    kind, n = reg
+    for name in (f"{kind}{n}", kind):
+        try:
+            if arch.field(regset, name, world) == reg:
+                return name
+        except BadOperand:
+            continue
+    raise ValueError(f"{regset} has no {reg}")

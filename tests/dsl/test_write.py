@@ -1,0 +1,25 @@
+"""Every event of the corpus can be written down again, and means the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.cli.select import find_traces
+from harness.dsl import read_trace
+from harness.dsl.check import Checker
+from harness.dsl.nodes import Event
+from harness.dsl.write import sentence
+from harness.engine.replay import world
+from harness.model import architecture
+from harness.search.reduce import header
+
+
+@pytest.mark.parametrize("path", find_traces([]), ids=lambda path: path.stem)
+def test_an_event_is_written_as_it_was_read(path: object) -> None:
+    trace = read_trace(path)  # type: ignore[arg-type]
+    arch = architecture(trace.arch)
+    events = [s for s in trace.body if isinstance(s, Event)]
+    lines = [sentence(arch, world(trace), e.actor.text, e.verb, e.args) for e in events]
+    again = Checker(trace.path, trace.id).read([*header(trace), *lines])
+    got = [(s.actor.text, s.verb, s.args) for s in again.body if isinstance(s, Event)]
+    assert got == [(e.actor.text, e.verb, e.args) for e in events]
