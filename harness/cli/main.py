@@ -17,6 +17,7 @@ from harness.cli import (
     bisect_run,
     capture,
     explain,
+    explore,
     fmt,
     identify,
     listing,
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     bisect.add_parser(commands)
     bisect_run.add_parser(commands)
     reduce.add_parser(commands)
+    explore.add_parser(commands)
     listing.add_parsers(commands)
     reglist.add_parser(commands)
     capture.add_parsers(commands)

@@ -42,7 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace, out: Terminal) -> int:
     machine = read_machine(args.machine, args.features)
     kernel = machine.arch.catalogue.kernel(args.kernel)
-    mode = _mode(machine, kernel, args.mode)
+    mode = mode_of(machine, kernel, args.mode)
     if args.selftest is not None:
         return _selftest(machine, kernel, mode, args, out)
     model = machine.arch.machine(kernel, mode, machine.world, record=False)
@@ -100,7 +100,7 @@ def _selftest(
     return 1 if failed else 0
 
 
-def _mode(machine: Machine, kernel: Kernel, wanted: str | None) -> str:
+def mode_of(machine: Machine, kernel: Kernel, wanted: str | None) -> str:
     """The mode that was asked for, or the first that the kernel has such a machine in."""
     if wanted is not None and wanted not in machine.modes:
         raise HarnessError(f"--mode {wanted[:40]!r}: the machine has {one_of(machine.modes)}")

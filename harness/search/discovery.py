@@ -1,0 +1,98 @@
+"""What a search has found, as a trace that can be reviewed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from harness.dsl.check import Checker
+from harness.dsl.format import COMMENT_COLUMN, format_lines
+from harness.dsl.nodes import Trace
+from harness.dsl.write import sentence
+from harness.engine.replay import Replay
+from harness.model import architecture
+from harness.model.base import Event, Violation
+from harness.model.catalogue import Kernel
+from harness.search.explore import Bounds, Found
+from harness.search.reduce import Reducer, header, way_of
+
+SOURCE = "kvm-replay-explore@example.invalid"
+
+
+def trace_of(bounds: Bounds, found: Found) -> Trace:
+    """The events as a trace, word for word."""
+    world = bounds.world
+    plain = Trace(
+        path="explore",
+        id="explore",
+        arch=bounds.arch,
+        title=_title(found.violation),
+        links=(SOURCE,),
+        modes=(bounds.mode,),
+        settings=world.settings,
+        words=world.words,
+        tasks=world.tasks,
+        unborn=world.unborn,
+        vcpus=world.vcpus,
+    )
+    return Checker("explore", "explore").read([*header(plain), *lines_of(bounds, found.events)])
+
+
+def lines_of(bounds: Bounds, events: Sequence[Event]) -> list[str]:
+    """Each event as a line."""
+    arch = architecture(bounds.arch)
+    return [sentence(arch, bounds.world, *event) for event in events]
+
+
+def _title(violation: Violation) -> str:
+    return f"{violation.kind}: {violation.text}".replace('"', "'")
+
+
+def written(bounds: Bounds, found: Found) -> list[str]:
+    """A trace file: what it takes and no more, with a verdict, and what each line is for."""
+    trace = trace_of(bounds, found)
+    why: list[str] = []
+    if found.violation.kind != "cost" and bounds.other is None:
+        reducer = Reducer(trace, bounds.kernel, bounds.mode, found.violation.kind)
+        if reducer.way == way_of(found.violation):
+            trace = reducer.run()
+            why = reducer.why()
+    title = _title(found.violation)
+    kernels = [bounds.kernel] if bounds.other is None else [bounds.kernel, bounds.other]
+    budget = _budget(bounds, trace, found.violation)
+    if budget:
+        trace = dataclasses.replace(trace, budget=budget)
+    outcomes = [Replay(trace, kernel, bounds.mode).run() for kernel in kernels]
+    if not budget and outcomes[0].violations:
+        kind = found.violation.kind
+        same = [v for _, v in outcomes[0].violations if v.kind == kind]
+        title = _title(same[0] if same else found.violation)
+    verdicts = [
+        _verdict(kernel, bounds.mode, outcome.kinds)
+        for kernel, outcome in zip(kernels, outcomes, strict=True)
+    ]
+    head = header(dataclasses.replace(trace, title=title))
+    at = next(n for n, line in enumerate(head) if line.startswith("verdict"))
+    limits = [f"budget {', '.join(f'{name} {most}' for name, most in budget.items())}"]
+    head[at : at + 1] = [*(limits if budget else []), *verdicts]
+    head.insert(1, f'about "Found by kvm-replay explore on {bounds.kernel.name} {bounds.mode}."')
+    events = [trace.source[s.line - 1].strip() for s in trace.body]
+    if len(why) == len(events):
+        events = [
+            f"{event:<{COMMENT_COLUMN}}# {text}" for event, text in zip(events, why, strict=True)
+        ]
+    return format_lines([*head, "", *events])
+
+
+def _budget(bounds: Bounds, trace: Trace, violation: Violation) -> dict[str, int]:
+    """The most that a kernel may count if this is not to happen."""
+    if violation.kind != "cost":
+        return {}
+    kernels = [bounds.kernel] if bounds.other is None else [bounds.kernel, bounds.other]
+    counts = [Replay(trace, kernel, bounds.mode).run().counts[violation.what] for kernel in kernels]
+    return {violation.what: min(counts) - (1 if len(counts) == 1 else 0)}
+
+
+def _verdict(kernel: Kernel, mode: str, kinds: tuple[str, ...]) -> str:
+    what = "violates " + ", ".join(kinds) if kinds else "holds"
+    return f"verdict {kernel.name} {mode} {what}"

@@ -1,0 +1,351 @@
+"""Every legal sequence of events up to a length, breadth first.
+
+A level is what can be reached by so many events and by no fewer, so the first violation is
+one that no shorter sequence leads to. States that are the same but for names count once
+(`canon`), and of each only a fingerprint and the way to it are kept (`tree`).
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from harness.errors import HarnessError
+from harness.model import architecture
+from harness.model.base import Event, Model, Refused, State, Violation, World
+from harness.model.catalogue import Kernel
+from harness.search.canon import FRESH, FRESHEST, Canon, Part
+from harness.search.pair import Pair
+from harness.search.reduce import Way, way_of
+from harness.search.tree import Tree
+
+DEEPEST = FRESHEST - FRESH
+BATCH = 4096  # states that are gone on from before what was found is put together
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far a search goes, and on what.
+
+    With an `other` kernel, what is looked for is a difference between the two.
+    """
+
+    arch: str
+    kernel: Kernel
+    mode: str
+    world: World
+    groups: tuple[str, ...]
+    depth: int
+    budget: tuple[str, ...] = ()  # counters that must not grow
+    excepted: tuple[str, ...] = ()  # kinds of violations that are not looked for
+    other: Kernel | None = None
+    symmetry: bool = True
+    commuting: bool = True
+
+
+class Found(NamedTuple):
+    """A violation, and the events that lead to it; none shorter does."""
+
+    violation: Violation
+    events: tuple[Event, ...]
+
+
+class Node(NamedTuple):
+    """A state that is to be gone on from."""
+
+    parts: tuple[Part, ...]
+    state: State
+    last: int = -1  # the event that led to it
+    touched: int = 0  # what that event had to do with, a bit for each object
+
+
+class Slice(NamedTuple):
+    """What going on from some states came to, in order."""
+
+    transitions: int
+    parents: array[int]
+    events: array[int]
+    fingerprints: array[int]
+    wrong: list[tuple[int, int, tuple[Violation, ...]]]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a search has come to so far."""
+
+    transitions: int = 0
+    depth: int = 0  # the last level that is complete
+    start: int = 0  # of the level that is gone on from, by number of the state
+    at: int = 0  # how far in it
+    end: int = 1
+    seconds: float = 0.0
+    found: dict[Way, tuple[Violation, int, int]] = field(default_factory=dict)
+
+    @property
+    def exhausted(self) -> bool:
+        """Nothing is left to be tried, at any depth."""
+        return self.start == self.end
+
+
+class Explorer:
+    """One model, from one state to the next."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        arch = architecture(bounds.arch)
+        explorable = arch.explorable
+        if explorable is None:
+            raise HarnessError(f"explore: nobody has said yet which events {bounds.arch} has")
+        self.bounds = bounds
+        kernels = (bounds.kernel, bounds.other) if bounds.other else (bounds.kernel,)
+        models = [arch.machine(k, bounds.mode, bounds.world, False) for k in kernels]
+        self.models = models
+        self.model: Model | Pair = models[0] if len(models) == 1 else Pair(*models)
+        self.alphabet = explorable.alphabet(bounds.world, bounds.kernel, bounds.groups)
+        self.events = self.alphabet.events
+        anatomies = [explorable.anatomy(model) for model in models]
+        self.canon = Canon(anatomies, bounds.symmetry)
+        self.reach = explorable.reach(models[0]) if bounds.commuting and len(models) == 1 else None
+        self.rank = {verb: n for n, verb in enumerate(sorted({e[1] for e in self.events}))}
+        parts, state = self._captured(())
+        self._stack = [Node(parts, state)]
+        self._chain: list[int] = []
+        self._now: State | None = None
+
+    def root(self) -> int:
+        """The fingerprint of the state in which everything begins."""
+        return self.canon.fingerprint(self._stack[0].parts)
+
+    def _captured(self, near: tuple[Part, ...]) -> tuple[tuple[Part, ...], State]:
+        """The state of the model, with all that it shares with one that is near."""
+        state = self.model.capture()
+        parts = self.canon.parts(state[0], near)
+        return parts, (tuple([part.values for part in parts[: len(state[0])]]), *state[1:])
+
+    def _enabled(self) -> list[int]:
+        """The events that none of the models is sure to refuse."""
+        found = self.alphabet.enabled(self.models[0])
+        for model in self.models[1:]:
+            also = set(self.alphabet.enabled(model))
+            found = [number for number in found if number in also]
+        return found
+
+    def _back(self, state: State) -> None:
+        if self._now is not state:
+            self.model.restore(state, self._now)
+            self._now = state
+
+    def event(self, number: int, depth: int) -> Event:
+        """An event of the alphabet as it happens at a depth, with a value of its own."""
+        actor, verb, args = self.events[number]
+        if args and args[-1] is None:
+            args = (*args[:-1], (FRESH + depth,))
+        return actor, verb, args
+
+    def node(self, tree: Tree, index: int) -> Node:
+        """The state of this number, by the events that led to it."""
+        chain = tree.chain(index)
+        same = 0
+        for a, b in zip(chain, self._chain, strict=False):
+            if a != b:
+                break
+            same += 1
+        del self._stack[same + 1 :]
+        for depth in range(same, len(chain)):
+            before = self._stack[-1]
+            self._back(before.state)
+            number = tree.ways[chain[depth]]
+            self.model.step = depth + 1
+            self.model.apply(*self.event(number, depth + 1))
+            parts, self._now = self._captured(before.parts)
+            touched = 0
+            if self.reach is not None and depth + 1 == len(chain):
+                touched = self._touched(before, number)
+            self._stack.append(Node(parts, self._now, number, touched))
+        self._chain = chain
+        return self._stack[-1]
+
+    def _touched(self, before: Node, number: int) -> int:
+        """What an event has to do with, in the state before it."""
+        assert self.reach is not None
+        now = self._now
+        self._back(before.state)
+        touched = self.reach(self.events[number])
+        assert now is not None
+        self._back(now)
+        return touched
+
+    def steps(
+        self, node: Node, depth: int
+    ) -> Iterator[tuple[int, tuple[Part, ...], list[Violation]]]:
+        """All that can happen next, in the order of the alphabet.
+
+        Each is the event's number, the state it leads to (which the model is in), and
+        what went wrong on the way.
+        """
+        model, budget = self.model, self.bounds.budget
+        self._back(node.state)
+        asleep = self._asleep(node) if self.reach is not None and node.last >= 0 else ()
+        for number in self._enabled():
+            if number in asleep:
+                continue
+            self._back(node.state)
+            actor, verb, args = self.event(number, depth)
+            model.step = depth
+            before = model.counts() if budget else {}
+            try:
+                model.apply(actor, verb, args)
+            except Refused:
+                _, self._now = self._captured(node.parts)
+                continue
+            happened = list(model.violations)
+            parts, self._now = self._captured(node.parts)
+            if budget:
+                happened += self._costs(before)
+            yield number, parts, happened
+        self._back(node.state)
+
+    def again(self, tree: Tree, index: int, number: int) -> tuple[Violation, ...]:
+        """What goes wrong when this event happens in the state of this number."""
+        node = self.node(tree, index)
+        for found, _, happened in self.steps(node, len(self._stack)):
+            if found == number:
+                return self.wrong(happened) or self.wrong(self.model.check())
+        return ()
+
+    def _asleep(self, node: Node) -> set[int]:
+        """Events that need not happen now, as they can as well before the last one.
+
+        Two events that have nothing to do with each other lead to the same state in either
+        order, and to it the order is gone that has the lesser verb first.
+        """
+        assert self.reach is not None
+        last = self.rank[self.events[node.last][1]]
+        out = set()
+        for number in self._enabled():
+            event = self.events[number]
+            if self.rank[event[1]] < last:
+                reach = self.reach(event)
+                if reach and node.touched and not reach & node.touched:
+                    out.add(number)
+        return out
+
+    def _costs(self, before: dict[str, int]) -> list[Violation]:
+        after = self.model.counts()
+        return [
+            Violation("cost", "trace", name, f"{after[name] - before[name]} {name}, none is due")
+            for name in self.bounds.budget
+            if after[name] != before[name]
+        ]
+
+    def wrong(self, violations: list[Violation]) -> tuple[Violation, ...]:
+        """Those that are looked for."""
+        return tuple(v for v in violations if v.kind not in self.bounds.excepted)
+
+    def slice(self, tree: Tree, start: int, end: int, depth: int) -> Slice:
+        """Go on from the states of these numbers."""
+        out = Slice(0, array("I"), array("H"), array("Q"), [])
+        transitions = 0
+        fresh: set[int] = set()
+        visited, fingerprint = tree.visited, self.canon.fingerprint
+        for index in range(start, end):
+            for number, parts, happened in self.steps(self.node(tree, index), depth):
+                transitions += 1
+                wrong = self.wrong(happened)
+                if not wrong:
+                    key = fingerprint(parts)
+                    if key in fresh or key in visited:
+                        continue
+                    wrong = self.wrong(self.model.check())
+                if wrong:
+                    out.wrong.append((index, number, wrong))
+                    continue
+                fresh.add(key)
+                out.parents.append(index)
+                out.events.append(number)
+                out.fingerprints.append(key)
+        return out._replace(transitions=transitions)
+
+
+class Search:
+    """The search itself, level by level, in one process. `tally` is what it has come to.
+
+    It ends with the level in which something is found, unless it is to find `every` way in
+    which something goes wrong: then nobody goes on from where something has gone wrong.
+    """
+
+    def __init__(self, bounds: Bounds, every: bool = False) -> None:
+        self.bounds, self.every = bounds, every
+        self.explorer = Explorer(bounds)
+        self.tree = Tree(self.explorer.root())
+        self.tally = Tally()
+        self.after_batch: list[Callable[[Search], None]] = []
+
+    def run(self) -> Tally:
+        """To the end."""
+        tally = self.tally
+        began = time.monotonic() - tally.seconds
+        while tally.depth < self.bounds.depth and not tally.exhausted:
+            while tally.at < tally.end:
+                end = min(tally.at + BATCH, tally.end)
+                for found in self.slices(tally.at, end, tally.depth + 1):
+                    self._take(found)
+                tally.at = end
+                tally.seconds = time.monotonic() - began
+                for look in self.after_batch:
+                    look(self)
+            tally.depth += 1
+            tally.start, tally.end = tally.end, len(self.tree)
+            if tally.found and not self.every:
+                break
+        tally.seconds = time.monotonic() - began
+        return tally
+
+    def slices(self, start: int, end: int, depth: int) -> Iterator[Slice]:
+        """What these states lead to, in their order."""
+        yield self.explorer.slice(self.tree, start, end, depth)
+
+    def _take(self, found: Slice) -> None:
+        self.tally.transitions += found.transitions
+        for parent, event, key in zip(found.parents, found.events, found.fingerprints, strict=True):
+            self.tree.add(key, parent, event)
+        for parent, event, violations in found.wrong:
+            for violation in violations:
+                self.tally.found.setdefault(way_of(violation), (violation, parent, event))
+
+    def found(self) -> list[Found]:
+        """What has gone wrong, the shortest way first."""
+        return [
+            Found(violation, self.events_to(parent, event))
+            for violation, parent, event in self.tally.found.values()
+        ]
+
+    def events_to(self, index: int, last: int) -> tuple[Event, ...]:
+        """The events that lead to a state, and one more."""
+        numbers = [*self.tree.way(index), last]
+        return tuple(self.explorer.event(n, depth) for depth, n in enumerate(numbers, 1))
+
+
+def summary(bounds: Bounds, tally: Tally, states: int) -> str:
+    """The last line, which says no more than was done."""
+    many = bounds.world.settings.get("cpus", (1, 1))[1]
+    people = (
+        _plural(many, "CPU"),
+        _plural(len(bounds.world.tasks) + len(bounds.world.unborn), "task"),
+        _plural(len(bounds.world.vcpus), "vcpu"),
+    )
+    rate = states / tally.seconds if tally.seconds else 0.0
+    counts = f"{states} states, {tally.transitions} transitions, {tally.seconds:.1f} s, "
+    counts += f"{rate:.0f} states/s"
+    what = "violation" if bounds.other is None else "difference"
+    head = f"no {what}"
+    if tally.found:
+        head = _plural(len(tally.found), what)
+    depth = "at any depth" if tally.exhausted else f"depth {tally.depth}"
+    return f"{head} within {', '.join(people)}, {depth}: {counts}"
+
+
+def _plural(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -1,0 +1,88 @@
+"""The same search by several processes, with the same result.
+
+Every process has all the states. Each goes on from a part of them, and what they find is put
+together in the order in which one alone would have found it, and told to all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.search.explore import Bounds, Explorer, Search, Slice
+from harness.search.tree import Tree
+
+FEW = 256  # states that are not worth being shared out
+
+
+class ParallelSearch(Search):
+    """A search by `jobs` processes."""
+
+    def __init__(self, bounds: Bounds, every: bool, jobs: int) -> None:
+        super().__init__(bounds, every)
+        self.jobs = jobs
+        self._workers: list[tuple[Any, Connection]] = []
+
+    def run(self) -> Any:
+        try:
+            return super().run()
+        finally:
+            self._end()
+
+    def _start(self) -> None:
+        """Processes that know what is known so far."""
+        fork = multiprocessing.get_context("fork")
+        for _ in range(self.jobs):
+            here, there = fork.Pipe()
+            process = fork.Process(
+                target=_work, args=(self.explorer, self.tree, there), daemon=True
+            )
+            process.start()
+            there.close()
+            self._workers.append((process, here))
+
+    def _end(self) -> None:
+        for process, pipe in self._workers:
+            with contextlib.suppress(OSError):
+                pipe.send(None)
+            pipe.close()
+            process.join()
+        self._workers = []
+
+    def slices(self, start: int, end: int, depth: int) -> Iterator[Slice]:
+        if end - start < FEW and not self._workers:
+            yield from super().slices(start, end, depth)
+            return
+        if not self._workers:
+            self._start()
+        parts = 4 * self.jobs  # so that nobody waits long for the slowest
+        cuts = [start + (end - start) * n // parts for n in range(parts + 1)]
+        try:
+            for n, (_, pipe) in enumerate(self._workers):
+                pipe.send((depth, list(itertools.pairwise(cuts))[n :: self.jobs]))
+            done = [pipe.recv() for _, pipe in self._workers]
+        except (EOFError, OSError):
+            raise HarnessError("explore: a process of the search has ended") from None
+        every = [done[n % self.jobs][n // self.jobs] for n in range(parts)]
+        yield from every
+        for _, pipe in self._workers:
+            pipe.send(every)
+
+
+def _work(explorer: Explorer, tree: Tree, pipe: Connection) -> None:
+    """One of the processes: go on from some states, then learn what the others have found."""
+    with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
+        while (told := pipe.recv()) is not None:
+            if isinstance(told, list):
+                for found in told:
+                    columns = zip(found.fingerprints, found.parents, found.events, strict=True)
+                    for key, parent, event in columns:
+                        tree.add(key, parent, event)
+                continue
+            depth, slices = told
+            pipe.send([explorer.slice(tree, start, end, depth) for start, end in slices])

@@ -1,0 +1,148 @@
+"""The search: what it finds, that its reductions lose nothing, and that it counts right."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from harness.model import architecture
+from harness.model.base import Refused
+from harness.search.canon import Canon
+from harness.search.explore import Explorer, Search, summary
+from harness.search.parallel import ParallelSearch
+from tests.search.worlds import SME, SVE, bounds, world
+
+# Bounds on which everything is tried, and on several kernels something is found.
+SMALL = {
+    "two CPUs": bounds("v6.10", "vhe", world(2, 2, 1, settings=SVE), 4),
+    "two vcpus": bounds("v6.13", "nvhe", world(1, 2, 2, ("sve",), settings=SVE), 5),
+    "two CPUs and vcpus": bounds("v6.13", "vhe", world(2, 2, 2, settings=SVE), 4),
+    "neon": bounds("v6.8", "vhe", world(2, 1, 0), 8),
+    "sme": bounds("v6.13", "vhe", world(1, 2, 1, settings=SME), 5),
+    "life": bounds("v4.15-sve-dead-task", "vhe", world(2, 2, 0), 4, groups=("switch", "life")),
+    "power": bounds("v4.15", "vhe", world(2, 1, 1), 5, groups=("run", "switch", "power")),
+}
+
+
+def ways(search: Search) -> set[tuple[str, str]]:
+    return set(search.tally.found)
+
+
+def levels(search: Search) -> dict[tuple[str, str], int]:
+    """How many events lead to each way in which something goes wrong."""
+    return {
+        way: len(search.tree.way(parent)) + 1 for way, (_, parent, _) in search.tally.found.items()
+    }
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_reductions_lose_no_violation(name: str) -> None:
+    """Symmetry and commuting events change how much is tried, never what is found, and when."""
+    full = Search(dataclasses.replace(SMALL[name], symmetry=False, commuting=False), every=True)
+    full.run()
+    for symmetry, commuting in ((True, False), (False, True), (True, True)):
+        less = dataclasses.replace(SMALL[name], symmetry=symmetry, commuting=commuting)
+        search = Search(less, every=True)
+        search.run()
+        assert levels(search) == levels(full)
+        assert search.tally.transitions <= full.tally.transitions
+        if not symmetry:
+            assert len(search.tree) == len(full.tree)
+
+
+@pytest.mark.parametrize("name", ["two CPUs", "two vcpus", "two CPUs and vcpus", "neon"])
+def test_symmetry_counts_each_orbit_once(name: str) -> None:
+    """The states of the full search, each under the name that symmetry gives it."""
+    spec = dataclasses.replace(SMALL[name], symmetry=False, commuting=False)
+    full = Search(spec, every=True)
+    full.run()
+    canon = Canon(
+        [architecture("arm64").explorable.anatomy(full.explorer.model)]  # type: ignore[union-attr]
+    )
+    orbits = set()
+    for index in range(len(full.tree)):
+        full.explorer.node(full.tree, index)
+        full.explorer._back(full.explorer.node(full.tree, index).state)
+        orbits.add(canon.fingerprint(canon.parts(full.explorer.model.capture()[0], ())))
+    less = Search(dataclasses.replace(spec, symmetry=True), every=True)
+    less.run()
+    assert len(orbits) == len(less.tree) < len(full.tree)
+
+
+def test_what_the_alphabet_does_not_offer_is_refused() -> None:
+    """`enabled()` leaves out nothing that the model would take."""
+    search = Search(bounds("v7.2", "vhe", world(2, 2, 1, settings=SME), 3))
+    search.run()
+    explorer = search.explorer
+    model = explorer.model
+    for index in range(0, len(search.tree), 7):
+        node = explorer.node(search.tree, index)
+        explorer._back(node.state)
+        offered = set(explorer._enabled())
+        for number in range(len(explorer.events)):
+            if number in offered:
+                continue
+            model.restore(node.state)
+            with pytest.raises(Refused):
+                model.apply(*explorer.event(number, 9))
+        model.restore(node.state)
+        explorer._now = node.state
+
+
+def test_several_processes_find_the_same() -> None:
+    for every in (False, True):
+        one = Search(bounds("v6.13", "vhe", world(1, 2, 1, settings=SME), 5), every)
+        one.run()
+        two = ParallelSearch(one.bounds, every, 2)
+        two.run()
+        assert (two.tree.parents, two.tree.ways) == (one.tree.parents, one.tree.ways)
+        assert two.tally.transitions == one.tally.transitions
+        assert two.found() == one.found()
+
+
+def test_the_last_line_says_what_was_done() -> None:
+    search = Search(bounds("v7.2", "vhe", world(1, 2, 1, settings=SVE), 3))
+    tally = search.run()
+    line = summary(search.bounds, tally, len(search.tree))
+    text = (
+        r"no violation within 1 CPU, 2 tasks, 1 vcpu, depth 3: 203 states, 359 transitions, "
+        r"[0-9.]+ s, [0-9]+ states/s"
+    )
+    assert re.fullmatch(text, line), line
+
+
+def test_nothing_is_left_at_any_depth() -> None:
+    spec = bounds("v7.2", "vhe", world(1, 1, 0), 50, groups=("switch",))
+    search = Search(spec)
+    tally = search.run()
+    assert tally.exhausted
+    assert tally.depth < 50
+    assert "at any depth" in summary(spec, tally, len(search.tree))
+
+
+def test_two_kernels_are_told_apart() -> None:
+    spec = bounds("v6.13+save-and-flush", "vhe", world(settings=SVE), 6, other="v6.13")
+    search = Search(spec)
+    search.run()
+    assert {found.violation.kind for found in search.found()} == {"missing-trap"}
+    cost = bounds("v4.15+null-always", "vhe", world(), 6, other="v4.15", budget=("reloads",))
+    search = Search(cost)
+    search.run()
+    assert [len(found.events) for found in search.found()] == [4]
+
+
+def test_equal_kernels_do_not_differ() -> None:
+    spec = bounds("v6.13", "vhe", world(settings=SVE), 5, other="v6.13")
+    assert not Search(spec).run().found
+
+
+def test_a_state_that_was_left_is_found_again() -> None:
+    """A walk to a state leads to the fingerprint under which it was found."""
+    explorer = Explorer(bounds("v6.13", "vhe", world(2, 2, 1, settings=SVE), 4))
+    search = Search(explorer.bounds)
+    search.run()
+    for index in range(0, len(search.tree), 11):
+        node = search.explorer.node(search.tree, index)
+        assert search.explorer.canon.fingerprint(node.parts) in search.tree.visited

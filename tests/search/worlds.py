@@ -1,0 +1,35 @@
+"""Bounds that are small enough to be searched in a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.model import architecture
+from harness.model.base import World
+from harness.search.explore import Bounds
+
+ARM64 = architecture("arm64")
+SVE = {"sve": (16, 64)}
+SME = {**SVE, "sme": (16, 64)}
+
+
+def world(
+    cpus: int = 1,
+    tasks: int = 2,
+    vcpus: int = 1,
+    features: tuple[str, ...] = (),
+    settings: dict[str, tuple[int, int]] | None = None,
+) -> World:
+    names = "ABCDEF"[:tasks]
+    first = tuple((name, 0 if n == 0 else -1) for n, name in enumerate(names))
+    machines = tuple((f"v{n}", names[n % tasks], features) for n in range(vcpus))
+    return World({"cpus": (cpus, cpus)} | (settings or {}), first, (), machines)
+
+
+def bounds(spec: str, mode: str, w: World, depth: int, **more: Any) -> Bounds:
+    if "other" in more:
+        more["other"] = ARM64.catalogue.kernel(more["other"])
+    explorable = ARM64.explorable
+    assert explorable is not None
+    groups = more.pop("groups", explorable.usual)
+    return Bounds("arm64", ARM64.catalogue.kernel(spec), mode, w, groups, depth, **more)
