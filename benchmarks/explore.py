@@ -1,0 +1,157 @@
+"""Does `kvm-replay explore` find the known bugs by itself, how fast, and is its trace as short?
+
+    python benchmarks/explore.py [-j N]
+
+Writes the table in docs/explore.md anew: each of the bugs that the model was made for, on the
+kernel that has it, within bounds, by the usual events alone; then the newest kernel within the
+same bounds. A time is that of one run on the machine at hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.dsl import read_trace
+from harness.dsl.nodes import Event
+from harness.resources import folder
+
+DOC = Path(__file__).parent.parent / "docs" / "explore.md"
+BEGIN, END = "<!-- benchmarks/explore.py begins -->", "<!-- benchmarks/explore.py ends -->"
+
+
+class Bug(NamedTuple):
+    """A trace of ours, a kernel that has its bug, bounds, and what is to be found."""
+
+    trace: str
+    kernel: str
+    bounds: str
+    kind: str
+    what: str = ""  # the register's kind, where several are found
+
+
+SVE, SME = "'arm64 vhe { sve 16..64 }'", "'arm64 vhe { sve 16..64; sme 16..64 }'"
+BUGS = (
+    Bug(
+        "eight-steps",
+        "v4.15+null-always",
+        "'arm64 vhe { cpus 1 }' --depth 8 --without null-always --budget reloads",
+        "cost",
+    ),
+    Bug("fp-type-case-2", "v6.13+trap-sve-v1", f"{SME} --depth 7", "stale", "z"),
+    Bug("sve-not-trapped-after-guest", "v6.13", f"{SVE} --depth 8", "missing-trap"),
+    Bug(
+        "sve-lost-around-guest",
+        "v4.15-sve-dead-task-sve-kvm-null",
+        "'arm64 nvhe { sve 16..64 }' --depth 8",
+        "lost",
+    ),
+    Bug("sve-trap-stale-cpu", "v6.10", f"{SVE} --cpus 2 --vcpus 0 --depth 7", "spurious-trap"),
+    Bug(
+        "host-data-wrong-copy",
+        "v6.10+hd-kernel-copy",
+        "'arm64 nvhe { cpus 1 }' --except wrong-copy --depth 8",
+        "leak",
+    ),
+    Bug("fpmr-stale-after-guest", "v6.13", "'arm64 vhe { fpmr 1 }' --depth 8", "stale", "fpmr"),
+    Bug(
+        "nvhe-guest-vl-kills-vmm", "v6.13", "'arm64 nvhe { sve 16..64 }' sve --depth 7", "wrong-vl"
+    ),
+    Bug(
+        "kneon-lazy-restore",
+        "v6.8-kneon-lazy",
+        "'arm64 vhe { cpus 1 }' --vcpus 0 --depth 8 --with kneon-lazy --budget neon_loads",
+        "cost",
+    ),
+    Bug("kneon-smstop-clobbers", "v6.13", f"{SME} --vcpus 0 --depth 7", "lost"),
+    Bug(
+        "kneon-user-reload-elided",
+        "v6.8",
+        "'arm64 vhe { cpus 2 }' --tasks 1 --vcpus 0 --depth 10",
+        "leak",
+    ),
+)
+NEWEST = "v7.2"
+
+
+def explored(kernel: str, bounds: str, jobs: str) -> dict[str, Any]:
+    """What the command says, and how long it took as a whole."""
+    command = ["kvm-replay", "explore", *shlex.split(bounds), "--all", "--json"]
+    began = time.monotonic()
+    done = subprocess.run(
+        [*command, "--kernel", kernel, "-j", jobs], capture_output=True, text=True, check=False
+    )
+    if done.returncode not in (0, 1):
+        sys.exit(done.stderr)
+    tree: dict[str, Any] = json.loads(done.stdout)
+    return tree | {"whole": time.monotonic() - began}
+
+
+def events_of(name: str) -> int:
+    trace = read_trace(folder("traces") / "arm64" / f"{name}.trace")
+    return sum(isinstance(s, Event) for s in trace.body)
+
+
+def alone(bounds: str) -> str:
+    """Bounds without the kernel to compare with, or what is to be passed over."""
+    return re.sub(r" --(with|without|budget|except) \S+", "", bounds)
+
+
+def rows(jobs: str) -> Iterator[str]:
+    yield "| bug | kernel | bounds | found | ours | states | transitions | s | bytes a state |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    for bug in BUGS:
+        tree = explored(bug.kernel, bug.bounds, jobs)
+        lengths = [
+            len(one["events"])
+            for one in tree["found"]
+            if one["kind"] == bug.kind and one["what"].startswith(bug.what)
+        ]
+        if not lengths:
+            sys.exit(f"{bug.trace}: not found on {bug.kernel} within {bug.bounds}")
+        ours = events_of(bug.trace)
+        if min(lengths) > ours or tree["whole"] > 120:
+            sys.exit(f"{bug.trace}: {min(lengths)} events, ours has {ours}; {tree['whole']:.0f} s")
+        yield (
+            f"| {bug.trace} | {bug.kernel} | `{bug.bounds}` | {bug.kind}, {min(lengths)} events "
+            f"| {ours} | {figures(tree)} |"
+        )
+    yield ""
+    yield f"The newest kernel, {NEWEST}, within the same bounds:"
+    yield ""
+    yield "| bounds | violations | states | transitions | s | bytes a state |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for bounds in dict.fromkeys(alone(bug.bounds) for bug in BUGS):
+        tree = explored(NEWEST, bounds, jobs)
+        found = ", ".join(one["kind"] for one in tree["found"]) or "none"
+        yield f"| `{bounds}` | {found} | {figures(tree)} |"
+
+
+def figures(tree: dict[str, Any]) -> str:
+    return (
+        f"{tree['states']:,} | {tree['transitions']:,} | {tree['whole']:.1f} "
+        f"| {tree['bytes_a_state']:.0f}"
+    )
+
+
+def main() -> None:
+    jobs = sys.argv[sys.argv.index("-j") + 1] if "-j" in sys.argv else "1"
+    lines = []
+    for line in rows(jobs):
+        print(line, flush=True)
+        lines.append(line)
+    text = DOC.read_text(encoding="utf-8")
+    head, _, rest = text.partition(BEGIN)
+    tail = rest.partition(END)[2]
+    DOC.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""A search that is killed goes on from its checkpoint, and comes to the same."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.search.explore import Search
+from harness.search.resume import keep, resumed, save
+from tests.search.worlds import SVE, bounds, world
+
+SPEC = bounds("v6.13", "vhe", world(1, 2, 1, settings=SVE), 6)
+# A checkpoint after every batch, and small ones.
+SCRIPT = """
+import sys
+from pathlib import Path
+from harness.search import explore
+from harness.search.parallel import ParallelSearch
+from harness.search.resume import keep, resumed
+from tests.search.test_resume import SPEC
+explore.BATCH = 64
+jobs = int(sys.argv[2])
+search = ParallelSearch(SPEC, True, jobs) if jobs > 1 else explore.Search(SPEC, True)
+path = Path(sys.argv[1])
+resumed(search, path)
+search.after_batch.append(keep(path, 0.0))
+search.run()
+"""
+
+
+@functools.cache
+def whole() -> Search:
+    search = Search(SPEC, every=True)
+    search.run()
+    return search
+
+
+def states(path: Path) -> int:
+    """How many states the checkpoint has."""
+    if not path.exists():
+        return 0
+    lengths: list[int] = json.loads(path.read_bytes().partition(b"\n")[0])["lengths"]
+    return lengths[1]
+
+
+def same(one: Search, other: Search) -> None:
+    assert (one.tree.parents, one.tree.ways) == (other.tree.parents, other.tree.ways)
+    assert one.tally.transitions == other.tally.transitions
+    assert one.tally.depth == other.tally.depth
+    assert one.found() == other.found()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_killed_and_resumed(tmp_path: Path, jobs: int) -> None:
+    path = tmp_path / "checkpoint"
+    root = Path(__file__).parent.parent.parent
+    seen = 0
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(path), str(jobs)], cwd=root, start_new_session=True
+        )
+        until = time.monotonic() + 20
+        # Wait until it has got on for a while.
+        while process.poll() is None and time.monotonic() < until:
+            if states(path) > seen + 500:
+                break
+            time.sleep(0.01)
+        assert process.poll() is None, "it ended before it could be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        seen = states(path)
+    search = Search(SPEC, every=True)
+    assert resumed(search, path)
+    assert 0 < len(search.tree) < len(whole().tree)
+    search.run()
+    same(search, whole())
+
+
+def test_a_finished_search_has_nothing_left_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    first = whole()
+    save(first, path)
+    again = Search(SPEC, every=True)
+    assert resumed(again, path)
+    again.run()
+    same(again, first)
+
+
+def test_a_checkpoint_is_of_one_search(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    search = Search(bounds("v6.13", "vhe", world(settings=SVE), 3))
+    search.after_batch.append(keep(path, 0.0))
+    search.run()
+    other = Search(bounds("v6.12", "vhe", world(settings=SVE), 3))
+    with pytest.raises(HarnessError, match=r"another search: kernel was v6.13, is v6.12"):
+        resumed(other, path)
+
+
+@pytest.mark.parametrize("text", [b"", b"{}\n", b"[1]\n", b"not JSON\n", b'{"is": 1}\n\0\0'])
+def test_no_checkpoint(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "checkpoint"
+    path.write_bytes(text)
+    with pytest.raises(HarnessError, match="no checkpoint of kvm-replay explore"):
+        resumed(Search(SPEC), path)
+
+
+def test_half_a_checkpoint_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    search = Search(bounds("v6.13", "vhe", world(settings=SVE), 3))
+    search.run()
+    save(search, path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(HarnessError, match="no checkpoint"):
+        resumed(Search(search.bounds), path)
