@@ -217,8 +217,9 @@ class Anatomy(NamedTuple):
 class Alphabet(Protocol):
     """The events that a search tries."""
 
-    events: tuple[Event, ...]
-    """A value that is None is one that the search makes up, another one each time."""
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """A value that is None is one that the search makes up, another one each time."""
 
     def enabled(self, model: Any) -> list[int]:
         """The numbers of the events that could be legal now; the model refuses some of them."""

@@ -8,7 +8,7 @@ from harness.model import architecture
 from harness.model.base import World
 from harness.search.explore import Bounds
 
-ARM64 = architecture("arm64")
+VECTORS: dict[str, tuple[str, ...]] = {"isa": ("f", "d", "v", "zicboz")}
 SVE = {"sve": (16, 64)}
 SME = {**SVE, "sme": (16, 64)}
 
@@ -19,17 +19,19 @@ def world(
     vcpus: int = 1,
     features: tuple[str, ...] = (),
     settings: dict[str, tuple[int, int]] | None = None,
+    words: dict[str, tuple[str, ...]] | None = None,
 ) -> World:
     names = "ABCDEF"[:tasks]
     first = tuple((name, 0 if n == 0 else -1) for n, name in enumerate(names))
     machines = tuple((f"v{n}", names[n % tasks], features) for n in range(vcpus))
-    return World({"cpus": (cpus, cpus)} | (settings or {}), first, (), machines)
+    return World({"cpus": (cpus, cpus)} | (settings or {}), first, (), machines, words or {})
 
 
 def bounds(spec: str, mode: str, w: World, depth: int, **more: Any) -> Bounds:
+    arch = architecture(more.pop("arch", "arm64"))
     if "other" in more:
-        more["other"] = ARM64.catalogue.kernel(more["other"])
-    explorable = ARM64.explorable
+        more["other"] = arch.catalogue.kernel(more["other"])
+    explorable = arch.explorable
     assert explorable is not None
     groups = more.pop("groups", explorable.usual)
-    return Bounds("arm64", ARM64.catalogue.kernel(spec), mode, w, groups, depth, **more)
+    return Bounds(arch.name, arch.catalogue.kernel(spec), mode, w, groups, depth, **more)

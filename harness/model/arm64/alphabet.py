@@ -6,10 +6,10 @@ are handled alike by every kernel there was.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from harness.model.alphabet import EventTable
 from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
 from harness.model.arm64.machine import Machine
 from harness.model.base import Anatomy, Event, Who, World
@@ -55,122 +55,100 @@ REFS = {
 _NEON, _EFI = 0x6E656F6E, 0x656669
 _MPIDR = 0x80000000
 
-_At = dict[tuple[str, Any], list[int]]
 
-
-class Arm64Alphabet:
+class Arm64Alphabet(EventTable):
     """The events of some groups, by who can do them where."""
 
-    def __init__(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> None:
-        self.groups = groups
+    def __init__(self, world: World, groups: tuple[str, ...]) -> None:
+        super().__init__(world, groups)
         self.settings = world.settings
-        self.cpus = world.settings.get("cpus", (1, 1))[1]
-        self.tasks = [name for name, _ in world.tasks]
-        self._numbers: dict[Event, int] = {}
-        self._at: _At = {}
-        for name in (*self.tasks, *world.unborn):
-            self._task(name, [v for v, thread, _ in world.vcpus if thread == name], world)
+        for name in self.tasks:
+            self._task(name, [v for v, thread, _ in world.vcpus if thread == name])
         for name, _, features in world.vcpus:
             self._vcpu(name, features)
         for n in range(self.cpus):
-            self._cpu(n, world)
-        self.events = tuple(self._numbers)
+            self._cpu(n)
 
     def has(self, group: str, setting: str = "") -> bool:
         return group in self.groups and (not setting or setting in self.settings)
 
-    def _add(self, who: str, where: Any, verb: str, *args: Any) -> None:
-        """An event, and who can do it in which mode; that of a CPU, while who is current there."""
-        event = (f"cpu{where[0]}" if verb in _OF_CPU else who), verb, args
-        number = self._numbers.setdefault(event, len(self._numbers))
-        self._at.setdefault((who, where), []).append(number)
-
-    def _task(self, name: str, vcpus: list[str], world: World) -> None:
-        self._add(name, USER, "write", ("v", 0), None)
-        self._add(name, USER, "syscall_enter")
-        self._add(name, KERNEL, "ret_to_user")
+    def _task(self, name: str, vcpus: list[str]) -> None:
+        self.add(name, "user", "write", ("v", 0), None)
+        self.add(name, "user", "syscall_enter")
+        self.add(name, "kernel", "ret_to_user")
         if self.has("run"):
             for vcpu in vcpus:
-                self._add(name, USER, "ioctl", "KVM_RUN", vcpu)
+                self.add(name, "user", "ioctl", "KVM_RUN", vcpu)
         if self.has("sve", "sve") or self.has("sme", "sme"):
-            self._add(name, USER, "write", ("z", 0), None)
+            self.add(name, "user", "write", ("z", 0), None)
         if self.has("sve", "sve") and self.has("trap"):
-            self._add(name, USER, "trap", "sve")
-            self._add(name, KERNEL, "handle_trap")
+            self.add(name, "user", "trap", "sve")
+            self.add(name, "kernel", "handle_trap")
         if self.has("sme", "sme"):
-            self._add(name, USER, "smstart", "sm")
-            self._add(name, USER, "smstop", "sm")
+            self.add(name, "user", "smstart", "sm")
+            self.add(name, "user", "smstop", "sm")
         if self.has("za", "sme"):
-            self._add(name, USER, "smstart", "za")
-            self._add(name, USER, "smstop", "za")
-            self._add(name, USER, "write", ("za", 0), None)
+            self.add(name, "user", "smstart", "za")
+            self.add(name, "user", "smstop", "za")
+            self.add(name, "user", "write", ("za", 0), None)
         if "fpmr" in self.settings:
-            self._add(name, USER, "write", ("fpmr", 0), None)
+            self.add(name, "user", "write", ("fpmr", 0), None)
         if self.has("neon"):
-            self._add(name, KERNEL, "neon_begin")
-            self._add(name, KERNEL, "neon_end")
+            self.add(name, "kernel", "neon_begin")
+            self.add(name, "kernel", "neon_end")
         if self.has("vl", "sve"):
             low, high = self.settings["sve"]
             for length in dict.fromkeys((low, high)):
-                self._add(name, USER, "prctl", "PR_SVE_SET_VL", length)
+                self.add(name, "user", "prctl", "PR_SVE_SET_VL", length)
         if self.has("signal"):
-            self._add(name, USER, "signal")
-            self._add(name, USER, "sigreturn", "whole")
+            self.add(name, "user", "signal")
+            self.add(name, "user", "sigreturn", "whole")
         if self.has("life"):
-            self._add(name, USER, "exec")
-            self._add(name, USER, "exit")
-            for child in world.unborn:
-                self._add(name, USER, "fork", child)
+            self.add(name, "user", "exec")
+            self.add(name, "user", "exit")
+            for child in self.world.unborn:
+                self.add(name, "user", "fork", child)
 
     def _vcpu(self, name: str, features: tuple[str, ...]) -> None:
         if not self.has("run"):
             return
-        self._add(name, GUEST, "write", ("v", 0), None)
-        self._add(name, GUEST, "guest_exit", "irq")
-        self._add(name, KERNEL, "guest_enter")
+        self.add(name, "guest", "write", ("v", 0), None)
+        self.add(name, "guest", "guest_exit", "irq")
+        self.add(name, "kernel", "guest_enter")
         if "sve" in features:
-            self._add(name, GUEST, "write", ("z", 0), None)
+            self.add(name, "guest", "write", ("z", 0), None)
             for length in (0, 15):
-                self._add(name, GUEST, "write", ("zcr_el1", 0), (length,))
+                self.add(name, "guest", "write", ("zcr_el1", 0), (length,))
         if "fpmr" in features:
-            self._add(name, GUEST, "write", ("fpmr", 0), None)
+            self.add(name, "guest", "write", ("fpmr", 0), None)
 
-    def _cpu(self, n: int, world: World) -> None:
-        idle = f"idle{n}"
-        names = (*self.tasks, *world.unborn)
-        for prev, next_ in itertools.permutations((*names, idle), 2):
-            self._add(prev, (n,), "switch", *(_idle(name) for name in (prev, next_)))
-            self._add(prev, (n,), "sched_switch", *(_idle(name) for name in (prev, next_)))
-        for who in (*names, idle):
+    def _cpu(self, n: int) -> None:
+        self.switches(n)
+        for who in (*self.tasks, f"idle{n}"):
             if self.has("softirq"):
-                self._add(who, (n,), "softirq", "neon")
+                self.add_of_cpu(n, who, "softirq", "neon")
             if self.has("power"):
-                self._add(who, (n,), "cpu_pm")
-                self._add(who, (n,), "hotplug", "off")
-                self._add(who, (n,), "hotplug", "on")
+                self.add_of_cpu(n, who, "cpu_pm")
+                self.add_of_cpu(n, who, "hotplug", "off")
+                self.add_of_cpu(n, who, "hotplug", "on")
 
     def enabled(self, model: Machine) -> list[int]:
         found: list[int] = []
         if model.oops:
             return found
-        at = self._at
         for cpu, rq in zip(model.cpus, model.rqs, strict=True):
             task = model.tasks[rq.current]
             if task.killed:
-                found += at.get((task.name, (cpu.id,)), ())
+                found += self.at(task.name, cpu.id)
                 continue
-            found += at.get((task.name, cpu.mode), ())
+            found += self.at(task.name, _MODES[cpu.mode], cpu.id)
             if task.vcpu:
-                found += at.get((task.vcpu, cpu.mode), ())
-            found += at.get((task.name, (cpu.id,)), ())
+                found += self.at(task.vcpu, _MODES[cpu.mode])
         return found
 
 
-_OF_CPU = ("switch", "sched_switch", "softirq", "cpu_pm", "hotplug")
-
-
-def _idle(name: str) -> str:
-    return "idle" if name.startswith("idle") else name
+# Not the numbers of CPUs.
+_MODES = {USER: "user", KERNEL: "kernel", GUEST: "guest"}
 
 
 def anatomy(m: Machine) -> Anatomy:
@@ -282,7 +260,7 @@ class Arm64Explorable:
     usual: ClassVar[tuple[str, ...]] = USUAL
 
     def alphabet(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> Arm64Alphabet:
-        return Arm64Alphabet(world, kernel, groups)
+        return Arm64Alphabet(world, groups)
 
     def anatomy(self, model: Any) -> Anatomy:
         return anatomy(model)

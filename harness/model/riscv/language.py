@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, ClassVar
 
 from harness.errors import nearest, one_of
-from harness.model.base import BadOperand, Model, RegTest, Setting, World, recording
+from harness.model.base import BadOperand, Explorable, Model, RegTest, Setting, World, recording
 from harness.model.catalogue import Kernel
 from harness.model.patch import patched
 from harness.model.riscv.cpu.access import GUEST_CSRS
@@ -73,8 +73,14 @@ class Riscv:
     regsets = ()
     long_names: ClassVar[dict[str, str]] = {}
     probing = None
-    explorable = None
     evidence = None
+
+    @property
+    def explorable(self) -> Explorable:
+        # Nobody but `kvm-replay explore` needs it.
+        from harness.model.riscv.alphabet import EXPLORABLE
+
+        return EXPLORABLE
 
     def impossible(
         self, settings: dict[str, tuple[int, int]], words: dict[str, tuple[str, ...]]

@@ -1,0 +1,206 @@
+"""The events that a search tries on RISC-V, and what the states are made of that it compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from harness.model.alphabet import EventTable
+from harness.model.base import Anatomy, Event, Who, World
+from harness.model.catalogue import Kernel
+from harness.model.riscv.cpu.state import Mode
+from harness.model.riscv.kvm.uapi import reg_id
+from harness.model.riscv.machine import Machine
+
+GROUPS: dict[str, str] = {
+    "run": "KVM_RUN, guest exits and entries",
+    "switch": "the scheduler, and tasks that make system calls",
+    "fp": "FP registers, where the machine has some",
+    "vector": "vector registers, where the machine has some",
+    "csr": "CSRs of a guest that the host has too: senvcfg, sstateen0",
+    "kernel": "vectors in the kernel, in a system call",
+    "softirq": "vectors in the kernel, in a softirq",
+    "vmm": "a VMM that switches a vcpu's extensions off before it runs",
+    "signal": "signals and their return",
+    "life": "fork, exec and exit",
+    "power": "CPU_PM and hotplug",
+}
+USUAL = ("run", "switch", "fp", "vector", "csr", "kernel", "softirq", "signal", "power")
+
+# Fields of a captured object that point at somebody. A task's mm bears a task's name.
+REFS = {
+    "id": "cpu",
+    "on_cpu": "cpu",
+    "cpu": "cpu",
+    "last_exit_cpu": "cpu",
+    "name": "name",
+    "mm": "name",
+    "vcpu": "name",
+    "thread": "name",
+    "current": "name",
+    "kvm_former_vcpu": "name",
+}
+CBCFE, CBZE = 0x40, 0x80  # senvcfg: what VU-mode may do to cache blocks
+
+
+class RiscvAlphabet(EventTable):
+    """The events of some groups, by who can do them where."""
+
+    def __init__(self, world: World, groups: tuple[str, ...]) -> None:
+        super().__init__(world, groups)
+        self.isa = set(world.words.get("isa", ()))
+        for name in self.tasks:
+            self._task(name, [v for v, thread, _ in world.vcpus if thread == name])
+        for name, *_ in world.vcpus:
+            self._vcpu(name)
+        for n in range(self.cpus):
+            self._cpu(n)
+
+    def has(self, group: str, *extensions: str) -> bool:
+        return group in self.groups and (not extensions or bool(self.isa & set(extensions)))
+
+    def _task(self, name: str, vcpus: list[str]) -> None:
+        self.add(name, Mode.USER, "syscall_enter")
+        self.add(name, Mode.KERNEL, "ret_to_user")
+        if self.has("fp", "f", "d"):
+            self.add(name, Mode.USER, "write", ("f", 0), None)
+        if self.has("vector", "v"):
+            self.add(name, Mode.USER, "write", ("v", 0), None)
+        for vcpu in vcpus:
+            if self.has("run"):
+                self.add(name, Mode.USER, "ioctl", "KVM_RUN", vcpu)
+            if self.has("vmm"):
+                for extension in sorted(self.isa):
+                    reg = reg_id(f"isa_ext.{extension}", 16)
+                    if reg is not None:
+                        off = (vcpu, ("id", reg), (0,))
+                        self.add(name, Mode.USER, "one_reg_set", *off)
+        if self.has("kernel", "v"):
+            self.add(name, Mode.KERNEL, "kernel_vector_begin")
+            self.add(name, Mode.KERNEL, "kernel_vector_end")
+        if self.has("signal"):
+            self.add(name, Mode.USER, "signal")
+            self.add(name, Mode.USER, "sigreturn")
+        if self.has("life"):
+            self.add(name, Mode.USER, "exec")
+            self.add(name, Mode.USER, "exit")
+            for child in self.world.unborn:
+                self.add(name, Mode.USER, "fork", child)
+
+    def _vcpu(self, name: str) -> None:
+        if not self.has("run"):
+            return
+        self.add(name, Mode.GUEST, "guest_exit", "irq")
+        self.add(name, Mode.KERNEL, "guest_enter")
+        if self.has("fp", "f", "d"):
+            self.add(name, Mode.GUEST, "write", ("f", 0), None)
+        if self.has("vector", "v"):
+            self.add(name, Mode.GUEST, "write", ("v", 0), None)
+        if self.has("csr", "zicbom", "zicboz"):
+            value = CBCFE if "zicbom" in self.isa else CBZE
+            self.add(name, Mode.GUEST, "write", ("senvcfg", 0), (value,))
+        if self.has("csr", "smstateen"):
+            self.add(name, Mode.GUEST, "write", ("sstateen0", 0), (1,))
+
+    def _cpu(self, n: int) -> None:
+        self.switches(n)
+        for who in (*self.tasks, f"idle{n}"):
+            if self.has("softirq", "v"):
+                self.add_of_cpu(n, who, "softirq", "vector")
+            if self.has("power"):
+                self.add_of_cpu(n, who, "cpu_pm")
+                for state in ("off", "on") if self.cpus > 1 else ():
+                    self.add_of_cpu(n, who, "hotplug", state)
+
+    def enabled(self, model: Machine) -> list[int]:
+        found: list[int] = []
+        if model.oops:
+            return found
+        for hart, rq in zip(model.harts, model.rqs, strict=True):
+            task = model.tasks[rq.current]
+            if task.killed:
+                found += self.at(task.name, hart.id)
+                continue
+            found += self.at(task.name, hart.mode, hart.id)
+            if task.vcpu:
+                found += self.at(task.vcpu, hart.mode)
+        return found
+
+
+def anatomy(m: Machine) -> Anatomy:
+    """What this machine's states are made of."""
+    names: dict[str, Who] = {f"idle{hart.id}": ("cpu", hart.id) for hart in m.harts}
+    ordinary = [name for name in m.tasks if name not in names]
+    names |= {name: ("task", n) for n, name in enumerate(ordinary)}
+    names |= {name: ("vcpu", n) for n, name in enumerate(m.vcpus)}
+    cpus = len(m.harts)
+
+    def target(kind: str, value: Any) -> Who | None:
+        if kind == "cpu":
+            return ("cpu", value) if 0 <= value < cpus else None
+        return names.get(value)
+
+    def rest() -> tuple[Any, tuple[Who, ...]]:
+        """The mms that are not as at first, and whose they are."""
+        some = sorted((tuple(mm), name) for name, mm in m.mms.items() if any(mm))
+        return (bool(m.oops), tuple(mm for mm, _ in some)), tuple(names[name] for _, name in some)
+
+    parts: list[Who | None] = [("cpu", n) for _ in (m.harts, m.rqs) for n in range(cpus)]
+    parts += [names[name] for name in (*m.tasks, *m.vcpus)]
+    return Anatomy(
+        parts=(*parts, None),  # what it has cost
+        fields=tuple(tuple(fields) for fields in m._names),
+        refs=REFS,
+        names=names,
+        everybody=tuple(dict.fromkeys(names.values())),
+        target=target,
+        value=lambda bits: None,
+        rest=rest,
+        ground=lambda: None,
+    )
+
+
+class Reach:
+    """What an event has to do with: a bit for each CPU, task and vcpu."""
+
+    def __init__(self, m: Machine) -> None:
+        self.m = m
+        self.bit = {name: 1 << n for n, name in enumerate((*m.tasks, *m.vcpus))}
+
+    def of(self, event: Event) -> int:
+        m, (actor, verb, args) = self.m, event
+        if verb in ("fork", "exec", "exit", "hotplug", "one_reg_set"):
+            return 0
+        known = actor in m.tasks or actor in m.vcpus
+        cpu = m.place(actor) if known else int(actor[3:])
+        if cpu < 0:
+            return 0
+        found = self.bit[f"idle{cpu}"] | self._of_task(m.rqs[cpu].current)
+        if verb in ("switch", "sched_switch"):
+            found |= self._of_task(f"idle{cpu}" if args[1] == "idle" else args[1])
+        elif verb == "ioctl":
+            found |= self.bit[args[1]]
+        return found
+
+    def _of_task(self, name: str) -> int:
+        vcpu = self.m.tasks[name].vcpu
+        return self.bit[name] | (self.bit[vcpu] if vcpu else 0)
+
+
+class RiscvExplorable:
+    """What `kvm-replay explore` needs of RISC-V."""
+
+    groups: ClassVar[dict[str, str]] = GROUPS
+    usual: ClassVar[tuple[str, ...]] = USUAL
+
+    def alphabet(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> RiscvAlphabet:
+        return RiscvAlphabet(world, groups)
+
+    def anatomy(self, model: Any) -> Anatomy:
+        return anatomy(model)
+
+    def reach(self, model: Any) -> Callable[[Event], int]:
+        return Reach(model).of
+
+
+EXPLORABLE = RiscvExplorable()
