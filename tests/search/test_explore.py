@@ -9,8 +9,8 @@ import pytest
 
 from harness.model import architecture
 from harness.model.base import Refused
-from harness.search.canon import Canon
-from harness.search.explore import Bounds, Explorer, Search, summary
+from harness.search.canon import FRESH, FRESHEST, Canon
+from harness.search.explore import Bounds, Explorer, Node, Search, summary
 from harness.search.parallel import ParallelSearch
 from tests.search.worlds import SME, SVE, VECTORS, bounds, world
 
@@ -24,6 +24,14 @@ SMALL = {
     "life": bounds("v4.15-sve-dead-task", "vhe", world(2, 2, 0), 4, groups=("switch", "life")),
     "riscv": bounds("v6.6", "rv64", world(2, 2, 1, words=VECTORS), 4, arch="riscv"),
     "riscv, two vcpus": bounds("v7.2", "rv64", world(1, 2, 2, words=VECTORS), 4, arch="riscv"),
+    "fpmr": bounds("v6.13", "vhe", world(1, 2, 1, settings={"fpmr": (1, 1)}), 5),
+    "pointers": bounds(
+        "v4.15-sve-dead-task-sve-kvm-null",
+        "vhe",
+        world(2, 2, 1, settings=SVE),
+        5,
+        groups=("run", "switch", "sve"),
+    ),
     "power": bounds("v4.15", "vhe", world(2, 1, 1), 5, groups=("run", "switch", "power")),
 }
 
@@ -108,6 +116,41 @@ def test_what_the_alphabet_does_not_offer_is_refused(spec: Bounds) -> None:
                 model.apply(*explorer.event(number, 9))
         model.restore(node.state)
         explorer._now = node.state
+
+
+def plain(state: object, seen: dict[int, int]) -> object:
+    """A canonical state with the written values by the order in which they come."""
+    if isinstance(state, tuple):
+        return tuple(plain(part, seen) for part in state)
+    if type(state) is int and FRESH <= state <= FRESHEST:
+        return "value", seen.setdefault(state, len(seen))
+    return state
+
+
+@pytest.mark.parametrize("name", ["two vcpus", "fpmr", "neon", "riscv"])
+def test_a_fingerprint_is_of_one_state(name: str) -> None:
+    """Two states with one fingerprint have the same canonical form, computed another way."""
+    spec = dataclasses.replace(SMALL[name], symmetry=False, commuting=False)
+    explorer = Explorer(spec)
+    model, canon = explorer.model, explorer.canon
+    forms: dict[int, object] = {}
+    beginning = model.capture()
+    level = [(beginning, canon.parts(beginning[0], ()))]
+    known: set[object] = set()
+    for depth in range(1, min(spec.depth, 6) + 1):
+        after = []
+        for state, parts in level:
+            node = Node(parts, (tuple(part.values for part in parts[: len(state[0])]), *state[1:]))
+            explorer._now = None
+            for _, there, _ in explorer.steps(node, depth):
+                form = plain(model.canonical(), {})  # type: ignore[union-attr]
+                key = canon.fingerprint(there)
+                assert forms.setdefault(key, form) == form
+                if (key, form) not in known and not model.check():
+                    known.add((key, form))
+                    after.append((model.capture(), there))
+        level = after
+    assert len(forms) > 200
 
 
 def test_several_processes_find_the_same() -> None:
