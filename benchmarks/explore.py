@@ -35,6 +35,7 @@ class Bug(NamedTuple):
     bounds: str
     kind: str
     what: str = ""  # the register's kind, where several are found
+    arch: str = "arm64"
 
 
 SVE, SME = "'arm64 vhe { sve 16..64 }'", "'arm64 vhe { sve 16..64; sme 16..64 }'"
@@ -77,6 +78,34 @@ BUGS = (
         "'arm64 vhe { cpus 2 }' --tasks 1 --vcpus 0 --depth 10",
         "leak",
     ),
+    Bug(
+        "senvcfg-shared-with-guest",
+        "v6.6",
+        "'riscv rv64 { isa f d zicbom zicboz }' --depth 7",
+        "leak",
+        arch="riscv",
+    ),
+    Bug(
+        "signal-return-corrupts-vectors",
+        "v6.9-rt-sigreturn-v",
+        "'riscv rv64 { isa f d v }' --tasks 1 --vcpus 0 --depth 8",
+        "lost",
+        arch="riscv",
+    ),
+    Bug(
+        "senvcfg-lost-over-suspend",
+        "v6.7",
+        "'riscv rv64 { isa f d zicboz }' --depth 7",
+        "lost",
+        arch="riscv",
+    ),
+    Bug(
+        "softirq-in-a-vcpu-thread",
+        "v6.8",
+        "'riscv rv64 { isa f d v }' --depth 6",
+        "leak",
+        arch="riscv",
+    ),
 )
 NEWEST = "v7.2"
 
@@ -94,8 +123,8 @@ def explored(kernel: str, bounds: str, jobs: str) -> dict[str, Any]:
     return tree | {"whole": time.monotonic() - began}
 
 
-def events_of(name: str) -> int:
-    trace = read_trace(folder("traces") / "arm64" / f"{name}.trace")
+def events_of(bug: Bug) -> int:
+    trace = read_trace(folder("traces") / bug.arch / f"{bug.trace}.trace")
     return sum(isinstance(s, Event) for s in trace.body)
 
 
@@ -116,7 +145,7 @@ def rows(jobs: str) -> Iterator[str]:
         ]
         if not lengths:
             sys.exit(f"{bug.trace}: not found on {bug.kernel} within {bug.bounds}")
-        ours = events_of(bug.trace)
+        ours = events_of(bug)
         if min(lengths) > ours or tree["whole"] > 120:
             sys.exit(f"{bug.trace}: {min(lengths)} events, ours has {ours}; {tree['whole']:.0f} s")
         yield (

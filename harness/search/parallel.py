@@ -39,8 +39,9 @@ class ParallelSearch(Search):
         fork = multiprocessing.get_context("fork")
         for _ in range(self.jobs):
             here, there = fork.Pipe()
+            ours = [pipe for _, pipe in self._workers] + [here]
             process = fork.Process(
-                target=_work, args=(self.explorer, self.tree, there), daemon=True
+                target=_work, args=(self.explorer, self.tree, there, ours), daemon=True
             )
             process.start()
             there.close()
@@ -74,8 +75,14 @@ class ParallelSearch(Search):
             pipe.send(every)
 
 
-def _work(explorer: Explorer, tree: Tree, pipe: Connection) -> None:
-    """One of the processes: go on from some states, then learn what the others have found."""
+def _work(explorer: Explorer, tree: Tree, pipe: Connection, ours: list[Connection]) -> None:
+    """One of the processes: go on from some states, then learn what the others have found.
+
+    It ends with the one that has started it, however that ends: it must not hold
+    the other ends of the pipes.
+    """
+    for end in ours:
+        end.close()
     with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
         while (told := pipe.recv()) is not None:
             if isinstance(told, list):

@@ -23,11 +23,11 @@ SPEC = bounds("v6.13", "vhe", world(1, 2, 1, settings=SVE), 6)
 SCRIPT = """
 import sys
 from pathlib import Path
-from harness.search import explore
+from harness.search import explore, parallel
 from harness.search.parallel import ParallelSearch
 from harness.search.resume import keep, resumed
 from tests.search.test_resume import SPEC
-explore.BATCH = 64
+explore.BATCH, parallel.FEW = 64, 16
 jobs = int(sys.argv[2])
 search = ParallelSearch(SPEC, True, jobs) if jobs > 1 else explore.Search(SPEC, True)
 path = Path(sys.argv[1])
@@ -83,6 +83,32 @@ def test_killed_and_resumed(tmp_path: Path, jobs: int) -> None:
     assert 0 < len(search.tree) < len(whole().tree)
     search.run()
     same(search, whole())
+
+
+def test_no_process_is_left_behind(tmp_path: Path) -> None:
+    """Whoever kills the search kills it whole, by its one process id."""
+    path = tmp_path / "checkpoint"
+    root = Path(__file__).parent.parent.parent
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(path), "2"], cwd=root)
+    until = time.monotonic() + 20
+    while states(path) < 1000 and time.monotonic() < until:
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    started = [int(pid) for pid in children.read_text().split()]
+    process.kill()
+    process.wait()
+    assert len(started) == 2
+    until = time.monotonic() + 5
+    while any(_runs(pid) for pid in started):
+        assert time.monotonic() < until, "it goes on"
+        time.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_finished_search_has_nothing_left_to_do(tmp_path: Path) -> None:
