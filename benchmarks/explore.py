@@ -149,8 +149,8 @@ def rows(jobs: str) -> Iterator[str]:
         if min(lengths) > ours or tree["whole"] > 120:
             sys.exit(f"{bug.trace}: {min(lengths)} events, ours has {ours}; {tree['whole']:.0f} s")
         yield (
-            f"| {bug.trace} | {bug.kernel} | `{bug.bounds}` | {bug.kind}, {min(lengths)} events "
-            f"| {ours} | {figures(tree)} |"
+            f"| {bug.trace} | {bug.kernel} | `{bug.bounds}` | {bug.kind}, {min(lengths)} "
+            f"{'event' if min(lengths) == 1 else 'events'} | {ours} | {figures(tree)} |"
         )
     yield ""
     yield f"The newest kernel, {NEWEST}, within the same bounds:"

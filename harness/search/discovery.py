@@ -53,20 +53,20 @@ def written(bounds: Bounds, found: Found) -> list[str]:
     trace = trace_of(bounds, found)
     why: list[str] = []
     if found.violation.kind != "cost" and bounds.other is None:
-        reducer = Reducer(trace, bounds.kernel, bounds.mode, found.violation.kind)
-        if reducer.way == way_of(found.violation):
-            trace = reducer.run()
-            why = reducer.why()
+        reducer = Reducer(trace, bounds.kernel, bounds.mode)
+        # This very one is meant, whatever else goes wrong on the way.
+        reducer.trace, reducer.way = trace, way_of(found.violation)
+        trace = reducer.run()
+        why = reducer.why()
     title = _title(found.violation)
     kernels = [bounds.kernel] if bounds.other is None else [bounds.kernel, bounds.other]
     budget = _budget(bounds, trace, found.violation)
     if budget:
         trace = dataclasses.replace(trace, budget=budget)
     outcomes = [Replay(trace, kernel, bounds.mode).run() for kernel in kernels]
-    if not budget and outcomes[0].violations:
-        kind = found.violation.kind
-        same = [v for _, v in outcomes[0].violations if v.kind == kind]
-        title = _title(same[0] if same else found.violation)
+    for _, violation in outcomes[0].violations:
+        if way_of(violation) == way_of(found.violation):
+            title = _title(violation)
     verdicts = [
         _verdict(kernel, bounds.mode, outcome.kinds)
         for kernel, outcome in zip(kernels, outcomes, strict=True)
