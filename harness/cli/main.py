@@ -19,6 +19,7 @@ from harness.cli import (
     explain,
     explore,
     fmt,
+    fuzz,
     identify,
     listing,
     matrix,
@@ -53,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     bisect_run.add_parser(commands)
     reduce.add_parser(commands)
     explore.add_parser(commands)
+    fuzz.add_parser(commands)
     listing.add_parsers(commands)
     reglist.add_parser(commands)
     capture.add_parsers(commands)

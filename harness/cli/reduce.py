@@ -17,6 +17,7 @@ from harness.model import architecture
 from harness.model.catalogue import Kernel
 from harness.search.culprit import verdict
 from harness.search.reduce import Reducer, header, units
+from harness.search.shortest import shorten
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,9 +26,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="reduce a trace to the shortest that goes wrong in the same way",
         description="Take out events, make actors and CPUs one, take from the machine, and make "
         "values and names short, as long as the same invariant is violated on K, of the same kind "
-        "of register, and nothing of the kind on a good kernel. Each line that is left says what "
-        "comes of the trace without it. Ctrl-C ends it with the best so far. Exit status 1 if "
-        "nothing is violated to begin with.",
+        "of register, and nothing of the kind on a good kernel. Then look for one that is shorter "
+        "still among all that such events can make. Each line that is left says what comes of the "
+        "trace without it. Ctrl-C ends it with the best so far. Exit status 1 if nothing is "
+        "violated to begin with.",
     )
     add_target(parser)
     parser.add_argument(
@@ -37,6 +39,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--good",
         metavar="K2",
         help="a kernel where what is left has to hold (default: the newest that is said to)",
+    )
+    parser.add_argument(
+        "--search",
+        type=int,
+        default=20,
+        metavar="SECONDS",
+        help="how long to look for one that is shorter still (default: 20; 0: not at all)",
     )
     parser.add_argument("-o", dest="output", metavar="FILE", help="write the trace there")
     parser.set_defaults(command=run)
@@ -54,9 +63,11 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         what = args.violation or "invariant"
         print(f"{trace.id}: no {what} is violated on {kernel.name} {mode}", file=sys.stderr)
         return 1
-    start = len(units(trace))
+    start, deep = len(units(trace)), 0
     try:
         reducer.run()
+        if args.search > 0:
+            deep = shorten(reducer, args.search)
     except KeyboardInterrupt:
         bar.end("interrupted; this is the best so far")
     else:
@@ -71,7 +82,8 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         except OSError as error:
             raise HarnessError(f"{args.output}: {error.strerror}") from None
     text = f"{start} events -> {len(units(reducer.trace))}: {reducer.way.kind}"
-    print(f"{text} on {kernel.name} {mode}", file=sys.stderr)
+    none = f"; none of its events with {deep} or fewer" if deep else ""
+    print(f"{text} on {kernel.name} {mode}{none}", file=sys.stderr)
     return 0
 
 

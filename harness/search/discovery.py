@@ -15,8 +15,9 @@ from harness.model.base import Event, Violation
 from harness.model.catalogue import Kernel
 from harness.search.explore import Bounds, Found
 from harness.search.reduce import Reducer, header, way_of
+from harness.search.shortest import shorten
 
-SOURCE = "kvm-replay-explore@example.invalid"
+SOURCE = "kvm-replay@example.invalid"
 
 
 def trace_of(bounds: Bounds, found: Found) -> Trace:
@@ -48,7 +49,7 @@ def _title(violation: Violation) -> str:
     return f"{violation.kind}: {violation.text}".replace('"', "'")
 
 
-def written(bounds: Bounds, found: Found) -> list[str]:
+def written(bounds: Bounds, found: Found, by: str = "explore", seconds: float = 0.0) -> list[str]:
     """A trace file: what it takes and no more, with a verdict, and what each line is for."""
     trace = trace_of(bounds, found)
     why: list[str] = []
@@ -56,7 +57,10 @@ def written(bounds: Bounds, found: Found) -> list[str]:
         reducer = Reducer(trace, bounds.kernel, bounds.mode)
         # This very one is meant, whatever else goes wrong on the way.
         reducer.trace, reducer.way = trace, way_of(found.violation)
-        trace = reducer.run()
+        reducer.run()
+        if seconds:
+            shorten(reducer, seconds)
+        trace = reducer.trace
         why = reducer.why()
     title = _title(found.violation)
     kernels = [bounds.kernel] if bounds.other is None else [bounds.kernel, bounds.other]
@@ -75,7 +79,7 @@ def written(bounds: Bounds, found: Found) -> list[str]:
     at = next(n for n, line in enumerate(head) if line.startswith("verdict"))
     limits = [f"budget {', '.join(f'{name} {most}' for name, most in budget.items())}"]
     head[at : at + 1] = [*(limits if budget else []), *verdicts]
-    head.insert(1, f'about "Found by kvm-replay explore on {bounds.kernel.name} {bounds.mode}."')
+    head.insert(1, f'about "Found by kvm-replay {by} on {bounds.kernel.name} {bounds.mode}."')
     events = [trace.source[s.line - 1].strip() for s in trace.body]
     if len(why) == len(events):
         events = [

@@ -30,7 +30,8 @@ BATCH = 4096  # states that are gone on from before what was found is put togeth
 class Bounds:
     """How far a search goes, and on what.
 
-    With an `other` kernel, what is looked for is a difference between the two.
+    With an `other` kernel, what is looked for is a difference between the two; with a `way`,
+    a violation of this way alone, and with `verbs`, by these events alone.
     """
 
     arch: str
@@ -44,6 +45,8 @@ class Bounds:
     other: Kernel | None = None
     symmetry: bool = True
     commuting: bool = True
+    way: Way | None = None
+    verbs: tuple[str, ...] = ()
 
 
 class Found(NamedTuple):
@@ -90,6 +93,14 @@ class Tally:
         return self.start == self.end
 
 
+def happening(event: Event, step: int) -> Event:
+    """An event of an alphabet as this step, with a value that no other step writes."""
+    actor, verb, args = event
+    if args and args[-1] is None:
+        args = (*args[:-1], (FRESH + step,))
+    return actor, verb, args
+
+
 class Explorer:
     """One model, from one state to the next."""
 
@@ -105,6 +116,8 @@ class Explorer:
         self.model: Model | Pair = models[0] if len(models) == 1 else Pair(*models)
         self.alphabet = explorable.alphabet(bounds.world, bounds.kernel, bounds.groups)
         self.events = self.alphabet.events
+        verbs = bounds.verbs
+        self.left_out = {n for n, e in enumerate(self.events) if verbs and e[1] not in verbs}
         anatomies = [explorable.anatomy(model) for model in models]
         self.canon = Canon(anatomies, bounds.symmetry)
         self.reach = explorable.reach(models[0]) if bounds.commuting and len(models) == 1 else None
@@ -130,6 +143,8 @@ class Explorer:
         for model in self.models[1:]:
             also = set(self.alphabet.enabled(model))
             found = [number for number in found if number in also]
+        if self.left_out:
+            found = [number for number in found if number not in self.left_out]
         return found
 
     def _back(self, state: State) -> None:
@@ -138,11 +153,8 @@ class Explorer:
             self._now = state
 
     def event(self, number: int, depth: int) -> Event:
-        """An event of the alphabet as it happens at a depth, with a value of its own."""
-        actor, verb, args = self.events[number]
-        if args and args[-1] is None:
-            args = (*args[:-1], (FRESH + depth,))
-        return actor, verb, args
+        """An event of the alphabet as it happens at a depth."""
+        return happening(self.events[number], depth)
 
     def node(self, tree: Tree, index: int) -> Node:
         """The state of this number, by the events that led to it."""
@@ -313,7 +325,9 @@ class Search:
             self.tree.add(key, parent, event)
         for parent, event, violations in found.wrong:
             for violation in violations:
-                self.tally.found.setdefault(way_of(violation), (violation, parent, event))
+                way = way_of(violation)
+                if self.bounds.way in (None, way):
+                    self.tally.found.setdefault(way, (violation, parent, event))
 
     def found(self) -> list[Found]:
         """What has gone wrong, the shortest way first."""

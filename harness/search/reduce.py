@@ -127,6 +127,7 @@ class Reducer:
     ) -> None:
         self.kernel, self.good, self.mode, self.progress = kernel, good, mode, progress
         self.trace = dataclasses.replace(trace, modes=(mode,))
+        self.verbs = tuple(dict.fromkeys(unit.event.verb for unit in units(trace)))
         self.way: Way | None = None
         ran = play(trace, units(trace), kernel, mode, None)
         if kind is not None:
@@ -210,7 +211,8 @@ class Reducer:
         """The events (and expectations) of the best trace so far, a line each."""
         return [_line(self.trace, s.line) for s in self.trace.body]
 
-    def _try(self, lines: Sequence[str], **changes: object) -> bool:
+    def offer(self, lines: Sequence[str], **changes: object) -> bool:
+        """Take these events for the best trace so far, if they go wrong in the same way."""
         return self._adopt(self._same(self._parsed(lines, self.trace, **changes)))
 
     # Stages ------------------------------------------------------------------------------
@@ -250,17 +252,16 @@ class Reducer:
             one, two = (_SWITCH.fullmatch(" ".join(line.split())) for line in lines[n : n + 2])
             if one and two and one[1] == two[1] and one[3] != two[4]:
                 joined = f"{one[1]} {two[2]} {one[3]} -> {two[4]}"
-                if self._try([*lines[:n], joined, *lines[n + 2 :]]):
+                if self.offer([*lines[:n], joined, *lines[n + 2 :]]):
                     continue
             n += 1
 
     def actors(self) -> None:
         """Nobody who does nothing; and two tasks, or two vcpus, become one."""
-        named = set(_WORD.findall("\n".join(self.lines())))
-        vcpus = tuple(v for v in self.trace.vcpus if v[0] in named)
-        threads = {thread for _, thread, _ in vcpus}
-        tasks = tuple(t for t in self.trace.tasks if t[0] in named | threads)
-        self._try(self.lines(), tasks=tasks or self.trace.tasks[:1], vcpus=vcpus)
+        for group in ("vcpus", "tasks"):
+            for member in getattr(self.trace, group):
+                rest = tuple(m for m in getattr(self.trace, group) if m != member)
+                self.offer(self.lines(), **{group: rest})
         for group in ("tasks", "vcpus"):
             members = [m[0] for m in getattr(self.trace, group)]
             for keep in members:
@@ -280,7 +281,7 @@ class Reducer:
             if n != drop
         )
         if len(tasks) + len(vcpus) < len(trace.tasks) + len(trace.vcpus):
-            self._try(lines, tasks=tasks, vcpus=vcpus)
+            self.offer(lines, tasks=tasks, vcpus=vcpus)
 
     def cpus(self) -> None:
         """As few CPUs as it takes."""
@@ -289,33 +290,33 @@ class Reducer:
             for keep in range(drop):
                 lines = [_renamed(line, {f"cpu{drop}": f"cpu{keep}"}) for line in self.lines()]
                 tasks = tuple((n, keep if cpu == drop else cpu) for n, cpu in self.trace.tasks)
-                if self._try(lines, tasks=tasks):
+                if self.offer(lines, tasks=tasks):
                     break
         for count in range(1, highest):
-            if self._try(self.lines(), settings=self.trace.settings | {"cpus": (count, count)}):
+            if self.offer(self.lines(), settings=self.trace.settings | {"cpus": (count, count)}):
                 return
 
     def machine(self) -> None:
         """What the machine and the vcpus need not have."""
         for name in [*self.trace.settings]:
             rest = {n: v for n, v in self.trace.settings.items() if n != name}
-            if name != "cpus" and self._try(self.lines(), settings=rest):
+            if name != "cpus" and self.offer(self.lines(), settings=rest):
                 continue
             low, high = self.trace.settings[name]
             while high // 2 >= low and high > low:
                 high //= 2
-                if not self._try(self.lines(), settings=self.trace.settings | {name: (low, high)}):
+                if not self.offer(self.lines(), settings=self.trace.settings | {name: (low, high)}):
                     break
         for name, words in [*self.trace.words.items()]:
             for word in words:
                 left = tuple(w for w in self.trace.words.get(name, ()) if w != word)
                 rest_words = {n: w for n, w in self.trace.words.items() if n != name}
-                self._try(self.lines(), words=rest_words | ({name: left} if left else {}))
+                self.offer(self.lines(), words=rest_words | ({name: left} if left else {}))
         for n, (vcpu, thread, features) in enumerate(self.trace.vcpus):
             for feature in features:
                 left = tuple(f for f in self.trace.vcpus[n][2] if f != feature)
                 changed = (*self.trace.vcpus[:n], (vcpu, thread, left), *self.trace.vcpus[n + 1 :])
-                self._try(self.lines(), vcpus=changed)
+                self.offer(self.lines(), vcpus=changed)
 
     def values(self) -> None:
         """Each value as small as can be: 0xa1, 0xa2 ... by the order in which they come."""
@@ -324,7 +325,7 @@ class Reducer:
             small = f"{0xA0 + n:#x}"
             if int(value, 0) > int(small, 0) and small not in seen:
                 pattern = re.compile(rf"(?<== ){value}\b")
-                self._try([pattern.sub(small, line) for line in self.lines()])
+                self.offer([pattern.sub(small, line) for line in self.lines()])
 
     def names(self) -> None:
         """A, B, C for tasks, v0, v1 for vcpus, in the order in which they come."""
@@ -340,7 +341,7 @@ class Reducer:
         lines = [_renamed(line, rename) for line in self.lines()]
         tasks = tuple((rename[n], cpu) for n, cpu in self.trace.tasks)
         vcpus = tuple((rename[n], rename[t], f) for n, t, f in self.trace.vcpus)
-        self._try(lines, tasks=tasks, vcpus=vcpus)
+        self.offer(lines, tasks=tasks, vcpus=vcpus)
 
     # What each line is for -------------------------------------------------------------------
 

@@ -1,0 +1,148 @@
+"""Random walks: long sequences of events, beyond what a search can exhaust.
+
+A walk is all in its seed and its number, so that it can be walked again. Where something goes
+wrong it takes the step back and goes on another way: one bug does not hide the next. Each walk
+has some groups of events and not others, as the toss of a coin says: events that end much (a task's
+exit) are rare then, and those that are left meet more often (A. Groce and others, "Swarm testing",
+ISSTA 2012).
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from random import Random
+from typing import NamedTuple
+
+from harness.errors import HarnessError
+from harness.model import architecture
+from harness.model.base import Event, Refused, Violation
+from harness.search.canon import FRESH, FRESHEST
+from harness.search.explore import Bounds, Found, happening
+from harness.search.reduce import Way, way_of
+
+LONGEST = FRESHEST - FRESH
+STRIDE = 16  # steps between two states that are kept to go back to
+
+
+class Walk(NamedTuple):
+    """What one walk came to: its length, and the first violation of each way."""
+
+    number: int
+    length: int
+    found: tuple[Found, ...]
+
+
+class Walker:
+    """Walks within bounds, of which the depth is the length of a walk."""
+
+    def __init__(self, bounds: Bounds, seed: int) -> None:
+        arch = architecture(bounds.arch)
+        self.explorable = arch.explorable
+        if self.explorable is None:
+            raise HarnessError(f"fuzz: nobody has said yet which events {bounds.arch} has")
+        self.bounds, self.seed = bounds, seed
+        self.model = arch.machine(bounds.kernel, bounds.mode, bounds.world, False)
+        self.beginning = self.model.capture()
+
+    def walk(self, number: int) -> Walk:
+        """The walk of this number."""
+        # A text as a seed gives the same numbers on every Python.
+        random = Random(f"{self.seed}/{number}")
+        self._groups(tuple(g for g in self.bounds.groups if random.random() < 0.5))
+        self.model.restore(self.beginning)
+        kept = self.beginning
+        events: list[Event] = []
+        found: dict[Way, Found] = {}
+        bad: set[int] = set()  # what has gone wrong after these events
+        while len(events) < self.bounds.depth:
+            choice = self._choice(random, bad)
+            if choice is None:
+                break
+            event = happening(self.events[choice], len(events) + 1)
+            try:
+                violations = self._apply(event, len(events) + 1)
+            except Refused:
+                bad.add(choice)
+                continue
+            if violations:
+                for violation in violations:
+                    story = Found(violation, (*events, event))
+                    found.setdefault(way_of(violation), story)
+                bad.add(choice)
+                self.model.restore(kept)
+                first = len(events) // STRIDE * STRIDE
+                for step, again in enumerate(events[first:], first + 1):
+                    self._apply(again, step)
+                continue
+            events.append(event)
+            bad.clear()
+            if len(events) % STRIDE == 0:
+                kept = self.model.capture()
+        return Walk(number, len(events), tuple(found.values()))
+
+    def _groups(self, groups: tuple[str, ...]) -> None:
+        assert self.explorable is not None
+        bounds = self.bounds
+        self.alphabet = self.explorable.alphabet(
+            bounds.world, bounds.kernel, groups or bounds.groups
+        )
+        self.events = self.alphabet.events
+
+    def _choice(self, random: Random, bad: set[int]) -> int | None:
+        """Who, then the verb, then with what: or most that happens would be switches."""
+        actors: dict[str, dict[str, list[int]]] = {}
+        for number in self.alphabet.enabled(self.model):
+            if number not in bad:
+                actor, verb, _ = self.events[number]
+                actors.setdefault(actor, {}).setdefault(verb, []).append(number)
+        if not actors:
+            return None
+        verbs = random.choice(list(actors.values()))
+        return random.choice(random.choice(list(verbs.values())))
+
+    def _apply(self, event: Event, step: int) -> list[Violation]:
+        model = self.model
+        model.step = step
+        model.violations.clear()
+        model.apply(*event)
+        excepted = self.bounds.excepted
+        return [v for v in (*model.violations, *model.check()) if v.kind not in excepted]
+
+
+def walks(bounds: Bounds, seed: int, numbers: Iterable[int], jobs: int) -> Iterator[Walk]:
+    """The walks of these numbers, in their order, by `jobs` processes.
+
+    No number is taken from `numbers` long before its walk can begin.
+    """
+    if jobs == 1:
+        yield from map(Walker(bounds, seed).walk, numbers)
+        return
+    ahead: deque[Future[Walk]] = deque()
+    numbers = iter(numbers)
+    with ProcessPoolExecutor(jobs, get_context("fork"), _begin, (bounds, seed)) as pool:
+        try:
+            while True:
+                for number in itertools.islice(numbers, 2 * jobs - len(ahead)):
+                    ahead.append(pool.submit(_walk, number))
+                if not ahead:
+                    return
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_walker: list[Walker] = []  # of this process
+
+
+def _begin(bounds: Bounds, seed: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is told to the one who has asked
+    _walker[:] = [Walker(bounds, seed)]
+
+
+def _walk(number: int) -> Walk:
+    return _walker[0].walk(number)

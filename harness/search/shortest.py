@@ -1,0 +1,69 @@
+"""A reduced trace may still be a detour: is there a shorter one that is no part of it?
+
+What is left of a long trace is the least of its events that goes wrong, and the least need not
+be the shortest. It is short enough now for a search of all that its tasks, vcpus and CPUs can do
+in fewer steps, by the events that there were in the long one.
+"""
+
+from __future__ import annotations
+
+import time
+
+from harness.dsl.write import sentence
+from harness.engine.replay import world
+from harness.model import architecture
+from harness.search.explore import Bounds, Search
+from harness.search.reduce import LAST, Reducer, units
+
+# Of these all orders are tried, to see what is the same.
+MOST_TASKS, MOST_VCPUS, MOST_CPUS = 6, 4, 4
+
+
+class _Late(Exception):
+    """The time is up."""
+
+
+def shorten(reducer: Reducer, seconds: float) -> int:
+    """Make the best trace of a reducer a shortest one, if there is time.
+
+    How many events are too few is returned: with as many or fewer, what a search can try does not
+    go wrong in this way. Can be interrupted.
+    """
+    trace, way = reducer.trace, reducer.way
+    arch = architecture(trace.arch)
+    now = world(trace)
+    length = len(units(trace))
+    if way is None or way.kind in LAST or arch.explorable is None or length < 2:
+        return 0
+    tasks = len(now.tasks) + len(now.unborn)
+    cpus = now.settings.get("cpus", (1, 1))[1]
+    if tasks > MOST_TASKS or len(now.vcpus) > MOST_VCPUS or cpus > MOST_CPUS:
+        return 0
+    bounds = Bounds(
+        trace.arch,
+        reducer.kernel,
+        reducer.mode,
+        now,
+        tuple(arch.explorable.groups),
+        length - 1,
+        way=way,
+        verbs=reducer.verbs,
+    )
+    search = Search(bounds)
+    end = time.monotonic() + seconds
+
+    def look(search: Search) -> None:
+        reducer.progress(f"search {search.tally.depth + 1} deep", length)
+        if time.monotonic() > end:
+            raise _Late
+
+    search.after_batch.append(look)
+    try:
+        search.run()
+    except _Late:
+        return search.tally.depth
+    for found in search.found():
+        if reducer.offer([sentence(arch, now, *event) for event in found.events]):
+            reducer.run()
+            break
+    return search.tally.depth - bool(search.tally.found)
