@@ -14,6 +14,7 @@ from harness.cli.found import plain_found, print_found, write_found
 from harness.cli.term import Terminal
 from harness.errors import HarnessError
 from harness.model.catalogue import Kernel
+from harness.search.cluster import ClusterSearch, connect
 from harness.search.discovery import written
 from harness.search.explore import DEEPEST, Bounds, Found, Search, summary
 from harness.search.parallel import ParallelSearch
@@ -52,6 +53,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("-j", dest="jobs", type=int, default=1, metavar="N", help="processes")
     parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a dask cluster to search on: tcp://HOST:8786"
+    )
+    parser.add_argument(
         "--checkpoint",
         metavar="FILE",
         help="keep there how far the search is, and go on from it if there is such a file",
@@ -79,7 +83,14 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         commuting=not args.no_commuting,
     )
     jobs = within("-j", args.jobs, 1, 256)
-    search = Search(bounds, args.all) if jobs == 1 else ParallelSearch(bounds, args.all, jobs)
+    if args.scheduler is not None and (jobs > 1 or args.model):
+        option = "--model" if args.model else "-j"
+        raise HarnessError(f"--scheduler and {option} do not go together")
+    client = None if args.scheduler is None else connect(args.scheduler)
+    if client is not None:
+        search: Search = ClusterSearch(bounds, args.all, client)
+    else:
+        search = Search(bounds, args.all) if jobs == 1 else ParallelSearch(bounds, args.all, jobs)
     progress = _Progress()
     search.after_batch.append(progress)
     if args.checkpoint is not None:
@@ -93,6 +104,8 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     finally:
         gc.enable()
         progress.end()
+        if client is not None:
+            client.close()
     found = search.found()
     texts = ["\n".join(written(bounds, one)) + "\n" for one in found]
     paths = write_found(args.folder, found, texts)

@@ -156,6 +156,11 @@ class Explorer:
         """An event of the alphabet as it happens at a depth."""
         return happening(self.events[number], depth)
 
+    def forget(self) -> None:
+        """The next state is one of another tree."""
+        del self._stack[1:]
+        self._chain = []
+
     def node(self, tree: Tree, index: int) -> Node:
         """The state of this number, by the events that led to it."""
         chain = tree.chain(index)
@@ -290,6 +295,7 @@ class Search:
 
     def __init__(self, bounds: Bounds, every: bool = False) -> None:
         self.bounds, self.every = bounds, every
+        self.batch = BATCH
         self.explorer = Explorer(bounds)
         self.tree = Tree(self.explorer.root())
         self.tally = Tally()
@@ -301,7 +307,7 @@ class Search:
         began = time.monotonic() - tally.seconds
         while tally.depth < self.bounds.depth and not tally.exhausted:
             while tally.at < tally.end:
-                end = min(tally.at + BATCH, tally.end)
+                end = min(tally.at + self.batch, tally.end)
                 for found in self.slices(tally.at, end, tally.depth + 1):
                     self._take(found)
                 tally.at = end

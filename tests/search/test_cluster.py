@@ -1,0 +1,96 @@
+"""The search on a cluster: a scheduler and two workers of this machine, all real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+EXPLORE = [sys.executable, "-m", "harness", "explore", "--json", "--kernel"]
+V613 = [*EXPLORE, "v6.13", "--depth", "8", "--all"]
+SAME = ("states", "transitions", "depth", "exhausted", "found")
+
+
+class Cluster:
+    """A scheduler on a port that was free, and its workers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        args = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+        self.scheduler = self._start("scheduler", *args)
+        self.address = self._told(self.scheduler, r"(tcp://127\.0\.0\.1:\d+)")
+        self.workers = [self._worker() for _ in range(2)]
+
+    def _start(self, *args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_" + args[0], *args[1:]],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def _told(self, process: subprocess.Popen[str], pattern: str) -> str:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if match := re.search(pattern, line):
+                threading.Thread(target=process.stderr.read, daemon=True).start()
+                return match[1]
+        raise AssertionError("it has ended")
+
+    def _worker(self) -> subprocess.Popen[str]:
+        args = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
+        process = self._start("worker", self.address, *args)
+        self._told(process, r"(Starting established connection)")
+        return process
+
+    def end(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    pytest.importorskip("distributed")
+    found = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield found
+    found.end()
+
+
+def alone() -> dict[str, object]:
+    told: dict[str, object] = json.loads(
+        subprocess.run(V613, stdout=subprocess.PIPE, check=False).stdout
+    )
+    return told
+
+
+def test_a_cluster_finds_the_same_and_survives_a_worker(cluster: Cluster) -> None:
+    """One of the workers is killed on the way: nothing is lost, and nothing counts twice."""
+    args = [*V613, "--scheduler", cluster.address]
+    search = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(3)
+    assert search.poll() is None, search.communicate()
+    os.kill(cluster.workers[0].pid, signal.SIGKILL)
+    out, err = search.communicate(timeout=120)
+    assert search.returncode == 1, err
+    told, expected = json.loads(out), alone()
+    assert {name: told[name] for name in SAME} == {name: expected[name] for name in SAME}
+
+
+def test_nobody_is_there() -> None:
+    pytest.importorskip("distributed")
+    args = [*V613, "--scheduler", "tcp://127.0.0.1:1"]
+    done = subprocess.run(args, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--scheduler 'tcp://127.0.0.1:1'" in done.stderr
+    assert "Traceback" not in done.stderr
