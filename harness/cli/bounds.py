@@ -13,8 +13,7 @@ from harness.errors import HarnessError, nearest, one_of
 from harness.model.base import Architecture, Explorable, World
 from harness.search.explore import Bounds
 
-MOST_TASKS, MOST_VCPUS = 6, 4  # all orders of them are tried, to see what is the same
-MOST_CPUS = 4
+MOST_TASKS, MOST_VCPUS = 20, 20
 
 
 def add_bounds(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +64,7 @@ def bounds_of(args: argparse.Namespace, depth: int, usual: bool = True) -> Place
     vcpus = within("--vcpus", args.vcpus, 0, MOST_VCPUS)
     settings = dict(machine.world.settings)
     if args.cpus is not None:
-        most = min(arch.settings["cpus"].highest, MOST_CPUS)
+        most = arch.settings["cpus"].highest
         settings["cpus"] = (within("--cpus", args.cpus, 1, most),) * 2
     names = [chr(ord("A") + n) for n in range(tasks)]
     groups = tuple(explorable.usual if usual else explorable.groups)

@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.model.catalogue import Kernel
 from harness.search.cluster import ClusterSearch, connect
 from harness.search.discovery import written
-from harness.search.explore import DEEPEST, Bounds, Found, Search, summary
+from harness.search.explore import DEEPEST, MOST_ORDERS, Bounds, Found, Search, orders, summary
 from harness.search.parallel import ParallelSearch
 from harness.search.resume import keep, resumed
 
@@ -82,6 +82,12 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         symmetry=not args.no_symmetry,
         commuting=not args.no_commuting,
     )
+    many = orders(bounds.world)
+    if bounds.symmetry and many > MOST_ORDERS:
+        raise HarnessError(
+            f"CPUs, tasks and vcpus can be put in {many} orders: expected {MOST_ORDERS} at most, "
+            "or --no-symmetry"
+        )
     jobs = within("-j", args.jobs, 1, 256)
     if args.scheduler is not None and (jobs > 1 or args.model):
         option = "--model" if args.model else "-j"
@@ -99,8 +105,11 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         search.after_batch.append(keep(path, SECONDS))
     # Nothing here makes cycles, and there are many objects to look through.
     gc.disable()
+    interrupted = False
     try:
         search.run()
+    except KeyboardInterrupt:
+        interrupted = True
     finally:
         gc.enable()
         progress.end()
@@ -111,10 +120,19 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     paths = write_found(args.folder, found, texts)
     line = summary(bounds, search.tally, len(search.tree))
     if args.json:
-        out.line(json.dumps(_plain(bounds, search, found, texts), indent=1, sort_keys=True))
+        out.line(
+            json.dumps(
+                _plain(bounds, search, found, texts) | {"interrupted": interrupted},
+                indent=1,
+                sort_keys=True,
+            )
+        )
     else:
         print_found(out, bounds, found, texts, paths)
-        out.line(out.paint(f"{bounds.kernel.name} {bounds.mode}: {line}", "bold"))
+        line = f"{bounds.kernel.name} {bounds.mode}: {'interrupted: ' if interrupted else ''}{line}"
+        out.line(out.paint(line, "bold"))
+    if interrupted:
+        return 130
     return 1 if found else 0
 
 

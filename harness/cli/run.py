@@ -91,11 +91,12 @@ def _judge_each(
     if jobs > 1 and len(paths) > 1:
         from concurrent.futures import ProcessPoolExecutor  # dear to import, seldom asked for
 
-        # Ctrl-C reaches the workers too; they leave without a word.
+        # Ctrl-C reaches the workers too; they leave without a word, unless nobody heeds it.
+        heeded = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
         workers = ProcessPoolExecutor(
             min(jobs, len(paths)),
             initializer=signal.signal,
-            initargs=(signal.SIGINT, signal.SIG_DFL),
+            initargs=(signal.SIGINT, signal.SIG_DFL if heeded else signal.SIG_IGN),
         )
         with workers as pool:
             judged = pool.map(_judge, paths, [kernels] * len(paths), chunksize=4)

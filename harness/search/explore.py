@@ -11,6 +11,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import factorial
 from typing import NamedTuple
 
 from harness.errors import HarnessError
@@ -22,6 +23,7 @@ from harness.search.pair import Pair
 from harness.search.reduce import Way, way_of
 from harness.search.tree import Tree
 
+MOST_ORDERS = 3000  # beyond, they take longer than the states that they spare
 DEEPEST = FRESHEST - FRESH
 BATCH = 4096  # states that are gone on from before what was found is put together
 
@@ -47,6 +49,13 @@ class Bounds:
     commuting: bool = True
     way: Way | None = None
     verbs: tuple[str, ...] = ()
+
+
+def orders(world: World) -> int:
+    """In how many orders CPUs, tasks and vcpus can be put; symmetry is all of them tried."""
+    cpus = world.settings.get("cpus", (1, 1))[1]
+    tasks = len(world.tasks) + len(world.unborn)
+    return factorial(cpus) * factorial(tasks) * factorial(len(world.vcpus))
 
 
 class Found(NamedTuple):
@@ -349,7 +358,7 @@ class Search:
 
 
 def summary(bounds: Bounds, tally: Tally, states: int) -> str:
-    """The last line, which says no more than was done."""
+    """The last line, which says no more than was done: how deep is how deep all was tried."""
     many = bounds.world.settings.get("cpus", (1, 1))[1]
     people = (
         _plural(many, "CPU"),

@@ -12,11 +12,8 @@ import time
 from harness.dsl.write import sentence
 from harness.engine.replay import world
 from harness.model import architecture
-from harness.search.explore import Bounds, Search
+from harness.search.explore import MOST_ORDERS, Bounds, Search, orders
 from harness.search.reduce import LAST, Reducer, units
-
-# Of these all orders are tried, to see what is the same.
-MOST_TASKS, MOST_VCPUS, MOST_CPUS = 6, 4, 4
 
 
 class _Late(Exception):
@@ -35,10 +32,6 @@ def shorten(reducer: Reducer, seconds: float) -> int:
     length = len(units(trace))
     if way is None or way.kind in LAST or arch.explorable is None or length < 2:
         return 0
-    tasks = len(now.tasks) + len(now.unborn)
-    cpus = now.settings.get("cpus", (1, 1))[1]
-    if tasks > MOST_TASKS or len(now.vcpus) > MOST_VCPUS or cpus > MOST_CPUS:
-        return 0
     bounds = Bounds(
         trace.arch,
         reducer.kernel,
@@ -46,6 +39,7 @@ def shorten(reducer: Reducer, seconds: float) -> int:
         now,
         tuple(arch.explorable.groups),
         length - 1,
+        symmetry=orders(now) <= MOST_ORDERS,
         way=way,
         verbs=reducer.verbs,
     )

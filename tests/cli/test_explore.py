@@ -79,6 +79,8 @@ def test_the_groups(capsys: pytest.CaptureFixture[str]) -> None:
         (["--kernel", "v6.99"], "unknown kernel 'v6.99'"),
         (["--kernel", "v7.2", "--depth", "0"], "--depth 0: expected 1 to"),
         (["--kernel", "v7.2", "--tasks", "99"], "--tasks 99: expected 1 to"),
+        (["--kernel", "v7.2", "--cpus", "4", "--tasks", "6"], "17280 orders: expected 3000"),
+        (["--kernel", "v7.2", "-j", "2", "--scheduler", "tcp://x"], "do not go together"),
         (["--kernel", "v7.2", "-j", "0"], "-j 0: expected 1 to"),
         (["--kernel", "v7.2", "--events", "swich"], "did you mean 'switch'?"),
         (["--kernel", "v7.2", "--budget", "reload"], "did you mean 'reloads'?"),
