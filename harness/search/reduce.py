@@ -126,7 +126,7 @@ class Reducer:
         progress: Callable[[str, int], None] = lambda stage, n: None,
     ) -> None:
         self.kernel, self.good, self.mode, self.progress = kernel, good, mode, progress
-        self.trace = dataclasses.replace(trace, modes=(mode,))
+        self.trace = self.origin = dataclasses.replace(trace, modes=(mode,))
         self.verbs = tuple(dict.fromkeys(unit.event.verb for unit in units(trace)))
         self.way: Way | None = None
         ran = play(trace, units(trace), kernel, mode, None)

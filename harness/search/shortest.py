@@ -7,8 +7,11 @@ in fewer steps, by the events that there were in the long one.
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from typing import Any
 
+from harness.dsl.nodes import Trace
 from harness.dsl.write import sentence
 from harness.engine.replay import world
 from harness.model import architecture
@@ -28,7 +31,16 @@ def shorten(reducer: Reducer, seconds: float) -> int:
     """
     trace, way = reducer.trace, reducer.way
     arch = architecture(trace.arch)
-    now = world(trace)
+    # As few take part as it is, on all of the machine that there was, and each is where it can run.
+    features = tuple(dict.fromkeys(f for *_, every in reducer.origin.vcpus for f in every))
+    whole: dict[str, Any] = {
+        "settings": reducer.origin.settings
+        | {name: span for name, span in trace.settings.items() if name == "cpus"},
+        "words": reducer.origin.words,
+        "tasks": _placed(trace),
+        "vcpus": tuple((name, thread, features) for name, thread, _ in trace.vcpus),
+    }
+    now = world(dataclasses.replace(trace, **whole))
     length = len(units(trace))
     if way is None or way.kind in LAST or arch.explorable is None or length < 2:
         return 0
@@ -57,7 +69,15 @@ def shorten(reducer: Reducer, seconds: float) -> int:
     except _Late:
         return search.tally.depth
     for found in search.found():
-        if reducer.offer([sentence(arch, now, *event) for event in found.events]):
+        if reducer.offer([sentence(arch, now, *event) for event in found.events], **whole):
             reducer.run()
             break
     return search.tally.depth - bool(search.tally.found)
+
+
+def _placed(trace: Trace) -> tuple[tuple[str, int], ...]:
+    """The tasks, with one on each CPU as far as they go: to come there takes events."""
+    cpus = trace.settings.get("cpus", (1, 1))[1]
+    taken = {cpu for _, cpu in trace.tasks}
+    free = (cpu for cpu in range(cpus) if cpu not in taken)
+    return tuple((name, next(free, -1) if cpu < 0 else cpu) for name, cpu in trace.tasks)
