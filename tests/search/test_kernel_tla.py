@@ -1,0 +1,52 @@
+"""The transition system of benchmarks/fpsimd_tla.py is the one that TLC checks."""
+
+from __future__ import annotations
+
+import pytest
+from kernel_tla import System
+from kernel_tla_search import Search
+
+# What TLC says of fpsimd.tla with the guard, 1 CPU, 2 threads and 1 value, without symmetry.
+STATES, GENERATED, LEVELS = 654_242, 811_292, 137
+
+
+def test_it_has_the_states_and_steps_that_tlc_counts() -> None:
+    out = Search(System()).run()
+    assert (out.states, out.transitions, out.depth) == (STATES, GENERATED, LEVELS)
+    assert not out.broken
+
+
+@pytest.mark.parametrize(("planted", "level"), [("last-state", 56), ("task-state", 62)])
+def test_a_planted_bug_is_found_where_tlc_finds_it(planted: str, level: int) -> None:
+    out = Search(System(planted=planted)).run()
+    assert (out.broken.partition(":")[0], out.depth) == ("read_fpsimd", level)
+
+
+@pytest.mark.parametrize(("threads", "vals"), [(2, 2), (3, 1)])
+def test_steps_that_are_equal_can_be_taken_once(threads: int, vals: int) -> None:
+    one, other = (Search(System(threads, vals), shared).run(depth=32) for shared in (True, False))
+    assert one.tree.visited.table == other.tree.visited.table
+    assert one.transitions == other.transitions
+
+
+def test_a_fingerprint_stands_for_one_state() -> None:
+    """Fields themselves in place of digests come to as many states."""
+    search = Search(System())
+    level = [
+        (search.part(machine), *map(search.part, threads))
+        for machine, threads in search.system.starts()
+    ]
+    seen = {tuple([part.fields for part in state]) for state in level}
+    for _ in range(32):
+        found = []
+        for state in level:
+            for place in (1, 2):
+                for step in search.steps(state, place):
+                    changed = dict(step.parts)
+                    after = tuple([changed.get(at, part) for at, part in enumerate(state)])
+                    key = tuple([part.fields for part in after])
+                    if key not in seen:
+                        seen.add(key)
+                        found.append(after)
+        level = found
+    assert len(seen) == search.run(depth=32).states
