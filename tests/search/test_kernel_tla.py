@@ -16,8 +16,13 @@ def test_it_has_the_states_and_steps_that_tlc_counts() -> None:
     assert not out.broken
 
 
-@pytest.mark.parametrize(("planted", "level"), [("last-state", 56), ("task-state", 62)])
-def test_a_planted_bug_is_found_where_tlc_finds_it(planted: str, level: int) -> None:
+@pytest.mark.parametrize(
+    ("planted", "level", "before"), [("last-state", 56, 188_634), ("task-state", 62, 312_014)]
+)
+def test_a_planted_bug_is_found_where_tlc_finds_it(planted: str, level: int, before: int) -> None:
+    """`before` is what TLC generates, and finds nothing, if that level is not gone on from."""
+    out = Search(System(planted=planted)).run(depth=level - 1)
+    assert (out.broken, out.transitions) == ("", before)
     out = Search(System(planted=planted)).run()
     assert (out.broken.partition(":")[0], out.depth) == ("read_fpsimd", level)
 
