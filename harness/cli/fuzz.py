@@ -20,7 +20,7 @@ from harness.errors import HarnessError
 from harness.search.discovery import written
 from harness.search.explore import Found
 from harness.search.fuzz import LONGEST, Walk, walks
-from harness.search.reduce import Way, way_of
+from harness.search.play import Way, way_of
 
 SEARCH = 20.0  # seconds, for a trace that is shorter than what is left of a walk
 _UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}

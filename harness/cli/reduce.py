@@ -16,7 +16,8 @@ from harness.errors import HarnessError, nearest, one_of
 from harness.model import architecture
 from harness.model.catalogue import Kernel
 from harness.search.culprit import verdict
-from harness.search.reduce import Reducer, header, units
+from harness.search.play import units
+from harness.search.reduce import Reducer, header
 from harness.search.shortest import shorten
 
 

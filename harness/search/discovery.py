@@ -14,7 +14,8 @@ from harness.model import architecture
 from harness.model.base import Event, Violation
 from harness.model.catalogue import Kernel
 from harness.search.explore import Bounds, Found
-from harness.search.reduce import Reducer, header, way_of
+from harness.search.play import way_of
+from harness.search.reduce import Reducer, header
 from harness.search.shortest import shorten
 
 SOURCE = "kvm-replay@example.invalid"

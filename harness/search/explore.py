@@ -20,7 +20,7 @@ from harness.model.base import Event, Model, Refused, State, Violation, World
 from harness.model.catalogue import Kernel
 from harness.search.canon import FRESH, FRESHEST, Canon, Part
 from harness.search.pair import Pair
-from harness.search.reduce import Way, way_of
+from harness.search.play import Way, way_of
 from harness.search.tree import Tree
 
 MOST_ORDERS = 3000  # beyond, they take longer than the states that they spare

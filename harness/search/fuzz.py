@@ -23,7 +23,7 @@ from harness.model import architecture
 from harness.model.base import Event, Refused, Violation
 from harness.search.canon import FRESH, FRESHEST
 from harness.search.explore import Bounds, Found, happening
-from harness.search.reduce import Way, way_of
+from harness.search.play import Way, way_of
 
 LONGEST = FRESHEST - FRESH
 STRIDE = 16  # steps between two states that are kept to go back to

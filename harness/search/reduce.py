@@ -9,104 +9,22 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 from harness.dsl.check import Checker
-from harness.dsl.nodes import Event, Expect, Statement, Trace
+from harness.dsl.nodes import Statement, Trace
 from harness.dsl.syntax import code_of
 from harness.engine.replay import world
 from harness.errors import SourceError
 from harness.model import architecture
-from harness.model.base import Refused, Violation
+from harness.model.base import Violation
 from harness.model.catalogue import RELEASES, Kernel
+from harness.search.play import Ran, Unit, Way, play, units, unmet, way_of
 from harness.search.shrink import shrink
 
-# What is not about the state, and is looked for only if nothing else is wrong.
-LAST = ("expect", "cost")
 _SWITCH = re.compile(r"(cpu[0-9]+) (switch|sched_switch) (\w+) -> (\w+)")
 _VALUE = re.compile(r"(?<== )(0x[0-9a-f]+|[0-9]+)\b")
 _WORD = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")
-
-
-class Way(NamedTuple):
-    """What counts as the same violation: its kind and its register's kind, not who or which."""
-
-    kind: str
-    what: str
-
-
-def way_of(violation: Violation) -> Way:
-    """An expectation is a way of its own, with what came instead: it is too easily broken."""
-    if violation.kind in LAST:
-        return Way(violation.kind, f"{violation.what}: {violation.text}")
-    return Way(violation.kind, re.sub(r"[0-9]+", "", violation.what))
-
-
-class Unit(NamedTuple):
-    """An event and the expectations that follow it."""
-
-    event: Event
-    expects: tuple[Expect, ...] = ()
-
-
-def units(trace: Trace) -> list[Unit]:
-    found: list[Unit] = []
-    for statement in trace.body:
-        if isinstance(statement, Event):
-            found.append(Unit(statement))
-        elif isinstance(statement, Expect) and found:
-            found[-1] = Unit(found[-1].event, (*found[-1].expects, statement))
-    return found
-
-
-class Ran(NamedTuple):
-    """What came of some units: those that could happen, up to the violation looked for."""
-
-    kept: list[Unit]
-    violation: Violation | None
-    others: tuple[str, ...]  # kinds of the violations on the way
-    refused: tuple[str, ...]  # why events could not happen
-
-
-def play(trace: Trace, some: Sequence[Unit], kernel: Kernel, mode: str, way: Way | None) -> Ran:
-    """Replay `some` of the trace's units; without a `way` up to the first grave violation."""
-    model = architecture(trace.arch).machine(kernel, mode, world(trace), False)
-    kept: list[Unit] = []
-    others: dict[str, None] = {}
-    refused: list[str] = []
-    last: tuple[int, Violation] | None = None
-    for unit in some:
-        model.step = unit.event.line
-        model.violations.clear()
-        actor = unit.event.actor.text
-        if model.fatal and model.dead(actor):
-            refused.append(model.dead(actor))
-            continue
-        try:
-            model.apply(actor, unit.event.verb, unit.event.args)
-        except Refused as why:
-            refused.append(str(why))
-            continue
-        kept.append(unit)
-        for violation in (*model.violations, *model.check(), *_unmet(model, unit, trace)):
-            found = way_of(violation)
-            if found == way or (way is None and violation.kind not in LAST):
-                return Ran(kept, violation, tuple(others), tuple(refused))
-            others[violation.kind] = None
-            if last is None:
-                last = len(kept), violation
-    if way is None and last is not None:
-        return Ran(kept[: last[0]], last[1], tuple(others), tuple(refused))
-    return Ran(kept, None, tuple(others), tuple(refused))
-
-
-def _unmet(model: object, unit: Unit, trace: Trace) -> Iterator[Violation]:
-    for expect in unit.expects:
-        why = model.observe(expect.what, expect.args)  # type: ignore[attr-defined]
-        if why:
-            text = code_of(trace.source[expect.line - 1]).strip()
-            yield Violation("expect", unit.event.actor.text, text, why)
 
 
 class Reducer:
@@ -154,7 +72,7 @@ class Reducer:
             model.step = unit.event.line
             model.violations.clear()
             model.apply(unit.event.actor.text, unit.event.verb, unit.event.args)
-            every = (*model.violations, *model.check(), *_unmet(model, unit, self.trace))
+            every = (*model.violations, *model.check(), *unmet(model, unit, self.trace))
             found = next((v for v in every if v.kind == kind), found)
         return found
 

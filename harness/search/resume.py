@@ -18,7 +18,7 @@ from harness import __version__
 from harness.errors import HarnessError
 from harness.resources import display
 from harness.search.explore import Bounds, Search
-from harness.search.reduce import way_of
+from harness.search.play import way_of
 from harness.search.visited import Visited
 
 MAGIC = "kvm-replay explore 1"

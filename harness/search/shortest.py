@@ -16,7 +16,8 @@ from harness.dsl.write import sentence
 from harness.engine.replay import world
 from harness.model import architecture
 from harness.search.explore import MOST_ORDERS, Bounds, Search, orders
-from harness.search.reduce import LAST, Reducer, units
+from harness.search.play import LAST, units
+from harness.search.reduce import Reducer
 
 
 class _Late(Exception):

@@ -8,7 +8,8 @@ from harness.engine import Replay
 from harness.search.discovery import trace_of
 from harness.search.explore import Bounds, Search
 from harness.search.fuzz import Walker, walks
-from harness.search.reduce import Reducer, units, way_of
+from harness.search.play import units, way_of
+from harness.search.reduce import Reducer
 from harness.search.shortest import shorten
 from tests.search.worlds import SVE, VECTORS, bounds, world
 

@@ -11,7 +11,8 @@ from harness.dsl.check import Checker
 from harness.engine import Replay
 from harness.model import architecture
 from harness.model.catalogue import Kernel
-from harness.search.reduce import Reducer, Way, header, units, way_of
+from harness.search.play import Way, units, way_of
+from harness.search.reduce import Reducer, header
 
 ROOT = Path(__file__).resolve().parents[2]
 
