@@ -20,7 +20,6 @@ from harness.model.arm64.host.state import (
     TIF_FOREIGN_FPSTATE,
     TIF_SME,
     TIF_SVE,
-    At,
     FpState,
     Task,
 )
@@ -29,6 +28,7 @@ from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE
 from harness.model.arm64.language import MACHINES
 from harness.model.arm64.machine import Machine, Setup
 from harness.model.catalogue import Kernel
+from harness.model.tasks import At
 
 FLAGS = {
     "TIF_FOREIGN_FPSTATE": TIF_FOREIGN_FPSTATE,

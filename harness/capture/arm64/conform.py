@@ -24,9 +24,10 @@ from harness.capture.arm64.items import (
 from harness.capture.arm64.probe import Point, point
 from harness.capture.text import Line
 from harness.model.arm64.cpu.machine import Config
-from harness.model.arm64.host.state import NULL, TIF_FOREIGN_FPSTATE, TIF_SME, TIF_SVE, At
+from harness.model.arm64.host.state import NULL, TIF_FOREIGN_FPSTATE, TIF_SME, TIF_SVE
 from harness.model.base import Refused
 from harness.model.catalogue import Kernel
+from harness.model.tasks import At
 
 # What the model calls otherwise: the world switch is in two parts, before and after the guest.
 _POINTS = {

@@ -185,7 +185,7 @@ def anatomy(m: Machine) -> Anatomy:
 
     return Anatomy(
         parts=tuple(_about(m, names)),
-        fields=tuple(tuple(fields) for fields in m._names),
+        fields=m.saved.fields,
         refs=REFS,
         names=names,
         everybody=tuple(dict.fromkeys(names.values())),

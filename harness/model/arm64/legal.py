@@ -9,19 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
-from harness.model.arm64.host.state import GONE, At, Task
+from harness.model.arm64.host.state import Task
 from harness.model.arm64.kvm.guest_sme import SmeGuest
 from harness.model.arm64.kvm.state import Vcpu
 from harness.model.base import Refused
-
-WHERE = {
-    At.UNBORN: "does not exist yet",
-    At.USER: "is in user space",
-    At.SYSCALL: "is in a system call",
-    At.RUN: "is in the KVM run loop",
-    At.GUEST: "runs its guest",
-    At.DEAD: "is dead",
-}
+from harness.model.tasks import GONE, WHERE, At
 
 
 class Legal(SmeGuest):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, fields
-from operator import attrgetter
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.model.arm64.cpu.cpu import Trap
@@ -21,6 +20,8 @@ from harness.model.arm64.stimuli import Stimuli
 from harness.model.arm64.view import owners, snapshot
 from harness.model.base import Refused, State, Tree
 from harness.model.catalogue import Kernel
+from harness.model.observing import observed_read, observed_state
+from harness.model.saving import Saved
 from harness.model.values import Bank, Val
 
 _WHAT = re.compile(r"(?:kernel |frame )?(zt0|za|ffr|[vzp])(\d*)(?:\[(\d+)\])?")
@@ -45,7 +46,7 @@ class Setup:
 class Machine(Stimuli):
     """Everything, ready for the engine. `VheMachine` and `NvheMachine` are whole."""
 
-    __slots__ = ("_getters", "_names", "_objects")
+    __slots__ = "saved"
 
     def __init__(self, kernel: Kernel, setup: Setup) -> None:
         names = (*(name for name, _ in setup.tasks), *setup.unborn)
@@ -79,7 +80,7 @@ class Machine(Stimuli):
         self.cost = Counts()
         self.log.clear()
         self.violations.clear()
-        self._objects: list[Any] = [
+        objects: list[Any] = [
             *self.cpus,
             *self.rqs,
             *self.fpsimd_last_state,
@@ -91,8 +92,7 @@ class Machine(Stimuli):
             *(self.host_sys if self.debug_side else ()),
             self.cost,
         ]
-        self._names = [[f.name for f in fields(o)] for o in self._objects]
-        self._getters = [attrgetter(*names) for names in self._names]
+        self.saved = Saved(objects)
 
     def start_vcpu(self, vcpu: Vcpu) -> None:
         """A vcpu's life up to where its guest has booted."""
@@ -133,10 +133,10 @@ class Machine(Stimuli):
         if what == "undef":
             return "" if self.undef else "the guest took no UNDEFINED exception"
         if what == "read":
-            return self._observe_read(*args)
+            return observed_read(self.seen, *args)
         if what == "no_read":
             return "" if self.seen is None else "something was read"
-        return self._observe_state(*args)
+        return observed_state(self.snapshot(), *args)
 
     def _observe_trap(self, marks: tuple[tuple[str, int], ...]) -> str:
         for trap in self.traps:
@@ -144,31 +144,12 @@ class Machine(Stimuli):
                 return ""
         return f"there was {_traps(self.traps)}"
 
-    def _observe_read(self, quad: int, bits: int) -> str:
-        if self.seen is None:
-            return "nothing was read"
-        if quad >= len(self.seen):
-            return f"only {len(self.seen)} quadwords were read"
-        got = self.seen[quad].bits
-        return "" if got == bits else f"it read {got:#x}"
-
-    def _observe_state(self, path: tuple[str, ...], want: str) -> str:
-        node: Any = self.snapshot()
-        for name in path:
-            if isinstance(node, str):  # a field of a register: `fpen=0b11 zen=0b01`
-                pairs = (word.partition("=") for word in node.split())
-                node = {field: int(bits, 0) for field, _, bits in pairs if bits}
-            node = node.get(name) if isinstance(node, dict) else None
-        got = "nothing" if node is None else str(node)
-        words = got.replace(",", " ").split()
-        return "" if want in (got, *words) else f"it is {got}"
-
     # Saving and going back ---------------------------------------------------------
 
     def capture(self) -> State:
         """One tuple of fields an object; the values in it are immutable and shared."""
         return (
-            tuple(get(o) for get, o in zip(self._getters, self._objects, strict=True)),
+            self.saved.take(),
             self.memory,
             self.freed,
             self.oops,
@@ -177,16 +158,7 @@ class Machine(Stimuli):
 
     def restore(self, state: State, now: State | None = None) -> None:
         objects, self.memory, self.freed, self.oops, self.step = state
-        if now is None:
-            for o, names, values in zip(self._objects, self._names, objects, strict=True):
-                for name, value in zip(names, values, strict=True):
-                    setattr(o, name, value)
-        else:
-            for n, (values, there) in enumerate(zip(objects, now[0], strict=True)):
-                if values is not there:
-                    for name, value, old in zip(self._names[n], values, there, strict=True):
-                        if value is not old:
-                            setattr(self._objects[n], name, value)
+        self.saved.put(objects, None if now is None else now[0])
         self.run_on(self.cpu.id)
         self.fatal = bool(self.oops) or any(task.killed for task in self.tasks.values())
         self.irqs_off = self.bh_off = self.rq_locked = False

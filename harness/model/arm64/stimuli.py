@@ -12,10 +12,10 @@ from typing import Any
 from harness.errors import one_of
 from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
 from harness.model.arm64.host.softirq import RAISED
-from harness.model.arm64.host.state import GONE, TIF_KERNEL_FPSTATE, At
-from harness.model.arm64.legal import WHERE
+from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE
 from harness.model.arm64.userland import Userland
 from harness.model.base import Refused
+from harness.model.tasks import GONE, WHERE, At
 
 
 class Stimuli(Userland):

@@ -14,13 +14,12 @@ from harness.model.arm64.host.state import (
     ARM64_VEC_SVE,
     TIF_SME_VL_INHERIT,
     TIF_SVE_VL_INHERIT,
-    At,
     Task,
 )
 from harness.model.arm64.ioctls import Bits, Reg
-from harness.model.arm64.legal import WHERE
 from harness.model.arm64.vmm import Vmm
 from harness.model.base import Refused
+from harness.model.tasks import WHERE, At
 
 
 class Tracer(Vmm):

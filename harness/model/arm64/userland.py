@@ -15,12 +15,13 @@ from harness.model.arm64.cpu.sysreg import (
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
 )
-from harness.model.arm64.host.state import NO_RECORD, At, Frame, SveState, Task
+from harness.model.arm64.host.state import NO_RECORD, Frame, SveState, Task
 from harness.model.arm64.host.vl import PR_SVE_SET_VL_ONEXEC, PR_SVE_VL_INHERIT
 from harness.model.arm64.ioctls import Bits, Reg
 from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.tracer import Tracer
 from harness.model.base import Refused
+from harness.model.tasks import At
 from harness.model.values import EMPTY
 
 PR_FLAGS = {

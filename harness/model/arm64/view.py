@@ -13,12 +13,12 @@ from harness.model.arm64.host.state import (
     FP_STATE_CURRENT,
     NR_CPUS,
     TIF_FOREIGN_FPSTATE,
-    At,
     Context,
     Task,
 )
 from harness.model.arm64.kvm.state import FP_STATE_FREE, HostData, Vcpu
 from harness.model.base import Tree, shown
+from harness.model.tasks import At
 from harness.model.values import Bank, Quads, Val
 
 if TYPE_CHECKING:

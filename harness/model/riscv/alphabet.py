@@ -149,7 +149,7 @@ def anatomy(m: Machine) -> Anatomy:
     parts += [names[name] for name in (*m.tasks, *m.vcpus)]
     return Anatomy(
         parts=(*parts, None),  # what it has cost
-        fields=tuple(tuple(fields) for fields in m._names),
+        fields=m.saved.fields,
         refs=REFS,
         names=names,
         everybody=tuple(dict.fromkeys(names.values())),

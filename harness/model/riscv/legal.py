@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from harness.model.base import Refused
 from harness.model.riscv.cpu.state import Mode
-from harness.model.riscv.host.state import GONE, At, Task
+from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.vcpu_exit import VcpuExit
-
-WHERE = {
-    At.UNBORN: "does not exist yet",
-    At.USER: "is in user space",
-    At.SYSCALL: "is in a system call",
-    At.RUN: "is in the KVM run loop",
-    At.GUEST: "runs its guest",
-    At.DEAD: "is dead",
-}
+from harness.model.tasks import GONE, WHERE, At
 
 
 class Legal(VcpuExit):

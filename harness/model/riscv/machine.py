@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import asdict, dataclass, fields
-from operator import attrgetter
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.model.base import Refused, State, Tree
 from harness.model.catalogue import Kernel
+from harness.model.observing import observed_read, observed_state
 from harness.model.riscv.cpu.csr import OFF, with_fs
 from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Mode, Trap
-from harness.model.riscv.host.state import At, Host, Mm, Task
+from harness.model.riscv.host.state import Host, Mm, Task
 from harness.model.riscv.invariants import check
 from harness.model.riscv.kvm.sbi import ERROR_NAMES
 from harness.model.riscv.kvm.state import Errno, Vcpu
@@ -20,6 +20,8 @@ from harness.model.riscv.kvm.uapi import all_ids, reg_name
 from harness.model.riscv.observability import Act
 from harness.model.riscv.stimuli import Stimuli
 from harness.model.riscv.view import owners, snapshot
+from harness.model.saving import Saved
+from harness.model.tasks import At
 from harness.model.values import Bank, Origin, Val
 
 _WHAT = re.compile(r"([fv])(\d+)(?:\[(\d+)\])?|(fcsr|vstart|vl|vtype|vcsr)")
@@ -43,7 +45,7 @@ class Setup:
 class Machine(Stimuli):
     """Everything, ready for the engine."""
 
-    __slots__ = ("_getters", "_names", "_objects", "kernel")
+    __slots__ = ("kernel", "saved")
 
     def __init__(self, kernel: Kernel, setup: Setup) -> None:
         vcpus = {
@@ -64,15 +66,14 @@ class Machine(Stimuli):
         self.cost = type(self.cost)()
         self.log.clear()
         self.violations.clear()
-        self._objects: list[Any] = [
+        objects: list[Any] = [
             *self.harts,
             *self.rqs,
             *self.tasks.values(),
             *self.vcpus.values(),
             self.cost,
         ]
-        self._names = [[f.name for f in fields(o)] for o in self._objects]
-        self._getters = [attrgetter(*names) for names in self._names]
+        self.saved = Saved(objects)
 
     def _boot(self) -> None:
         for hart in self.harts:
@@ -149,10 +150,10 @@ class Machine(Stimuli):
         if what == "address":
             return self._observe_number("address", self.address, args[0])
         if what == "read":
-            return self._observe_read(*args)
+            return observed_read(self.seen, *args)
         if what == "no_read":
             return "" if self.seen is None else "something was read"
-        return self._observe_state(*args)
+        return observed_state(self.snapshot(), *args)
 
     def _observe_trap(self, marks: tuple[tuple[str, int], ...]) -> str:
         for trap in self.traps:
@@ -164,29 +165,6 @@ class Machine(Stimuli):
         if got is None:
             return f"there was no {name}"
         return "" if got == want else f"the {name} is {got:#x}"
-
-    def _observe_read(self, quad: int, bits: int) -> str:
-        if self.seen is None:
-            return "nothing was read"
-        if quad >= len(self.seen):
-            return f"only {len(self.seen)} quadwords were read"
-        got = self.seen[quad].bits
-        return "" if got == bits else f"it read {got:#x}"
-
-    def _observe_state(self, path: tuple[str, ...], want: str) -> str:
-        node: Any = self.snapshot()
-        for n, name in enumerate(path):
-            rest = ".".join(path[n:])
-            if isinstance(node, dict) and rest in node:
-                node = node[rest]
-                break
-            if isinstance(node, str):  # fields of a register: `pmm=0b10 cbze=0b1`
-                pairs = (word.partition("=") for word in node.split())
-                node = {field: text for field, _, text in pairs}
-            node = node.get(name) if isinstance(node, dict) else None
-        got = "nothing" if node is None else str(node)
-        words = got.replace(",", " ").split()
-        return "" if _same(want, got) or want in words else f"it is {got}"
 
     def settle(self, context: str) -> None:
         """Let a task or a vcpu run again by the shortest way there is."""
@@ -239,7 +217,7 @@ class Machine(Stimuli):
     def capture(self) -> State:
         """One tuple of fields an object; the values in it are immutable and shared."""
         return (
-            tuple(get(o) for get, o in zip(self._getters, self._objects, strict=True)),
+            self.saved.take(),
             tuple(sorted(self.mms.items())),
             self.oops,
             self.step,
@@ -247,16 +225,7 @@ class Machine(Stimuli):
 
     def restore(self, state: State, now: State | None = None) -> None:
         objects, mms, self.oops, self.step = state
-        if now is None:
-            for o, names, values in zip(self._objects, self._names, objects, strict=True):
-                for name, value in zip(names, values, strict=True):
-                    setattr(o, name, value)
-        else:
-            for n, (values, there) in enumerate(zip(objects, now[0], strict=True)):
-                if values is not there:
-                    for name, value, old in zip(self._names[n], values, there, strict=True):
-                        if value is not old:
-                            setattr(self._objects[n], name, value)
+        self.saved.put(objects, None if now is None else now[0])
         self.mms = dict(mms)
         self.run_on(self.cpu.id)
         self.fatal = bool(self.oops) or any(task.killed for task in self.tasks.values())
@@ -321,16 +290,6 @@ def _traps(traps: list[Trap]) -> str:
         ", ".join(f"a trap cause={t.cause} v={int(t.v)} stval={t.stval:#x}" for t in traps)
         or "no trap"
     )
-
-
-def _same(want: str, got: str) -> bool:
-    """Whether two texts are equal, or equal numbers."""
-    if want == got:
-        return True
-    try:
-        return int(want, 0) == int(got, 0)
-    except ValueError:
-        return False
 
 
 @functools.lru_cache(maxsize=4096)

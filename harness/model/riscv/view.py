@@ -23,9 +23,10 @@ from harness.model.riscv.cpu.csr import (
     get_vs,
 )
 from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart
-from harness.model.riscv.host.state import At, Task
+from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import SbiStatus, Vcpu
 from harness.model.riscv.kvm.uapi import ISA_EXTENSIONS, SBI_EXTENSIONS
+from harness.model.tasks import At
 from harness.model.values import Bank
 
 if TYPE_CHECKING:

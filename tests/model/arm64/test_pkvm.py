@@ -15,10 +15,10 @@ from harness.model.arm64.cpu.sysreg import (
     HCR_E2H,
     SVCR_ZA_MASK,
 )
-from harness.model.arm64.host.state import At
 from harness.model.arm64.kvm.state import FP_STATE_FREE, FP_STATE_GUEST_OWNED, FP_STATE_HOST_OWNED
 from harness.model.arm64.machine import Machine
 from harness.model.base import World
+from harness.model.tasks import At
 from tests.model.arm64.walk import Walk, written
 
 ARM64 = architecture("arm64")

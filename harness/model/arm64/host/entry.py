@@ -10,9 +10,9 @@ from harness.model.arm64.host.state import (
     FP_STATE_FPSIMD,
     TIF_FOREIGN_FPSTATE,
     TIF_SVE,
-    At,
 )
 from harness.model.base import kernel_function
+from harness.model.tasks import At
 from harness.model.values import EMPTY
 
 

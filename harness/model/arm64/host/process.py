@@ -15,12 +15,12 @@ from harness.model.arm64.host.state import (
     TIF_SVE,
     TIF_SVE_VL_INHERIT,
     UNTOUCHED,
-    At,
     SveState,
     Task,
     VecType,
 )
 from harness.model.base import kernel_function
+from harness.model.tasks import At
 from harness.model.values import EMPTY, ZERO, Val
 
 

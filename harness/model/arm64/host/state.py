@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK
+from harness.model.tasks import At
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
 NR_CPUS = 256
@@ -54,18 +55,6 @@ ARM64_VEC_SVE = VecType.ARM64_VEC_SVE
 ARM64_VEC_SME = VecType.ARM64_VEC_SME
 
 
-class At(IntEnum):
-    """Where a task's program is, whether or not the task is on a CPU."""
-
-    UNBORN = 0
-    USER = 1
-    SYSCALL = 2
-    RUN = 3  # inside KVM_RUN, vcpu loaded, in the host's half of the run loop
-    GUEST = 4  # inside KVM_RUN, the guest runs, or will once the task does
-    DEAD = 5
-
-
-GONE = (At.UNBORN, At.DEAD)
 IN_SYSCALL = (At.SYSCALL, At.RUN, At.GUEST)
 
 

@@ -10,7 +10,6 @@ from harness.model.arm64.host.state import (
     FLAG_NAMES,
     NULL,
     TIF_FOREIGN_FPSTATE,
-    At,
     Context,
     Counts,
     LastState,
@@ -19,6 +18,7 @@ from harness.model.arm64.host.state import (
     VecType,
 )
 from harness.model.catalogue import Kernel
+from harness.model.tasks import At
 
 
 class Tasks(CpuModel):

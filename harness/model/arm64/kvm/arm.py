@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from harness.model.arm64.cpu.state import GUEST, KERNEL
-from harness.model.arm64.host.state import At, Task
+from harness.model.arm64.host.state import Task
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.switch import HypSwitch
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_EL1_32BIT, KVM_ARM_VCPU_SVE
 from harness.model.base import Refused, kernel_function
+from harness.model.tasks import At
 
 
 class Arm(HypSwitch):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
 from harness.model.riscv.cpu.csr import INITIAL, with_fs
+from harness.model.tasks import At
 from harness.model.values import EMPTY, Bank
 
 NR_CPUS = 64
@@ -14,20 +14,6 @@ NR_CPUS = 64
 PR_RISCV_V_VSTATE_CTRL_OFF = 1
 PR_RISCV_V_VSTATE_CTRL_ON = 2
 PR_RISCV_V_VSTATE_CTRL_INHERIT = 1 << 4
-
-
-class At(IntEnum):
-    """Where a task's program is, whether or not the task is on a CPU."""
-
-    UNBORN = 0
-    USER = 1
-    SYSCALL = 2
-    RUN = 3  # inside KVM_RUN, vcpu loaded, in the host's half of the run loop
-    GUEST = 4
-    DEAD = 5
-
-
-GONE = (At.UNBORN, At.DEAD)
 
 
 class Mm(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from harness.model.base import Refused, kernel_function
 from harness.model.riscv.cpu.csr import ENVCFG_PMM, EXC_BREAKPOINT, SR_SPIE, SR_SPP
 from harness.model.riscv.cpu.state import Mode, VsCsrs
-from harness.model.riscv.host.state import At
 from harness.model.riscv.kvm.state import Config, Errno, Right, Vcpu
 from harness.model.riscv.kvm.vcpu_onereg import VcpuOnereg
 from harness.model.riscv.kvm.vcpu_sbi_fwft import MIS_DELEG
+from harness.model.tasks import At
 from harness.model.values import EMPTY, ZERO
 
 KVM_MP_STATE_RUNNABLE = 0

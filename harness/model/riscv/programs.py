@@ -1,0 +1,104 @@
+"""What a program does with its own registers and memory, in a task or in a guest."""
+
+from __future__ import annotations
+
+from harness.model.riscv.cpu.csr import DIRTY, OFF, get_fs, get_vs, with_fs, with_vs
+from harness.model.riscv.cpu.pointer_masking import Access, canonical, pmlen_of, transform
+from harness.model.riscv.cpu.state import V_CSRS, Mode
+from harness.model.riscv.guest import Reg, number_of
+from harness.model.riscv.host.state import Task
+from harness.model.riscv.vmm import Vmm
+from harness.model.values import EMPTY
+
+
+class Programs(Vmm):
+    """The stimuli of programs, verb by verb."""
+
+    __slots__ = ()
+
+    def on_read(self, actor: str, reg: Reg) -> None:
+        if actor in self.vcpus:
+            self.guest_read(self.in_guest(actor), reg)
+        elif self._has_state(self.in_user(actor), reg):
+            bank = self.cpu.v if self._vector(reg) else self.cpu.f
+            self.seen = self.whole(bank, reg[1]) if reg[0] == "v" else (bank.get(number_of(reg)),)
+
+    def on_write(self, actor: str, reg: Reg, bits: tuple[int, ...]) -> None:
+        if actor in self.vcpus:
+            self.guest_write(self.in_guest(actor), reg, bits)
+            return
+        task = self.in_user(actor)
+        if not self._has_state(task, reg):
+            return
+        vals = tuple(self.val(b, actor) for b in bits)
+        if self._vector(reg):
+            self.cpu.v = self.cpu.v.set(number_of(reg), vals)
+            task.logical_v = task.logical_v.set(number_of(reg), vals)
+            task.status = with_vs(task.status, DIRTY)
+        else:
+            self.cpu.f = self.cpu.f.set(number_of(reg), vals)
+            task.logical_f = task.logical_f.set(number_of(reg), vals)
+            task.status = with_fs(task.status, DIRTY)
+
+    def _vector(self, reg: Reg) -> bool:
+        return reg[0] == "v" or reg[0] in V_CSRS
+
+    def _has_state(self, task: Task, reg: Reg) -> bool:
+        """Whether the program can go on; its first vector instruction traps, and is made to."""
+        if not self._vector(reg):
+            if get_fs(task.status) == OFF:
+                self.kill(task, "SIGILL")
+                return False
+            return True
+        if get_vs(task.status) != OFF:
+            return True
+        self.cost.traps += 1
+        self.cpu.mode = Mode.KERNEL
+        if not self.riscv_v_first_use_handler(task):
+            self.kill(task, "SIGILL")
+            return False
+        task.logical_v = EMPTY
+        self.exit_to_user_mode()
+        return True
+
+    def kill(self, task: Task, signal: str) -> None:
+        self.signal = task.killed = signal
+        self.fatal = True
+
+    def on_load(self, actor: str, address: int) -> None:
+        if actor in self.vcpus:
+            self.guest_access(self.in_guest(actor), address, Access.DATA)
+            return
+        task = self.in_user(actor)
+        self.address = transform(address, pmlen_of(self.cpu.senvcfg.bits), Access.DATA, True)
+        if not canonical(self.address, self.host.sv) or self.address >> self.host.sv - 1:
+            self.kill(task, "SIGSEGV")
+
+    def on_fetch(self, actor: str, address: int) -> None:
+        self.guest_access(self.in_guest(actor), address, Access.FETCH)
+
+    def on_hlv(self, actor: str, address: int) -> None:
+        self.hypervisor_access(self.loaded(actor), address, Access.DATA)
+
+    def on_hlvx(self, actor: str, address: int) -> None:
+        self.hypervisor_access(self.loaded(actor), address, Access.HLVX)
+
+    def on_fault(self, actor: str, what: str) -> None:
+        self.guest_fault(self.in_guest(actor), what)
+
+    def on_page(self, actor: str, page: str) -> None:
+        self.guest_page(self.in_guest(actor), page)
+
+    def on_cbo(self, actor: str, cbo: str) -> None:
+        self.guest_cbo(self.in_guest(actor), cbo)
+
+    def on_priv(self, actor: str, mode: str) -> None:
+        """SRET to VU-mode, or a trap that takes the guest back to VS-mode."""
+        vcpu = self.in_guest(actor)
+        spp = 1 << 8
+        vcpu.sstatus = vcpu.sstatus | spp if mode == "s" else vcpu.sstatus & ~spp
+
+    def on_sbi(
+        self, actor: str, name: str, function: str, args: tuple[int, ...] | None = None
+    ) -> None:
+        self.guest_sbi(self.in_guest(actor), name, function, args or ())

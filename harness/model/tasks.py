@@ -1,0 +1,29 @@
+"""Where a task's program can be, on any architecture."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class At(IntEnum):
+    """Where a task's program is, whether or not the task is on a CPU."""
+
+    UNBORN = 0
+    USER = 1
+    SYSCALL = 2
+    RUN = 3  # inside KVM_RUN, vcpu loaded, in the host's half of the run loop
+    GUEST = 4  # inside KVM_RUN, the guest runs, or will once the task does
+    DEAD = 5
+
+
+GONE = (At.UNBORN, At.DEAD)
+
+# As a refusal says it.
+WHERE = {
+    At.UNBORN: "does not exist yet",
+    At.USER: "is in user space",
+    At.SYSCALL: "is in a system call",
+    At.RUN: "is in the KVM run loop",
+    At.GUEST: "runs its guest",
+    At.DEAD: "is dead",
+}
