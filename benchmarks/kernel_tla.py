@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
-from itertools import product
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -478,7 +477,7 @@ class System:
         labels["thr3"] = (
             *[partial(thr3_write_fpsimd, v=v) for v in values],
             thr3_read_fpsimd,
-            *[partial(thr3_write_sve, v=v) for v in product(values, repeat=2)],
+            *[partial(thr3_write_sve, v=(v, w)) for v in values for w in values],
             *(thr3_read_sve, thr3_trap, thr3_syscall),
         )
         if planted:

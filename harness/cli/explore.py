@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.model.catalogue import Kernel
 from harness.search.cluster import ClusterSearch, connect
 from harness.search.discovery import written
-from harness.search.explore import DEEPEST, MOST_ORDERS, Bounds, Found, Search, orders, summary
+from harness.search.explore import DEEPEST, MOST_ORDERS, Bounds, Search, orders, summary
 from harness.search.parallel import ParallelSearch
 from harness.search.resume import keep, resumed
 
@@ -75,10 +75,14 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if args.events == "help":
         print_groups(place.explorable, out)
         return 0
+    budget = named("--budget", args.budget, place.arch.counters)
+    other = _other(place, args)
+    noted = () if other or "cost" in place.bounds.excepted else place.explorable.waste
     bounds = dataclasses.replace(
         place.bounds,
-        budget=named("--budget", args.budget, place.arch.counters),
-        other=_other(place, args),
+        budget=budget,
+        noted=tuple(name for name in noted if name not in budget),
+        other=other,
         symmetry=not args.no_symmetry,
         commuting=not args.no_commuting,
     )
@@ -115,20 +119,20 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         progress.end()
         if client is not None:
             client.close()
-    found = search.found()
-    texts = ["\n".join(written(bounds, one)) + "\n" for one in found]
-    paths = write_found(args.folder, found, texts)
+    found, costs = search.found(), search.costs()
+    texts = ["\n".join(written(bounds, one)) + "\n" for one in (*found, *costs)]
+    paths = write_found(args.folder, [*found, *costs], texts)
     line = summary(bounds, search.tally, len(search.tree))
     if args.json:
         out.line(
             json.dumps(
-                _plain(bounds, search, found, texts) | {"interrupted": interrupted},
+                _plain(bounds, search, texts) | {"interrupted": interrupted},
                 indent=1,
                 sort_keys=True,
             )
         )
     else:
-        print_found(out, bounds, found, texts, paths)
+        print_found(out, bounds, [*found, *costs], texts, paths)
         line = f"{bounds.kernel.name} {bounds.mode}: {'interrupted: ' if interrupted else ''}{line}"
         out.line(out.paint(line, "bold"))
     if interrupted:
@@ -174,10 +178,8 @@ class _Progress:
             sys.stderr.flush()
 
 
-def _plain(
-    bounds: Bounds, search: Search, found: list[Found], texts: list[str]
-) -> dict[str, object]:
-    tally = search.tally
+def _plain(bounds: Bounds, search: Search, texts: list[str]) -> dict[str, object]:
+    tally, found = search.tally, search.found()
     return {
         "schema": "kvm-replay/explore/1",
         "kernel": bounds.kernel.name,
@@ -189,5 +191,6 @@ def _plain(
         "transitions": tally.transitions,
         "seconds": round(tally.seconds, 2),
         "bytes_a_state": round(search.tree.size / len(search.tree), 1),
-        "found": plain_found(bounds, found, texts),
+        "found": plain_found(bounds, found, texts[: len(found)]),
+        "costs": plain_found(bounds, search.costs(), texts[len(found) :]),
     }

@@ -37,7 +37,8 @@ def print_found(
     for n, one in enumerate(found):
         text = f"{one.violation.kind}: {one.violation.text}"
         for at, line in enumerate(textwrap.wrap(text, 78, break_on_hyphens=False)):
-            out.line(out.paint(line if at == 0 else f"  {line}", "red", "bold"))
+            colour = "yellow" if one.violation.kind == "cost" else "red"
+            out.line(out.paint(line if at == 0 else f"  {line}", colour, "bold"))
         if len(one.events) <= MOST_EVENTS:
             for line in lines_of(bounds, one.events):
                 out.line(f"    {line}")

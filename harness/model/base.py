@@ -236,6 +236,10 @@ class Explorable(Protocol):
     def usual(self) -> tuple[str, ...]:
         """The groups that are tried if none are named."""
 
+    @property
+    def waste(self) -> tuple[str, ...]:
+        """Counters of what no kernel needs to do, though nothing goes wrong by it."""
+
     def alphabet(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> Alphabet:
         """The events of these groups in a world."""
 

@@ -81,6 +81,7 @@ class ClusterSearch(Search):
                 yield found._replace(
                     parents=array("I", (old[n] for n in found.parents)),
                     wrong=[(old[n], event, what) for n, event, what in found.wrong],
+                    costs=[(old[n], event, what) for n, event, what in found.costs],
                 )
         except HarnessError:
             raise

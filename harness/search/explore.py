@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import factorial
 from typing import NamedTuple
@@ -43,6 +43,7 @@ class Bounds:
     groups: tuple[str, ...]
     depth: int
     budget: tuple[str, ...] = ()  # counters that must not grow
+    noted: tuple[str, ...] = ()  # those that may, but the first time is told
     excepted: tuple[str, ...] = ()  # kinds of violations that are not looked for
     other: Kernel | None = None
     symmetry: bool = True
@@ -82,6 +83,7 @@ class Slice(NamedTuple):
     events: array[int]
     fingerprints: array[int]
     wrong: list[tuple[int, int, tuple[Violation, ...]]]
+    costs: list[tuple[int, int, Violation]]
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ class Tally:
     end: int = 1
     seconds: float = 0.0
     found: dict[Way, tuple[Violation, int, int]] = field(default_factory=dict)
+    costs: dict[str, tuple[Violation, int, int]] = field(default_factory=dict)
 
     @property
     def exhausted(self) -> bool:
@@ -126,6 +129,7 @@ class Explorer:
         self.alphabet = explorable.alphabet(bounds.world, bounds.kernel, bounds.groups)
         self.events = self.alphabet.events
         verbs = bounds.verbs
+        self.counted = (*bounds.budget, *bounds.noted)
         self.left_out = {n for n, e in enumerate(self.events) if verbs and e[1] not in verbs}
         anatomies = [explorable.anatomy(model) for model in models]
         self.canon = Canon(anatomies, bounds.symmetry)
@@ -211,8 +215,9 @@ class Explorer:
         Each is the event's number, the state it leads to (which the model is in), and
         what went wrong on the way.
         """
-        model, budget = self.model, self.bounds.budget
+        model, counted = self.model, self.counted
         self._back(node.state)
+        before = model.counts() if counted else {}
         asleep = self._asleep(node) if self.reach is not None and node.last >= 0 else ()
         for number in self._enabled():
             if number in asleep:
@@ -220,7 +225,6 @@ class Explorer:
             self._back(node.state)
             actor, verb, args = self.event(number, depth)
             model.step = depth
-            before = model.counts() if budget else {}
             try:
                 model.apply(actor, verb, args)
             except Refused:
@@ -228,18 +232,21 @@ class Explorer:
                 continue
             happened = list(model.violations)
             parts, self._now = self._captured(node.parts)
-            if budget:
+            if counted:
                 happened += self._costs(before)
             yield number, parts, happened
         self._back(node.state)
 
-    def again(self, tree: Tree, index: int, number: int) -> tuple[Violation, ...]:
-        """What goes wrong when this event happens in the state of this number."""
+    def again(
+        self, tree: Tree, index: int, number: int
+    ) -> tuple[tuple[Violation, ...], list[Violation]]:
+        """What goes wrong, and what is told, when this event happens in this state."""
         node = self.node(tree, index)
         for found, _, happened in self.steps(node, len(self._stack)):
             if found == number:
-                return self.wrong(happened) or self.wrong(self.model.check())
-        return ()
+                wrong = self.wrong(happened) or self.wrong(self.model.check())
+                return wrong, self.costs(happened)
+        return (), []
 
     def _asleep(self, node: Node) -> set[int]:
         """Events that need not happen now, as they can as well before the last one.
@@ -262,17 +269,28 @@ class Explorer:
         after = self.model.counts()
         return [
             Violation("cost", "trace", name, f"{after[name] - before[name]} {name}, none is due")
-            for name in self.bounds.budget
+            for name in self.counted
             if after[name] != before[name]
         ]
 
     def wrong(self, violations: list[Violation]) -> tuple[Violation, ...]:
         """Those that are looked for."""
-        return tuple(v for v in violations if v.kind not in self.bounds.excepted)
+        excepted, budget = self.bounds.excepted, self.bounds.budget
+        return tuple(
+            v
+            for v in violations
+            if v.kind not in excepted and (v.kind != "cost" or v.what in budget)
+        )
+
+    def costs(self, violations: list[Violation]) -> list[Violation]:
+        """Those that are only told."""
+        noted = self.bounds.noted
+        return [v for v in violations if v.kind == "cost" and v.what in noted]
 
     def slice(self, tree: Tree, start: int, end: int, depth: int) -> Slice:
         """Go on from the states of these numbers."""
-        out = Slice(0, array("I"), array("H"), array("Q"), [])
+        out = Slice(0, array("I"), array("H"), array("Q"), [], [])
+        told: set[str] = set()
         transitions = 0
         fresh: set[int] = set()
         visited, fingerprint = tree.visited, self.canon.fingerprint
@@ -280,6 +298,10 @@ class Explorer:
             for number, parts, happened in self.steps(self.node(tree, index), depth):
                 transitions += 1
                 wrong = self.wrong(happened)
+                for cost in self.costs(happened) if happened else ():
+                    if cost.what not in told:
+                        told.add(cost.what)
+                        out.costs.append((index, number, cost))
                 if not wrong:
                     key = fingerprint(parts)
                     if key in fresh or key in visited:
@@ -343,12 +365,20 @@ class Search:
                 way = way_of(violation)
                 if self.bounds.way in (None, way):
                     self.tally.found.setdefault(way, (violation, parent, event))
+        for parent, event, cost in found.costs:
+            self.tally.costs.setdefault(cost.what, (cost, parent, event))
 
     def found(self) -> list[Found]:
         """What has gone wrong, the shortest way first."""
+        return self._told(self.tally.found.values())
+
+    def costs(self) -> list[Found]:
+        """What was not due though nothing went wrong by it, each once, the shortest way."""
+        return self._told(self.tally.costs.values())
+
+    def _told(self, found: Iterable[tuple[Violation, int, int]]) -> list[Found]:
         return [
-            Found(violation, self.events_to(parent, event))
-            for violation, parent, event in self.tally.found.values()
+            Found(violation, self.events_to(parent, event)) for violation, parent, event in found
         ]
 
     def events_to(self, index: int, last: int) -> tuple[Event, ...]:
@@ -372,6 +402,8 @@ def summary(bounds: Bounds, tally: Tally, states: int) -> str:
     head = f"no {what}"
     if tally.found:
         head = _plural(len(tally.found), what)
+    if tally.costs:
+        head += f", {_plural(len(tally.costs), 'cost')}"
     depth = "at any depth" if tally.exhausted else f"depth {tally.depth}"
     return f"{head} within {', '.join(people)}, {depth}: {counts}"
 

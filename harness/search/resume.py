@@ -38,6 +38,7 @@ def _what(search: Search) -> dict[str, object]:
         "mode": bounds.mode,
         "groups": list(bounds.groups),
         "budget": list(bounds.budget),
+        "noted": list(bounds.noted),
         "excepted": list(bounds.excepted),
         "symmetry": bounds.symmetry,
         "commuting": bounds.commuting,
@@ -71,6 +72,7 @@ def save(search: Search, path: Path) -> None:
             for name in ("transitions", "depth", "start", "at", "end", "seconds")
         },
         "found": [(parent, event) for _, parent, event in tally.found.values()],
+        "costs": [(parent, event) for _, parent, event in tally.costs.values()],
     }
     part = path.with_name(f".{path.name}.part")
     try:
@@ -119,6 +121,9 @@ def resumed(search: Search, path: Path) -> bool:
     for name, value in head["tally"].items():
         setattr(search.tally, name, value)
     for parent, event in head["found"]:
-        for violation in search.explorer.again(search.tree, parent, event):
+        for violation in search.explorer.again(search.tree, parent, event)[0]:
             search.tally.found.setdefault(way_of(violation), (violation, parent, event))
+    for parent, event in head["costs"]:
+        for cost in search.explorer.again(search.tree, parent, event)[1]:
+            search.tally.costs.setdefault(cost.what, (cost, parent, event))
     return True

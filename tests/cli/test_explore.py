@@ -58,6 +58,27 @@ def test_what_tells_two_kernels_apart(tmp_path: Path) -> None:
     assert all(one.agrees for one in judge_all(trace))
 
 
+def test_a_cost_is_told_and_is_no_violation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["explore", "arm64 vhe { cpus 1 }", "--kernel", "v4.15+null-always", "--depth", "5"]
+    assert main([*args, "-o", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("cost: 1 reloads, none is due\n")
+    assert "no violation, 1 cost within 1 CPU" in out.splitlines()[-1]
+    (path,) = tmp_path.glob("*.trace")
+    assert path.name == "cost-reloads.trace"
+    assert [v.violates for v in read_trace(path).verdicts] == [("cost",)]
+    assert all(one.agrees for one in judge_all(read_trace(path)))
+    assert main([*args, "--json"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    assert not tree["found"]
+    assert [one["what"] for one in tree["costs"]] == ["reloads"]
+    assert main([*args, "--except", "cost"]) == 0
+    assert "cost" not in capsys.readouterr().out
+    assert main([*args, "--budget", "reloads"]) == 1
+
+
 def test_json_has_the_counts(capsys: pytest.CaptureFixture[str]) -> None:
     main([*SHORT, "--json"])
     one = json.loads(capsys.readouterr().out)

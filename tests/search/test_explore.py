@@ -41,10 +41,10 @@ def ways(search: Search) -> set[tuple[str, str]]:
 
 
 def levels(search: Search) -> dict[tuple[str, str], int]:
-    """How many events lead to each way in which something goes wrong."""
-    return {
-        way: len(search.tree.way(parent)) + 1 for way, (_, parent, _) in search.tally.found.items()
-    }
+    """How many events lead to each way in which something goes wrong, or costs too much."""
+    tally = search.tally
+    every = [*tally.found.items(), *((("cost", name), told) for name, told in tally.costs.items())]
+    return {way: len(search.tree.way(parent)) + 1 for way, (_, parent, _) in every}
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -161,7 +161,7 @@ def test_several_processes_find_the_same() -> None:
         two.run()
         assert (two.tree.parents, two.tree.ways) == (one.tree.parents, one.tree.ways)
         assert two.tally.transitions == one.tally.transitions
-        assert two.found() == one.found()
+        assert (two.found(), two.costs()) == (one.found(), one.costs())
 
 
 def test_the_last_line_says_what_was_done() -> None:
@@ -192,7 +192,28 @@ def test_two_kernels_are_told_apart() -> None:
     cost = bounds("v4.15+null-always", "vhe", world(), 6, other="v4.15", budget=("reloads",))
     search = Search(cost)
     search.run()
-    assert [len(found.events) for found in search.found()] == [4]
+    assert [len(found.events) for found in search.found()] == [5]
+
+
+def test_what_costs_too_much_shows_by_itself() -> None:
+    """KVM: a load of what the CPU still has; NEON: the same; both without another kernel."""
+    for spec, vcpus, counter, length in (
+        ("v4.15+null-always", 1, "reloads", 5),
+        ("v4.15", 1, "", 0),
+        ("v6.8-kneon-lazy", 0, "neon_reloads", 4),
+    ):
+        search = Search(bounds(spec, "vhe", world(1, 2, vcpus), 7), every=True)
+        search.run()
+        told = {found.violation.what: len(found.events) for found in search.costs()}
+        assert told == ({counter: length} if counter else {})
+        assert not any(found.violation.kind == "cost" for found in search.found())
+
+
+def test_a_load_is_one_too_many_only_if_the_kernel_could_know() -> None:
+    """A task that was on another CPU, or has written nothing yet, must be loaded."""
+    search = Search(bounds("v6.10", "vhe", world(2, 1, 0), 9), every=True)
+    search.run()
+    assert not search.costs()
 
 
 def test_equal_kernels_do_not_differ() -> None:

@@ -56,7 +56,7 @@ def same(one: Search, other: Search) -> None:
     assert (one.tree.parents, one.tree.ways) == (other.tree.parents, other.tree.ways)
     assert one.tally.transitions == other.tally.transitions
     assert one.tally.depth == other.tally.depth
-    assert one.found() == other.found()
+    assert (one.found(), one.costs()) == (other.found(), other.costs())
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

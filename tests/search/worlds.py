@@ -34,4 +34,8 @@ def bounds(spec: str, mode: str, w: World, depth: int, **more: Any) -> Bounds:
     explorable = arch.explorable
     assert explorable is not None
     groups = more.pop("groups", explorable.usual)
+    if "other" not in more:
+        more.setdefault(
+            "noted", tuple(n for n in explorable.waste if n not in more.get("budget", ()))
+        )
     return Bounds(arch.name, arch.catalogue.kernel(spec), mode, w, groups, depth, **more)

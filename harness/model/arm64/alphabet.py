@@ -37,6 +37,7 @@ REFS = {
     "on_cpu": "cpu",
     "cpu": "cpu",
     "fpsimd_cpu": "cpu",
+    "loaded_on": "cpu",
     "kernel_fpsimd_cpu": "cpu",
     "mpidr_el1": "mpidr",
     "vmpidr_el2": "mpidr",
@@ -258,6 +259,7 @@ class Arm64Explorable:
 
     groups: ClassVar[dict[str, str]] = GROUPS
     usual: ClassVar[tuple[str, ...]] = USUAL
+    waste: ClassVar[tuple[str, ...]] = ("reloads", "neon_reloads")
 
     def alphabet(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> Arm64Alphabet:
         return Arm64Alphabet(world, groups)

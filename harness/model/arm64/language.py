@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any, ClassVar
 
 from harness.errors import nearest, one_of
@@ -16,7 +15,7 @@ from harness.model.arm64.host.ptrace import (
     SVE_PT_VL_INHERIT,
     SVE_PT_VL_ONEXEC,
 )
-from harness.model.arm64.host.state import NR_CPUS, Counts
+from harness.model.arm64.host.state import COUNTERS, NR_CPUS
 from harness.model.arm64.invariants import INVARIANTS
 from harness.model.arm64.kvm.uapi import FEATURES, named, size
 from harness.model.arm64.machine import (
@@ -122,7 +121,7 @@ class Arm64:
     expectations = ("trap", "no_trap", "errno", "signal", "undef", "read", "no_read", "state")
     answers: ClassVar[dict[str, tuple[str, ...]]] = {}
     trap_marks = ("ec", "el", "smtc")
-    counters = tuple(f.name for f in fields(Counts))
+    counters = COUNTERS
     regsets = tuple(REGSETS)
     long_names: ClassVar[dict[str, str]] = {"sve_vls": "KVM_REG_ARM64_SVE_VLS"}
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from harness.model.arm64.cpu.cpu import Trap
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.cpu.state import FFR, ZT0
-from harness.model.arm64.host.state import Counts
+from harness.model.arm64.host.state import COUNTERS, Counts
 from harness.model.arm64.invariants import check
 from harness.model.arm64.kvm.nvhe import Hvhe, Nvhe
 from harness.model.arm64.kvm.pkvm import Pkvm
@@ -106,7 +106,7 @@ class Machine(Stimuli):
     check = check
 
     def counts(self) -> dict[str, int]:
-        return asdict(self.cost)
+        return {name: getattr(self.cost, name) for name in COUNTERS}
 
     def snapshot(self) -> Tree:
         return snapshot(self)

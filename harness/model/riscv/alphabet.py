@@ -192,6 +192,7 @@ class RiscvExplorable:
 
     groups: ClassVar[dict[str, str]] = GROUPS
     usual: ClassVar[tuple[str, ...]] = USUAL
+    waste: ClassVar[tuple[str, ...]] = ()  # a switch always loads
 
     def alphabet(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> RiscvAlphabet:
         return RiscvAlphabet(world, groups)

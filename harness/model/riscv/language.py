@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any, ClassVar
 
 from harness.errors import nearest, one_of
@@ -15,7 +14,7 @@ from harness.model.riscv.cpu.access import GUEST_CSRS
 from harness.model.riscv.cpu.state import V_CSRS
 from harness.model.riscv.fixes import CATALOGUE
 from harness.model.riscv.guest import VS_CSRS
-from harness.model.riscv.host.state import NR_CPUS, Counts, Host
+from harness.model.riscv.host.state import COUNTERS, NR_CPUS, Host
 from harness.model.riscv.invariants import INVARIANTS
 from harness.model.riscv.kvm.sbi import ERRORS, WORDS
 from harness.model.riscv.kvm.uapi import (
@@ -69,7 +68,7 @@ class Riscv:
     )
     answers: ClassVar[dict[str, tuple[str, ...]]] = {"sbi": tuple(ERRORS)}
     trap_marks = ("cause", "v", "stval")
-    counters = tuple(f.name for f in fields(Counts))
+    counters = COUNTERS
     regsets = ()
     long_names: ClassVar[dict[str, str]] = {}
     probing = None

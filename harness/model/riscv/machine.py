@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from harness.model.base import Refused, State, Tree
@@ -12,7 +12,7 @@ from harness.model.catalogue import Kernel
 from harness.model.observing import observed_read, observed_state
 from harness.model.riscv.cpu.csr import OFF, with_fs
 from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Mode, Trap
-from harness.model.riscv.host.state import Host, Mm, Task
+from harness.model.riscv.host.state import COUNTERS, Host, Mm, Task
 from harness.model.riscv.invariants import check
 from harness.model.riscv.kvm.sbi import ERROR_NAMES
 from harness.model.riscv.kvm.state import Errno, Vcpu
@@ -122,7 +122,7 @@ class Machine(Stimuli):
     check = check
 
     def counts(self) -> dict[str, int]:
-        return asdict(self.cost)
+        return {name: getattr(self.cost, name) for name in COUNTERS}
 
     def snapshot(self) -> Tree:
         return snapshot(self)

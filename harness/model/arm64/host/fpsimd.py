@@ -213,13 +213,18 @@ class Fpsimd(Softirq):
         self.cost.loads += 1
         if self._held(before, sve):
             self.cost.reloads += 1
+        current.loaded_on = cpu.id
         if self.recording:
             name = "FP_STATE_SVE" if sve else "FP_STATE_FPSIMD"
             self.note("load", f"{current.name} -> cpu{cpu.id} as {name}")
 
     def _held(self, before: tuple[Bank, Bank, Bank, int, tuple[int, ...]], sve: bool) -> bool:
-        """Whether the registers held all along what has just been loaded."""
-        cpu = self.cpu
+        """Whether the registers held all along what has just been loaded.
+
+        Something in it must be current's own, and it must not have been to another CPU: who
+        finds zeros of somebody else's, or a copy that could as well be an old one, is lucky.
+        """
+        cpu, current = self.cpu, self.current
         z, p, za, svcr, rest = before
         return (
             cpu.z.limit(1).same(z.limit(1))
@@ -227,6 +232,17 @@ class Fpsimd(Softirq):
             and scalars(cpu) == rest
             and (not sve or (cpu.z.same(z) and cpu.p.same(p)))
             and cpu.za.same(za)
+            and current.loaded_on in (cpu.id, NR_CPUS)
+            and self._any_of(current.name, z, p if sve else EMPTY, za)
+        )
+
+    def _any_of(self, name: str, *banks: Bank) -> bool:
+        """Whether `name` has written anything in these."""
+        return any(
+            val.origin is not None and val.origin.context == name
+            for bank in banks
+            for quads in bank.regs.values()
+            for val in quads
         )
 
     def _load_by_fp_type(self) -> bool:
@@ -478,6 +494,7 @@ class Fpsimd(Softirq):
         self.cpu.z = Bank(dict.fromkeys(range(32), (val,)))
         if not softirq:
             current.kernel_logical = self.cpu.z
+            current.loaded_on = self.cpu.id
 
     @kernel_function()
     def kernel_neon_end(self, softirq: bool = False) -> None:
@@ -509,6 +526,10 @@ class Fpsimd(Softirq):
         held = self.last.st == -task.addr and task.kernel_fpsimd_cpu == self.cpu.id
         if "kneon-lazy" in self.fixes and held:
             return
+        same = self.cpu.z.limit(1).same(task.kernel_fpsimd_state)
+        if same and task.loaded_on == self.cpu.id:
+            self.cost.neon_reloads += 1
+        task.loaded_on = self.cpu.id
         self.cpu.z = task.kernel_fpsimd_state
         self.cost.neon_loads += 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -142,6 +142,7 @@ class Task(Context):
     at: At = At.UNBORN
     flags: int = 0
     fpsimd_cpu: int = NR_CPUS
+    loaded_on: int = NR_CPUS  # the last CPU with its state, whatever the kernel knows of that
     sve_vl: int = 0
     sme_vl: int = 0
     sve_vl_onexec: int = 0
@@ -195,4 +196,8 @@ class Counts:
     host_traps: int = 0
     guest_traps: int = 0
     neon_loads: int = 0
+    neon_reloads: int = 0
     neon_fallbacks: int = 0
+
+
+COUNTERS = tuple(f.name for f in fields(Counts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from harness.model.riscv.cpu.csr import INITIAL, with_fs
@@ -98,3 +98,6 @@ class Counts:
     csr_loads: int = 0
     traps: int = 0
     exits: int = 0
+
+
+COUNTERS = tuple(f.name for f in fields(Counts))
