@@ -33,7 +33,7 @@ class Bounds:
     """How far a search goes, and on what.
 
     With an `other` kernel, what is looked for is a difference between the two; with a `way`,
-    a violation of this way alone, and with `verbs`, by these events alone.
+    a violation of this way alone.
     """
 
     arch: str
@@ -49,7 +49,6 @@ class Bounds:
     symmetry: bool = True
     commuting: bool = True
     way: Way | None = None
-    verbs: tuple[str, ...] = ()
 
 
 def orders(world: World) -> int:
@@ -128,9 +127,8 @@ class Explorer:
         self.model: Model | Pair = models[0] if len(models) == 1 else Pair(*models)
         self.alphabet = explorable.alphabet(bounds.world, bounds.kernel, bounds.groups)
         self.events = self.alphabet.events
-        verbs = bounds.verbs
         self.counted = (*bounds.budget, *bounds.noted)
-        self.left_out = {n for n, e in enumerate(self.events) if verbs and e[1] not in verbs}
+        self.left_out: set[int] = set()
         anatomies = [explorable.anatomy(model) for model in models]
         self.canon = Canon(anatomies, bounds.symmetry)
         self.reach = explorable.reach(models[0]) if bounds.commuting and len(models) == 1 else None
@@ -139,6 +137,10 @@ class Explorer:
         self._stack = [Node(parts, state)]
         self._chain: list[int] = []
         self._now: State | None = None
+
+    def only(self, wanted: Callable[[Event], bool]) -> None:
+        """Leave the other events out."""
+        self.left_out = {n for n, event in enumerate(self.events) if not wanted(event)}
 
     def root(self) -> int:
         """The fingerprint of the state in which everything begins."""
@@ -331,6 +333,7 @@ class Search:
         self.tree = Tree(self.explorer.root())
         self.tally = Tally()
         self.after_batch: list[Callable[[Search], None]] = []
+        self.meant: Callable[[Found], bool] = lambda found: True
 
     def run(self) -> Tally:
         """To the end."""
@@ -363,8 +366,10 @@ class Search:
         for parent, event, violations in found.wrong:
             for violation in violations:
                 way = way_of(violation)
-                if self.bounds.way in (None, way):
-                    self.tally.found.setdefault(way, (violation, parent, event))
+                if way in self.tally.found or self.bounds.way not in (None, way):
+                    continue
+                if self.meant(Found(violation, self.events_to(parent, event))):
+                    self.tally.found[way] = violation, parent, event
         for parent, event, cost in found.costs:
             self.tally.costs.setdefault(cost.what, (cost, parent, event))
 

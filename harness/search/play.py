@@ -17,6 +17,9 @@ from harness.model.catalogue import Kernel
 LAST = ("expect", "cost")
 
 
+_NAMES = re.compile(r"[0-9]+| of \w+(?=:)")  # which register, and whose memory
+
+
 class Way(NamedTuple):
     """What counts as the same violation: its kind and its register's kind, not who or which."""
 
@@ -28,7 +31,7 @@ def way_of(violation: Violation) -> Way:
     """An expectation is a way of its own, with what came instead: it is too easily broken."""
     if violation.kind in LAST:
         return Way(violation.kind, f"{violation.what}: {violation.text}")
-    return Way(violation.kind, re.sub(r"[0-9]+", "", violation.what))
+    return Way(violation.kind, _NAMES.sub("", violation.what))
 
 
 class Unit(NamedTuple):

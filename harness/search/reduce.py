@@ -88,7 +88,7 @@ class Reducer:
                 for expect in unit.expects:
                     lines.append(_line(self.trace, expect.line))
                     body.append(expect)
-        self._adopt(self._parsed(lines, self.trace))
+        self._adopt(self.parsed(lines, self.trace))
 
     # Trying ------------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ class Reducer:
         self.trace = trace
         return True
 
-    def _parsed(self, lines: Sequence[str], like: Trace, **changes: object) -> Trace | None:
+    def parsed(self, lines: Sequence[str], like: Trace, **changes: object) -> Trace | None:
         """A trace of these events on the machine of `like`, with changes; None if it is none."""
         head = header(dataclasses.replace(like, **changes))  # type: ignore[arg-type]
         try:
@@ -131,7 +131,7 @@ class Reducer:
 
     def offer(self, lines: Sequence[str], **changes: object) -> bool:
         """Take these events for the best trace so far, if they go wrong in the same way."""
-        return self._adopt(self._same(self._parsed(lines, self.trace, **changes)))
+        return self._adopt(self._same(self.parsed(lines, self.trace, **changes)))
 
     # Stages ------------------------------------------------------------------------------
 
@@ -142,6 +142,7 @@ class Reducer:
             ("switches", self.switches),
             ("actors", self.actors),
             ("CPUs", self.cpus),
+            ("places", self.places),
             ("machine", self.machine),
             ("values", self.values),
             ("names", self.names),
@@ -213,6 +214,23 @@ class Reducer:
         for count in range(1, highest):
             if self.offer(self.lines(), settings=self.trace.settings | {"cpus": (count, count)}):
                 return
+
+    def places(self) -> None:
+        """Tasks begin where no switch is needed: on the CPU that one takes them to, or on none."""
+        for n, (name, cpu) in enumerate(self.trace.tasks):
+            every = [_SWITCH.fullmatch(" ".join(line.split())) for line in self.lines()]
+            for at, switch in enumerate(every):
+                if switch is None:
+                    continue
+                if cpu < 0 and switch[3] == "idle" and switch[4] == name:
+                    begins = int(switch[1].removeprefix("cpu"))
+                elif cpu >= 0 and switch[1] == f"cpu{cpu}" and switch[3] == name:
+                    begins = -1
+                else:
+                    continue
+                tasks = (*self.trace.tasks[:n], (name, begins), *self.trace.tasks[n + 1 :])
+                if self.offer([*self.lines()[:at], *self.lines()[at + 1 :]], tasks=tasks):
+                    break
 
     def machine(self) -> None:
         """What the machine and the vcpus need not have."""

@@ -2,22 +2,33 @@
 
 What is left of a long trace is the least of its events that goes wrong, and the least need not
 be the shortest. It is short enough now for a search of all that its tasks, vcpus and CPUs can do
-in fewer steps, by the events that there were in the long one.
+in fewer steps: first by events like those that are left, which goes deepest, then by the verbs of
+the trace as it was, then by whatever there is, and at last with all who were there. What was not
+in the trace could be another bug that goes wrong in the same way, so it has to go wrong on the same
+releases.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable, Collection
 from typing import Any
 
 from harness.dsl.nodes import Trace
 from harness.dsl.write import sentence
 from harness.engine.replay import world
 from harness.model import architecture
-from harness.search.explore import MOST_ORDERS, Bounds, Search, orders
-from harness.search.play import LAST, units
+from harness.model.base import Event, World
+from harness.model.catalogue import releases_with_changes
+from harness.search.explore import MOST_ORDERS, Bounds, Found, Search, orders
+from harness.search.play import LAST, Way, play, units
 from harness.search.reduce import Reducer
+
+BATCH = 512  # states between two looks at the clock
+
+
+Wanted = Callable[[Event, Collection[str]], bool]
 
 
 class _Late(Exception):
@@ -27,53 +38,102 @@ class _Late(Exception):
 def shorten(reducer: Reducer, seconds: float) -> int:
     """Make the best trace of a reducer a shortest one, if there is time.
 
-    How many events are too few is returned: with as many or fewer, what a search can try does not
-    go wrong in this way. Can be interrupted.
+    How many events are too few is returned: with as many or fewer, events of the verbs that the
+    trace had do not go wrong in this way. Can be interrupted.
     """
-    trace, way = reducer.trace, reducer.way
-    arch = architecture(trace.arch)
-    # As few take part as it is, on all of the machine that there was, and each is where it can run.
-    features = tuple(dict.fromkeys(f for *_, every in reducer.origin.vcpus for f in every))
-    whole: dict[str, Any] = {
-        "settings": reducer.origin.settings
-        | {name: span for name, span in trace.settings.items() if name == "cpus"},
-        "words": reducer.origin.words,
-        "tasks": _placed(trace),
-        "vcpus": tuple((name, thread, features) for name, thread, _ in trace.vcpus),
-    }
-    now = world(dataclasses.replace(trace, **whole))
-    length = len(units(trace))
-    if way is None or way.kind in LAST or arch.explorable is None or length < 2:
+    arch = architecture(reducer.trace.arch)
+    if reducer.way is None or reducer.way.kind in LAST or arch.explorable is None:
         return 0
-    bounds = Bounds(
-        trace.arch,
-        reducer.kernel,
-        reducer.mode,
-        now,
-        tuple(arch.explorable.groups),
-        length - 1,
-        symmetry=orders(now) <= MOST_ORDERS,
-        way=way,
-        verbs=reducer.verbs,
+    began = time.monotonic()
+    like, verbs = set(_kinds(reducer.trace)), reducer.verbs
+
+    def search(share: float, wanted: Wanted, other: bool = True, everybody: bool = False) -> int:
+        return _searched(reducer, began + share * seconds, wanted, other, everybody)
+
+    search(0.3, lambda event, names: _kind(event, names) in like, other=False)
+    deep = search(0.6, lambda event, names: event[1] in verbs, other=False)
+    search(0.8, lambda event, names: True)
+    search(1.0, lambda event, names: True, everybody=True)
+    return min(deep, len(units(reducer.trace)) - 1)
+
+
+def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybody: bool) -> int:
+    """How deep nothing was found; what was found is the best trace now."""
+    trace = reducer.trace
+    length = len(units(trace))
+    if length < 2 or time.monotonic() > end:
+        return 0
+    whole = _whole(reducer, everybody)
+    now = world(dataclasses.replace(trace, **whole))
+    arch = architecture(trace.arch)
+    assert arch.explorable is not None
+    groups = tuple(arch.explorable.groups)
+    symmetry = orders(now) <= MOST_ORDERS
+    search = Search(
+        Bounds(
+            *(trace.arch, reducer.kernel, reducer.mode, now, groups, length - 1),
+            symmetry=symmetry,
+            way=reducer.way,
+        )
     )
-    search = Search(bounds)
-    end = time.monotonic() + seconds
+    names = _names(now)
+    search.explorer.only(lambda event: wanted(event, names))
 
     def look(search: Search) -> None:
         reducer.progress(f"search {search.tally.depth + 1} deep", length)
         if time.monotonic() > end:
             raise _Late
 
+    def lines(found: Found) -> list[str]:
+        return [sentence(arch, now, *event) for event in found.events]
+
+    search.batch = BATCH
     search.after_batch.append(look)
+    if other:
+        # What a release can run depends on the machine.
+        settings = trace.settings | _but_cpus(whole["settings"])
+        fate = fate_of(
+            dataclasses.replace(trace, settings=settings, words=whole["words"]),
+            reducer.mode,
+            reducer.way,
+        )
+
+        def meant(found: Found) -> bool:
+            look(search)
+            candidate = reducer.parsed(lines(found), trace, **whole)
+            if candidate is None:
+                return False
+            return fate_of(candidate, reducer.mode, reducer.way) == fate
+
+        search.meant = meant
     try:
         search.run()
     except _Late:
         return search.tally.depth
     for found in search.found():
-        if reducer.offer([sentence(arch, now, *event) for event in found.events], **whole):
+        if reducer.offer(lines(found), **whole):
             reducer.run()
             break
     return search.tally.depth - bool(search.tally.found)
+
+
+def _whole(reducer: Reducer, everybody: bool) -> dict[str, Any]:
+    """All of the machine that there was; with everybody, or with those who are left, on CPUs."""
+    trace, origin = reducer.trace, reducer.origin
+    if everybody:
+        return {name: getattr(origin, name) for name in ("settings", "words", "tasks", "vcpus")}
+    features = tuple(dict.fromkeys(f for *_, every in origin.vcpus for f in every))
+    cpus = {name: span for name, span in trace.settings.items() if name == "cpus"}
+    return {
+        "settings": _but_cpus(origin.settings) | cpus,
+        "words": origin.words,
+        "tasks": _placed(trace),
+        "vcpus": tuple((name, thread, features) for name, thread, _ in trace.vcpus),
+    }
+
+
+def _but_cpus(settings: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    return {name: span for name, span in settings.items() if name != "cpus"}
 
 
 def _placed(trace: Trace) -> tuple[tuple[str, int], ...]:
@@ -82,3 +142,39 @@ def _placed(trace: Trace) -> tuple[tuple[str, int], ...]:
     taken = {cpu for _, cpu in trace.tasks}
     free = (cpu for cpu in range(cpus) if cpu not in taken)
     return tuple((name, next(free, -1) if cpu < 0 else cpu) for name, cpu in trace.tasks)
+
+
+def fate_of(trace: Trace, mode: str, way: Way | None) -> tuple[bool | None, ...]:
+    """On which releases a trace goes wrong in a way, None where it cannot run."""
+    arch = architecture(trace.arch)
+    some = units(trace)
+    out: list[bool | None] = []
+    for name in releases_with_changes(arch.catalogue):
+        kernel = arch.catalogue.kernel(name)
+        if arch.unsupported(kernel, mode, world(trace)):
+            out.append(None)
+        else:
+            out.append(play(trace, some, kernel, mode, way).violation is not None)
+    return tuple(out)
+
+
+def _names(now: World) -> set[str]:
+    return {"idle", *now.unborn, *(task[0] for task in now.tasks), *(vcpu[0] for vcpu in now.vcpus)}
+
+
+def _kinds(trace: Trace) -> list[tuple[object, ...]]:
+    names = _names(world(trace))
+    events = (unit.event for unit in units(trace))
+    return [_kind((e.actor.text, e.verb, e.args), names) for e in events]
+
+
+def _kind(event: Event, names: Collection[str]) -> tuple[object, ...]:
+    """What an event is, but for who takes part, values, and which register of its kind."""
+    _, verb, args = event
+    kind: list[object] = [verb]
+    for arg in args:
+        if isinstance(arg, tuple):
+            kind += [each for each in arg if isinstance(each, str)]
+        elif isinstance(arg, str) and arg not in names:
+            kind.append(arg)
+    return tuple(kind)

@@ -13,6 +13,7 @@ from harness.model import architecture
 from harness.model.catalogue import Kernel
 from harness.search.play import Way, units, way_of
 from harness.search.reduce import Reducer, header
+from harness.search.shortest import shorten
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,6 +64,57 @@ def test_a_long_story_becomes_the_short_one() -> None:
     short = reduced("arm64/sve-not-trapped-after-guest", "v6.13", "vhe")
     assert reducer.lines() == short.lines()
     assert header(reducer.trace) == header(short.trace)
+
+
+def leak(*lines: str, tasks: str = "A, B") -> Reducer:
+    """The guest's senvcfg, left to a task by v6.6, in these events."""
+    head = [
+        *('trace "leak"', 'link "a@b.c"', "machine riscv rv64 { cpus 2; isa f d zicboz }"),
+        *("verdict v6.6 violates leak", f"task {tasks}", "vm V { vcpu v0 in A }"),
+    ]
+    long = Checker("leak.trace", "leak").read([*head, *lines])
+    reducer = Reducer(long, kernel(long, "v6.6"), "rv64")
+    reducer.run()
+    return reducer
+
+
+def test_a_shorter_one_can_take_events_and_tasks_that_are_gone() -> None:
+    """A's own return takes an event more than a switch to B, who takes no part in the story."""
+    reducer = leak(
+        "A ioctl KVM_RUN v0", "v0 write senvcfg = 0x80", "v0 guest_exit irq", "A ret_to_user"
+    )
+    assert [name for name, _ in reducer.trace.tasks] == ["A"]
+    assert len(reducer.lines()) == 4
+    shorten(reducer, 30)
+    assert [" ".join(line.split()) for line in reducer.lines()] == [
+        *("A ioctl KVM_RUN v0", "v0 write senvcfg = 0x80", "cpu0 switch A -> B"),
+    ]
+
+
+def test_a_task_begins_where_no_switch_is_needed() -> None:
+    lines = ("A ioctl KVM_RUN v0", "v0 write senvcfg = 0x80", "cpu0 switch A -> B")
+    reducer = leak(lines[0], "cpu1 switch B -> idle", *lines[1:], tasks="A, B on cpu1")
+    assert [" ".join(line.split()) for line in reducer.lines()] == [*lines]
+    assert reducer.trace.tasks == (("A", 0), ("B", -1))
+
+
+def test_another_bug_of_the_same_kind_is_not_the_same() -> None:
+    """sigreturn's `stale svcr` takes 4 events; that of KVM is on other releases, and takes 7."""
+    events = (
+        *("A smstart sm", "cpu0 switch A -> B", "cpu0 switch B -> A", "A ioctl KVM_RUN v0"),
+        *("v0 write v0 = 0xb1", "v0 guest_exit irq", "A ret_to_user"),
+    )
+    head = [
+        *('trace "stale"', 'link "a@b.c"', "machine arm64 vhe { cpus 1; sme 16 }"),
+        *("verdict v6.13 violates stale", "task A, B", "vm V { vcpu v0 in A }"),
+    ]
+    t = Checker("stale.trace", "stale").read([*head, *events])
+    reducer = Reducer(t, kernel(t, "v6.13"), "vhe")
+    reducer.run()
+    assert reducer.way == Way("stale", "svcr")
+    assert len(reducer.lines()) == 7
+    shorten(reducer, 8)
+    assert len(reducer.lines()) == 7
 
 
 def test_nothing_to_reduce_where_nothing_goes_wrong() -> None:

@@ -1,0 +1,158 @@
+"""Does `reduce` make of a long fuzzed violation one that is as short as any that is known?
+
+    python benchmarks/reduce.py [--walks N] [--seed N]
+
+Walks at random on kernels that have bugs, 500 events a walk, and reduces each violation that comes
+late in one, as `kvm-replay fuzz` does. The shortest known of a bug is the shortest that any of
+these came to, or that `explore` finds within DEPTH events on the same machine by all events
+there are. A bug is told by how it goes wrong and on which releases. Writes the table in
+docs/explore.md anew; longer ones, and those that take over 30 s, are an error. A time is that of
+one run on the machine at hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.dsl.nodes import Trace
+from harness.model import architecture
+from harness.model.base import World
+from harness.search.discovery import trace_of
+from harness.search.explore import Bounds, Found, Search
+from harness.search.fuzz import Walker
+from harness.search.play import Way, units, way_of
+from harness.search.reduce import Reducer
+from harness.search.shortest import fate_of, shorten
+
+DOC = Path(__file__).parent.parent / "docs" / "explore.md"
+BEGIN, END = "<!-- benchmarks/reduce.py begins -->", "<!-- benchmarks/reduce.py ends -->"
+LENGTH, LATE = 500, 250  # events of a walk, and of a violation that is worth the while
+SECONDS, MOST = 20.0, 30.0  # as the command gives the search, and what all may take
+DEPTH = 4
+VECTORS = {"sve": (16, 64), "sme": (16, 64)}
+KERNELS: tuple[tuple[str, str, str, dict[str, tuple[int, int]]], ...] = (
+    ("arm64", "v4.15", "vhe", {"sve": (16, 64)}),
+    ("arm64", "v6.1", "nvhe", VECTORS),
+    ("arm64", "v6.8", "vhe", VECTORS),
+    ("arm64", "v6.13", "vhe", VECTORS),
+    ("riscv", "v6.6", "rv64", {}),
+    ("riscv", "v6.8", "rv64", {}),
+)
+Bug = tuple[Way, tuple[bool | None, ...]]
+
+
+class Reduced(NamedTuple):
+    """One violation: its events, those that are left, how long that took."""
+
+    bug: Bug
+    start: int
+    left: int
+    proved: bool  # that by the verbs it had there is none that is shorter
+    seconds: float
+
+
+def bounds_of(arch: str, kernel: str, mode: str, settings: dict[str, tuple[int, int]]) -> Bounds:
+    """Two CPUs, two tasks and a vcpu, and all that can happen."""
+    model = architecture(arch)
+    explorable = model.explorable
+    assert explorable is not None
+    words: dict[str, tuple[str, ...]] = {}
+    if arch == "riscv":
+        words = {"isa": ("f", "d", "v", "zicboz")}
+    world = World(
+        {"cpus": (2, 2), **settings}, (("A", 0), ("B", -1)), ("CHILD",), (("v0", "A", ()),), words
+    )
+    groups = tuple(explorable.groups)
+    return Bounds(arch, model.catalogue.kernel(kernel), mode, world, groups, LENGTH)
+
+
+def bug_of(bounds: Bounds, trace: Trace, way: Way) -> Bug:
+    """Which bug it is; on one machine for all, as that decides which releases can run it."""
+    settings = bounds.world.settings | {"cpus": trace.settings.get("cpus", (1, 1))}
+    same = dataclasses.replace(trace, settings=settings, words=bounds.world.words)
+    return way, fate_of(same, bounds.mode, way)
+
+
+def reduced(bounds: Bounds, found: Found) -> Reduced:
+    began = time.monotonic()
+    trace, way = trace_of(bounds, found), way_of(found.violation)
+    reducer = Reducer(trace, bounds.kernel, bounds.mode)
+    reducer.trace, reducer.way = trace, way
+    reducer.run()
+    deep = shorten(reducer, SECONDS)
+    seconds = time.monotonic() - began
+    left = len(units(reducer.trace))
+    bug = bug_of(bounds, reducer.trace, way)
+    return Reduced(bug, len(found.events), left, deep >= left - 1, seconds)
+
+
+def explored(bounds: Bounds) -> dict[Bug, int]:
+    """What a search from the beginning finds, and after how many events."""
+    search = Search(dataclasses.replace(bounds, depth=DEPTH), every=True)
+    search.run()
+    return {
+        bug_of(bounds, trace_of(bounds, found), way_of(found.violation)): len(found.events)
+        for found in search.found()
+    }
+
+
+def rows(walks: int, seed: int) -> Iterator[str]:
+    yield "| kernel | violation | fuzzed | reduced to | shortest known | shown to be | s |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for arch, kernel, mode, settings in KERNELS:
+        bounds = bounds_of(arch, kernel, mode, settings)
+        walker = Walker(bounds, seed)
+        stories = [
+            reduced(bounds, found)
+            for number in range(walks)
+            for found in walker.walk(number).found
+            if len(found.events) >= LATE
+        ]
+        known: defaultdict[Bug, int] = defaultdict(lambda: LENGTH, explored(bounds))
+        bugs: defaultdict[Bug, list[Reduced]] = defaultdict(list)
+        for story in stories:
+            known[story.bug] = min(known[story.bug], story.left)
+            bugs[story.bug].append(story)
+        for bug, those in bugs.items():
+            name = f"| {kernel} {mode} | {bug[0].kind} {bug[0].what} |"
+            starts = span([story.start for story in those])
+            seconds = max(story.seconds for story in those)
+            lefts = sorted({story.left for story in those})
+            proved = "in all" if all(story.proved for story in those) else "not in all"
+            yield (
+                f"{name} {len(those)}: {starts} | {', '.join(map(str, lefts))} | {known[bug]} "
+                f"| {proved} | {seconds:.1f} |"
+            )
+            if lefts[-1] > known[bug] or seconds > MOST:
+                sys.exit(f"{kernel} {mode}, {bug[0]}: longer than known, or too slow")
+
+
+def span(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--walks", type=int, default=60, help="on each kernel")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    lines = []
+    for line in rows(args.walks, args.seed):
+        print(line, flush=True)
+        lines.append(line)
+    text = DOC.read_text(encoding="utf-8")
+    head, _, rest = text.partition(BEGIN)
+    tail = rest.partition(END)[2]
+    DOC.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
