@@ -27,7 +27,7 @@ FRESHEST = 0xAFFF
 GROUPS = ("cpu", "task", "vcpu")
 
 NOBODY: Who = ("cpu", -1)
-_KEPT = 1 << 17  # parts that are known at one time
+_KEPT = 1 << 17  # parts, and banks of registers, that are known at one time
 
 
 class Part:
@@ -47,6 +47,11 @@ class Part:
         self.refs = refs
         self.vals = vals  # the written values in it, by first occurrence, and who wrote them
         self.numbered: dict[int, int] = {}  # the digest with refs, by permutation
+
+
+def _known_by(value: Val) -> tuple[int, str]:
+    origin = value.origin
+    return value.bits, origin.context if origin else ""
 
 
 def digest(data: bytes) -> int:
@@ -88,6 +93,7 @@ class Canon:
         self._class = [classes[names] for names in self._fields]
         self._known: dict[tuple[Any, ...], Part] = {}
         self._rests: dict[Any, Part] = {}
+        self._shared: dict[Any, Any] = {}
         self._banks: dict[tuple[int, Bank], tuple[int, tuple[tuple[int, Who], ...]]] = {}
         everybody = anatomies[0].everybody
         parts = [who for anatomy in anatomies for who in anatomy.parts]
@@ -119,12 +125,15 @@ class Canon:
         of = self._of
         if near and [part.values[0] for part in near[len(of) :]] == grounds:
             out = [
-                part if part.values == values else self._part(slot, values, grounds[of[slot]])
+                part
+                if part.values == values
+                else self._part(slot, values, grounds[of[slot]], part.values)
                 for slot, (values, part) in enumerate(zip(objects, near, strict=False))
             ]
         else:
             out = [
-                self._part(slot, values, grounds[of[slot]]) for slot, values in enumerate(objects)
+                self._part(slot, values, grounds[of[slot]], values)
+                for slot, values in enumerate(objects)
             ]
         for anatomy, ground in zip(self.anatomies, grounds, strict=True):
             out.append(self._rest(anatomy, ground))
@@ -138,15 +147,43 @@ class Canon:
             part = self._rests[key] = Part(key, digest(repr((plain, len(refs))).encode()), refs, ())
         return part
 
-    def _part(self, slot: int, values: tuple[Any, ...], ground: Any) -> Part:
-        key = self._class[slot], self._of[slot], values, ground
-        part = self._known.get(key)
+    def _part(self, slot: int, values: tuple[Any, ...], ground: Any, near: tuple[Any, ...]) -> Part:
+        if len(self._known) > _KEPT or len(self._shared) > _KEPT:
+            self._known.clear()
+            self._banks.clear()
+            self._shared.clear()
+        kind = self._class[slot], self._of[slot], ground
+        # Most are what they were; what was written anew is often what another step has written.
+        part = self._known.get((kind, values))
+        if part is not None:
+            return part
+        values = tuple(
+            [v if v is old else self._same(v) for v, old in zip(values, near, strict=True)]
+        )
+        part = self._known.get((kind, values))
         if part is None:
-            if len(self._known) > _KEPT:
-                self._known.clear()
-                self._banks.clear()
-            part = self._known[key] = self._made(slot, values)
+            part = self._known[kind, values] = self._made(slot, values)
         return part
+
+    def _same(self, value: Any) -> Any:
+        """The one that stands for all that differ in nothing but the step that made them."""
+        kind = type(value)
+        if kind is int or kind is str or kind is bool:
+            return value
+        if kind is Bank:
+            if not value.regs:
+                return value
+            found = self._shared.get(value)
+            if found is None:
+                key = tuple([(n, tuple(map(_known_by, quads))) for n, quads in value.regs.items()])
+                found = self._shared[value] = self._shared.setdefault(key, value)
+            return found
+        if kind is Val:
+            return self._shared.setdefault(_known_by(value), value) if value.bits else value
+        if isinstance(value, tuple):
+            same = [self._same(v) for v in value]
+            return tuple(same) if kind is tuple else kind(*same)
+        return value
 
     def _made(self, slot: int, values: tuple[Any, ...]) -> Part:
         refs: list[Who] = []
