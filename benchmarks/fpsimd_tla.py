@@ -3,10 +3,11 @@
     python benchmarks/fpsimd_tla.py [--rounds N] [--vals N] [--tlc tla2tools.jar --spec fpsimd.tla]
 
 The model is fpsimd.tla of https://github.com/shamiali2008/kernel-tla, with 1 CPU, 2 threads and
-no symmetry; kernel_tla.py is the same transition system. All runs are on one core, in turns. TLC
-runs with one worker, on a copy of the spec with the guard that keeps it finite, and is timed
-from its first states to its last, without the start of Java. With a TLC, counts that differ are
-an error. Times are those of the machine at hand: nothing is asserted of them.
+no symmetry. kernel_tla.py is the same transition system; kernel_tla_search.py searches it on the
+tree of `explore`, kernel_tla_packed.py with a state as one number. All runs are on one core, in
+turns. TLC runs with one worker, on a copy of the spec with the guard that keeps it finite, and is
+timed from its first states to its last, without the start of Java. With a TLC, counts that differ
+are an error. Times are those of the machine at hand: nothing is asserted of them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kernel_tla import System
+from kernel_tla_packed import PackedSearch
 from kernel_tla_search import Search
 
 UNGUARDED = "/\\ ~in_interrupt[self]"
@@ -38,7 +40,7 @@ CONSTANTS
     VALS = {{{vals}}}
 INVARIANTS TypeInv SchedInv
 """
-EACH, SHARED = "a step at a time", "equal steps once"
+EACH, SHARED, PACKED = "a step at a time", "equal steps once", "packed"
 
 
 class Run(NamedTuple):
@@ -48,7 +50,7 @@ class Run(NamedTuple):
     transitions: int
     depth: int
     seconds: float
-    tree: float = 0.0  # bytes a state in the search's tree
+    tree: float = 0.0  # bytes a state of what is kept of it, and of the way to it
     process: float = 0.0  # and those by which the whole process has grown
 
     @property
@@ -60,15 +62,17 @@ class Run(NamedTuple):
         return self.states / self.seconds
 
 
-def searched(vals: int, shared: bool) -> Run:
+def searched(vals: int, name: str) -> Run:
     """Ours, in a process that does nothing else."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    out = Search(System(vals=vals), shared).run()
+    system = System(vals=vals)
+    search = PackedSearch(system) if name == PACKED else Search(system, name == SHARED)
+    out = search.run()
     if out.broken:
         sys.exit(f"level {out.depth}: {out.broken}")
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     n = out.states
-    return Run(n, out.transitions, out.depth, out.seconds, out.tree.size / n, grown / n)
+    return Run(n, out.transitions, out.depth, out.seconds, out.size / n, grown / n)
 
 
 def guarded(spec: str) -> str:
@@ -134,8 +138,8 @@ def main() -> None:
             if args.tlc:
                 runs.setdefault("TLC", []).append(checked(args.tlc, args.spec, args.vals))
                 show("TLC", runs["TLC"][-1])
-            for name in (EACH, SHARED):
-                run = pool.apply(searched, (args.vals, name == SHARED))
+            for name in (EACH, SHARED, PACKED):
+                run = pool.apply(searched, (args.vals, name))
                 runs.setdefault(name, []).append(run)
                 show(name, run)
     if len({run.counts for found in runs.values() for run in found}) > 1:

@@ -60,6 +60,10 @@ class Outcome:
     def states(self) -> int:
         return len(self.tree)
 
+    @property
+    def size(self) -> int:
+        return self.tree.size
+
 
 class Search:
     """The search over one system."""
