@@ -1,11 +1,11 @@
 """A reduced trace may still be a detour: is there a shorter one that is no part of it?
 
 What is left of a long trace is the least of its events that goes wrong, and the least need not
-be the shortest. It is short enough now for a search of all that its tasks, vcpus and CPUs can do
-in fewer steps: first by events like those that are left, which goes deepest, then by the verbs of
-the trace as it was, then by whatever there is, and at last with all who were there. What was not
-in the trace could be another bug that goes wrong in the same way, so it has to go wrong on the same
-releases.
+be the shortest. Where the detour is in one place, fewer events are tried there (`swap`). Then the
+trace is short enough for a search of all that its tasks, vcpus and CPUs can do in fewer steps:
+first by events like those that are left, which goes deepest, then by the verbs of the trace as it
+was, then by whatever there is, and at last with all who were there. What was not in the trace could
+be another bug that goes wrong in the same way, so it has to go wrong on the same releases.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from harness.model.catalogue import releases_with_changes
 from harness.search.explore import MOST_ORDERS, Bounds, Found, Search, orders
 from harness.search.play import LAST, Way, play, units
 from harness.search.reduce import Reducer
+from harness.search.swap import swaps
 
 BATCH = 512  # states between two looks at the clock
 
@@ -45,16 +46,47 @@ def shorten(reducer: Reducer, seconds: float) -> int:
     if reducer.way is None or reducer.way.kind in LAST or arch.explorable is None:
         return 0
     began = time.monotonic()
+    _swapped(reducer, began + 0.2 * seconds)
     like, verbs = set(_kinds(reducer.trace)), reducer.verbs
 
     def search(share: float, wanted: Wanted, other: bool = True, everybody: bool = False) -> int:
         return _searched(reducer, began + share * seconds, wanted, other, everybody)
 
-    search(0.3, lambda event, names: _kind(event, names) in like, other=False)
+    search(0.4, lambda event, names: _kind(event, names) in like, other=False)
     deep = search(0.6, lambda event, names: event[1] in verbs, other=False)
     search(0.8, lambda event, names: True)
     search(1.0, lambda event, names: True, everybody=True)
     return min(deep, len(units(reducer.trace)) - 1)
+
+
+def _swapped(reducer: Reducer, end: float) -> None:
+    """Fewer events in place of some, until none can be found."""
+    arch = architecture(reducer.trace.arch)
+    while True:
+        trace = dataclasses.replace(
+            reducer.trace,
+            settings=_but_cpus(reducer.origin.settings) | _cpus(reducer.trace),
+            words=reducer.origin.words,
+        )
+        assert reducer.way is not None
+        fate = fate_of(trace, reducer.mode, reducer.way)
+        now, whole = world(trace), {"settings": trace.settings, "words": trace.words}
+        for events in swaps(trace, reducer.kernel, reducer.mode, reducer.way):
+            reducer.progress("swaps", len(units(trace)))
+            if time.monotonic() > end:
+                return
+            lines = [sentence(arch, now, *event) for event in events]
+            candidate = reducer.parsed(lines, trace)
+            own = {verb for _, verb, _ in events} <= {*reducer.verbs}
+            if candidate is None or (
+                not own and fate_of(candidate, reducer.mode, reducer.way) != fate
+            ):
+                continue
+            if reducer.offer(lines, **whole):
+                reducer.run()
+                break
+        else:
+            return
 
 
 def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybody: bool) -> int:
@@ -91,7 +123,7 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
     search.after_batch.append(look)
     if other:
         # What a release can run depends on the machine.
-        settings = trace.settings | _but_cpus(whole["settings"])
+        settings = _but_cpus(whole["settings"]) | _cpus(trace)
         fate = fate_of(
             dataclasses.replace(trace, settings=settings, words=whole["words"]),
             reducer.mode,
@@ -123,9 +155,8 @@ def _whole(reducer: Reducer, everybody: bool) -> dict[str, Any]:
     if everybody:
         return {name: getattr(origin, name) for name in ("settings", "words", "tasks", "vcpus")}
     features = tuple(dict.fromkeys(f for *_, every in origin.vcpus for f in every))
-    cpus = {name: span for name, span in trace.settings.items() if name == "cpus"}
     return {
-        "settings": _but_cpus(origin.settings) | cpus,
+        "settings": _but_cpus(origin.settings) | _cpus(trace),
         "words": origin.words,
         "tasks": _placed(trace),
         "vcpus": tuple((name, thread, features) for name, thread, _ in trace.vcpus),
@@ -134,6 +165,10 @@ def _whole(reducer: Reducer, everybody: bool) -> dict[str, Any]:
 
 def _but_cpus(settings: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
     return {name: span for name, span in settings.items() if name != "cpus"}
+
+
+def _cpus(trace: Trace) -> dict[str, tuple[int, int]]:
+    return {name: span for name, span in trace.settings.items() if name == "cpus"}
 
 
 def _placed(trace: Trace) -> tuple[tuple[str, int], ...]:

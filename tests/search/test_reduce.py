@@ -14,6 +14,7 @@ from harness.model.catalogue import Kernel
 from harness.search.play import Way, units, way_of
 from harness.search.reduce import Reducer, header
 from harness.search.shortest import shorten
+from harness.search.swap import swaps
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,6 +97,24 @@ def test_a_task_begins_where_no_switch_is_needed() -> None:
     reducer = leak(lines[0], "cpu1 switch B -> idle", *lines[1:], tasks="A, B on cpu1")
     assert [" ".join(line.split()) for line in reducer.lines()] == [*lines]
     assert reducer.trace.tasks == (("A", 0), ("B", -1))
+
+
+def test_a_detour_in_one_place() -> None:
+    """A is in the kernel for its NEON by way of KVM_RUN and back: a system call does as well."""
+    events = (
+        *("A ioctl KVM_RUN v0", "v0 guest_exit irq", "B smstart sm", "A neon_begin"),
+        *("cpu0 sched_switch A -> idle", "cpu1 switch B -> A"),
+    )
+    head = [
+        *('trace "neon"', 'link "a@b.c"', "machine arm64 vhe { cpus 2; sme 16 }"),
+        *("verdict v6.13 violates lost", "task A, B on cpu1", "vm V { vcpu v0 in A }"),
+    ]
+    t = Checker("neon.trace", "neon").read([*head, *events])
+    way = Way("lost", "kernel v")
+    first = next(swaps(t, kernel(t, "v6.13"), "vhe", way))
+    assert [event[:2] for event in first[:2]] == [("A", "syscall_enter"), ("B", "smstart")]
+    assert len(first) == 5
+    assert not [*swaps(t, kernel(t, "v7.2"), "vhe", way)]
 
 
 def test_another_bug_of_the_same_kind_is_not_the_same() -> None:
