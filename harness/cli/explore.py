@@ -93,9 +93,8 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
             "or --no-symmetry"
         )
     jobs = within("-j", args.jobs, 1, 256)
-    if args.scheduler is not None and (jobs > 1 or args.model):
-        option = "--model" if args.model else "-j"
-        raise HarnessError(f"--scheduler and {option} do not go together")
+    if args.scheduler is not None and jobs > 1:
+        raise HarnessError("--scheduler and -j do not go together")
     client = None if args.scheduler is None else connect(args.scheduler)
     if client is not None:
         search: Search = ClusterSearch(bounds, args.all, client)

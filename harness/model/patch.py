@@ -8,8 +8,8 @@ the machine, so `super()` is the kernel without it.
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 from harness.errors import HarnessError, one_of
@@ -19,11 +19,13 @@ M = TypeVar("M")
 
 
 class Patch(NamedTuple):
-    """What a file proposes."""
+    """What a file proposes, and the file itself."""
 
     arch: str
     fix: Fix
     mixin: type
+    name: str
+    source: str
 
 
 _LOADED: list[Patch] = []
@@ -35,15 +37,24 @@ def load(path: Path) -> Patch:
 
     Raises HarnessError for a file that is none.
     """
+    shown = str(path)[:80]
+    if path.suffix != ".py" or not path.is_file():
+        raise HarnessError(f"{shown}: no such file of Python")
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HarnessError(f"{shown}: {error}") from None
+    return adopt(shown, source)
+
+
+def adopt(shown: str, source: str) -> Patch:
+    """The same of the file's text."""
     from harness.model import ARCHITECTURES, architecture
 
-    shown = str(path)[:80]
-    spec = importlib.util.spec_from_file_location(f"kvm_replay_patch_{len(_LOADED)}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise HarnessError(f"{shown}: no such file of Python")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(f"kvm_replay_patch_{len(_LOADED)}")
+    module.__file__ = shown
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, shown, "exec"), module.__dict__)
     except Exception as error:  # whatever the user's file does
         raise HarnessError(f"{shown}: {type(error).__name__}: {error}") from None
     arch, fix, mixin = (getattr(module, name, None) for name in ("ARCH", "FIX", "Patch"))
@@ -55,7 +66,7 @@ def load(path: Path) -> Patch:
     if not isinstance(mixin, type):
         raise HarnessError(f"{shown}: expected a class `Patch` with what it changes")
     architecture(arch).catalogue.add(fix)
-    patch = Patch(arch, fix, mixin)
+    patch = Patch(arch, fix, mixin, shown, source)
     _LOADED.append(patch)
     return patch
 

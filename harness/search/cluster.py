@@ -8,12 +8,14 @@ what was found is put together here, once and in the order of one process alone.
 from __future__ import annotations
 
 import pickle
+import threading
 from array import array
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness import __version__
 from harness.errors import HarnessError
+from harness.model.patch import adopt, forget, loaded
 from harness.search.explore import Bounds, Explorer, Search, Slice
 from harness.search.tree import Tree
 
@@ -57,7 +59,8 @@ class ClusterSearch(Search):
     def __init__(self, bounds: Bounds, every: bool, client: Client) -> None:
         super().__init__(bounds, every)
         self.client = client
-        self.told = pickle.dumps((__version__, bounds))
+        patches = [(patch.name, patch.source) for patch in loaded()]
+        self.told = pickle.dumps((__version__, patches, bounds))
         # Enough for each to have something to do while others end.
         self.batch = max(self.batch, 4 * SOME * sum(client.nthreads().values()))
 
@@ -105,16 +108,26 @@ def _batch(tree: Tree, first: int, end: int) -> tuple[Batch, list[int]]:
     return Batch(parents, array("H", (tree.ways[number] for number in old)), end - first), old
 
 
+_making = threading.Lock()  # a worker can have several threads, and patches are everybody's
 _explorers: dict[bytes, Explorer] = {}  # of this worker: the last one
+
+
+def _made(patches: list[tuple[str, str]], bounds: Bounds) -> Explorer:
+    """An explorer of a kernel with these changes, whatever the one before had."""
+    forget()
+    for name, source in patches:
+        adopt(name, source)
+    return Explorer(bounds)
 
 
 def _work(told: bytes, batch: Batch, depth: int) -> Slice | str:
     """What can happen next in these states; the version of kvm-replay here, if it is another."""
-    version, bounds = pickle.loads(told)
+    version, patches, bounds = pickle.loads(told)
     if version != __version__:
         return __version__
-    explorer = _explorers.pop(told, None) or Explorer(bounds)
-    _explorers.clear()
+    with _making:
+        explorer = _explorers.pop(told, None) or _made(patches, bounds)
+        _explorers.clear()
     explorer.forget()
     tree = Tree(explorer.root())
     tree.parents, tree.ways = batch.parents, batch.ways

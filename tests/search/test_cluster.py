@@ -17,6 +17,21 @@ import pytest
 
 EXPLORE = [sys.executable, "-m", "harness", "explore", "--json", "--kernel"]
 V613 = [*EXPLORE, "v6.13", "--depth", "8", "--all"]
+ID = "softirq-saves-guest"
+PATCH = f"""
+from harness.model.catalogue import Fix
+ARCH = "riscv"
+FIX = Fix("{ID}", "variant", None, "a softirq takes the guest's registers -> it saves them first")
+class Patch:
+    def kernel_vector_begin(self):
+        vcpu = self.vcpus.get(self.current.vcpu)
+        if vcpu is not None:
+            self.kvm_riscv_vcpu_guest_vector_save(vcpu)
+        super().kernel_vector_begin()
+    def guest_enter(self, vcpu):
+        self.kvm_riscv_vcpu_guest_vector_restore(vcpu)
+        super().guest_enter(vcpu)
+"""
 SAME = ("states", "transitions", "depth", "exhausted", "found")
 
 
@@ -85,6 +100,23 @@ def test_a_cluster_finds_the_same_and_survives_a_worker(cluster: Cluster) -> Non
     assert search.returncode == 1, err
     told, expected = json.loads(out), alone()
     assert {name: told[name] for name in SAME} == {name: expected[name] for name in SAME}
+
+
+def test_the_workers_have_the_patch_that_is_tried(cluster: Cluster, tmp_path: Path) -> None:
+    """They are sent the file, which they may not have; the next search knows nothing of it."""
+    path = tmp_path / "patch.py"
+    path.write_text(PATCH, encoding="utf-8")
+    riscv = [*EXPLORE[:-1], "--all", "--depth", "5", "riscv rv64 { isa f d v }", "--kernel"]
+    leaks = []
+    for args in ([f"v7.2+{ID}", "--model", str(path)], ["v7.2"]):
+        both = [
+            json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout)
+            for command in ([*riscv, *args], [*riscv, *args, "--scheduler", cluster.address])
+        ]
+        one, other = ({name: told[name] for name in SAME} for told in both)
+        assert one == other
+        leaks.append("leak" in {found["kind"] for found in one["found"]})
+    assert leaks == [False, True]
 
 
 def test_nobody_is_there() -> None:
