@@ -32,6 +32,13 @@ SMALL = {
         5,
         groups=("run", "switch", "sve"),
     ),
+    "ptrace": bounds(
+        "v6.1", "vhe", world(1, 2, 0, settings=SME), 4, groups=("switch", "sve", "sme", "ptrace")
+    ),
+    "vmm": bounds(
+        "v6.1", "nvhe", world(2, 2, 1, ("sve",), SVE), 4, groups=("run", "switch", "vmm")
+    ),
+    "efi": bounds("v6.8", "vhe", world(2, 1, 1, settings=SVE), 4, groups=("run", "switch", "efi")),
     "power": bounds("v4.15", "vhe", world(2, 1, 1), 5, groups=("run", "switch", "power")),
 }
 

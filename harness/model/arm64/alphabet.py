@@ -25,6 +25,9 @@ GROUPS: dict[str, str] = {
     "neon": "kernel-mode NEON in a system call",
     "softirq": "kernel-mode NEON in a softirq",
     "vl": "vector lengths, by prctl()",
+    "ptrace": "a task that reads and writes another's V and Z registers",
+    "vmm": "a VMM that writes a vcpu's V and Z registers, saves and restores it",
+    "efi": "EFI runtime services, and calls of the firmware",
     "signal": "signals and their return",
     "life": "fork, exec and exit",
     "power": "CPU_PM and hotplug",
@@ -97,10 +100,21 @@ class Arm64Alphabet(EventTable):
         if self.has("neon"):
             self.add(name, "kernel", "neon_begin")
             self.add(name, "kernel", "neon_end")
-        if self.has("vl", "sve"):
-            low, high = self.settings["sve"]
-            for length in dict.fromkeys((low, high)):
-                self.add(name, "user", "prctl", "PR_SVE_SET_VL", length)
+        for what in ("sve", "sme"):
+            if self.has("vl", what):
+                for length in dict.fromkeys(self.settings[what]):
+                    self.add(name, "user", "prctl", f"PR_{what.upper()}_SET_VL", length)
+        vectors = (("v", 0), ("z", 0)) if self.settings.keys() & {"sve", "sme"} else (("v", 0),)
+        if self.has("ptrace"):
+            for other in self.tasks:
+                for reg in vectors if other != name else ():
+                    self.add(name, "user", "ptrace_get", other, reg)
+                    self.add(name, "user", "ptrace_set", other, reg, None)
+        if self.has("vmm"):
+            for vcpu in vcpus:
+                self.add(name, "user", "one_reg_set", vcpu, vectors[-1], None)
+                self.add(name, "user", "save", vcpu)
+                self.add(name, "user", "restore", vcpu, vcpu)
         if self.has("signal"):
             self.add(name, "user", "signal")
             self.add(name, "user", "sigreturn", "whole")
@@ -128,6 +142,10 @@ class Arm64Alphabet(EventTable):
         for who in (*self.tasks, f"idle{n}"):
             if self.has("softirq"):
                 self.add_of_cpu(n, who, "softirq", "neon")
+            if self.has("efi"):
+                self.add_of_cpu(n, who, "efi", "task")
+                self.add_of_cpu(n, who, "efi", "irqs_off")
+                self.add_of_cpu(n, who, "smccc")
             if self.has("power"):
                 self.add_of_cpu(n, who, "cpu_pm")
                 self.add_of_cpu(n, who, "hotplug", "off")
@@ -211,6 +229,20 @@ def _about(m: Machine, names: dict[str, Who]) -> list[Who | None]:
     return [*parts, None]  # what it has cost
 
 
+# What looks at more than what is on one CPU.
+_FAR = (
+    "fork",
+    "exec",
+    "exit",
+    "hotplug",
+    "ptrace_get",
+    "ptrace_set",
+    "one_reg_set",
+    "save",
+    "restore",
+)
+
+
 class Reach:
     """What an event has to do with: a bit for each CPU, task and vcpu.
 
@@ -224,7 +256,7 @@ class Reach:
 
     def of(self, event: Event) -> int:
         m, (actor, verb, args) = self.m, event
-        if verb in ("fork", "exec", "exit", "hotplug"):
+        if verb in _FAR:
             return 0
         cpu = m.place(actor) if actor in m.contexts else int(actor[3:])
         if cpu < 0:
