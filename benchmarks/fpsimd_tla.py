@@ -40,7 +40,7 @@ CONSTANTS
     VALS = {{{vals}}}
 INVARIANTS TypeInv SchedInv
 """
-EACH, SHARED, PACKED = "a step at a time", "equal steps once", "packed"
+EACH, PACKED = "a step at a time", "packed"
 
 
 class Run(NamedTuple):
@@ -66,7 +66,7 @@ def searched(vals: int, name: str) -> Run:
     """Ours, in a process that does nothing else."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     system = System(vals=vals)
-    search = PackedSearch(system) if name == PACKED else Search(system, name == SHARED)
+    search = PackedSearch(system) if name == PACKED else Search(system)
     out = search.run()
     if out.broken:
         sys.exit(f"level {out.depth}: {out.broken}")
@@ -138,7 +138,7 @@ def main() -> None:
             if args.tlc:
                 runs.setdefault("TLC", []).append(checked(args.tlc, args.spec, args.vals))
                 show("TLC", runs["TLC"][-1])
-            for name in (EACH, SHARED, PACKED):
+            for name in (EACH, PACKED):
                 run = pool.apply(searched, (args.vals, name))
                 runs.setdefault(name, []).append(run)
                 show(name, run)

@@ -4,10 +4,8 @@
 too large to be kept; here the states of one level are kept until it is done, as TLC keeps
 its queue. What stays of a state is what stays there: a fingerprint, the state before, the step.
 
-A state is made of parts that states share: the machine, and each thread. A step has to do with
-the machine and the thread that takes it (and `fts2` with one more), so what it makes of them is
-the same whatever the others are. With `shared` it is worked out once for each such pair. Without,
-each step of each state is taken by the functions of kernel_tla.py.
+A state is made of parts that states share: the machine, and each thread. Each step of each state is
+taken by the functions of kernel_tla.py.
 """
 
 from __future__ import annotations
@@ -25,20 +23,19 @@ from harness.search.tree import Tree
 class Part:
     """The fields of the machine or of a thread; two that are equal are one object."""
 
-    __slots__ = ("digest", "fields", "steps", "still")
+    __slots__ = ("digest", "fields", "still")
 
     def __init__(self, fields: tuple[Any, ...], still: bool) -> None:
         self.fields = fields
         self.digest = digest(repr(fields).encode())
         self.still = still  # at a label that waits for a CPU
-        self.steps: dict[Part, list[Step]] = {}  # of a thread, by machine
 
 
 State = tuple[Part, ...]  # the machine, then the threads
 
 
 class Step(NamedTuple):
-    """What one step comes to, in any state with the parts that it has to do with."""
+    """What one step comes to: in any state with the same machine and the same thread."""
 
     way: int  # who, and which action of those of the label
     turn: int  # what it does to the fingerprint
@@ -68,8 +65,8 @@ class Outcome:
 class Search:
     """The search over one system."""
 
-    def __init__(self, system: System, shared: bool = True) -> None:
-        self.system, self.shared = system, shared
+    def __init__(self, system: System) -> None:
+        self.system = system
         self.parts: dict[tuple[Any, ...], Part] = {}
 
     def part(self, thing: Machine | Thread) -> Part:
@@ -148,18 +145,10 @@ class Search:
         found = []
         tree = out.tree
         places = [1 + number for number in self.system.threads]
-        far, shared = self.system.far, self.shared
         for index, fingerprint, state in level:
-            machine = state[0]
             dead = True
             for place in places:
-                me = state[place]
-                steps = me.steps.get(machine)
-                if steps is None:
-                    steps = self.steps(state, place)
-                    if shared and me.fields[1] not in far:
-                        me.steps[machine] = steps
-                for way, turn, parts in steps:
+                for way, turn, parts in self.steps(state, place):
                     dead = False
                     out.transitions += 1
                     key = fingerprint ^ turn
