@@ -216,21 +216,26 @@ class Reducer:
                 return
 
     def places(self) -> None:
-        """Tasks begin where no switch is needed: on the CPU that one takes them to, or on none."""
-        for n, (name, cpu) in enumerate(self.trace.tasks):
-            every = [_SWITCH.fullmatch(" ".join(line.split())) for line in self.lines()]
-            for at, switch in enumerate(every):
-                if switch is None:
-                    continue
-                if cpu < 0 and switch[3] == "idle" and switch[4] == name:
-                    begins = int(switch[1].removeprefix("cpu"))
-                elif cpu >= 0 and switch[1] == f"cpu{cpu}" and switch[3] == name:
-                    begins = -1
-                else:
-                    continue
-                tasks = (*self.trace.tasks[:n], (name, begins), *self.trace.tasks[n + 1 :])
-                if self.offer([*self.lines()[:at], *self.lines()[at + 1 :]], tasks=tasks):
-                    break
+        """Tasks begin where no switch is needed: who is switched away on none, who comes there."""
+        at = 0
+        while at < len(lines := [" ".join(line.split()) for line in self.lines()]):
+            switch = _SWITCH.fullmatch(lines[at])
+            at += 1
+            if switch is None:
+                continue
+            begins = {switch[3]: -1, switch[4]: int(switch[1].removeprefix("cpu"))}
+            placed = [(name, begins.get(name, cpu)) for name, cpu in self.trace.tasks]
+            tasks = tuple(sorted(placed, key=lambda task: (task[1] < 0, task[1])))
+            rest = [*lines[: at - 1], *lines[at:]]
+            gone = f"{switch[4]} ret_to_user"
+            if tasks != self.trace.tasks and (
+                self.offer(rest, tasks=tasks)
+                or (
+                    rest[at - 1 : at] == [gone]
+                    and self.offer(rest[: at - 1] + rest[at:], tasks=tasks)
+                )
+            ):
+                at -= 1
 
     def machine(self) -> None:
         """What the machine and the vcpus need not have."""

@@ -67,11 +67,11 @@ def test_a_long_story_becomes_the_short_one() -> None:
     assert header(reducer.trace) == header(short.trace)
 
 
-def leak(*lines: str, tasks: str = "A, B") -> Reducer:
+def leak(*lines: str, tasks: str = "A, B", thread: str = "A") -> Reducer:
     """The guest's senvcfg, left to a task by v6.6, in these events."""
     head = [
         *('trace "leak"', 'link "a@b.c"', "machine riscv rv64 { cpus 2; isa f d zicboz }"),
-        *("verdict v6.6 violates leak", f"task {tasks}", "vm V { vcpu v0 in A }"),
+        *("verdict v6.6 violates leak", f"task {tasks}", f"vm V {{ vcpu v0 in {thread} }}"),
     ]
     long = Checker("leak.trace", "leak").read([*head, *lines])
     reducer = Reducer(long, kernel(long, "v6.6"), "rv64")
@@ -96,6 +96,15 @@ def test_a_task_begins_where_no_switch_is_needed() -> None:
     lines = ("A ioctl KVM_RUN v0", "v0 write senvcfg = 0x80", "cpu0 switch A -> B")
     reducer = leak(lines[0], "cpu1 switch B -> idle", *lines[1:], tasks="A, B on cpu1")
     assert [" ".join(line.split()) for line in reducer.lines()] == [*lines]
+    assert reducer.trace.tasks == (("A", 0), ("B", -1))
+
+
+def test_who_takes_the_first_step_is_there_from_the_beginning() -> None:
+    lines = ("B ioctl KVM_RUN v0", "v0 write senvcfg = 0x80", "cpu0 switch B -> A")
+    reducer = leak("cpu0 sched_switch A -> B", "B ret_to_user", *lines, thread="B")
+    assert [" ".join(line.split()) for line in reducer.lines()] == [
+        *("A ioctl KVM_RUN v0", "v0 write senvcfg = 0x80", "cpu0 switch A -> B"),
+    ]
     assert reducer.trace.tasks == (("A", 0), ("B", -1))
 
 
