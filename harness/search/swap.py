@@ -33,8 +33,8 @@ def swaps(trace: Trace, kernel: Kernel, mode: str, way: Way) -> Iterator[list[Ev
         _apply(model, event, n)
         states.append(model.capture())
 
-    def those(state: State, many: int, step: int) -> Iterator[tuple[list[Event], State]]:
-        """Every way to go on by so many events, and where it leads."""
+    def those(state: State, many: int, step: int) -> Iterator[tuple[list[Event], State | None]]:
+        """Every way to go on by so many events, and where it leads; None if it goes wrong."""
         if not many:
             yield [], state
             return
@@ -42,12 +42,18 @@ def swaps(trace: Trace, kernel: Kernel, mode: str, way: Way) -> Iterator[list[Ev
         for number in alphabet.enabled(model):
             event = happening(alphabet.events[number], step)
             model.restore(state)
-            if _apply(model, event, step) is None:
+            wrong = _apply(model, event, step)
+            if wrong is not None:
+                if way in wrong:
+                    yield [event], None
+            else:
                 for more, after in those(model.capture(), many - 1, step + 1):
                     yield [event, *more], after
 
-    def after(state: State, rest: Sequence[Event], step: int) -> int | None:
+    def after(state: State | None, rest: Sequence[Event], step: int) -> int | None:
         """How many of the rest it takes to go wrong."""
+        if state is None:
+            return 0
         model.restore(state)
         for n, event in enumerate(rest, 1):
             wrong = _apply(model, event, step + n)
@@ -56,7 +62,7 @@ def swaps(trace: Trace, kernel: Kernel, mode: str, way: Way) -> Iterator[list[Ev
         return None
 
     for out in range(2, MOST + 1):
-        for first in range(len(events) - out):
+        for first in range(len(events) - out + 1):
             for new, state in those(states[first], out - 1, first + 1):
                 rest = events[first + out :]
                 many = after(state, rest, first + out - 1)
