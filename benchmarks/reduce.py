@@ -5,9 +5,9 @@
 Walks at random on kernels that have bugs, 500 events a walk, and reduces each violation that comes
 late in one, as `kvm-replay fuzz` does. The shortest known of a bug is the shortest that any of
 these came to, or that `explore` finds within DEPTH events on the same machine by all events
-there are. A bug is told by how it goes wrong and on which releases. Writes the table in
-docs/explore.md anew; longer ones, and those that take over 30 s, are an error. A time is that of
-one run on the machine at hand.
+there are. A bug is told by how it goes wrong, the releases that have it, and what ends it. Writes
+the table in docs/explore.md anew; longer ones, and those that take over 30 s, are an error. A time
+is that of one run on the machine at hand.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import argparse
 import dataclasses
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -24,12 +23,13 @@ from typing import NamedTuple
 from harness.dsl.nodes import Trace
 from harness.model import architecture
 from harness.model.base import World
+from harness.search.bug import Bug, bug_of
 from harness.search.discovery import trace_of
 from harness.search.explore import Bounds, Found, Search
 from harness.search.fuzz import Walker
 from harness.search.play import Way, units, way_of
 from harness.search.reduce import Reducer
-from harness.search.shortest import fate_of, shorten
+from harness.search.shortest import shorten
 
 DOC = Path(__file__).parent.parent / "docs" / "explore.md"
 BEGIN, END = "<!-- benchmarks/reduce.py begins -->", "<!-- benchmarks/reduce.py ends -->"
@@ -45,12 +45,12 @@ KERNELS: tuple[tuple[str, str, str, dict[str, tuple[int, int]]], ...] = (
     ("riscv", "v6.6", "rv64", {}),
     ("riscv", "v6.8", "rv64", {}),
 )
-Bug = tuple[Way, tuple[bool | None, ...]]
 
 
 class Reduced(NamedTuple):
     """One violation: its events, those that are left, how long that took."""
 
+    way: Way
     bug: Bug
     start: int
     left: int
@@ -73,11 +73,11 @@ def bounds_of(arch: str, kernel: str, mode: str, settings: dict[str, tuple[int, 
     return Bounds(arch, model.catalogue.kernel(kernel), mode, world, groups, LENGTH)
 
 
-def bug_of(bounds: Bounds, trace: Trace, way: Way) -> Bug:
-    """Which bug it is; on one machine for all, as that decides which releases can run it."""
+def identified(bounds: Bounds, trace: Trace, way: Way) -> Bug:
+    """Which bug it is; on one machine for all, as that decides which kernels can run it."""
     settings = bounds.world.settings | {"cpus": trace.settings.get("cpus", (1, 1))}
     same = dataclasses.replace(trace, settings=settings, words=bounds.world.words)
-    return way, fate_of(same, bounds.mode, way)
+    return bug_of(same, bounds.kernel, bounds.mode, way)
 
 
 def reduced(bounds: Bounds, found: Found) -> Reduced:
@@ -89,18 +89,19 @@ def reduced(bounds: Bounds, found: Found) -> Reduced:
     deep = shorten(reducer, SECONDS)
     seconds = time.monotonic() - began
     left = len(units(reducer.trace))
-    bug = bug_of(bounds, reducer.trace, way)
-    return Reduced(bug, len(found.events), left, deep >= left - 1, seconds)
+    bug = identified(bounds, reducer.trace, way)
+    return Reduced(way, bug, len(found.events), left, deep >= left - 1, seconds)
 
 
-def explored(bounds: Bounds) -> dict[Bug, int]:
+def explored(bounds: Bounds) -> list[tuple[Way, Bug, int]]:
     """What a search from the beginning finds, and after how many events."""
     search = Search(dataclasses.replace(bounds, depth=DEPTH), every=True)
     search.run()
-    return {
-        bug_of(bounds, trace_of(bounds, found), way_of(found.violation)): len(found.events)
-        for found in search.found()
-    }
+    out = []
+    for found in search.found():
+        way = way_of(found.violation)
+        out.append((way, identified(bounds, trace_of(bounds, found), way), len(found.events)))
+    return out
 
 
 def rows(walks: int, seed: int) -> Iterator[str]:
@@ -109,29 +110,29 @@ def rows(walks: int, seed: int) -> Iterator[str]:
     for arch, kernel, mode, settings in KERNELS:
         bounds = bounds_of(arch, kernel, mode, settings)
         walker = Walker(bounds, seed)
-        stories = [
+        left = [
             reduced(bounds, found)
             for number in range(walks)
             for found in walker.walk(number).found
             if len(found.events) >= LATE
         ]
-        known: defaultdict[Bug, int] = defaultdict(lambda: LENGTH, explored(bounds))
-        bugs: defaultdict[Bug, list[Reduced]] = defaultdict(list)
-        for story in stories:
-            known[story.bug] = min(known[story.bug], story.left)
-            bugs[story.bug].append(story)
-        for bug, those in bugs.items():
-            name = f"| {kernel} {mode} | {bug[0].kind} {bug[0].what} |"
-            starts = span([story.start for story in those])
-            seconds = max(story.seconds for story in those)
+        elsewhere = explored(bounds)
+        while left:
+            first = left[0]
+            those = [s for s in left if s.way == first.way and s.bug.same(first.bug)]
+            left = [story for story in left if story not in those]
+            known = [n for way, bug, n in elsewhere if way == first.way and bug.same(first.bug)]
+            known += [story.left for story in those]
             lefts = sorted({story.left for story in those})
+            starts = span([story.start for story in those])
             proved = "in all" if all(story.proved for story in those) else "not in all"
+            seconds = max(story.seconds for story in those)
             yield (
-                f"{name} {len(those)}: {starts} | {', '.join(map(str, lefts))} | {known[bug]} "
-                f"| {proved} | {seconds:.1f} |"
+                f"| {kernel} {mode} | {first.way.kind} {first.way.what} | {len(those)}: {starts} "
+                f"| {', '.join(map(str, lefts))} | {min(known)} | {proved} | {seconds:.1f} |"
             )
-            if lefts[-1] > known[bug] or seconds > MOST:
-                sys.exit(f"{kernel} {mode}, {bug[0]}: longer than known, or too slow")
+            if lefts[-1] > min(known) or seconds > MOST:
+                sys.exit(f"{kernel} {mode}, {first.way}: longer than known, or too slow")
 
 
 def span(numbers: list[int]) -> str:

@@ -5,7 +5,7 @@ be the shortest. Where the detour is in one place, fewer events are tried there 
 trace is short enough for a search of all that its tasks, vcpus and CPUs can do in fewer steps:
 first by events like those that are left, which goes deepest, then by the verbs of the trace as it
 was, then by whatever there is, and at last with all who were there. What was not in the trace could
-be another bug that goes wrong in the same way, so it has to go wrong on the same releases.
+be another bug that goes wrong in the same way, so it has to be ended by the same fixes (`bug`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from harness.dsl.write import sentence
 from harness.engine.replay import world
 from harness.model import architecture
 from harness.model.base import Event, World
-from harness.model.catalogue import releases_with_changes
+from harness.search.bug import bug_of
 from harness.search.explore import MOST_ORDERS, Bounds, Found, Search, orders
-from harness.search.play import LAST, Way, play, units
+from harness.search.play import LAST, units
 from harness.search.reduce import Reducer
 from harness.search.swap import swaps
 
@@ -69,7 +69,7 @@ def _swapped(reducer: Reducer, end: float) -> None:
             words=reducer.origin.words,
         )
         assert reducer.way is not None
-        fate = fate_of(trace, reducer.mode, reducer.way)
+        bug = bug_of(trace, reducer.kernel, reducer.mode, reducer.way)
         now, whole = world(trace), {"settings": trace.settings, "words": trace.words}
         for events in swaps(trace, reducer.kernel, reducer.mode, reducer.way):
             reducer.progress("swaps", len(units(trace)))
@@ -78,8 +78,8 @@ def _swapped(reducer: Reducer, end: float) -> None:
             lines = [sentence(arch, now, *event) for event in events]
             candidate = reducer.parsed(lines, trace)
             own = {verb for _, verb, _ in events} <= {*reducer.verbs}
-            if candidate is None or (
-                not own and fate_of(candidate, reducer.mode, reducer.way) != fate
+            if candidate is None or not (
+                own or bug.same(bug_of(candidate, reducer.kernel, reducer.mode, reducer.way))
             ):
                 continue
             if reducer.offer(lines, **whole):
@@ -122,20 +122,18 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
     search.batch = BATCH
     search.after_batch.append(look)
     if other:
-        # What a release can run depends on the machine.
+        # What a kernel can run depends on the machine.
         settings = _but_cpus(whole["settings"]) | _cpus(trace)
-        fate = fate_of(
-            dataclasses.replace(trace, settings=settings, words=whole["words"]),
-            reducer.mode,
-            reducer.way,
-        )
+        like = dataclasses.replace(trace, settings=settings, words=whole["words"])
+        assert reducer.way is not None
+        bug = bug_of(like, reducer.kernel, reducer.mode, reducer.way)
 
         def meant(found: Found) -> bool:
             look(search)
             candidate = reducer.parsed(lines(found), trace, **whole)
-            if candidate is None:
+            if candidate is None or reducer.way is None:
                 return False
-            return fate_of(candidate, reducer.mode, reducer.way) == fate
+            return bug.same(bug_of(candidate, reducer.kernel, reducer.mode, reducer.way))
 
         search.meant = meant
     try:
@@ -177,20 +175,6 @@ def _placed(trace: Trace) -> tuple[tuple[str, int], ...]:
     taken = {cpu for _, cpu in trace.tasks}
     free = (cpu for cpu in range(cpus) if cpu not in taken)
     return tuple((name, next(free, -1) if cpu < 0 else cpu) for name, cpu in trace.tasks)
-
-
-def fate_of(trace: Trace, mode: str, way: Way | None) -> tuple[bool | None, ...]:
-    """On which releases a trace goes wrong in a way, None where it cannot run."""
-    arch = architecture(trace.arch)
-    some = units(trace)
-    out: list[bool | None] = []
-    for name in releases_with_changes(arch.catalogue):
-        kernel = arch.catalogue.kernel(name)
-        if arch.unsupported(kernel, mode, world(trace)):
-            out.append(None)
-        else:
-            out.append(play(trace, some, kernel, mode, way).violation is not None)
-    return tuple(out)
 
 
 def _names(now: World) -> set[str]:

@@ -11,6 +11,7 @@ from harness.dsl.check import Checker
 from harness.engine import Replay
 from harness.model import architecture
 from harness.model.catalogue import Kernel
+from harness.search.bug import bug_of
 from harness.search.play import Way, units, way_of
 from harness.search.reduce import Reducer, header
 from harness.search.shortest import shorten
@@ -127,7 +128,7 @@ def test_a_detour_in_one_place() -> None:
 
 
 def test_another_bug_of_the_same_kind_is_not_the_same() -> None:
-    """sigreturn's `stale svcr` takes 4 events; that of KVM is on other releases, and takes 6."""
+    """sigreturn's `stale svcr` takes 4 events; that of KVM is ended by other fixes, and takes 6."""
     events = (
         *("A smstart sm", "cpu0 switch A -> B", "cpu0 switch B -> A", "A ioctl KVM_RUN v0"),
         *("v0 write v0 = 0xb1", "v0 guest_exit irq", "A ret_to_user"),
@@ -184,3 +185,27 @@ def test_the_best_so_far_is_there_at_any_time(name: str) -> None:
     with pytest.raises(Enough):
         reducer.run()
     Checker("x.trace", "x").read([*header(reducer.trace), *reducer.lines()])
+
+
+@pytest.mark.parametrize(
+    ("last", "same"),
+    [
+        # A's tracer and A's own change of its vector length both lose Z in streaming mode.
+        (("A prctl PR_SVE_SET_VL 16", "A smstart sm", "A write z0 = 0xb1", "cpu0 softirq neon"), 0),
+        (("A write z1 = 0xb1", "cpu0 switch A -> B", "B ptrace_set", "cpu0 switch B -> A"), 1),
+    ],
+)
+def test_a_bug_is_told_by_what_ends_it(last: tuple[str, ...], same: bool) -> None:
+    head = [
+        *('trace "lost"', 'link "a@b.c"', "machine arm64 vhe { cpus 1; sve 16..64; sme 16 }"),
+        *("verdict v6.1 violates lost", "task A, B"),
+    ]
+    traced = "B ptrace set A v0 = 0xa1"
+    one = ("A smstart sm", "cpu0 switch A -> B", traced, "cpu0 switch B -> A")
+    other = ("A smstart sm", *(traced if line == "B ptrace_set" else line for line in last))
+    bugs = []
+    for lines in (one, other):
+        t = Checker("lost.trace", "lost").read([*head, *lines])
+        bugs.append(bug_of(t, kernel(t, "v6.1"), "vhe", Way("lost", "z")))
+        assert any(bugs[-1].releases)
+    assert bugs[0].same(bugs[1]) is bool(same)
