@@ -101,9 +101,8 @@ def story(reducer: Reducer, kernel: Kernel, mode: str) -> list[str]:
     """The reduced trace as a file, with its verdict and what each event is for."""
     trace = reducer.trace
     kinds = Replay(trace, kernel, mode).run().kinds
-    head = [line for line in header(trace) if not line.startswith("verdict ")]
-    at = next(n for n, line in enumerate(head) if line.startswith("machine ")) + 1
-    head.insert(at, f"verdict {kernel.name} violates {', '.join(kinds)}")
+    said = f"verdict {kernel.name} violates {', '.join(kinds)}"
+    head = [said if line.startswith("verdict ") else line for line in header(trace)]
     if not any(line.startswith(("link ", "mail ", "commit ", "recording ")) for line in head):
         head.insert(1, f'recording "{trace.id}"')
     comments = iter(reducer.why())

@@ -42,8 +42,11 @@ def load(path: Path) -> Patch:
         raise HarnessError(f"{shown}: no such file of Python")
     try:
         source = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HarnessError(f"{shown}: {error}") from None
+    except OSError as error:
+        raise HarnessError(f"{shown}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise HarnessError(f"{shown}: byte {byte:#x} is no UTF-8 text") from None
     return adopt(shown, source)
 
 

@@ -78,8 +78,7 @@ def written(bounds: Bounds, found: Found, by: str = "explore", seconds: float = 
     ]
     head = header(dataclasses.replace(trace, title=title))
     at = next(n for n, line in enumerate(head) if line.startswith("verdict"))
-    limits = [f"budget {', '.join(f'{name} {most}' for name, most in budget.items())}"]
-    head[at : at + 1] = [*(limits if budget else []), *verdicts]
+    head[at : at + 1] = verdicts
     head.insert(1, f'about "Found by kvm-replay {by} on {bounds.kernel.name} {bounds.mode}."')
     events = [trace.source[s.line - 1].strip() for s in trace.body]
     if len(why) == len(events):

@@ -29,7 +29,7 @@ class Way(NamedTuple):
 
 def way_of(violation: Violation) -> Way:
     """An expectation is a way of its own, with what came instead: it is too easily broken."""
-    if violation.kind in LAST:
+    if violation.kind == "expect":
         return Way(violation.kind, f"{violation.what}: {violation.text}")
     return Way(violation.kind, _NAMES.sub("", violation.what))
 
@@ -80,7 +80,7 @@ def play(trace: Trace, some: Sequence[Unit], kernel: Kernel, mode: str, way: Way
             refused.append(str(why))
             continue
         kept.append(unit)
-        for violation in (*model.violations, *model.check(), *unmet(model, unit, trace)):
+        for violation in (*model.violations, *model.check(), *broken(model, unit, trace)):
             found = way_of(violation)
             if found == way or (way is None and violation.kind not in LAST):
                 return Ran(kept, violation, tuple(others), tuple(refused))
@@ -92,10 +92,15 @@ def play(trace: Trace, some: Sequence[Unit], kernel: Kernel, mode: str, way: Way
     return Ran(kept, None, tuple(others), tuple(refused))
 
 
-def unmet(model: Model, unit: Unit, trace: Trace) -> Iterator[Violation]:
-    """The expectations after an event that are not met."""
+def broken(model: Model, unit: Unit, trace: Trace) -> Iterator[Violation]:
+    """The expectations after an event that are not met, and the budgets that are spent."""
     for expect in unit.expects:
         why = model.observe(expect.what, expect.args)
         if why:
             text = code_of(trace.source[expect.line - 1]).strip()
             yield Violation("expect", unit.event.actor.text, text, why)
+    counts = model.counts() if trace.budget else {}
+    for name, most in trace.budget.items():
+        if counts[name] > most:
+            text = f"{counts[name]} {name}, the budget is {most}"
+            yield Violation("cost", "trace", name, text)

@@ -19,7 +19,7 @@ from harness.errors import SourceError
 from harness.model import architecture
 from harness.model.base import Violation
 from harness.model.catalogue import RELEASES, Kernel
-from harness.search.play import Ran, Unit, Way, play, units, unmet, way_of
+from harness.search.play import Ran, Unit, Way, broken, play, units, way_of
 from harness.search.shrink import shrink
 
 _SWITCH = re.compile(r"(cpu[0-9]+) (switch|sched_switch) (\w+) -> (\w+)")
@@ -72,7 +72,7 @@ class Reducer:
             model.step = unit.event.line
             model.violations.clear()
             model.apply(unit.event.actor.text, unit.event.verb, unit.event.args)
-            every = (*model.violations, *model.check(), *unmet(model, unit, self.trace))
+            every = (*model.violations, *model.check(), *broken(model, unit, self.trace))
             found = next((v for v in every if v.kind == kind), found)
         return found
 
@@ -328,6 +328,8 @@ def header(trace: Trace) -> list[str]:
     ]
     parts += [f"{name} {' '.join(words)}" for name, words in trace.words.items()]
     lines.append(f"machine {trace.arch} {' '.join(trace.modes)} {{ {'; '.join(parts)} }}")
+    if trace.budget:
+        lines.append(f"budget {', '.join(f'{name} {most}' for name, most in trace.budget.items())}")
     lines.append(f"verdict {RELEASES[0]} holds")  # a trace has to have one
     lines.append(
         "task " + ", ".join(_task(n, name, cpu) for n, (name, cpu) in enumerate(trace.tasks))

@@ -22,7 +22,7 @@ from harness.model import architecture
 from harness.model.base import Event, World
 from harness.search.bug import bug_of
 from harness.search.explore import MOST_ORDERS, Bounds, Found, Search, orders
-from harness.search.play import LAST, units
+from harness.search.play import units
 from harness.search.reduce import Reducer
 from harness.search.swap import swaps
 
@@ -43,8 +43,11 @@ def shorten(reducer: Reducer, seconds: float) -> int:
     trace had do not go wrong in this way. Can be interrupted.
     """
     arch = architecture(reducer.trace.arch)
-    if reducer.way is None or reducer.way.kind in LAST or arch.explorable is None:
+    way = reducer.way
+    if way is None or way.kind == "expect" or arch.explorable is None:
         return 0
+    if way.kind == "cost" and reducer.trace.budget[way.what]:
+        return 0  # a search knows only what is not due at all
     began = time.monotonic()
     _swapped(reducer, began + 0.2 * seconds)
     like, verbs = set(_kinds(reducer.trace)), reducer.verbs
@@ -106,6 +109,7 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
             *(trace.arch, reducer.kernel, reducer.mode, now, groups, length - 1),
             symmetry=symmetry,
             way=reducer.way,
+            budget=tuple(trace.budget),
         )
     )
     names = _names(now)

@@ -152,6 +152,17 @@ def test_nothing_to_reduce_where_nothing_goes_wrong() -> None:
     assert Reducer(t, kernel(t, "v7.2"), "vhe").way is None
 
 
+def test_what_costs_too_much_is_reduced_too() -> None:
+    reducer = reduced("arm64/kneon-lazy-restore", "v6.9", "vhe")
+    assert reducer.way == Way("cost", "neon_loads")
+    shorten(reducer, 20)
+    assert [" ".join(line.split()) for line in reducer.lines()] == [
+        *("A syscall_enter", "A neon_begin"),
+        *("cpu0 sched_switch A -> idle", "cpu0 sched_switch idle -> A"),
+    ]
+    assert "budget neon_loads 0" in header(reducer.trace)
+
+
 def test_a_kind_can_be_asked_for() -> None:
     reducer = reduced("arm64/sve-not-trapped-after-guest", "v6.13", "vhe", "lost")
     assert reducer.way is not None
