@@ -106,7 +106,7 @@ class Reducer:
         except SourceError:
             return None
 
-    def _same(self, trace: Trace | None) -> Trace | None:
+    def same(self, trace: Trace | None) -> Trace | None:
         """The trace up to where it goes wrong in the same way, None if it does not."""
         if trace is None:
             return None
@@ -131,7 +131,7 @@ class Reducer:
 
     def offer(self, lines: Sequence[str], **changes: object) -> bool:
         """Take these events for the best trace so far, if they go wrong in the same way."""
-        return self._adopt(self._same(self.parsed(lines, self.trace, **changes)))
+        return self._adopt(self.same(self.parsed(lines, self.trace, **changes)))
 
     # Stages ------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from harness.dsl.write import sentence
 from harness.engine.replay import world
 from harness.model import architecture
 from harness.model.base import Event, World
-from harness.search.bug import bug_of
+from harness.search.bug import Bug, bug_of
 from harness.search.explore import MOST_ORDERS, Bounds, Found, Search, orders
 from harness.search.play import units
 from harness.search.reduce import Reducer
@@ -123,23 +123,21 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
     def lines(found: Found) -> list[str]:
         return [sentence(arch, now, *event) for event in found.events]
 
+    def named(trace: Trace) -> Bug:
+        assert reducer.way is not None
+        return bug_of(trace, reducer.kernel, reducer.mode, reducer.way)
+
+    def meant(found: Found) -> bool:
+        look(search)
+        candidate = reducer.same(reducer.parsed(lines(found), trace, **whole))
+        return candidate is not None and (not other or bug.same(named(candidate)))
+
+    # What a kernel can run depends on the machine.
+    settings = _but_cpus(whole["settings"]) | _cpus(trace)
+    bug = named(dataclasses.replace(trace, settings=settings, words=whole["words"]))
+    search.meant = meant
     search.batch = BATCH
     search.after_batch.append(look)
-    if other:
-        # What a kernel can run depends on the machine.
-        settings = _but_cpus(whole["settings"]) | _cpus(trace)
-        like = dataclasses.replace(trace, settings=settings, words=whole["words"])
-        assert reducer.way is not None
-        bug = bug_of(like, reducer.kernel, reducer.mode, reducer.way)
-
-        def meant(found: Found) -> bool:
-            look(search)
-            candidate = reducer.parsed(lines(found), trace, **whole)
-            if candidate is None or reducer.way is None:
-                return False
-            return bug.same(bug_of(candidate, reducer.kernel, reducer.mode, reducer.way))
-
-        search.meant = meant
     try:
         search.run()
     except _Late:
