@@ -3,8 +3,8 @@
     python benchmarks/explore.py [-j N]
 
 Writes the table in docs/explore.md anew: each of the bugs that the model was made for, on the
-kernel that has it, within bounds, by the usual events alone; then the newest kernel within the
-same bounds. A time is that of one run on the machine at hand.
+kernel that has it, within bounds, by the usual events unless others are named; then the newest
+kernel within the same bounds. A time is that of one run on the machine at hand.
 """
 
 from __future__ import annotations
@@ -127,6 +127,13 @@ BUGS = (
         "'arm64 vhe { cpus 2 }' --tasks 1 --vcpus 0 --depth 10",
         "leak",
         "v6.8+kneon-elide-fix",
+    ),
+    Bug(
+        "ptrace-sve-discarded",
+        "v6.18",
+        f"{SVE} --vcpus 0 --depth 6 --events switch,sve,trap,ptrace",
+        "warning",
+        "v6.18+ptrace-no-sme",
     ),
     Bug(
         "senvcfg-shared-with-guest",
