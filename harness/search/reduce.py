@@ -19,6 +19,7 @@ from harness.errors import SourceError
 from harness.model import architecture
 from harness.model.base import Violation
 from harness.model.catalogue import RELEASES, Kernel
+from harness.search.bug import Bug, bug_of
 from harness.search.play import Ran, Unit, Way, broken, play, units, way_of
 from harness.search.shrink import shrink
 
@@ -117,6 +118,11 @@ class Reducer:
         if ran.violation is None or ran.refused or not self._right(trace, units(trace)):
             return None
         return trace
+
+    def bug(self, trace: Trace) -> Bug:
+        """Which bug a trace shows that goes wrong in this way."""
+        assert self.way is not None
+        return bug_of(trace, self.kernel, self.mode, self.way)
 
     def _right(self, trace: Trace, some: Sequence[Unit]) -> bool:
         """Whether nothing of the kind happens on the good kernel."""

@@ -20,7 +20,6 @@ from harness.dsl.write import sentence
 from harness.engine.replay import world
 from harness.model import architecture
 from harness.model.base import Event, World
-from harness.search.bug import Bug, bug_of
 from harness.search.explore import MOST_ORDERS, Bounds, Found, Search, orders
 from harness.search.play import units
 from harness.search.reduce import Reducer
@@ -66,26 +65,19 @@ def _swapped(reducer: Reducer, end: float) -> None:
     """Fewer events in place of some, until none can be found."""
     arch = architecture(reducer.trace.arch)
     while True:
-        trace = dataclasses.replace(
-            reducer.trace,
-            settings=_but_cpus(reducer.origin.settings) | _cpus(reducer.trace),
-            words=reducer.origin.words,
-        )
         assert reducer.way is not None
-        bug = bug_of(trace, reducer.kernel, reducer.mode, reducer.way)
-        now, whole = world(trace), {"settings": trace.settings, "words": trace.words}
+        machine = _machine(reducer)
+        trace = dataclasses.replace(reducer.trace, **machine)
+        now, bug = world(trace), reducer.bug(trace)
         for events in swaps(trace, reducer.kernel, reducer.mode, reducer.way):
             reducer.progress("swaps", len(units(trace)))
             if time.monotonic() > end:
                 return
             lines = [sentence(arch, now, *event) for event in events]
-            candidate = reducer.parsed(lines, trace)
+            candidate = reducer.same(reducer.parsed(lines, trace))
             own = {verb for _, verb, _ in events} <= {*reducer.verbs}
-            if candidate is None or not (
-                own or bug.same(bug_of(candidate, reducer.kernel, reducer.mode, reducer.way))
-            ):
-                continue
-            if reducer.offer(lines, **whole):
+            if candidate is not None and (own or bug.same(reducer.bug(candidate))):
+                reducer.offer(lines, **machine)
                 reducer.run()
                 break
         else:
@@ -123,18 +115,13 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
     def lines(found: Found) -> list[str]:
         return [sentence(arch, now, *event) for event in found.events]
 
-    def named(trace: Trace) -> Bug:
-        assert reducer.way is not None
-        return bug_of(trace, reducer.kernel, reducer.mode, reducer.way)
-
     def meant(found: Found) -> bool:
         look(search)
         candidate = reducer.same(reducer.parsed(lines(found), trace, **whole))
-        return candidate is not None and (not other or bug.same(named(candidate)))
+        return candidate is not None and (not other or bug.same(reducer.bug(candidate)))
 
-    # What a kernel can run depends on the machine.
-    settings = _but_cpus(whole["settings"]) | _cpus(trace)
-    bug = named(dataclasses.replace(trace, settings=settings, words=whole["words"]))
+    # On the same machine: what a kernel can run depends on that.
+    bug = reducer.bug(dataclasses.replace(trace, **_machine(reducer)))
     search.meant = meant
     search.batch = BATCH
     search.after_batch.append(look)
@@ -156,19 +143,18 @@ def _whole(reducer: Reducer, everybody: bool) -> dict[str, Any]:
         return {name: getattr(origin, name) for name in ("settings", "words", "tasks", "vcpus")}
     features = tuple(dict.fromkeys(f for *_, every in origin.vcpus for f in every))
     return {
-        "settings": _but_cpus(origin.settings) | _cpus(trace),
-        "words": origin.words,
+        **_machine(reducer),
         "tasks": _placed(trace),
         "vcpus": tuple((name, thread, features) for name, thread, _ in trace.vcpus),
     }
 
 
-def _but_cpus(settings: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-    return {name: span for name, span in settings.items() if name != "cpus"}
-
-
-def _cpus(trace: Trace) -> dict[str, tuple[int, int]]:
-    return {name: span for name, span in trace.settings.items() if name == "cpus"}
+def _machine(reducer: Reducer) -> dict[str, Any]:
+    """All that the machine had, with as many CPUs as are left."""
+    had, left = reducer.origin.settings, reducer.trace.settings
+    settings = {name: span for name, span in had.items() if name != "cpus"}
+    settings |= {name: span for name, span in left.items() if name == "cpus"}
+    return {"settings": settings, "words": reducer.origin.words}
 
 
 def _placed(trace: Trace) -> tuple[tuple[str, int], ...]:
