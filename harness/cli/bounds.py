@@ -10,7 +10,8 @@ from harness.cli.reglist import mode_of
 from harness.cli.term import Terminal
 from harness.dsl.reader import read_machine
 from harness.errors import HarnessError, nearest, one_of
-from harness.model.base import Architecture, Explorable, World
+from harness.model.base import Architecture, World
+from harness.model.exploring import Explorable
 from harness.search.explore import Bounds
 
 MOST_TASKS, MOST_VCPUS = 20, 20

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from harness.model.catalogue import Catalogue, Kernel
 from harness.model.evidence import Evidence
+from harness.model.exploring import Explorable
 from harness.model.probing import Probing
 from harness.model.values import Origin, Val
 
@@ -188,71 +189,6 @@ class BadOperand(Exception):
 
 Event = tuple[str, str, tuple[Any, ...]]
 """An actor, a verb and its operands, as a model is given them."""
-
-Who = tuple[str, int]
-"""One of the CPUs (`cpu`), tasks (`task`) or vcpus (`vcpu`) of a world, by number."""
-
-
-class Anatomy(NamedTuple):
-    """What a captured state is made of, for a search that asks whether two are the same.
-
-    For each object of a state: whom it is about (None: it decides nothing), and its
-    fields. `refs` says by name which fields point at somebody, and how: `target()` tells at whom
-    (None: at nobody). `names` are those who write values, and `value()` tells of one that
-    the model makes for somebody whom it is for. `rest()` is what a state has beside its
-    objects: something plain, and whom it points at; `ground()` what `target()` depends on.
-    """
-
-    parts: tuple[Who | None, ...]
-    fields: tuple[tuple[str, ...], ...]
-    refs: dict[str, str]
-    names: dict[str, Who]
-    everybody: tuple[Who, ...]
-    target: Callable[[str, Any], Who | None]
-    value: Callable[[int], Who | None]
-    rest: Callable[[], tuple[Any, tuple[Who, ...]]]
-    ground: Callable[[], Any]
-
-
-class Alphabet(Protocol):
-    """The events that a search tries."""
-
-    @property
-    def events(self) -> tuple[Event, ...]:
-        """A value that is None is one that the search makes up, another one each time."""
-
-    def enabled(self, model: Any) -> list[int]:
-        """The numbers of the events that could be legal now; the model refuses some of them."""
-
-
-class Explorable(Protocol):
-    """What `kvm-replay explore` needs of an architecture; None where it has none."""
-
-    @property
-    def groups(self) -> dict[str, str]:
-        """Groups of events, and what they are."""
-
-    @property
-    def usual(self) -> tuple[str, ...]:
-        """The groups that are tried if none are named."""
-
-    @property
-    def waste(self) -> tuple[str, ...]:
-        """Counters of what no kernel needs to do, though nothing goes wrong by it."""
-
-    def alphabet(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> Alphabet:
-        """The events of these groups in a world."""
-
-    def anatomy(self, model: Any) -> Anatomy:
-        """What the states of a model are made of."""
-
-    def reach(self, model: Any) -> Callable[[Event], int]:
-        """What an event would have to do with in the model's present state.
-
-        A bit for each object; 0 for one of which that is not known. Events whose reaches
-        have nothing in common lead to the same state in either order, and neither of them
-        makes the other possible or impossible.
-        """
 
 
 class Architecture(Protocol):

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
-from harness.model.base import Anatomy, Who
+from harness.model.exploring import Anatomy, Who
 from harness.model.values import Bank, Val
 
 FRESH = 0xA000  # values that a search writes: 16 bits are what a predicate register takes

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 from harness.model.alphabet import EventTable
 from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
 from harness.model.arm64.machine import Machine
-from harness.model.base import Anatomy, Event, Who, World
+from harness.model.base import Event, World
 from harness.model.catalogue import Kernel
+from harness.model.exploring import Anatomy, Who
 
 GROUPS: dict[str, str] = {
     "run": "KVM_RUN, guest exits and entries, and what a guest does with its registers",

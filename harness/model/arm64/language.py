@@ -27,17 +27,10 @@ from harness.model.arm64.machine import (
     VheMachine,
 )
 from harness.model.arm64.verbs import VERBS
-from harness.model.base import (
-    BadOperand,
-    Explorable,
-    Model,
-    RegTest,
-    Setting,
-    World,
-    recording,
-)
+from harness.model.base import BadOperand, Model, RegTest, Setting, World, recording
 from harness.model.catalogue import Kernel
 from harness.model.evidence import Evidence
+from harness.model.exploring import Explorable
 from harness.model.patch import patched
 from harness.model.probing import Probing
 

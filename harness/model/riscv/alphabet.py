@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from harness.model.alphabet import EventTable
-from harness.model.base import Anatomy, Event, Who, World
+from harness.model.base import Event, World
 from harness.model.catalogue import Kernel
+from harness.model.exploring import Anatomy, Who
 from harness.model.riscv.cpu.state import Mode
 from harness.model.riscv.kvm.uapi import reg_id
 from harness.model.riscv.machine import Machine

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from harness.errors import nearest, one_of
-from harness.model.base import BadOperand, Explorable, Model, RegTest, Setting, World, recording
+from harness.model.base import BadOperand, Model, RegTest, Setting, World, recording
 from harness.model.catalogue import Kernel
+from harness.model.exploring import Explorable
 from harness.model.patch import patched
 from harness.model.riscv.cpu.access import GUEST_CSRS
 from harness.model.riscv.cpu.state import V_CSRS
