@@ -16,8 +16,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
+
+import table
 
 from harness.dsl import read_trace
 from harness.dsl.check import Checker
@@ -25,9 +26,6 @@ from harness.dsl.nodes import Event
 from harness.engine import Replay
 from harness.model import architecture
 from harness.resources import folder
-
-DOC = Path(__file__).parent.parent / "docs" / "explore.md"
-BEGIN, END = "<!-- benchmarks/explore.py begins -->", "<!-- benchmarks/explore.py ends -->"
 
 
 class Bug(NamedTuple):
@@ -242,14 +240,7 @@ def figures(tree: dict[str, Any]) -> str:
 
 def main() -> None:
     jobs = sys.argv[sys.argv.index("-j") + 1] if "-j" in sys.argv else "1"
-    lines = []
-    for line in rows(jobs):
-        print(line, flush=True)
-        lines.append(line)
-    text = DOC.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    DOC.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
+    table.write("benchmarks/explore.py", rows(jobs))
 
 
 if __name__ == "__main__":

@@ -17,25 +17,25 @@ import dataclasses
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
+
+import table
 
 from harness.dsl.nodes import Trace
 from harness.model import architecture
 from harness.model.base import World
+from harness.search.bounds import Bounds, Found
 from harness.search.bug import Bug, bug_of
 from harness.search.discovery import trace_of
-from harness.search.explore import Bounds, Found, Search
+from harness.search.explore import Search
 from harness.search.fuzz import Walker
 from harness.search.play import Way, units, way_of
 from harness.search.reduce import Reducer
 from harness.search.shortest import shorten
 
-DOC = Path(__file__).parent.parent / "docs" / "explore.md"
-BEGIN, END = "<!-- benchmarks/reduce.py begins -->", "<!-- benchmarks/reduce.py ends -->"
 LENGTH, LATE = 500, 250  # events of a walk, and of a violation that is worth the while
 SECONDS, MOST = 20.0, 30.0  # as the command gives the search, and what all may take
-DEPTH = 4
+DEPTH = 5
 VECTORS = {"sve": (16, 64), "sme": (16, 64)}
 KERNELS: tuple[tuple[str, str, str, dict[str, tuple[int, int]]], ...] = (
     ("arm64", "v4.15", "vhe", {"sve": (16, 64)}),
@@ -142,17 +142,10 @@ def span(numbers: list[int]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--walks", type=int, default=60, help="on each kernel")
+    parser.add_argument("--walks", type=int, default=80, help="on each kernel")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    lines = []
-    for line in rows(args.walks, args.seed):
-        print(line, flush=True)
-        lines.append(line)
-    text = DOC.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    DOC.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", encoding="utf-8")
+    table.write("benchmarks/reduce.py", rows(args.walks, args.seed))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from harness.dsl.reader import read_machine
 from harness.errors import HarnessError, nearest, one_of
 from harness.model.base import Architecture, World
 from harness.model.exploring import Explorable
-from harness.search.explore import Bounds
+from harness.search.bounds import Bounds
 
 MOST_TASKS, MOST_VCPUS = 20, 20
 

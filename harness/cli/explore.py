@@ -14,9 +14,10 @@ from harness.cli.found import plain_found, print_found, write_found
 from harness.cli.term import Terminal
 from harness.errors import HarnessError
 from harness.model.catalogue import Kernel
+from harness.search.bounds import DEEPEST, MOST_ORDERS, Bounds, orders
 from harness.search.cluster import ClusterSearch, connect
 from harness.search.discovery import written
-from harness.search.explore import DEEPEST, MOST_ORDERS, Bounds, Search, orders, summary
+from harness.search.explore import Search, summary
 from harness.search.parallel import ParallelSearch
 from harness.search.resume import keep, resumed
 

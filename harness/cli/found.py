@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.cli.term import Terminal
 from harness.golden import write
+from harness.search.bounds import Bounds, Found
 from harness.search.discovery import lines_of
-from harness.search.explore import Bounds, Found
 
 MOST_EVENTS = 20
 

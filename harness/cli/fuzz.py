@@ -17,8 +17,8 @@ from harness.cli.bounds import add_bounds, bounds_of, print_groups, within
 from harness.cli.found import plain_found, print_found, write_found
 from harness.cli.term import Terminal
 from harness.errors import HarnessError
+from harness.search.bounds import Found
 from harness.search.discovery import written
-from harness.search.explore import Found
 from harness.search.fuzz import LONGEST, Walk, walks
 from harness.search.play import Way, way_of
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness import __version__
 from harness.errors import HarnessError
 from harness.model.patch import adopt, forget, loaded
-from harness.search.explore import Bounds, Explorer, Search, Slice
+from harness.search.bounds import Bounds
+from harness.search.explore import Search
+from harness.search.explorer import Explorer, Slice
 from harness.search.tree import Tree
 
 if TYPE_CHECKING:

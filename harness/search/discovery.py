@@ -13,7 +13,7 @@ from harness.engine.replay import Replay
 from harness.model import architecture
 from harness.model.base import Event, Violation
 from harness.model.catalogue import Kernel
-from harness.search.explore import Bounds, Found
+from harness.search.bounds import Bounds, Found
 from harness.search.play import way_of
 from harness.search.reduce import Reducer, header
 from harness.search.shortest import shorten

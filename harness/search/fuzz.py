@@ -21,8 +21,9 @@ from typing import NamedTuple
 from harness.errors import HarnessError
 from harness.model import architecture
 from harness.model.base import Event, Refused, Violation
+from harness.search.bounds import Bounds, Found
 from harness.search.canon import FRESH, FRESHEST
-from harness.search.explore import Bounds, Found, happening
+from harness.search.explorer import happening
 from harness.search.play import Way, way_of
 
 LONGEST = FRESHEST - FRESH

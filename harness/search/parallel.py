@@ -14,7 +14,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.search.explore import Bounds, Explorer, Search, Slice
+from harness.search.bounds import Bounds
+from harness.search.explore import Search
+from harness.search.explorer import Explorer, Slice
 from harness.search.tree import Tree
 
 FEW = 256  # states that are not worth being shared out

@@ -17,11 +17,12 @@ from pathlib import Path
 from harness import __version__
 from harness.errors import HarnessError
 from harness.resources import display
-from harness.search.explore import Bounds, Search
+from harness.search.bounds import Bounds
+from harness.search.explore import Search
 from harness.search.play import way_of
 from harness.search.visited import Visited
 
-MAGIC = "kvm-replay explore 1"
+MAGIC = "kvm-replay explore 2"
 _COLUMNS = "QIH"  # the table of fingerprints; of each state, the one before, the event
 
 

@@ -20,7 +20,8 @@ from harness.dsl.write import sentence
 from harness.engine.replay import world
 from harness.model import architecture
 from harness.model.base import Event, World
-from harness.search.explore import MOST_ORDERS, Bounds, Found, Search, orders
+from harness.search.bounds import MOST_ORDERS, Bounds, Found, orders
+from harness.search.explore import Search
 from harness.search.play import units
 from harness.search.reduce import Reducer
 from harness.search.swap import swaps

@@ -13,7 +13,7 @@ from harness.engine.replay import world
 from harness.model import architecture
 from harness.model.base import Event, Model, Refused, State
 from harness.model.catalogue import Kernel
-from harness.search.explore import happening
+from harness.search.explorer import happening
 from harness.search.play import Way, units, way_of
 
 MOST = 3  # events that are taken out at a time; one less is put in

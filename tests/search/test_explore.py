@@ -9,8 +9,10 @@ import pytest
 
 from harness.model import architecture
 from harness.model.base import Refused
+from harness.search.bounds import Bounds
 from harness.search.canon import FRESH, FRESHEST, Canon
-from harness.search.explore import Bounds, Explorer, Node, Search, summary
+from harness.search.explore import Search, summary
+from harness.search.explorer import Explorer, Node
 from harness.search.parallel import ParallelSearch
 from tests.search.worlds import SME, SVE, VECTORS, bounds, world
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from harness.engine import Replay
+from harness.search.bounds import Bounds
 from harness.search.discovery import trace_of
-from harness.search.explore import Bounds, Search
+from harness.search.explore import Search
 from harness.search.fuzz import Walker, walks
 from harness.search.play import units, way_of
 from harness.search.reduce import Reducer

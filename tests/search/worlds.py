@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.model import architecture
 from harness.model.base import World
-from harness.search.explore import Bounds
+from harness.search.bounds import Bounds
 
 VECTORS: dict[str, tuple[str, ...]] = {"isa": ("f", "d", "v", "zicboz")}
 SVE = {"sve": (16, 64)}
