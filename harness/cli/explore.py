@@ -6,12 +6,12 @@ import argparse
 import dataclasses
 import gc
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.cli.bounds import Place, add_bounds, bounds_of, named, print_groups, within
 from harness.cli.found import plain_found, print_found, write_found
-from harness.cli.term import Terminal
+from harness.cli.term import Bar, Terminal
 from harness.errors import HarnessError
 from harness.model.catalogue import Kernel
 from harness.search.bounds import DEEPEST, MOST_ORDERS, Bounds, orders
@@ -101,8 +101,8 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         search: Search = ClusterSearch(bounds, args.all, client)
     else:
         search = Search(bounds, args.all) if jobs == 1 else ParallelSearch(bounds, args.all, jobs)
-    progress = _Progress()
-    search.after_batch.append(progress)
+    bar = Bar()
+    search.after_batch.append(_shown(bar))
     if args.checkpoint is not None:
         path = Path(args.checkpoint)
         resumed(search, path)
@@ -116,7 +116,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         interrupted = True
     finally:
         gc.enable()
-        progress.end()
+        bar.end()
         if client is not None:
             client.close()
     found, costs = search.found(), search.costs()
@@ -158,24 +158,15 @@ def _other(place: Place, args: argparse.Namespace) -> Kernel | None:
     return other
 
 
-class _Progress:
-    """A line on standard error, if somebody looks at it."""
+def _shown(bar: Bar) -> Callable[[Search], None]:
+    """What shows how far a search is."""
 
-    def __init__(self) -> None:
-        self.shown = sys.stderr.isatty()
+    def after_batch(search: Search) -> None:
+        tally = search.tally
+        done = (tally.at - tally.start) * 100 // max(1, tally.end - tally.start)
+        bar.show(f"depth {tally.depth + 1}: {done}%, {len(search.tree)} states")
 
-    def __call__(self, search: Search) -> None:
-        if self.shown:
-            tally = search.tally
-            done = (tally.at - tally.start) * 100 // max(1, tally.end - tally.start)
-            text = f"depth {tally.depth + 1}: {done}%, {len(search.tree)} states"
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
-
-    def end(self) -> None:
-        if self.shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+    return after_batch
 
 
 def _plain(bounds: Bounds, search: Search, texts: list[str]) -> dict[str, object]:

@@ -8,14 +8,13 @@ import itertools
 import json
 import re
 import secrets
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from harness.cli.bounds import add_bounds, bounds_of, print_groups, within
 from harness.cli.found import plain_found, print_found, write_found
-from harness.cli.term import Terminal
+from harness.cli.term import Bar, Terminal
 from harness.errors import HarnessError
 from harness.search.bounds import Found
 from harness.search.discovery import written
@@ -74,18 +73,18 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     bounds, tally = place.bounds, _Tally()
     jobs = within("-j", args.jobs, 1, 256)
     seed = secrets.randbits(32) if args.seed is None else args.seed
-    began = time.monotonic()
+    began, bar = time.monotonic(), Bar()
     with contextlib.suppress(KeyboardInterrupt):
         for walk in walks(bounds, seed, _numbers(args, began), jobs):
             tally.take(walk)
-            _progress(f"{tally.walks} walks, {tally.events} events, {len(tally.found)} found")
+            bar.show(f"{tally.walks} walks, {tally.events} events, {len(tally.found)} found")
     seconds = time.monotonic() - began
     found = [one for _, one in tally.found.values()]
     texts = []
     for n, one in enumerate(found):
-        _progress(f"reducing {n + 1} of {len(found)}: {len(one.events)} events")
+        bar.show(f"reducing {n + 1} of {len(found)}: {len(one.events)} events")
         texts.append("\n".join(written(bounds, one, f"fuzz --seed {seed}", SEARCH)) + "\n")
-    _progress("")
+    bar.end()
     paths = write_found(args.folder, found, texts)
     if args.json:
         told = plain_found(bounds, found, texts)
@@ -130,10 +129,3 @@ def _seconds(text: str) -> float:
     if match is None or match[2] not in _UNITS or not float(match[1]):
         raise HarnessError(f"--for {text[:40]!r}: expected a time such as 60s, 10min or 1h")
     return float(match[1]) * _UNITS[match[2]]
-
-
-def _progress(text: str) -> None:
-    """A line on standard error, if somebody looks at it."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from harness.cli.show import add_target, target
-from harness.cli.term import Terminal
+from harness.cli.term import Bar, Terminal
 from harness.dsl import Trace
 from harness.dsl.format import format_lines
 from harness.engine import Replay
@@ -58,8 +57,12 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if args.violation is not None and args.violation not in known:
         hint = nearest(args.violation, known) or f": {one_of(known)}"
         raise HarnessError(f"unknown invariant {args.violation[:40]!r}{hint}")
-    bar = _Bar()
-    reducer = Reducer(trace, kernel, mode, args.violation, _good(trace, args.good, mode), bar.show)
+    bar = Bar()
+
+    def progress(stage: str, n: int) -> None:
+        bar.show(f"{stage}: {n} events")
+
+    reducer = Reducer(trace, kernel, mode, args.violation, _good(trace, args.good, mode), progress)
     if reducer.way is None:
         what = args.violation or "invariant"
         print(f"{trace.id}: no {what} is violated on {kernel.name} {mode}", file=sys.stderr)
@@ -70,9 +73,10 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         if args.search > 0:
             deep = shorten(reducer, args.search)
     except KeyboardInterrupt:
-        bar.end("interrupted; this is the best so far")
+        bar.end()
+        print("interrupted; this is the best so far", file=sys.stderr)
     else:
-        bar.end("")
+        bar.end()
     lines = story(reducer, kernel, mode)
     if args.output is None:
         for line in lines:
@@ -111,21 +115,3 @@ def story(reducer: Reducer, kernel: Kernel, mode: str) -> list[str]:
         for line in reducer.lines()
     ]
     return format_lines([*head, "", *body])
-
-
-class _Bar:
-    """Progress on a terminal's standard error."""
-
-    def __init__(self) -> None:
-        self.on = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-
-    def show(self, stage: str, n: int) -> None:
-        if self.on:
-            sys.stderr.write(f"\r\x1b[K{stage}: {n} events")
-            sys.stderr.flush()
-
-    def end(self, says: str) -> None:
-        if self.on:
-            sys.stderr.write("\r\x1b[K")
-        if says:
-            print(says, file=sys.stderr)

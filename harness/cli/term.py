@@ -48,22 +48,33 @@ def plain(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
-class Progress:
-    """`12/29 arm64/eight-steps` on a terminal's standard error, and nothing elsewhere."""
+class Bar:
+    """A line on a terminal's standard error, written over and over; nothing elsewhere."""
 
-    def __init__(self, total: int, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
-        self.total = total
-        self.done = 0
         self.on = self.stream.isatty() and os.environ.get("TERM") != "dumb"
 
-    def step(self, what: str) -> None:
-        self.done += 1
+    def show(self, text: str) -> None:
         if self.on:
-            self.stream.write(f"\r\x1b[K{self.done}/{self.total} {what[:60]}")
+            self.stream.write(f"\r\x1b[K{text}")
             self.stream.flush()
 
     def end(self) -> None:
-        if self.on:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
+        self.show("")
+
+
+class Progress:
+    """`12/29 arm64/eight-steps`."""
+
+    def __init__(self, total: int, stream: TextIO | None = None) -> None:
+        self.bar = Bar(stream)
+        self.total = total
+        self.done = 0
+
+    def step(self, what: str) -> None:
+        self.done += 1
+        self.bar.show(f"{self.done}/{self.total} {what[:60]}")
+
+    def end(self) -> None:
+        self.bar.end()
