@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.model.arm64 import due
 from harness.model.arm64.kvm.state import Errno, Vcpu
-from harness.model.arm64.kvm.uapi import OneReg, reg_id
+from harness.model.arm64.kvm.uapi import OneReg, named, reg_id
 from harness.model.arm64.legal import Legal
 from harness.model.base import Refused
 from harness.model.values import Quads
@@ -29,7 +30,7 @@ class Ioctls(Legal):
 
     def vcpu_ioctl(self, do: Callable[[], None]) -> None:
         """kvm_vcpu_ioctl(), from user space and back, with the errno it gives."""
-        self.el0_svc()
+        self.svc()
         try:
             do()
         except Errno as error:
@@ -49,7 +50,7 @@ class Ioctls(Legal):
             self._run(vcpu)
         elif request == "KVM_ARM_VCPU_INIT":
             features = vcpu.asked if argument is None else argument
-            self.vcpu_ioctl(lambda: self.kvm_arch_vcpu_ioctl_vcpu_init(vcpu, features))
+            self.vcpu_ioctl(lambda: self.init_vcpu(vcpu, features))
         elif request == "KVM_ARM_VCPU_FINALIZE":
             assert argument is not None
             self.vcpu_ioctl(lambda: self._finalize(vcpu, argument[0]))
@@ -64,22 +65,33 @@ class Ioctls(Legal):
             raise Refused(
                 f"{vcpu.name} has SME, and is not run here: its registers are all there is"
             )
-        self.el0_svc()
+        self.svc()
         try:
             self.kvm_arch_vcpu_run_pid_change(vcpu)
         except Errno as error:
             self.fails(error)
             self.exit_to_user_mode()
             return
+        self.boot(vcpu)
         self.vcpu_load(vcpu)
         if not self.oops:
             self.guest_enter(vcpu)
+
+    def init_vcpu(self, vcpu: Vcpu, features: tuple[int, ...]) -> None:
+        """KVM_ARM_VCPU_INIT. Raises Errno."""
+        self.kvm_arch_vcpu_ioctl_vcpu_init(vcpu, features)
+        due.vcpu_init(self.vcpu_due[vcpu.name], features, self.host_lengths(vcpu))
+
+    def finalize_vcpu(self, vcpu: Vcpu, feature: int) -> None:
+        """KVM_ARM_VCPU_FINALIZE. Raises Errno."""
+        self.kvm_arm_vcpu_finalize(vcpu, feature)
+        self.vcpu_due[vcpu.name].finalized = True
 
     def _finalize(self, vcpu: Vcpu, feature: int) -> None:
         if not self.sve_guests:
             raise Errno("EINVAL")  # no such ioctl
         self._initialized(vcpu)
-        self.kvm_arm_vcpu_finalize(vcpu, feature)
+        self.finalize_vcpu(vcpu, feature)
 
     def _list(self, vcpu: Vcpu, room: int | None) -> None:
         self.kvm_get_reg_list(vcpu, room)
@@ -106,4 +118,15 @@ class Ioctls(Legal):
     def _set(self, vcpu: Vcpu, reg: Reg, vals: Quads) -> None:
         """No values stand for a bad pointer."""
         self._initialized(vcpu)
-        self.kvm_arm_set_reg(vcpu, OneReg(reg_id(*reg), bool(vals)), vals)
+        self.set_one_reg(vcpu, OneReg(reg_id(*reg), bool(vals)), vals)
+
+    def set_one_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
+        """KVM_SET_ONE_REG: what it has accepted is the guest's. Raises Errno."""
+        self.kvm_arm_set_reg(vcpu, reg, vals)
+        known = named(reg.id)
+        if known is not None:
+            due.one_reg(self.vcpu_due[vcpu.name], *known, vals, self.abi)
+
+    @property
+    def abi(self) -> due.Abi:
+        return due.Abi("sme-larger-vl" in self.fixes)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from harness.model.arm64.cpu.machine import Config
-from harness.model.arm64.cpu.sysreg import CPACR_EL1_FPEN, CPACR_EL1_ZEN
 from harness.model.arm64.host.ptrace import Ptrace
-from harness.model.arm64.host.state import UNTOUCHED, SveState
+from harness.model.arm64.host.state import SveState
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE
 from harness.model.base import kernel_function
@@ -31,9 +30,8 @@ class Reset(Ptrace):
             self.kvm_vcpu_enable_sve(vcpu)
         vcpu.svcr, vcpu.sme_state, vcpu.smcr_el1 = 0, None, 0
         vcpu.fpsimd_state, vcpu.fpsr, vcpu.fpcr, vcpu.fpmr = EMPTY, ZERO, ZERO, ZERO
-        vcpu.logical = UNTOUCHED
-        vcpu.cpacr_el1 = vcpu.zcr_el1 = vcpu.logical_zcr = 0
-        vcpu.booted = False
+        vcpu.cpacr_el1 = vcpu.zcr_el1 = 0
+        vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=ZERO)
 
     def host_lengths(self, vcpu: Vcpu) -> tuple[int, ...]:
         """The SVE vector lengths of the host that this vcpu is on, in quadwords."""
@@ -56,11 +54,3 @@ class Reset(Ptrace):
 
     def kvm_arm_vcpu_is_finalized(self, vcpu: Vcpu) -> bool:
         return vcpu.sve_finalized or not vcpu.sve
-
-    def boot(self, vcpu: Vcpu) -> None:
-        """What the guest's Linux does with its first instructions (see Vcpu)."""
-        vcpu.cpacr_el1 = CPACR_EL1_FPEN
-        if vcpu.sve:
-            vcpu.zcr_el1 = vcpu.logical_zcr = vcpu.sve_max_vl - 1
-            vcpu.cpacr_el1 |= CPACR_EL1_ZEN
-        vcpu.booted = True
