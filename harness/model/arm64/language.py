@@ -42,7 +42,8 @@ _VCPU_REGISTERS = (
     *("dbgbvr0_el1", "tpidr2_el0"),
 )
 _ONE_REGS = (
-    *("ffr", "fpsr", "fpcr", "zcr_el1", "cpacr_el1", "za", "svcr", "smcr_el1"),
+    *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1", "dbgbvr0_el1"),
+    *("za", "svcr", "smcr_el1"),
     "KVM_REG_ARM64_SVE_VLS",
 )
 
