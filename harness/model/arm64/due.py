@@ -382,6 +382,31 @@ def one_reg(due: VcpuDue, kind: str, n: int, vals: Quads, abi: Abi) -> None:
         due.sys = sys._replace(smcr_el1=vals[0].bits)
 
 
+def read_back(due: VcpuDue, kind: str, n: int, abi: Abi, vq: int) -> Quads | None:
+    """What KVM_GET_ONE_REG must give, None where that is not for the guest to say.
+
+    Of Z and P as much as the guest has, `vq` quadwords.
+    """
+    regs, sys = due.regs, due.sys
+    if kind in ("z", "p", "ffr"):
+        bank = regs.z if kind == "z" else regs.p
+        width = min(vq, _visible_vq(due, abi))
+        return tuple(bank.get(FFR if kind == "ffr" else n, quad) for quad in range(width))
+    if kind == "v":
+        return (regs.z.get(n),)
+    if kind == "za":
+        on = regs.svcr & SVCR_ZA_MASK
+        return tuple(regs.za.get(ZA_ROWS + n, quad) for quad in range(due.sme_vq)) if on else None
+    if kind in ("fpsr", "fpcr", "fpmr"):
+        return (getattr(regs, kind),)
+    if kind == "svcr":
+        return (Val(regs.svcr),)
+    if kind == "sve_vls":
+        return None  # the lengths of the host up to the largest one
+    value = getattr(sys, kind)
+    return (value if isinstance(value, Val) else Val(value),)
+
+
 def _visible_vq(due: VcpuDue, abi: Abi) -> int:
     """The length that Z and P have to user space."""
     if not due.sme_vq:

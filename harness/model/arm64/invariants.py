@@ -27,7 +27,9 @@ from harness.model.arm64.host.state import (
     TIF_FOREIGN_FPSTATE,
     TIF_KERNEL_FPSTATE,
     TIF_SME,
+    TIF_SME_VL_INHERIT,
     TIF_SVE,
+    TIF_SVE_VL_INHERIT,
     Context,
     Frame,
     SveState,
@@ -197,7 +199,16 @@ def _lengths(
     sme_open: bool,
     found: Found,
 ) -> None:
-    """RDVL and RDSVL, where they do not trap; where they do, what their handler would set."""
+    """RDVL and RDSVL, where they do not trap; where they do, what their handler would set.
+
+    And what PR_SVE_GET_VL and PR_SME_GET_VL say of the next exec().
+    """
+    for name, there, length, flag in (
+        ("PR_SVE_VL_INHERIT", m.sve_host, owed.sve, TIF_SVE_VL_INHERIT),
+        ("PR_SME_VL_INHERIT", m.sme_host, owed.sme, TIF_SME_VL_INHERIT),
+    ):
+        if there and length.inherit != bool(task.flags & flag):
+            found.append(_wrong(task, name, Val(int(length.inherit)), Val(int(not length.inherit))))
     if m.sve_host and not cpu.svcr & SVCR_SM_MASK:
         has = current_vq(cpu, m.lengths, 0) if sve_open else task.sve_vl
         if has != owed.sve.vq:
@@ -217,7 +228,10 @@ def _frame(m: Machine, task: Task, frame: Frame, found: Found) -> None:
     _bank(task, "frame z", due.z.over(frame.v), sve.z.over(frame.v), found)
     _bank(task, "frame p", due.p, sve.p, found)
     _bank(task, "frame za", due.za, frame.za or EMPTY, found)
-    for name in ("fpsr", "fpcr", *(["fpmr"] if m.fpmr_host else [])):
+    scalars = ["fpsr", "fpcr", *(["fpmr"] if m.fpmr_host else [])]
+    if m.sme_host and "sig-tpidr2-restore" in m.fixes:
+        scalars.append("tpidr2_el0")
+    for name in scalars:
         want, got = getattr(due, name), getattr(frame, name)
         if want.bits != got.bits:
             found.append(_wrong(task, f"frame {name}", want, got))

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from harness.model.arm64 import due
 from harness.model.arm64.kvm.state import Errno, Vcpu
-from harness.model.arm64.kvm.uapi import OneReg, named, reg_id
+from harness.model.arm64.kvm.uapi import OneReg, name_of, named, reg_id
 from harness.model.arm64.legal import Legal
-from harness.model.base import Refused
+from harness.model.base import Refused, Violation, classify, shown
 from harness.model.values import Quads
 
 Reg = tuple[str, int]
@@ -113,7 +113,23 @@ class Ioctls(Legal):
 
     def _get(self, vcpu: Vcpu, reg: Reg, good: bool) -> None:
         self._initialized(vcpu)
-        self.seen = self.kvm_arm_get_reg(vcpu, OneReg(reg_id(*reg), good))
+        self.seen = self.get_one_reg(vcpu, OneReg(reg_id(*reg), good))
+
+    def get_one_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
+        """KVM_GET_ONE_REG: a value that is not the guest's is a violation. Raises Errno."""
+        got = self.kvm_arm_get_reg(vcpu, reg)
+        known, owed = named(reg.id), self.vcpu_due[vcpu.name]
+        if known is None:
+            return got
+        want = due.read_back(owed, *known, self.abi, owed.vq(self.host_lengths(vcpu)))
+        for quad, (a, b) in enumerate(zip(want or (), got, strict=False)):
+            if a.bits != b.bits:
+                name = name_of(reg.id) + (f"[{quad}]" if quad else "")
+                text = f"a VMM reads {vcpu.name}'s {name} = {shown(b)}, not {shown(a)}"
+                kind = classify(vcpu.name, a, b)
+                self.violations.append(Violation(kind, vcpu.name, f"one_reg {name}", text, a, b))
+                break
+        return got
 
     def _set(self, vcpu: Vcpu, reg: Reg, vals: Quads) -> None:
         """No values stand for a bad pointer."""

@@ -346,8 +346,11 @@ class Arm64:
     def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
         return self.fresh(kernel, mode, world, record)
 
-    def fresh(self, kernel: Kernel, mode: str, world: World, record: bool) -> Machine:
-        cls: Any = patched(self.name, MACHINES[mode], kernel.fixes)
+    def fresh(
+        self, kernel: Kernel, mode: str, world: World, record: bool, cls: Any = None
+    ) -> Machine:
+        """A new machine, of another class than the mode's if one is given."""
+        cls = cls or patched(self.name, MACHINES[mode], kernel.fixes)
         settings = world.settings
         config = Config(
             settings.get("cpus", (1, 1))[1],

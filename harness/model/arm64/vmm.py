@@ -41,7 +41,7 @@ class Vmm(Ioctls):
 
     def _save(self, vcpu: Vcpu, dropped: set[int]) -> None:
         regs = tuple(
-            (reg, self.kvm_arm_get_reg(vcpu, OneReg(reg)))
+            (reg, self.get_one_reg(vcpu, OneReg(reg)))
             for reg in self.kvm_get_reg_list(vcpu, None)
             if reg & KVM_REG_SIZE_MASK not in dropped
         )
