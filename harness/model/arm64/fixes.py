@@ -1006,7 +1006,7 @@ CATALOGUE = Catalogue(
         Fix(
             "ptrace-fptype",
             "fix",
-            "v6.10",
+            "v6.9",
             "a tracer reads sve_state by TIF_SVE -> by fp_type",
             (
                 Commit(
