@@ -431,6 +431,22 @@ CATALOGUE = Catalogue(
             repairs=("8bd7f91c03d8",),
         ),
         Fix(
+            "sig-sm-zero",
+            "fix",
+            "v6.0",
+            "delivery of a signal in streaming mode leaves V in memory as it was, to be loaded if "
+            "the registers are foreign -> zeroed (with FPSR and FPCR)",
+            (
+                Commit(
+                    "ea64baacbc36",
+                    "arm64/signal: Flush FPSIMD register state when disabling streaming mode",
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("40a8e87bb328",),
+            link="20220817182324.638214-3-broonie@kernel.org",
+        ),
+        Fix(
             "fp-tristate",
             "refactor",
             "v6.0",
@@ -1528,9 +1544,8 @@ CATALOGUE = Catalogue(
             "signal code edits registers and memory, without holding the context -> saves and "
             "flushes first, then edits memory alone",
             (
-                Commit("d3a181588df9", "arm64/fpsimd: Add fpsimd_save_and_flush_current_state()"),
                 Commit("929fa99b1215", "arm64/fpsimd: signal: Always save+flush state early"),
-                Commit("3aa4d74438af", "arm64/fpsimd: signal32: Always save+flush state early"),
+                Commit("d3a181588df9", "arm64/fpsimd: Add fpsimd_save_and_flush_current_state()"),
             ),
             requires=("sig-merge",),
             repairs=(
@@ -1543,6 +1558,32 @@ CATALOGUE = Catalogue(
                 "ee072cf70804",
             ),
             link="20250409164010.3480271-13-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sig32-flush",
+            "outside",
+            "v6.16",
+            "AArch32 tasks: signal code edits registers and memory, without holding the context "
+            "-> saves and flushes first",
+            (Commit("3aa4d74438af", "arm64/fpsimd: signal32: Always save+flush state early"),),
+            requires=("sig-flush",),
+            link="20250409164010.3480271-12-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sig-smstop",
+            "fix",
+            "v6.16",
+            "delivery of a signal in streaming mode zeroes FPSR and FPCR with V, and keeps FPMR -> "
+            "does what SMSTOP SM does",
+            (
+                Commit(
+                    "99560c9452bb",
+                    "arm64/fpsimd: signal: Use SMSTOP behaviour in setup_return()",
+                ),
+            ),
+            requires=("sig-flush",),
+            repairs=("40a8e87bb328",),
+            link="20250508132644.1395904-10-mark.rutland@arm.com",
         ),
         Fix(
             "sig-sm-fpsimd",
