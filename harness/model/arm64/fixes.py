@@ -2036,6 +2036,7 @@ CATALOGUE = Catalogue(
                     "arm64: fpsimd: Remove <asm/fpsimdmacros.h>",
                 ),
             ),
+            repairs=("95fcec713259",),
             link="20260603110630.1027435-1-mark.rutland@arm.com",
         ),
         Fix(
