@@ -78,10 +78,11 @@ class Signal(Entry):
         current = self.current
         if not self.sme_host:
             return
-        if "sig-flush" in self.fixes:
+        if "sig-smstop" in self.fixes:
             self.task_smstop_sm(current)
-        elif current.svcr & SVCR_SM_MASK:
-            current.fpsimd_state = EMPTY
+        elif "sig-sm-zero" in self.fixes and current.svcr & SVCR_SM_MASK:
+            # The whole user_fpsimd_state. The registers, if they are current's, keep FPCR.
+            current.fpsimd_state, current.fpsr, current.fpcr = EMPTY, ZERO, ZERO
             current.fp_type = FP_STATE_FPSIMD
         current.svcr &= ~(SVCR_SM_MASK | SVCR_ZA_MASK)
         if "sig-tpidr2" in self.fixes:
