@@ -247,6 +247,37 @@ CATALOGUE = Catalogue(
             repairs=("e6b673b741ea",),
         ),
         Fix(
+            "mdcr-entry",
+            "fix",
+            "v5.6",
+            "under VHE a vcpu that is loaded keeps the MDCR_EL2 that it had when it was put, zero "
+            "the first time, so nothing traps -> what has changed since is written before entry",
+            (
+                Commit(
+                    "4942dc6638b0",
+                    "KVM: arm64: Write arch.mdcr_el2 changes since last vcpu_load on VHE",
+                ),
+            ),
+            requires=("kvm-fp-2018",),
+            repairs=("d5a21bcc2995",),
+        ),
+        Fix(
+            "mdcr-init",
+            "fix",
+            "v5.13",
+            "under VHE the first vcpu_load of a vcpu puts zero into MDCR_EL2, up to the first "
+            "entry -> what the guest is to run with",
+            (
+                Commit(
+                    "263d6287da14",
+                    "KVM: arm64: Initialize VCPU mdcr_el2 before loading it",
+                ),
+            ),
+            requires=("kvm-fp-2018",),
+            repairs=("d5a21bcc2995",),
+            link="20210407144857.199746-3-alexandru.elisei@arm.com",
+        ),
+        Fix(
             "kvm-sve-guest",
             "feature",
             "v5.2",
@@ -1280,8 +1311,126 @@ CATALOGUE = Catalogue(
                     "beb470d96cec",
                     "KVM: arm64: Use debug_owner to track if debug regs need save/restore",
                 ),
+                Commit(
+                    "c4a6ed854559",
+                    "KVM: arm64: Promote guest ownership for DBGxVR/DBGxCR reads",
+                ),
             ),
             requires=("hd-debug-state",),
+        ),
+        Fix(
+            "debug-2025",
+            "refactor",
+            "v6.14",
+            "what else the debug side keeps and asks: HPMN from a hypercall, breakpoint counts from "
+            "the ID register, debug_ptr, trace events -> kvm_host_data, debug_owner",
+            (
+                Commit("8ca19c40c47d", "KVM: arm64: Drop MDSCR_EL1_DEBUG_MASK"),
+                Commit(
+                    "2417218f2f23",
+                    "KVM: arm64: Get rid of __kvm_get_mdcr_el2() and related warts",
+                ),
+                Commit(
+                    "38131c02a53f",
+                    "KVM: arm64: Track presence of SPE/TRBE in kvm_host_data instead of vCPU",
+                ),
+                Commit(
+                    "b47ffd13fda8",
+                    "KVM: arm64: Write MDCR_EL2 directly from kvm_arm_setup_mdcr_el2()",
+                ),
+                Commit("4cefbec97d80", "KVM: arm64: Clean up KVM_SET_GUEST_DEBUG handler"),
+                Commit(
+                    "58db67e9acca",
+                    "KVM: arm64: Select debug state to save/restore based on debug owner",
+                ),
+                Commit("3b7780945cc8", "KVM: arm64: Remove debug tracepoints"),
+                Commit("803602b0d941", "KVM: arm64: Remove vestiges of debug_ptr"),
+                Commit(
+                    "8c02c2bbd643",
+                    "KVM: arm64: Avoid reading ID_AA64DFR0_EL1 for debug save/restore",
+                ),
+                Commit(
+                    "3ce9f3357e9e",
+                    "KVM: arm64: Fold DBGxVR/DBGxCR accessors into common set",
+                ),
+            ),
+        ),
+        Fix(
+            "debug-mdscr",
+            "outside",
+            "v6.14",
+            "MDSCR_EL1, the OS lock and software step of a guest are the host's while it debugs it "
+            "-> kept apart, loaded and put",
+            (
+                Commit("06d22a9c1b94", "KVM: arm64: Reload vCPU for accesses to OSLAR_EL1"),
+                Commit("4ad3a0b87f2e", "KVM: arm64: Don't hijack guest context MDSCR_EL1"),
+                Commit("2ca3f03bf524", "KVM: arm64: Manage software step state at load/put"),
+                Commit(
+                    "b0ee51033ae3",
+                    "KVM: arm64: nv: Honor MDCR_EL2.TDE routing for debug exceptions",
+                ),
+            ),
+        ),
+        Fix(
+            "trace-filter-guests",
+            "outside",
+            "v6.14",
+            "TRFCR_EL1 in a guest is off -> what perf's filters ask for, as far as there is no "
+            "trace buffer in use",
+            (
+                Commit("a665e3bc8808", "KVM: arm64: coresight: Give TRBE enabled state to KVM"),
+                Commit("054b88391bbe", "KVM: arm64: Support trace filtering for guests"),
+                Commit("aaf69eff6cdb", "coresight: Pass guest TRFCR value to KVM"),
+            ),
+        ),
+        Fix(
+            "mdcr-at-load",
+            "rework",
+            "v6.14",
+            "MDCR_EL2 of a guest is computed before each entry -> at vcpu_load and where its "
+            "debug registers change hands, and written at once under VHE: before the host's value "
+            "is saved",
+            (Commit("75a5fbaf6623", "KVM: arm64: Compute MDCR_EL2 at vcpu_load()"),),
+            requires=("debug-owner",),
+        ),
+        Fix(
+            "pmscr-init-vhe",
+            "fix",
+            "v6.17",
+            "under VHE nobody sets PMSCR_EL1, so the host's profiling may go on in a guest -> KVM "
+            "clears it where a CPU comes up",
+            (Commit("efad60e46057", "KVM: arm64: Initialize PMSCR_EL1 when in VHE"),),
+            requires=("kvm-fp-2018",),
+        ),
+        Fix(
+            "pmscr-guard",
+            "outside",
+            "v6.18",
+            "PMSCR_EL1 is cleared by what the ID register says of SPE -> if EL3 lets EL2 have it",
+            (
+                Commit(
+                    "c35dd838666d",
+                    "KVM: arm64: Guard PMSCR_EL1 initialization with SPE presence check",
+                ),
+            ),
+            requires=("pmscr-init-vhe",),
+            repairs=("efad60e46057",),
+            link="20251010174707.1684200-1-mukesh.ojha@oss.qualcomm.com",
+        ),
+        Fix(
+            "mdcr-host-vhe",
+            "fix",
+            "v6.17",
+            "under VHE the host is left with the guest's MDCR_EL2 after vcpu_put -> the host's is "
+            "saved before vcpu_load computes the guest's",
+            (
+                Commit(
+                    "da2e743419cb",
+                    "KVM: arm64: VHE: Save and restore host MDCR_EL2 value correctly",
+                ),
+            ),
+            requires=("mdcr-at-load",),
+            repairs=("75a5fbaf6623",),
         ),
         Fix(
             "save-and-flush",

@@ -39,6 +39,7 @@ class Config:
     brps: bool = False  # a breakpoint register
     spe: bool = False  # FEAT_SPE
     trbe: bool = False  # FEAT_TRBE and FEAT_TRF
+    pmscr_reset: int = 0  # what reset leaves in PMSCR_EL1, which is UNKNOWN to the architecture
     fgt: bool = False  # FEAT_FGT
     hvhe: bool = False  # hyp runs with HCR_EL2.E2H = 1, the host at EL1
     protected: bool = False  # kvm-arm.mode=protected

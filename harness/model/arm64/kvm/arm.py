@@ -56,6 +56,8 @@ class Arm(HypSwitch):
 
     @kernel_function()
     def kvm_arch_vcpu_put(self, vcpu: Vcpu) -> None:
+        if self.debug_side:
+            self.kvm_vcpu_put_debug(vcpu)
         if "kvm-fp-2018" in self.fixes:
             self.kvm_arch_vcpu_put_fp(vcpu)
         if self.has_vhe:
@@ -70,6 +72,8 @@ class Arm(HypSwitch):
             self.boot(vcpu)
         current = self.current
         current.vcpu, vcpu.thread = vcpu.name, current.name
+        if self.debug_side:
+            self.kvm_arm_vcpu_init_debug(vcpu)  # kvm_arch_vcpu_run_pid_change()
         self.kvm_arch_vcpu_load(vcpu)
         current.at = At.RUN
 
