@@ -1322,8 +1322,8 @@ CATALOGUE = Catalogue(
             "debug-2025",
             "refactor",
             "v6.14",
-            "what else the debug side keeps and asks: HPMN from a hypercall, breakpoint counts from "
-            "the ID register, debug_ptr, trace events -> kvm_host_data, debug_owner",
+            "what else the debug side keeps and asks (HPMN by a hypercall, breakpoint counts from "
+            "an ID register, debug_ptr, trace events) -> kvm_host_data, debug_owner",
             (
                 Commit("8ca19c40c47d", "KVM: arm64: Drop MDSCR_EL1_DEBUG_MASK"),
                 Commit(
