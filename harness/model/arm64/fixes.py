@@ -247,6 +247,91 @@ CATALOGUE = Catalogue(
             repairs=("e6b673b741ea",),
         ),
         Fix(
+            "vcpu-reset-errno",
+            "fix",
+            "v5.8",
+            "KVM_ARM_VCPU_INIT with SVE and what this CPU cannot have returns 0 and resets nothing "
+            "-> EINVAL",
+            (
+                Commit(
+                    "66b7e05dc023",
+                    "KVM: arm64: Fix kvm_reset_vcpu() return code being incorrect with SVE",
+                ),
+            ),
+            requires=("kvm-sve-guest",),
+            repairs=("9a3cdf26e336",),
+            link="20200617105456.28245-1-steven.price@arm.com",
+        ),
+        Fix(
+            "vcpu-regs-split",
+            "rework",
+            "v5.9",
+            "a vcpu's V, FPSR and FPCR are part of its struct kvm_regs, which KVM_ARM_VCPU_INIT "
+            "zeroes -> a structure of their own, which it leaves alone",
+            (Commit("e47c2055c68e", "KVM: arm64: Make struct kvm_regs userspace-only"),),
+        ),
+        Fix(
+            "vcpu-reset-fp",
+            "fix",
+            "v5.13",
+            "KVM_ARM_VCPU_INIT again leaves V, FPSR and FPCR as the guest had them -> zeroes them",
+            (Commit("85d703746154", "KVM: arm64: Fully zero the vcpu state on reset"),),
+            requires=("vcpu-regs-split",),
+            repairs=("e47c2055c68e",),
+            link="20210409173257.3031729-1-maz@kernel.org",
+        ),
+        Fix(
+            "pmu-refused",
+            "fix",
+            "v5.11",
+            "KVM_ARM_VCPU_PMU_V3 is granted where there is no PMU -> EINVAL",
+            (
+                Commit(
+                    "77da43039ab5",
+                    "KVM: arm64: Refuse illegal KVM_ARM_VCPU_PMU_V3 at reset time",
+                ),
+            ),
+        ),
+        Fix(
+            "pmu-created",
+            "fix",
+            "v5.11",
+            "a vcpu with KVM_ARM_VCPU_PMU_V3 whose PMU was never created (KVM_ARM_VCPU_PMU_V3_INIT) "
+            "runs -> KVM_RUN fails with EINVAL",
+            (
+                Commit(
+                    "9bbfa4b56537",
+                    "KVM: arm64: Refuse to run VCPU if PMU is not initialized",
+                ),
+            ),
+        ),
+        Fix(
+            "vcpu-features-checked",
+            "rework",
+            "v6.5",
+            "KVM_ARM_VCPU_INIT takes features bit by bit, and keeps those before one that it does "
+            "not know (ENOENT) -> looks at all before it takes any",
+            (
+                Commit(
+                    "a7a2c72ae014",
+                    "KVM: arm64: Separate out feature sanitisation and initialisation",
+                ),
+            ),
+        ),
+        Fix(
+            "vcpu-power-off",
+            "rework",
+            "v6.5",
+            "KVM_ARM_VCPU_POWER_OFF has to be the same at each KVM_ARM_VCPU_INIT -> is of one call",
+            (
+                Commit(
+                    "e3c1c0cae31e",
+                    "KVM: arm64: Relax invariance of KVM_ARM_VCPU_POWER_OFF",
+                ),
+            ),
+            requires=("vcpu-features-checked",),
+        ),
+        Fix(
             "mdcr-entry",
             "fix",
             "v5.6",
