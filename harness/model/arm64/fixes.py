@@ -296,8 +296,8 @@ CATALOGUE = Catalogue(
             "pmu-created",
             "fix",
             "v5.11",
-            "a vcpu with KVM_ARM_VCPU_PMU_V3 whose PMU was never created (KVM_ARM_VCPU_PMU_V3_INIT) "
-            "runs -> KVM_RUN fails with EINVAL",
+            "a vcpu with KVM_ARM_VCPU_PMU_V3 runs without KVM_ARM_VCPU_PMU_V3_INIT, which creates "
+            "its PMU -> KVM_RUN fails with EINVAL",
             (
                 Commit(
                     "9bbfa4b56537",
@@ -446,6 +446,22 @@ CATALOGUE = Catalogue(
             "may discard SVE state, if TIF_SVE is clear or TIF_FOREIGN_FPSTATE set",
             (Commit("cfa7ff959a78", "arm64: smccc: Support SMCCC v1.3 SVE register saving hint"),),
             requires=("sve-host",),
+        ),
+        Fix(
+            "sve-alloc-size",
+            "fix",
+            "v5.15",
+            "SVE storage that is there is zeroed by the size of the caller's, who may be a tracer: "
+            "too little of it, or beyond its end -> by the size of the task's",
+            (
+                Commit(
+                    "e35ac9d0b56e",
+                    "arm64/sve: Use correct size when reinitialising SVE state",
+                ),
+            ),
+            requires=("sve-host",),
+            repairs=("bc0ee4760364",),
+            link="20210909165356.10675-1-broonie@kernel.org",
         ),
         Fix(
             "drop-host-sve",
@@ -781,7 +797,7 @@ CATALOGUE = Catalogue(
         ),
         Fix(
             "vl-before-alloc",
-            "outside",
+            "fix",
             "v6.5",
             "a new vector length is set after its buffer is allocated, whose size goes by the old "
             "one -> before",
@@ -791,7 +807,7 @@ CATALOGUE = Catalogue(
         ),
         Fix(
             "vl-any-storage",
-            "outside",
+            "fix",
             "v6.8",
             "sve_state is allocated anew at a change of length only where there is SVE -> always",
             (Commit("8410186ca480", "arm64/fpsimd: Remove spurious check for SVE support"),),

@@ -46,6 +46,7 @@ INVARIANTS: dict[str, str] = {
     "missing-trap": "an access traps where the owner's settings call for it",
     "spurious-trap": "an access does not trap where the owner's settings allow it",
     "use-after-free": "no pointer to a dead task or a freed vcpu is followed",
+    "overflow": "no memory that holds registers is written beyond its end",
     "incoherent": "at EL0 and at guest entry, flags, owner and storage agree",
     "wrong-vl": "a register save finds the vector length its memory is laid out for",
     "wrong-copy": "a per-CPU datum is used through the copy of the mode that runs",
