@@ -505,6 +505,15 @@ CATALOGUE = Catalogue(
             link="20220419112247.711548-17-broonie@kernel.org",
         ),
         Fix(
+            "efi-sme-ffr",
+            "fix",
+            "v5.19",
+            "where there is SME, an EFI call in a hard interrupt keeps the FFR only in streaming "
+            "mode, which has none, and PSTATE.SM only with the FFR -> each as it is",
+            (Commit("2e990e63220b", "arm64/sme: Fix EFI save/restore"),),
+            requires=("sme-host",),
+        ),
+        Fix(
             "sme-kvm-load",
             "fix",
             "v5.19",
@@ -1889,6 +1898,20 @@ CATALOGUE = Catalogue(
                 "sme-host",
             ),
             link="20250508132644.1395904-18-mark.rutland@arm.com",
+        ),
+        Fix(
+            "ptrace-header-alone",
+            "fix",
+            "v7.3",
+            "the header of the mode that a task is not in has the size of a pointer, and data "
+            "after it -> its own size, and nothing after it",
+            (
+                Commit(
+                    "c3f83d021162",
+                    "arm64/fpsimd: ptrace: Fix inactive SVE and SSVE regsets",
+                ),
+            ),
+            requires=("ptrace-inactive",),
         ),
         Fix(
             "ptrace-ssve-payload",

@@ -88,7 +88,7 @@ class Tracer(Vmm):
         def step() -> None:
             if not self._has_regset(regset):
                 self.errno = "EINVAL"
-            elif kind in ("fpsr", "fpcr", "fpmr"):
+            elif kind == "fpmr" or (regset == "NT_PRFPREG" and kind in ("fpsr", "fpcr")):
                 self.seen = (getattr(task, kind),)
             elif regset == "NT_PRFPREG":
                 self.seen = self.traced_read(task, kind, n)

@@ -32,7 +32,7 @@ SVE_PT_REGS_FPSIMD = 0
 SVE_PT_REGS_SVE = 1
 SVE_PT_VL_INHERIT = PR_SVE_VL_INHERIT >> 16
 SVE_PT_VL_ONEXEC = PR_SVE_SET_VL_ONEXEC >> 16
-SIZEOF_POINTER = 8
+SIZEOF_HEADER, SIZEOF_POINTER = 16, 8
 
 # What the layouts hold, in their order: kind and number, each at its place.
 SVE_LAYOUT = (
@@ -118,13 +118,16 @@ class Ptrace(Vl):
         vl = 16 * self.task_get_vl(task, vec)
         if active or "ptrace-inactive" not in self.fixes:
             return Header(vl, flags, sve_pt_size(vl, flags))
-        # Meant to be that of a header alone, and then no data was to follow.
-        return Header(vl, flags, SIZEOF_POINTER)
+        # A header alone was meant from the first; sve_get_common() tells it by its size.
+        alone = "ptrace-header-alone" in self.fixes
+        return Header(vl, flags, SIZEOF_HEADER if alone else SIZEOF_POINTER)
 
     @kernel_function()
-    def sve_get_common(self, task: Task, vec: VecType) -> tuple[Header, SveState]:
-        """The header, and Z, P and FFR or, as FPSIMD data, V. Of any mode: see b93e685ecff7."""
+    def sve_get_common(self, task: Task, vec: VecType) -> tuple[Header, SveState | None]:
+        """The header, and Z, P and FFR or, as FPSIMD data, V. None: there is only a header."""
         header = self.sve_init_header_from_task(task, vec)
+        if header.size == SIZEOF_HEADER:
+            return header, None
         if header.flags & SVE_PT_REGS_SVE:
             return header, task.sve_state or SveState()
         self.sync_to_fpsimd(task)
@@ -307,6 +310,7 @@ class Ptrace(Vl):
             return
         vec = ARM64_VEC_SME if self._streams(task) else ARM64_VEC_SVE
         header, regs = self.sve_get_common(task, vec)
+        assert regs is not None  # it is the mode that the task is in
         data: Payload = {
             **{("z", r): quads for r, quads in regs.z.regs.items()},
             **{("p", r) if r != FFR else ("ffr", 0): quads for r, quads in regs.p.regs.items()},
@@ -321,7 +325,7 @@ class Ptrace(Vl):
             due = due._replace(p=due.p.set(FFR if kind == "ffr" else n, vals))
         task.logical = due
 
-    def traced_read(self, task: Task, kind: str, n: int) -> Quads:
+    def traced_read(self, task: Task, kind: str, n: int) -> Quads | None:
         """One register, V by NT_PRFPREG, others by the set of the mode that the task is in."""
         if kind == "v":
             self.sync_to_fpsimd(task)
@@ -329,11 +333,13 @@ class Ptrace(Vl):
         vec = ARM64_VEC_SME if self._streams(task) else ARM64_VEC_SVE
         return self.regset_read(task, vec, kind, n)
 
-    def regset_read(self, task: Task, vec: VecType, kind: str, n: int) -> Quads:
+    def regset_read(self, task: Task, vec: VecType, kind: str, n: int) -> Quads | None:
         """What a tracer reads of one register; a wrong value is a violation at once."""
         header, regs = self.sve_get_common(task, vec)
         if kind in ("vl", "flags", "size"):
             return (Val(getattr(header, kind)),)
+        if regs is None:
+            return None
         if kind in ("fpsr", "fpcr"):
             return (task.fpsr if kind == "fpsr" else task.fpcr,)
         z, p = regs
