@@ -815,6 +815,21 @@ CATALOGUE = Catalogue(
             repairs=("d4d5be94a878",),
         ),
         Fix(
+            "ffr-pfalse",
+            "fix",
+            "v6.5",
+            "a save in streaming mode without FA64 clears 8 bytes for the FFR, which may be beyond "
+            "the end of the buffer, or not all of it -> as many as the vector length has",
+            (
+                Commit(
+                    "893b24181b4c",
+                    "arm64: sme: Use STR P to clear FFR context field in streaming SVE mode",
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("9f5848665788",),
+        ),
+        Fix(
             "vl-any-storage",
             "fix",
             "v6.8",

@@ -10,7 +10,7 @@ inline in its callers.
 from __future__ import annotations
 
 from harness.model.arm64.cpu.cpu import set_svcr
-from harness.model.arm64.cpu.state import Registers
+from harness.model.arm64.cpu.state import FFR, Registers
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_SMEN_EL0EN,
     CPACR_EL1_SMEN_EL1EN,
@@ -39,7 +39,7 @@ from harness.model.arm64.host.state import (
     sve_sig_regs_size,
 )
 from harness.model.base import kernel_function
-from harness.model.values import EMPTY, Bank, Val
+from harness.model.values import EMPTY, ZERO, Bank, Val
 
 
 def scalars(cpu: Registers) -> tuple[int, ...]:
@@ -198,9 +198,16 @@ class Fpsimd(Softirq):
                 return
             if self._is_null("sve_state", owner):
                 return
+            p = cpu.p.limit(vq)
             if isinstance(owner, Task):
-                self.fits(owner, sve_sig_regs_size(vq), "sve_save_state")
-            owner.sve_state = SveState(cpu.z.limit(vq), cpu.p.limit(vq))
+                size = sve_sig_regs_size(vq)
+                if cpu.svcr & SVCR_SM_MASK and not self.config.fa64 and "ffr-pfalse" not in fixes:
+                    # In place of the FFR, which is not there, 8 bytes of zero, whatever the length.
+                    size = max(size, size - 2 * vq + 8)
+                    old = (owner.sve_state or SveState()).p
+                    p = p.set(FFR, (ZERO,) * 4 + tuple(old.get(FFR, n) for n in range(4, vq)))
+                self.fits(owner, size, "sve_save_state")
+            owner.sve_state = SveState(cpu.z.limit(vq), p)
             saved = FP_STATE_SVE
         else:
             owner.fpsimd_state = cpu.z.limit(1)
