@@ -10,7 +10,15 @@ from harness.cli.archs import add_option, chosen, having, left_out
 from harness.cli.term import Terminal
 from harness.errors import HarnessError, nearest
 from harness.model import architecture
-from harness.model.catalogue import COMMIT, RELEASES, Catalogue, Fix, releases_with_changes
+from harness.model.catalogue import (
+    COMMIT,
+    EARLIER,
+    LATER,
+    RELEASES,
+    Catalogue,
+    Fix,
+    releases_with_changes,
+)
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -84,7 +92,7 @@ def _kernels_tree(catalogue: Catalogue) -> dict[str, object]:
 
 
 def _print_kernels(catalogue: Catalogue, out: Terminal) -> None:
-    older = ", ".join(f.id for f in catalogue.fixes.values() if f.landed not in (None, *RELEASES))
+    older = ", ".join(f.id for f in catalogue.fixes.values() if f.landed in EARLIER)
     if older:
         out.line(f"older      {older}")
     for release, new in _landed(catalogue).items():
@@ -98,6 +106,9 @@ def _print_kernels(catalogue: Catalogue, out: Terminal) -> None:
         text = ", ".join(new + gone + back) or "-"
         lines = textwrap.wrap(text, 80 - len(head), break_on_hyphens=False)
         out.line(head + f"\n{'':{len(head)}}".join(lines))
+    newer = ", ".join(f.id for f in catalogue.fixes.values() if f.landed in LATER)
+    if newer:
+        out.line(f"newer      {newer}")
     for hybrid in catalogue.hybrids.values():
         out.line(f"{hybrid.name}  {len(catalogue.named(hybrid.name))}, on {hybrid.base}")
         for source in dict.fromkeys(b.source for b in hybrid.backports):

@@ -27,6 +27,7 @@ REGISTERS = {
     "HFGRTR_EL2": (3, 4, 1, 1, 4),
     "HFGWTR_EL2": (3, 4, 1, 1, 5),
     "PMUSERENR_EL0": (3, 3, 9, 14, 0),
+    "MDCR_EL2": (3, 4, 1, 1, 1),
     "PMBLIMITR_EL1": (3, 0, 9, 10, 0),
     "TRBLIMITR_EL1": (3, 0, 9, 11, 0),
     "DAIF": (3, 3, 4, 2, 1),

@@ -30,7 +30,9 @@ RELEASES = tuple(
 _ORDER = {name: n for n, name in enumerate(RELEASES)}
 
 # Releases that are too old to be modelled, in which something landed all the same.
-_EARLIER = {"v3.16": -3, "v3.17": -2, "v4.2": -1}
+EARLIER = {"v3.16": -3, "v3.17": -2, "v4.2": -1}
+# A release that is not modelled yet, of which a fix is known: as a backport it can be had.
+LATER = {"v7.3": len(RELEASES)}
 
 
 COMMIT = re.compile(r"[0-9a-f]{12,40}")
@@ -57,7 +59,7 @@ class Fix:
     """One upstream change that the model can have or lack.
 
     `landed` is the first mainline release with it (it may be older than every
-    release that is modelled), None for a `variant`, which was proposed and never
+    release that is modelled, or newer), None for a `variant`, which was proposed and never
     merged, and for what stands in `stable` trees alone. `requires` names the fixes
     without which it does not make sense (a backport without them is refused).
     `repairs` names the commits that its `Fixes:` tags blame; a `fix` without any says
@@ -120,7 +122,7 @@ class Catalogue:
             assert hybrid.base in _ORDER, hybrid.name
             assert all(b.fix in self.fixes for b in hybrid.backports), hybrid.name
         for fix in self.fixes.values():
-            assert fix.landed is None or fix.landed in _ORDER | _EARLIER, fix.id
+            assert fix.landed is None or fix.landed in _ORDER | EARLIER | LATER, fix.id
             assert all(r in self.fixes for r in fix.requires), fix.id
         self._by_commit = {c.id: f.id for f in self.fixes.values() for c in f.commits}
         self._longest_first = sorted(self.fixes, key=len, reverse=True)
@@ -149,13 +151,15 @@ class Catalogue:
             f.id
             for f in self.fixes.values()
             if f.landed
-            and (f.landed in _EARLIER or _ORDER[f.landed] <= order)
+            and (EARLIER | _ORDER | LATER)[f.landed] <= order
             and not (f.gone and _ORDER[f.gone[0]] <= order < _ORDER[f.gone[1]])
         )
 
     def first(self, fix: Fix) -> str | None:
         """The first release that is modelled and has `fix`."""
-        return RELEASES[0] if fix.landed in _EARLIER else fix.landed
+        if fix.landed in LATER:
+            return None
+        return RELEASES[0] if fix.landed in EARLIER else fix.landed
 
     def named(self, name: str) -> frozenset[str]:
         """The ids of all fixes that a release or a hybrid has."""

@@ -181,6 +181,16 @@ def set_length(due: TaskDue, sme: bool, vl: int, flags: int, lengths: tuple[int,
         due.sve = length
 
 
+def length_again(due: TaskDue, sme: bool) -> None:
+    """A debugger writes back the header that it has read: what was asked of exec() alone goes."""
+    length = due.sme if sme else due.sve
+    length = Length(length.vq, length.vq if length.inherit else 0, length.inherit)
+    if sme:
+        due.sme = length
+    else:
+        due.sve = length
+
+
 def fork(parent: TaskDue, child: TaskDue, clone_vm: bool) -> None:
     """A child has its parent's registers, as the system call leaves them, and its lengths.
 

@@ -55,6 +55,7 @@ _SETUP_FRAME = (
 _SIGRETURN = ("__arm64_sys_rt_sigreturn", "sys_rt_sigreturn", "restore_sigframe")
 _TEST_AND_SET = ("test_and_set_ti_thread_flag", "test_and_set_thread_flag")
 _SET_FLAG = ("set_ti_thread_flag", "set_thread_flag", "set_tsk_thread_flag")
+_SETUP_DEBUG = ("kvm_arm_setup_debug",)
 _PMU_NVHE = (_RUN_NVHE, "__kvm_nvhe___activate_traps", "__kvm_nvhe___activate_traps_common")
 
 
@@ -440,6 +441,30 @@ RULES: dict[str, Rule] = {
         why="the member is of v5.15, so v5.17 and later without it have lost it",
     ),
     "debug-owner": _member(("kvm_vcpu_arch", "debug_owner")),
+    "mdcr-entry": Rule(
+        (
+            (Writes(_SETUP_DEBUG, "MDCR_EL2"),),
+            (Has("mdcr-at-load"),),
+        ),
+        ((Has("kvm-fp-2018"), Not(Writes(_SETUP_DEBUG, "MDCR_EL2")), Lacks("debug-owner")),),
+        why="v5.6 wrote it in kvm_arm_setup_debug(), which is in a file of its own",
+    ),
+    "mdcr-init": Rule(
+        ((Symbol("kvm_arm_vcpu_init_debug"),), (Has("mdcr-at-load"),)),
+        ((Symbol("kvm_arm_setup_debug"), Not(Symbol("kvm_arm_vcpu_init_debug"))),),
+        why="both are of kvm/debug.c, and not static",
+    ),
+    "mdcr-at-load": Rule(
+        ((Has("debug-owner"), Not(Symbol("kvm_arm_setup_debug"))),),
+        ((Symbol("kvm_arm_setup_debug"), Symbol("kvm_arm_vcpu_init_debug")),),
+        why="the series took away what was done before each entry, and at the first run",
+    ),
+    "mdcr-host-vhe": Rule(
+        ((Reads(("kvm_vcpu_load_debug",), "MDCR_EL2"),),),
+        ((Symbol("kvm_vcpu_load_debug"), Not(Reads(("kvm_vcpu_load_debug",), "MDCR_EL2"))),),
+        why="it is not static; before, hyp alone read MDCR_EL2",
+    ),
+    "pmscr-init-vhe": _both(Symbol("kvm_debug_init_vhe"), why="it came with it, and is not static"),
     "save-and-flush": Rule(
         (
             (

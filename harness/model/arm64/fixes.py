@@ -254,6 +254,122 @@ CATALOGUE = Catalogue(
             repairs=("e6b673b741ea",),
         ),
         Fix(
+            "vcpu-reset-errno",
+            "fix",
+            "v5.8",
+            "KVM_ARM_VCPU_INIT with SVE and what this CPU cannot have returns 0 and resets nothing "
+            "-> EINVAL",
+            (
+                Commit(
+                    "66b7e05dc023",
+                    "KVM: arm64: Fix kvm_reset_vcpu() return code being incorrect with SVE",
+                ),
+            ),
+            requires=("kvm-sve-guest",),
+            repairs=("9a3cdf26e336",),
+            link="20200617105456.28245-1-steven.price@arm.com",
+        ),
+        Fix(
+            "vcpu-regs-split",
+            "rework",
+            "v5.9",
+            "a vcpu's V, FPSR and FPCR are part of its struct kvm_regs, which KVM_ARM_VCPU_INIT "
+            "zeroes -> a structure of their own, which it leaves alone",
+            (Commit("e47c2055c68e", "KVM: arm64: Make struct kvm_regs userspace-only"),),
+        ),
+        Fix(
+            "vcpu-reset-fp",
+            "fix",
+            "v5.13",
+            "KVM_ARM_VCPU_INIT again leaves V, FPSR and FPCR as the guest had them -> zeroes them",
+            (Commit("85d703746154", "KVM: arm64: Fully zero the vcpu state on reset"),),
+            requires=("vcpu-regs-split",),
+            repairs=("e47c2055c68e",),
+            link="20210409173257.3031729-1-maz@kernel.org",
+        ),
+        Fix(
+            "pmu-refused",
+            "fix",
+            "v5.11",
+            "KVM_ARM_VCPU_PMU_V3 is granted where there is no PMU -> EINVAL",
+            (
+                Commit(
+                    "77da43039ab5",
+                    "KVM: arm64: Refuse illegal KVM_ARM_VCPU_PMU_V3 at reset time",
+                ),
+            ),
+        ),
+        Fix(
+            "pmu-created",
+            "fix",
+            "v5.11",
+            "a vcpu with KVM_ARM_VCPU_PMU_V3 runs without KVM_ARM_VCPU_PMU_V3_INIT, which creates "
+            "its PMU -> KVM_RUN fails with EINVAL",
+            (
+                Commit(
+                    "9bbfa4b56537",
+                    "KVM: arm64: Refuse to run VCPU if PMU is not initialized",
+                ),
+            ),
+        ),
+        Fix(
+            "vcpu-features-checked",
+            "rework",
+            "v6.5",
+            "KVM_ARM_VCPU_INIT takes features bit by bit, and keeps those before one that it does "
+            "not know (ENOENT) -> looks at all before it takes any",
+            (
+                Commit(
+                    "a7a2c72ae014",
+                    "KVM: arm64: Separate out feature sanitisation and initialisation",
+                ),
+            ),
+        ),
+        Fix(
+            "vcpu-power-off",
+            "rework",
+            "v6.5",
+            "KVM_ARM_VCPU_POWER_OFF has to be the same at each KVM_ARM_VCPU_INIT -> is of one call",
+            (
+                Commit(
+                    "e3c1c0cae31e",
+                    "KVM: arm64: Relax invariance of KVM_ARM_VCPU_POWER_OFF",
+                ),
+            ),
+            requires=("vcpu-features-checked",),
+        ),
+        Fix(
+            "mdcr-entry",
+            "fix",
+            "v5.6",
+            "under VHE a vcpu that is loaded keeps the MDCR_EL2 that it had when it was put, zero "
+            "the first time, so nothing traps -> what has changed since is written before entry",
+            (
+                Commit(
+                    "4942dc6638b0",
+                    "KVM: arm64: Write arch.mdcr_el2 changes since last vcpu_load on VHE",
+                ),
+            ),
+            requires=("kvm-fp-2018",),
+            repairs=("d5a21bcc2995",),
+        ),
+        Fix(
+            "mdcr-init",
+            "fix",
+            "v5.13",
+            "under VHE the first vcpu_load of a vcpu puts zero into MDCR_EL2, up to the first "
+            "entry -> what the guest is to run with",
+            (
+                Commit(
+                    "263d6287da14",
+                    "KVM: arm64: Initialize VCPU mdcr_el2 before loading it",
+                ),
+            ),
+            requires=("kvm-fp-2018",),
+            repairs=("d5a21bcc2995",),
+            link="20210407144857.199746-3-alexandru.elisei@arm.com",
+        ),
+        Fix(
             "kvm-sve-guest",
             "feature",
             "v5.2",
@@ -339,6 +455,22 @@ CATALOGUE = Catalogue(
             requires=("sve-host",),
         ),
         Fix(
+            "sve-alloc-size",
+            "fix",
+            "v5.15",
+            "SVE storage that is there is zeroed by the size of the caller's, who may be a tracer: "
+            "too little of it, or beyond its end -> by the size of the task's",
+            (
+                Commit(
+                    "e35ac9d0b56e",
+                    "arm64/sve: Use correct size when reinitialising SVE state",
+                ),
+            ),
+            requires=("sve-host",),
+            repairs=("bc0ee4760364",),
+            link="20210909165356.10675-1-broonie@kernel.org",
+        ),
+        Fix(
             "drop-host-sve",
             "rework",
             "v5.17",
@@ -378,6 +510,15 @@ CATALOGUE = Catalogue(
             ),
             requires=("sve-host", "sve-trap-inregs", "flush-sets-foreign"),
             link="20220419112247.711548-17-broonie@kernel.org",
+        ),
+        Fix(
+            "efi-sme-ffr",
+            "fix",
+            "v5.19",
+            "where there is SME, an EFI call in a hard interrupt keeps the FFR only in streaming "
+            "mode, which has none, and PSTATE.SM only with the FFR -> each as it is",
+            (Commit("2e990e63220b", "arm64/sme: Fix EFI save/restore"),),
+            requires=("sme-host",),
         ),
         Fix(
             "sme-kvm-load",
@@ -692,7 +833,7 @@ CATALOGUE = Catalogue(
         ),
         Fix(
             "vl-before-alloc",
-            "outside",
+            "fix",
             "v6.5",
             "a new vector length is set after its buffer is allocated, whose size goes by the old "
             "one -> before",
@@ -701,8 +842,23 @@ CATALOGUE = Catalogue(
             repairs=("d4d5be94a878",),
         ),
         Fix(
+            "ffr-pfalse",
+            "fix",
+            "v6.5",
+            "a save in streaming mode without FA64 clears 8 bytes for the FFR, which may be beyond "
+            "the end of the buffer, or not all of it -> as many as the vector length has",
+            (
+                Commit(
+                    "893b24181b4c",
+                    "arm64: sme: Use STR P to clear FFR context field in streaming SVE mode",
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("9f5848665788",),
+        ),
+        Fix(
             "vl-any-storage",
-            "outside",
+            "fix",
             "v6.8",
             "sve_state is allocated anew at a change of length only where there is SVE -> always",
             (Commit("8410186ca480", "arm64/fpsimd: Remove spurious check for SVE support"),),
@@ -1312,8 +1468,126 @@ CATALOGUE = Catalogue(
                     "beb470d96cec",
                     "KVM: arm64: Use debug_owner to track if debug regs need save/restore",
                 ),
+                Commit(
+                    "c4a6ed854559",
+                    "KVM: arm64: Promote guest ownership for DBGxVR/DBGxCR reads",
+                ),
             ),
             requires=("hd-debug-state",),
+        ),
+        Fix(
+            "debug-2025",
+            "refactor",
+            "v6.14",
+            "what else the debug side keeps and asks (HPMN by a hypercall, breakpoint counts from "
+            "an ID register, debug_ptr, trace events) -> kvm_host_data, debug_owner",
+            (
+                Commit("8ca19c40c47d", "KVM: arm64: Drop MDSCR_EL1_DEBUG_MASK"),
+                Commit(
+                    "2417218f2f23",
+                    "KVM: arm64: Get rid of __kvm_get_mdcr_el2() and related warts",
+                ),
+                Commit(
+                    "38131c02a53f",
+                    "KVM: arm64: Track presence of SPE/TRBE in kvm_host_data instead of vCPU",
+                ),
+                Commit(
+                    "b47ffd13fda8",
+                    "KVM: arm64: Write MDCR_EL2 directly from kvm_arm_setup_mdcr_el2()",
+                ),
+                Commit("4cefbec97d80", "KVM: arm64: Clean up KVM_SET_GUEST_DEBUG handler"),
+                Commit(
+                    "58db67e9acca",
+                    "KVM: arm64: Select debug state to save/restore based on debug owner",
+                ),
+                Commit("3b7780945cc8", "KVM: arm64: Remove debug tracepoints"),
+                Commit("803602b0d941", "KVM: arm64: Remove vestiges of debug_ptr"),
+                Commit(
+                    "8c02c2bbd643",
+                    "KVM: arm64: Avoid reading ID_AA64DFR0_EL1 for debug save/restore",
+                ),
+                Commit(
+                    "3ce9f3357e9e",
+                    "KVM: arm64: Fold DBGxVR/DBGxCR accessors into common set",
+                ),
+            ),
+        ),
+        Fix(
+            "debug-mdscr",
+            "outside",
+            "v6.14",
+            "MDSCR_EL1, the OS lock and software step of a guest are the host's while it debugs it "
+            "-> kept apart, loaded and put",
+            (
+                Commit("06d22a9c1b94", "KVM: arm64: Reload vCPU for accesses to OSLAR_EL1"),
+                Commit("4ad3a0b87f2e", "KVM: arm64: Don't hijack guest context MDSCR_EL1"),
+                Commit("2ca3f03bf524", "KVM: arm64: Manage software step state at load/put"),
+                Commit(
+                    "b0ee51033ae3",
+                    "KVM: arm64: nv: Honor MDCR_EL2.TDE routing for debug exceptions",
+                ),
+            ),
+        ),
+        Fix(
+            "trace-filter-guests",
+            "outside",
+            "v6.14",
+            "TRFCR_EL1 in a guest is off -> what perf's filters ask for, as far as there is no "
+            "trace buffer in use",
+            (
+                Commit("a665e3bc8808", "KVM: arm64: coresight: Give TRBE enabled state to KVM"),
+                Commit("054b88391bbe", "KVM: arm64: Support trace filtering for guests"),
+                Commit("aaf69eff6cdb", "coresight: Pass guest TRFCR value to KVM"),
+            ),
+        ),
+        Fix(
+            "mdcr-at-load",
+            "rework",
+            "v6.14",
+            "MDCR_EL2 of a guest is computed before each entry -> at vcpu_load and where its "
+            "debug registers change hands, and written at once under VHE: before the host's value "
+            "is saved",
+            (Commit("75a5fbaf6623", "KVM: arm64: Compute MDCR_EL2 at vcpu_load()"),),
+            requires=("debug-owner",),
+        ),
+        Fix(
+            "pmscr-init-vhe",
+            "fix",
+            "v6.17",
+            "under VHE nobody sets PMSCR_EL1, so the host's profiling may go on in a guest -> KVM "
+            "clears it where a CPU comes up",
+            (Commit("efad60e46057", "KVM: arm64: Initialize PMSCR_EL1 when in VHE"),),
+            requires=("kvm-fp-2018",),
+        ),
+        Fix(
+            "pmscr-guard",
+            "outside",
+            "v6.18",
+            "PMSCR_EL1 is cleared by what the ID register says of SPE -> if EL3 lets EL2 have it",
+            (
+                Commit(
+                    "c35dd838666d",
+                    "KVM: arm64: Guard PMSCR_EL1 initialization with SPE presence check",
+                ),
+            ),
+            requires=("pmscr-init-vhe",),
+            repairs=("efad60e46057",),
+            link="20251010174707.1684200-1-mukesh.ojha@oss.qualcomm.com",
+        ),
+        Fix(
+            "mdcr-host-vhe",
+            "fix",
+            "v6.17",
+            "under VHE the host is left with the guest's MDCR_EL2 after vcpu_put -> the host's is "
+            "saved before vcpu_load computes the guest's",
+            (
+                Commit(
+                    "da2e743419cb",
+                    "KVM: arm64: VHE: Save and restore host MDCR_EL2 value correctly",
+                ),
+            ),
+            requires=("mdcr-at-load",),
+            repairs=("75a5fbaf6623",),
         ),
         Fix(
             "save-and-flush",
@@ -1719,6 +1993,20 @@ CATALOGUE = Catalogue(
             ),
             repairs=("e12310a0d30f",),
             link="20250508132644.1395904-18-mark.rutland@arm.com",
+        ),
+        Fix(
+            "ptrace-header-alone",
+            "fix",
+            "v7.3",
+            "the header of the mode that a task is not in has the size of a pointer, and data "
+            "after it -> its own size, and nothing after it",
+            (
+                Commit(
+                    "c3f83d021162",
+                    "arm64/fpsimd: ptrace: Fix inactive SVE and SSVE regsets",
+                ),
+            ),
+            requires=("ptrace-inactive",),
         ),
         Fix(
             "ptrace-ssve-payload",

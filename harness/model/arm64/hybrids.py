@@ -41,6 +41,8 @@ HYBRIDS = (
             Backport("flush-irqs", _6_1_2025_10),
             Backport("pmuserenr-restore", _6_1_IMAGE),
             Backport("vl-sve-storage", _6_1_IMAGE),
+            Backport("ffr-pfalse", "CVE-2023-53713 (6.1.39)"),
+            Backport("vl-before-alloc", "the source of 6.1.192-3, vec_set_vector_length()"),
             Backport("sve-stale-cpu", _6_1_IMAGE),
             Backport("smccc-no-hint", _6_1_IMAGE),
         ),

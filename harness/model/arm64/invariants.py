@@ -49,11 +49,12 @@ INVARIANTS: dict[str, str] = {
     "missing-trap": "an access traps where the owner's settings call for it",
     "spurious-trap": "an access does not trap where the owner's settings allow it",
     "use-after-free": "no pointer to a dead task or a freed vcpu is followed",
+    "overflow": "no memory that holds registers is written beyond its end",
     "incoherent": "at EL0 and at guest entry, flags, owner and storage agree",
     "wrong-vl": "a register save finds the vector length its memory is laid out for",
     "wrong-copy": "a per-CPU datum is used through the copy of the mode that runs",
     "host-sysreg": "the host finds its own debug, PMU and trap registers again after a guest",
-    "profiling": "under nVHE the host's profiling and trace do not go on in a guest",
+    "profiling": "the host's profiling and trace do not go on in a guest",
     "round-trip": "a vcpu that is restored by ONE_REG reads what the saved one had",
     "warning": "no WARN_ON() of the kernel fires",
     "bug": "no BUG() of the kernel fires",
@@ -370,7 +371,12 @@ def _guest_sysregs(m: Machine, cpu: Registers, vcpu: Vcpu, found: Found) -> None
         if m.config.fgt and m.config.sme and getattr(sys, name) & HFG_SME:
             text = f"{vcpu.name} can use TPIDR2_EL0 and SMPRI_EL1: {name} leaves them open"
             found.append(Violation("missing-trap", vcpu.name, name, text))
-    if not m.config.vhe:
+    if m.config.vhe:
+        if sys.pmblimitr_el1 and cpu.pmscr_el12:  # E2PB says that the buffer is EL2's
+            text = f"{vcpu.name} is profiled into the host's buffer: PMSCR_EL1 = "
+            text += f"{cpu.pmscr_el12:#x}"
+            found.append(Violation("profiling", vcpu.name, "pmscr_el12", text))
+    else:
         for name in ("pmscr_el1", "pmblimitr_el1", "trfcr_el1", "trblimitr_el1"):
             if getattr(sys, name):
                 text = f"{vcpu.name} runs with the host's {name} = {getattr(sys, name):#x}"

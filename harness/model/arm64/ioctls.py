@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from harness.model.arm64 import due
 from harness.model.arm64.kvm.state import Errno, Vcpu
-from harness.model.arm64.kvm.uapi import OneReg, name_of, named, reg_id
+from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_EL1_32BIT, OneReg, name_of, named, reg_id
 from harness.model.arm64.legal import Legal
 from harness.model.base import Refused, Violation, classify, shown
 from harness.model.values import Quads
@@ -56,11 +56,24 @@ class Ioctls(Legal):
             self.vcpu_ioctl(lambda: self._finalize(vcpu, argument[0]))
         else:
             room = argument[0] if argument else None
+            self.aarch64(vcpu)
             self.vcpu_ioctl(lambda: self._list(vcpu, room))
 
+    def aarch64(self, vcpu: Vcpu) -> Vcpu:
+        """Beyond KVM_ARM_VCPU_INIT there is nothing here for an AArch32 guest."""
+        if vcpu.initialized and vcpu.features >> KVM_ARM_VCPU_EL1_32BIT & 1:
+            raise Refused(f"{vcpu.name} is an AArch32 guest, which is not modelled")
+        return vcpu
+
     def _run(self, vcpu: Vcpu) -> None:
+        self.aarch64(vcpu)
         if vcpu.elsewhere:
             raise Refused(f"{vcpu.name} is on another host")
+        if vcpu.powered_off:
+            raise Refused(
+                f"{vcpu.name} is powered off (KVM_ARM_VCPU_POWER_OFF): KVM_RUN waits until another "
+                "vcpu wakes it"
+            )
         if vcpu.sme:
             raise Refused(
                 f"{vcpu.name} has SME, and is not run here: its registers are all there is"
@@ -103,11 +116,11 @@ class Ioctls(Legal):
     # One register ----------------------------------------------------------------
 
     def on_one_reg_get(self, actor: str, name: str, reg: Reg, addr: str = "") -> None:
-        vcpu = self.idle_vcpu(actor, name)
+        vcpu = self.aarch64(self.idle_vcpu(actor, name))
         self.vcpu_ioctl(lambda: self._get(vcpu, reg, addr != "NULL"))
 
     def on_one_reg_set(self, actor: str, name: str, reg: Reg, bits: Bits) -> None:
-        vcpu = self.idle_vcpu(actor, name)
+        vcpu = self.aarch64(self.idle_vcpu(actor, name))
         vals = tuple(self.value(name, b) for b in bits)
         self.vcpu_ioctl(lambda: self._set(vcpu, reg, vals))
 

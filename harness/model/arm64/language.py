@@ -103,6 +103,8 @@ class Arm64:
         "brps": Setting(1, 1),
         "spe": Setting(1, 1),
         "trbe": Setting(1, 1),
+        "pmscr_reset": Setting(0, 3),
+        "aarch32": Setting(1, 1),
         "fgt": Setting(1, 1),
         "sve_hw": Setting(32, 256, power=True),
         "sve_other": Setting(16, 256, power=True),
@@ -151,6 +153,8 @@ class Arm64:
             return (
                 "sve_hw is a length beyond what all CPUs share: expected `sve 16..64; sve_hw 128`"
             )
+        if "pmscr_reset" in settings and "spe" not in settings:
+            return "PMSCR_EL1 is of FEAT_SPE: expected `spe 1` beside `pmscr_reset`"
         if "fa64" in settings and "sme" not in settings:
             return "FEAT_SME_FA64 is part of SME: expected `sme 16..N` beside `fa64`"
         if "sme2" in settings and "sme" not in settings:
@@ -361,8 +365,10 @@ class Arm64:
             settings.get("sme2", (0, 0))[1] == 1,
             settings.get("fa64", (0, 0))[1] == 1,
             **{name: name in settings for name in _DEBUG_SIDE},
+            aarch32="aarch32" in settings,
             hvhe=mode == "hvhe",
             protected=mode == "protected",
+            pmscr_reset=settings.get("pmscr_reset", (0, 0))[1],
             sve_hw=settings.get("sve_hw", (0, 0))[1] // 16,
             sve_other=lengths(settings.get("sve_other")),
         )

@@ -116,6 +116,8 @@ def _cpu(m: Machine, cpu: Registers) -> Tree:
             tree["cptr_el2"] = fields("cptr_el2", cpu.cptr_el2)
     if m.debug_side:
         _sysregs(tree, cpu.sys)
+        if cpu.pmscr_el12:
+            tree["pmscr_el12"] = f"{cpu.pmscr_el12:#x}"
     last = m.fpsimd_last_state[cpu.id]
     text = m.points_to(last.st)
     if "to-save" in m.fixes and last.st and last.to_save is not FP_STATE_CURRENT:

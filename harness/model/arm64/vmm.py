@@ -35,7 +35,7 @@ class Vmm(Ioctls):
     __slots__ = ()
 
     def on_save(self, actor: str, name: str, dropped: tuple[str, ...] = ()) -> None:
-        vcpu = self.idle_vcpu(actor, name)
+        vcpu = self.aarch64(self.idle_vcpu(actor, name))
         sizes = {SIZES[size] for size in dropped}
         self.vcpu_ioctl(lambda: self._save(vcpu, sizes))
 
@@ -55,7 +55,7 @@ class Vmm(Ioctls):
 
         Only the vector lengths go before that, since they must before FINALIZE.
         """
-        vcpu, saved = self.idle_vcpu(actor, name), self.vcpus[source].saved
+        vcpu, saved = self.aarch64(self.idle_vcpu(actor, name)), self.vcpus[source].saved
         if saved is None:
             raise Refused(f"{source} has not been saved; `{actor} save {source}` would do it")
         regs = saved

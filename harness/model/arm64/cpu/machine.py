@@ -39,7 +39,9 @@ class Config:
     brps: bool = False  # a breakpoint register
     spe: bool = False  # FEAT_SPE
     trbe: bool = False  # FEAT_TRBE and FEAT_TRF
+    pmscr_reset: int = 0  # what reset leaves in PMSCR_EL1, which is UNKNOWN to the architecture
     fgt: bool = False  # FEAT_FGT
+    aarch32: bool = False  # EL1 can use AArch32
     hvhe: bool = False  # hyp runs with HCR_EL2.E2H = 1, the host at EL1
     protected: bool = False  # kvm-arm.mode=protected
     sve_hw: int = 0  # the largest length of these CPUs, if not all CPUs share it

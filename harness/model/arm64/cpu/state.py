@@ -75,4 +75,6 @@ class Registers:
     smcr_el2: int = 0
     mpidr_el1: int = 0
     vmpidr_el2: int = 0
+    # EL1's own PMSCR_EL1 where the kernel is at EL2, which then reaches PMSCR_EL2 by the name.
+    pmscr_el12: int = 0
     sys: SysRegs = UNSET

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from harness.model.arm64.cpu.cpu import set_svcr
+from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK
 from harness.model.arm64.host.fpsimd import Fpsimd
 from harness.model.base import kernel_function
@@ -62,16 +63,32 @@ class Efi(Fpsimd):
         self.host_sve_access()
         vq = self.current_vq()
         sm = cpu.svcr & SVCR_SM_MASK if self.sme_host else 0
-        kept = _Kept(cpu.z.limit(vq), cpu.p, cpu.fpsr, cpu.fpcr, sm)
+        again = sm  # efi_sm_state
+        ffr = self.config.fa64 or not sm
+        if self.sme_host and "efi-sme-ffr" not in self.fixes:
+            ffr = self.config.fa64 or bool(sm)
+            again = SVCR_SM_MASK if ffr else 0
+        self._move_ffr(ffr, "RDFFR")
+        p = cpu.p if ffr else Bank({n: quads for n, quads in cpu.p.regs.items() if n != FFR})
+        kept = _Kept(cpu.z.limit(vq), p, cpu.fpsr, cpu.fpcr, again)
         if sm:
             set_svcr(cpu, cpu.svcr & ~SVCR_SM_MASK)
         return kept
+
+    def _move_ffr(self, ffr: bool, instruction: str) -> None:
+        """In streaming mode only FA64 has the FFR; the kernel's own trap stops it."""
+        if ffr and self.cpu.svcr & SVCR_SM_MASK and not self.config.fa64:
+            self.bug(f"{instruction} is illegal in streaming mode")
 
     @kernel_function("__efi_fpsimd_end")
     def efi_fpsimd_end(self, kept: _Kept) -> None:
         cpu = self.cpu
         if kept.sm:
             set_svcr(cpu, cpu.svcr | SVCR_SM_MASK)
+        if kept.p is not None:
+            # Until it was mended, the address of efi_sm_state stood for what is there.
+            ffr = not kept.sm or "efi-sme-ffr" not in self.fixes or self.config.fa64
+            self._move_ffr(ffr, "WRFFR")
         cpu.z = kept.z
         if kept.p is not None:
             cpu.p = kept.p

@@ -10,7 +10,7 @@ inline in its callers.
 from __future__ import annotations
 
 from harness.model.arm64.cpu.cpu import set_svcr
-from harness.model.arm64.cpu.state import Registers
+from harness.model.arm64.cpu.state import FFR, Registers
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_SMEN_EL0EN,
     CPACR_EL1_SMEN_EL1EN,
@@ -36,14 +36,33 @@ from harness.model.arm64.host.state import (
     FpState,
     SveState,
     Task,
+    sve_sig_regs_size,
 )
 from harness.model.base import kernel_function
-from harness.model.values import EMPTY, Bank
+from harness.model.values import EMPTY, ZERO, Bank, Val
 
 
 def scalars(cpu: Registers) -> tuple[int, ...]:
     """FPSR, FPCR and FPMR."""
     return cpu.fpsr.bits, cpu.fpcr.bits, cpu.fpmr.bits
+
+
+def zeroed(state: SveState, size: int, vq: int) -> SveState:
+    """The image for `vq` after memset() has zeroed its first `size` bytes."""
+    if size >= sve_sig_regs_size(vq):
+        return SveState()
+
+    def zero(bank: Bank, start: int, width: int) -> Bank:
+        """`width` bytes a chunk, `vq` chunks a register; a chunk may lose its low bytes alone."""
+        for n, quads in bank.regs.items():
+            kept = []
+            for quad, val in enumerate(quads):
+                gone = min(max(size - start - (n * vq + quad) * width, 0), width)
+                kept.append(Val(val.bits >> 8 * gone << 8 * gone, val.origin) if gone else val)
+            bank = bank.set(n, tuple(kept))
+        return bank
+
+    return SveState(zero(state.z, 0, 16), zero(state.p, 32 * 16 * vq, 2))
 
 
 class Fpsimd(Softirq):
@@ -101,6 +120,32 @@ class Fpsimd(Softirq):
         """in_syscall(current_pt_regs()): current entered the kernel by SVC."""
         return self.current.at in IN_SYSCALL
 
+    # Storage -----------------------------------------------------------------
+
+    def sve_state_size(self, task: Task) -> int:
+        """In bytes: from v5.19 on for the larger of two vector lengths."""
+        vq = task.sve_vl if self.sve_host else 0
+        return sve_sig_regs_size(max(vq, task.sme_vl) if self.sme_host else vq)
+
+    def sve_alloc(self, task: Task, flush: bool) -> None:
+        """Storage for Z, P and FFR, zero if it is new or if the caller asks for that."""
+        if task.sve_state is None:
+            task.sve_state, task.sve_size = SveState(), self.sve_state_size(task)
+        elif flush:
+            whose = task if "sve-alloc-size" in self.fixes else self.current
+            size = self.sve_state_size(whose)
+            self.fits(task, size, "sve_alloc")
+            task.sve_state = zeroed(task.sve_state, size, task.sve_vl)
+
+    def sve_free(self, task: Task) -> None:
+        task.sve_state, task.sve_size = None, 0
+
+    def fits(self, task: Task, size: int, what: str) -> None:
+        """Writing beyond the end of `sve_state` is a violation; what it hits is not modelled."""
+        if size > task.sve_size:
+            text = f"{what} writes {size} bytes to {task.name}'s sve_state, which has "
+            self.violate("overflow", task.name, "sve_state", f"{text}{task.sve_size}")
+
     # Save and load -----------------------------------------------------------
 
     @kernel_function()
@@ -153,7 +198,16 @@ class Fpsimd(Softirq):
                 return
             if self._is_null("sve_state", owner):
                 return
-            owner.sve_state = SveState(cpu.z.limit(vq), cpu.p.limit(vq))
+            p = cpu.p.limit(vq)
+            if isinstance(owner, Task):
+                size = sve_sig_regs_size(vq)
+                if cpu.svcr & SVCR_SM_MASK and not self.config.fa64 and "ffr-pfalse" not in fixes:
+                    # In place of the FFR, which is not there, 8 bytes of zero, whatever the length.
+                    size = max(size, size - 2 * vq + 8)
+                    old = (owner.sve_state or SveState()).p
+                    p = p.set(FFR, (ZERO,) * 4 + tuple(old.get(FFR, n) for n in range(4, vq)))
+                self.fits(owner, size, "sve_save_state")
+            owner.sve_state = SveState(cpu.z.limit(vq), p)
             saved = FP_STATE_SVE
         else:
             owner.fpsimd_state = cpu.z.limit(1)
@@ -411,7 +465,7 @@ class Fpsimd(Softirq):
     def do_sve_acc(self) -> None:
         """The SVE access trap from EL0: from here on current may use SVE."""
         current = self.current
-        current.sve_state = SveState()  # sve_alloc() zeroes storage it finds
+        self.sve_alloc(current, flush=True)
         if "sve-trap-inregs" not in self.fixes:
             self.fpsimd_save()
             self.fpsimd_flush_task_state(current)
@@ -438,8 +492,7 @@ class Fpsimd(Softirq):
     def do_sme_acc(self) -> None:
         """The SME access trap from EL0: from here on current may use SME."""
         current = self.current
-        if current.sve_state is None or "sme-alloc-noflush" not in self.fixes:
-            current.sve_state = SveState()  # sve_alloc()
+        self.sve_alloc(current, flush="sme-alloc-noflush" not in self.fixes)
         if current.sme_state is None:
             current.sme_state = EMPTY
         had = self.test_and_set_thread_flag(TIF_SME)

@@ -14,7 +14,6 @@ from harness.model.arm64.host.state import (
     TIF_SME_VL_INHERIT,
     TIF_SVE,
     TIF_SVE_VL_INHERIT,
-    SveState,
     Task,
     VecType,
 )
@@ -88,14 +87,16 @@ class Process(Efi):
         child.sve_vl_onexec, child.sme_vl_onexec = src.sve_vl_onexec, src.sme_vl_onexec
         child.svcr, child.fp_type = src.svcr, src.fp_type
         # The SVE image belongs to the parent; the child starts from V.
-        child.sve_state = child.sme_state = None
+        self.sve_free(child)
+        child.sme_state = None
         child.flags &= ~TIF_SVE
         if "clone-sm" in self.fixes:
             self.task_smstop_sm(child)
         if "clone-za" in self.fixes:
             child.svcr &= ~SVCR_ZA_MASK
         if self.sme_host and child.svcr & SVCR_ZA_MASK:
-            child.sve_state, child.sme_state = SveState(), src.sme_state
+            self.sve_alloc(child, flush=False)
+            child.sme_state = src.sme_state
         else:
             child.flags &= ~TIF_SME
         if "fp-type" in self.fixes:
@@ -127,7 +128,8 @@ class Process(Efi):
     def copy_thread_za(self, child: Task) -> None:
         src = self.current
         if self.sme_host and src.svcr & SVCR_ZA_MASK:
-            child.sve_state, child.sme_state = SveState(), src.sme_state
+            self.sve_alloc(child, flush=False)
+            child.sme_state = src.sme_state
             child.svcr |= SVCR_ZA_MASK
             child.flags |= TIF_SME
 
@@ -139,7 +141,8 @@ class Process(Efi):
         current.fpsimd_state, current.fpsr, current.fpcr = EMPTY, ZERO, ZERO
         if "fpmr-exec" in self.fixes:
             current.fpmr = ZERO
-        current.sve_state = current.sme_state = None
+        self.sve_free(current)
+        current.sme_state = None
         self.cpu.tpidr2_el0 = ZERO  # tls_thread_flush()
         if self.sve_host:
             self.clear_thread_flag(TIF_SVE)
@@ -181,4 +184,5 @@ class Process(Efi):
 
     @kernel_function()
     def fpsimd_release_task(self, task: Task) -> None:
-        task.sve_state = task.sme_state = None
+        self.sve_free(task)
+        task.sme_state = None

@@ -32,7 +32,7 @@ SVE_PT_REGS_FPSIMD = 0
 SVE_PT_REGS_SVE = 1
 SVE_PT_VL_INHERIT = PR_SVE_VL_INHERIT >> 16
 SVE_PT_VL_ONEXEC = PR_SVE_SET_VL_ONEXEC >> 16
-SIZEOF_POINTER = 8
+SIZEOF_HEADER, SIZEOF_POINTER = 16, 8
 
 # What the layouts hold, in their order: kind and number, each at its place.
 SVE_LAYOUT = (
@@ -118,13 +118,16 @@ class Ptrace(Vl):
         vl = 16 * self.task_get_vl(task, vec)
         if active or "ptrace-inactive" not in self.fixes:
             return Header(vl, flags, sve_pt_size(vl, flags))
-        # Meant to be that of a header alone, and then no data was to follow.
-        return Header(vl, flags, SIZEOF_POINTER)
+        # A header alone was meant from the first; sve_get_common() tells it by its size.
+        alone = "ptrace-header-alone" in self.fixes
+        return Header(vl, flags, SIZEOF_HEADER if alone else SIZEOF_POINTER)
 
     @kernel_function()
-    def sve_get_common(self, task: Task, vec: VecType) -> tuple[Header, SveState]:
-        """The header, and Z, P and FFR or, as FPSIMD data, V. Of any mode: see b93e685ecff7."""
+    def sve_get_common(self, task: Task, vec: VecType) -> tuple[Header, SveState | None]:
+        """The header, and Z, P and FFR or, as FPSIMD data, V. None: there is only a header."""
         header = self.sve_init_header_from_task(task, vec)
+        if header.size == SIZEOF_HEADER:
+            return header, None
         if header.flags & SVE_PT_REGS_SVE:
             return header, task.sve_state or SveState()
         self.sync_to_fpsimd(task)

@@ -142,6 +142,7 @@ class Signal(Entry):
             return
         if "sig-flush" not in self.fixes:
             self.fpsimd_flush_task_state(current)
+        self.sve_alloc(current, flush=True)
         current.sve_state = frame.sve
         if frame.streaming:
             if "sig-sve-restore" in self.fixes:
@@ -170,8 +171,8 @@ class Signal(Entry):
             return
         if "sig-flush" not in self.fixes:
             self.fpsimd_flush_task_state(current)
-        if current.sve_state is None and "sig-za-alloc" in self.fixes:
-            current.sve_state = SveState()  # with TIF_SME streaming mode does not trap
+        if "sig-za-alloc" in self.fixes:
+            self.sve_alloc(current, flush=False)  # with TIF_SME streaming mode does not trap
         current.sme_state = frame.za
         self.set_thread_flag(TIF_SME)
         current.svcr |= SVCR_ZA_MASK

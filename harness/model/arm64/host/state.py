@@ -64,6 +64,11 @@ class SveState(NamedTuple):
     p: Bank = EMPTY
 
 
+def sve_sig_regs_size(vq: int) -> int:
+    """SVE_SIG_REGS_SIZE(): 32 Z, 16 P and the FFR, as sve_state has them."""
+    return 32 * 16 * vq + 17 * 2 * vq
+
+
 NO_RECORD = -1  # in place of the vector length, where a frame has no SVE record
 
 
@@ -109,6 +114,7 @@ class Task(Context):
     at: At = At.UNBORN
     flags: int = 0
     fpsimd_cpu: int = NR_CPUS
+    sve_size: int = 0  # bytes that `sve_state` was allocated with
     loaded_on: int = NR_CPUS  # the last CPU with its state, whatever the kernel knows of that
     sve_vl: int = 0
     sme_vl: int = 0

@@ -77,6 +77,11 @@ class Suspend(Process):
         cpu.za, cpu.svcr = EMPTY, 0
         cpu.fpsr = cpu.fpcr = ZERO
         cpu.zcr_el1 = cpu.smcr_el1 = 0
+        if self.has_vhe:
+            cpu.pmscr_el12 = self.config.pmscr_reset
+
+    def cpu_hyp_reinit(self) -> None:
+        """KVM hangs in here, where a CPU comes (back) to life."""
 
     # CPU PM ------------------------------------------------------------------
 
@@ -112,6 +117,7 @@ class Suspend(Process):
         if "sme-resume" in self.fixes:
             self.sme_suspend_exit()
         self.fpsimd_cpu_pm_exit()
+        self.cpu_hyp_reinit()
         self.local_irq_restore(was)
 
     # Hotplug -----------------------------------------------------------------
@@ -131,4 +137,5 @@ class Suspend(Process):
     @kernel_function()
     def cpu_up(self) -> None:
         self.secondary_start_kernel()
+        self.cpu_hyp_reinit()
         self.rq.online = True

@@ -41,11 +41,6 @@ class Vl(Signal):
     def task_get_vl(self, task: Task, vec: VecType) -> int:
         return task.sve_vl if vec is ARM64_VEC_SVE else task.sme_vl
 
-    def sve_alloc(self, task: Task, flush: bool) -> None:
-        """Storage for Z, P and FFR, zero if it is new or if the caller asks for that."""
-        if task.sve_state is None or flush:
-            task.sve_state = SveState()
-
     def sme_alloc(self, task: Task, flush: bool) -> None:
         """Storage for ZA. Until dc7eb8755797 storage to be kept was replaced all the same."""
         if task.sme_state is None or flush or "sme-alloc-keep" not in self.fixes:
@@ -122,7 +117,8 @@ class Vl(Signal):
         if "vl-valid" in self.fixes:
             self.sync_to_fpsimd(task)
             self._set_vl(task, vec, vq)
-            task.sve_state = SveState()
+            self.sve_free(task)
+            self.sve_alloc(task, flush=True)
             self.sve_sync_from_fpsimd_zeropad(task)
             if vec is ARM64_VEC_SME:
                 task.svcr &= ~SVCR_ZA_MASK
@@ -141,9 +137,15 @@ class Vl(Signal):
             # Until c9bb40b7f786 the flag of who asks, which may be a tracer.
             whose = task if "vl-sme-target" in self.fixes else self.current
             self.update_tsk_thread_flag(whose, TIF_SME, False)
+        if "vl-before-alloc" in self.fixes or "vl-sve-storage" not in self.fixes:
+            self._set_vl(task, vec, vq)
+        if "vl-sve-storage" not in self.fixes:
+            self.sve_free(task)
+        elif self.sve_host or "vl-any-storage" in self.fixes:
+            # Streaming mode needs sve_state too, and with TIF_SME set nothing traps.
+            self.sve_free(task)
+            self.sve_alloc(task, flush=True)
         self._set_vl(task, vec, vq)
-        # Streaming mode needs sve_state too, and with TIF_SME set nothing traps.
-        task.sve_state = SveState() if "vl-sve-storage" in self.fixes else None
         if free_sme:
             task.sme_state = None
 

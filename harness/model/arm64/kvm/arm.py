@@ -6,7 +6,12 @@ from harness.model.arm64.cpu.state import GUEST, KERNEL
 from harness.model.arm64.host.state import Task
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.switch import HypSwitch
-from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_EL1_32BIT, KVM_ARM_VCPU_SVE
+from harness.model.arm64.kvm.uapi import (
+    KVM_ARM_VCPU_HAS_EL2,
+    KVM_ARM_VCPU_HAS_EL2_E2H0,
+    KVM_ARM_VCPU_PMU_V3,
+    KVM_ARM_VCPU_POWER_OFF,
+)
 from harness.model.base import Refused, kernel_function
 from harness.model.tasks import At
 
@@ -18,20 +23,40 @@ class Arm(HypSwitch):
 
     @kernel_function()
     def kvm_arch_vcpu_ioctl_vcpu_init(self, vcpu: Vcpu, features: tuple[int, ...]) -> None:
-        """KVM_ARM_VCPU_INIT. Raises Errno, and then leaves the vcpu as it was."""
+        """KVM_ARM_VCPU_INIT. Raises Errno."""
+        if {KVM_ARM_VCPU_HAS_EL2, KVM_ARM_VCPU_HAS_EL2_E2H0} & set(features):
+            raise Refused("nested virtualization is not modelled")
+        powered_off = KVM_ARM_VCPU_POWER_OFF in features
+        if "vcpu-power-off" in self.fixes:  # it is about this call alone
+            features = tuple(f for f in features if f != KVM_ARM_VCPU_POWER_OFF)
+        self.kvm_vcpu_set_target(vcpu, features)
+        vcpu.powered_off = powered_off
+
+    def kvm_vcpu_set_target(self, vcpu: Vcpu, features: tuple[int, ...]) -> None:
+        """ENOENT for unknown features, EINVAL for others than before and what cannot be."""
         # KVM_VCPU_MAX_FEATURES: SVE came with the two of pointer authentication.
-        if any(feature >= (7 if self.sve_guests else 4) for feature in features):
-            raise Errno("ENOENT")
-        wants = sum(1 << feature for feature in set(features))
-        if vcpu.initialized and wants != vcpu.features:
-            raise Errno("EINVAL")
-        aarch32 = KVM_ARM_VCPU_EL1_32BIT in features
-        if KVM_ARM_VCPU_SVE in features and (aarch32 or not self.system_supports_sve):
-            raise Errno("EINVAL")
-        if aarch32:
-            raise Refused("AArch32 guests are not modelled")
-        vcpu.features = wants
-        self.vcpu_init(vcpu)
+        most = 7 if self.sve_guests else 4
+        wants = sum(1 << f for f in set(features))
+        unknown = any(f >= most for f in features)
+        if "vcpu-features-checked" in self.fixes:
+            if unknown:
+                raise Errno("ENOENT")
+            if not self.supported_features(wants) or (vcpu.initialized and wants != vcpu.features):
+                raise Errno("EINVAL")
+            vcpu.features = wants
+            self.vcpu_init(vcpu)
+        else:
+            known = wants & (1 << most) - 1
+            if vcpu.initialized and known != vcpu.features:
+                raise Errno("EINVAL")
+            vcpu.features |= known  # bit by bit, and nobody takes them back
+            if unknown:
+                raise Errno("ENOENT")
+            try:
+                self.vcpu_init(vcpu)
+            except Errno:
+                vcpu.initialized, vcpu.features = False, 0
+                raise
         vcpu.initialized = True
 
     @kernel_function()
@@ -41,6 +66,9 @@ class Arm(HypSwitch):
             raise Errno("ENOEXEC")
         if not self.kvm_arm_vcpu_is_finalized(vcpu):
             raise Errno("EPERM")
+        # KVM_ARM_VCPU_PMU_V3_INIT, an attribute of the vcpu, would create its PMU.
+        if vcpu.features >> KVM_ARM_VCPU_PMU_V3 & 1 and "pmu-created" in self.fixes:
+            raise Errno("EINVAL")
 
     @kernel_function()
     def kvm_arch_vcpu_load(self, vcpu: Vcpu) -> None:
@@ -56,6 +84,8 @@ class Arm(HypSwitch):
 
     @kernel_function()
     def kvm_arch_vcpu_put(self, vcpu: Vcpu) -> None:
+        if self.debug_side:
+            self.kvm_vcpu_put_debug(vcpu)
         if "kvm-fp-2018" in self.fixes:
             self.kvm_arch_vcpu_put_fp(vcpu)
         if self.has_vhe:
@@ -68,6 +98,8 @@ class Arm(HypSwitch):
         """current, inside the KVM_RUN ioctl, takes `vcpu` onto its CPU."""
         current = self.current
         current.vcpu, vcpu.thread = vcpu.name, current.name
+        if self.debug_side:
+            self.kvm_arm_vcpu_init_debug(vcpu)  # kvm_arch_vcpu_run_pid_change()
         self.kvm_arch_vcpu_load(vcpu)
         current.at = At.RUN
 

@@ -36,6 +36,9 @@ class Debug(KvmFpsimd):
         boot = self.host_boot_sysregs()
         for cpu in self.cpus:
             cpu.sys = boot
+            cpu.pmscr_el12 = self.config.pmscr_reset if self.has_vhe else 0
+            self.run_on(cpu.id)
+            self.cpu_hyp_reinit()
 
     def host_boot_sysregs(self) -> SysRegs:
         """As the boot code leaves them (asm/el2_setup.h)."""
@@ -47,6 +50,14 @@ class Debug(KvmFpsimd):
             mdcr |= MDCR_EL2_E2TB if self.config.trbe else 0
         hfg = HFG_SME if self.config.fgt and self.sme_host else 0
         return SysRegs(mdcr_el2=mdcr, hfgrtr_el2=hfg, hfgwtr_el2=hfg)
+
+    def cpu_hyp_reinit(self) -> None:
+        """cpu_hyp_init_features() in arm.c, at boot and where a CPU has lost its registers."""
+        if self.has_vhe and self.config.spe and "pmscr-init-vhe" in self.fixes:
+            self.kvm_debug_init_vhe()
+
+    def kvm_debug_init_vhe(self) -> None:
+        self.cpu.pmscr_el12 = 0
 
     # What the host does with its own registers ----------------------------------
 
@@ -76,23 +87,49 @@ class Debug(KvmFpsimd):
         return mdcr if vcpu.debug.in_use else mdcr | MDCR_EL2_TDA
 
     @kernel_function()
-    def kvm_arm_setup_mdcr_el2(self, vcpu: Vcpu, loaded: bool) -> None:
-        """What of MDCR_EL2 changes while a vcpu is loaded goes to the CPU at once under VHE."""
-        mdcr = self.mdcr_el2_of(vcpu)
-        if self.has_vhe and loaded and vcpu.debug.mdcr_el2 != mdcr:
-            self.set_sys(mdcr_el2=mdcr)
-        vcpu.debug = vcpu.debug._replace(mdcr_el2=mdcr)
+    def kvm_arm_setup_mdcr_el2(self, vcpu: Vcpu) -> None:
+        """Compute the guest's MDCR_EL2; from v6.14 on it goes to the CPU at once under VHE."""
+        vcpu.debug = vcpu.debug._replace(mdcr_el2=self.mdcr_el2_of(vcpu))
+        if self.has_vhe and "mdcr-at-load" in self.fixes:
+            self.set_sys(mdcr_el2=vcpu.debug.mdcr_el2)
+
+    def kvm_arm_vcpu_init_debug(self, vcpu: Vcpu) -> None:
+        """At the first run, v5.13 to v6.13, so that vcpu_load has more than zero to load."""
+        first = not vcpu.debug.mdcr_el2
+        if first and "mdcr-init" in self.fixes and "mdcr-at-load" not in self.fixes:
+            self.kvm_arm_setup_mdcr_el2(vcpu)
 
     def kvm_vcpu_load_debug(self, vcpu: Vcpu) -> None:
-        """At vcpu_load, before anything is put into a register."""
+        """At vcpu_load, from v6.14 on, before kvm_vcpu_load_vhe()."""
+        if self.has_vhe and "mdcr-host-vhe" in self.fixes:
+            self.save_host_mdcr_el2()
         if "debug-owner" in self.fixes:
             vcpu.debug = vcpu.debug._replace(in_use=False)
-        self.kvm_arm_setup_mdcr_el2(vcpu, loaded=False)
+        if "mdcr-at-load" in self.fixes:
+            self.kvm_arm_setup_mdcr_el2(vcpu)
+
+    def kvm_vcpu_put_debug(self, vcpu: Vcpu) -> None:
+        """At vcpu_put, from v6.14 on, before kvm_vcpu_put_vhe()."""
+        if self.has_vhe and "mdcr-host-vhe" in self.fixes:
+            self.restore_host_mdcr_el2()
+
+    def save_host_mdcr_el2(self) -> None:
+        """host_debug_state.mdcr_el2 (until v6.9 vcpu->arch.mdcr_el2_host)."""
+        host = self.hyp_host_data
+        host.host_debug_state = host.host_debug_state._replace(mdcr_el2=self.cpu.sys.mdcr_el2)
+
+    def restore_host_mdcr_el2(self) -> None:
+        self.set_sys(mdcr_el2=self.hyp_host_data.host_debug_state.mdcr_el2)
 
     def kvm_arm_setup_debug(self, vcpu: Vcpu) -> None:
         """Before each entry; from v6.14 nothing is left to do there."""
-        if "debug-owner" not in self.fixes:
-            self.kvm_arm_setup_mdcr_el2(vcpu, loaded=True)
+        if "mdcr-at-load" in self.fixes:
+            return
+        before = vcpu.debug.mdcr_el2
+        self.kvm_arm_setup_mdcr_el2(vcpu)
+        changed = vcpu.debug.mdcr_el2 != before  # since vcpu_load
+        if self.has_vhe and changed and "mdcr-entry" in self.fixes:
+            self.set_sys(mdcr_el2=vcpu.debug.mdcr_el2)
 
     @kernel_function()
     def trap_debug_regs(self, vcpu: Vcpu, val: Val | None) -> None:
@@ -101,6 +138,7 @@ class Debug(KvmFpsimd):
             vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=val)
         if "debug-owner" in self.fixes:  # kvm_debug_set_guest_ownership()
             vcpu.debug = vcpu.debug._replace(in_use=True)
-            self.kvm_arm_setup_mdcr_el2(vcpu, loaded=True)
+            if "mdcr-at-load" in self.fixes:
+                self.kvm_arm_setup_mdcr_el2(vcpu)
         elif val is not None:
             vcpu.debug = vcpu.debug._replace(in_use=True)  # DEBUG_DIRTY

@@ -141,12 +141,16 @@ class Guest(Arm):
         if found is None:
             raise Errno("EINVAL")
         kind, n, slice_ = found
-        if not vcpu.sve or slice_:
+        if not vcpu.sve or slice_ or (kind == "ffr" and not self.vcpu_ffr_enabled(vcpu)):
             raise Errno("ENOENT")
         if not vcpu.sve_finalized:
             raise Errno("EPERM")
         self._copy_user(reg)
         return kind, FFR if kind == "ffr" else n
+
+    def vcpu_ffr_enabled(self, vcpu: Vcpu) -> bool:
+        """Whether a vcpu with SVE has its FFR."""
+        return True
 
     def get_sve_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
         if reg.id == KVM_REG_ARM64_SVE_VLS:
@@ -258,7 +262,8 @@ class Guest(Arm):
             ids.append(KVM_REG_ARM64_SVE_VLS)
             ids += [reg_id("z", n) for n in range(32)]
             ids += [reg_id("p", n) for n in range(16)]
-            ids.append(reg_id("ffr", 0))
+            if self.vcpu_ffr_enabled(vcpu):
+                ids.append(reg_id("ffr", 0))
         return tuple(ids + self.sme_reg_indices(vcpu) + self.sys_reg_indices(vcpu))
 
     def sme_reg_indices(self, vcpu: Vcpu) -> list[int]:

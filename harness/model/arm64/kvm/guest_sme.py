@@ -5,7 +5,7 @@ March 2024 (the thread of 20240302111935.129994-6-maz@kernel.org), and each answ
 `variant` here. Vcpus with SME have registers, which a VMM saves and restores; the model
 does not run them. ZA is a bank of horizontal vectors, ZA.H[n]; ZT0 is left out.
 
-`sme-guest` is the series as of July 2026 (v11): Z and P have the length that SVCR.SM selects,
+`sme-guest` is the series as of July 2026 (v12): Z and P have the length that SVCR.SM selects,
 a change of SVCR.SM or .ZA zeroes registers as in hardware, ZA is EBUSY while SVCR.ZA is 0.
 """
 
@@ -45,6 +45,12 @@ class SmeGuest(Guest):
         if "sme-v-visible" in self.fixes:
             return False
         return vcpu.sme or super().hides_v(vcpu)
+
+    def vcpu_ffr_enabled(self, vcpu: Vcpu) -> bool:
+        """Not in streaming mode without FA64: from v10 of the series on."""
+        if not vcpu.svcr & SVCR_SM_MASK or "sme-larger-vl" in self.fixes:
+            return super().vcpu_ffr_enabled(vcpu)
+        return self.config.fa64
 
     # SVCR and SMCR_EL1 -------------------------------------------------------------
 

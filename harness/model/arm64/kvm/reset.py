@@ -6,8 +6,14 @@ from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.host.ptrace import Ptrace
 from harness.model.arm64.host.state import SveState
 from harness.model.arm64.kvm.state import Errno, Vcpu
-from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE
-from harness.model.base import kernel_function
+from harness.model.arm64.kvm.uapi import (
+    KVM_ARM_VCPU_EL1_32BIT,
+    KVM_ARM_VCPU_PMU_V3,
+    KVM_ARM_VCPU_PTRAUTH_ADDRESS,
+    KVM_ARM_VCPU_PTRAUTH_GENERIC,
+    KVM_ARM_VCPU_SVE,
+)
+from harness.model.base import Refused, kernel_function
 from harness.model.catalogue import Kernel
 from harness.model.values import EMPTY, ZERO
 
@@ -23,15 +29,45 @@ class Reset(Ptrace):
 
     @kernel_function()
     def kvm_reset_vcpu(self, vcpu: Vcpu) -> None:
-        """Zero the registers. Vector lengths stay as they are once they are final."""
+        """Zero the registers. Vector lengths stay as they are once they are final.
+
+        Until features were checked before, this is where what cannot be is found. Raises Errno.
+        """
+        enabled = False
         if vcpu.sve_finalized:
             vcpu.sve_state = SveState()  # kvm_vcpu_reset_sve()
         elif vcpu.features >> KVM_ARM_VCPU_SVE & 1:
+            if not self.system_supports_sve:
+                raise Errno("EINVAL")
             self.kvm_vcpu_enable_sve(vcpu)
+            enabled = True
+        if not self.supported_features(vcpu.features):
+            # `ret` still has what kvm_vcpu_enable_sve() returned, until v5.7: 0.
+            if enabled and "vcpu-reset-errno" not in self.fixes:
+                return
+            raise Errno("EINVAL")
         vcpu.svcr, vcpu.sme_state, vcpu.smcr_el1 = 0, None, 0
-        vcpu.fpsimd_state, vcpu.fpsr, vcpu.fpcr, vcpu.fpmr = EMPTY, ZERO, ZERO, ZERO
+        vcpu.fpmr = ZERO
+        if "vcpu-regs-split" not in self.fixes or "vcpu-reset-fp" in self.fixes:
+            vcpu.fpsimd_state, vcpu.fpsr, vcpu.fpcr = EMPTY, ZERO, ZERO
         vcpu.cpacr_el1 = vcpu.zcr_el1 = 0
         vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=ZERO)
+
+    def supported_features(self, features: int) -> bool:
+        """system_supported_vcpu_features(), and which two cannot be one without the other.
+
+        CPUs here have no pointer authentication that a guest could have.
+        """
+        if features >> KVM_ARM_VCPU_SVE & 1 and not self.system_supports_sve:
+            return False
+        address = features >> KVM_ARM_VCPU_PTRAUTH_ADDRESS & 1
+        if address != features >> KVM_ARM_VCPU_PTRAUTH_GENERIC & 1:
+            return False
+        if address:
+            raise Refused("pointer authentication is not modelled")
+        if features >> KVM_ARM_VCPU_PMU_V3 & 1 and not self.config.pmu:
+            return "pmu-refused" not in self.fixes
+        return not features >> KVM_ARM_VCPU_EL1_32BIT & 1 or self.config.aarch32
 
     def host_lengths(self, vcpu: Vcpu) -> tuple[int, ...]:
         """The SVE vector lengths of the host that this vcpu is on, in quadwords."""

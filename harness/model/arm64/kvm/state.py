@@ -68,7 +68,8 @@ class Vcpu(Context):
 
     asked: tuple[int, ...] = ()  # the features that its VMM asks for at KVM_ARM_VCPU_INIT
     initialized: bool = False  # kvm_vcpu_initialized()
-    features: int = 0  # the bitmap it was initialized with
+    features: int = 0  # the bitmap it was initialized with, until v6.4 also what a failed try left
+    powered_off: bool = False  # by KVM_ARM_VCPU_POWER_OFF: another vcpu would have to wake it
     sve: bool = False  # vcpu_has_sve()
     fpmr_vm: bool = False  # kvm_has_fpmr(): the VM has FEAT_FPMR
     sve_finalized: bool = False  # kvm_arm_vcpu_sve_finalized()

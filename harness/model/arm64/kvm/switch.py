@@ -51,8 +51,9 @@ class HypSwitch(DebugSr):
                 host.host_ctxt_pmuserenr = sys.pmuserenr_el0
             self.set_sys(pmuserenr_el0=ARMV8_PMU_USERENR_MASK)
             vcpu.debug = vcpu.debug._replace(pmuserenr_on_cpu=True)
-        host.host_debug_state = host.host_debug_state._replace(mdcr_el2=sys.mdcr_el2)
-        self.set_sys(mdcr_el2=vcpu.debug.mdcr_el2)
+        if self.switches_mdcr_el2():
+            self.save_host_mdcr_el2()
+            self.set_sys(mdcr_el2=vcpu.debug.mdcr_el2)
         if self.switches_hfgxtr():
             hfgrtr, hfgwtr = sys.hfgrtr_el2 & ~HFG_SME, sys.hfgwtr_el2 & ~HFG_SME
             self.set_sys(hfgrtr_el2=hfgrtr, hfgwtr_el2=hfgwtr)
@@ -60,7 +61,8 @@ class HypSwitch(DebugSr):
     @kernel_function("__deactivate_traps_common")
     def deactivate_traps_common(self, vcpu: Vcpu) -> None:
         host = self.hyp_host_data
-        self.set_sys(mdcr_el2=host.host_debug_state.mdcr_el2)
+        if self.switches_mdcr_el2():
+            self.restore_host_mdcr_el2()
         if self.config.pmu:
             restore = "pmuserenr-restore" in self.fixes
             self.set_sys(pmuserenr_el0=host.host_ctxt_pmuserenr if restore else 0)
@@ -69,6 +71,10 @@ class HypSwitch(DebugSr):
             sys = self.cpu.sys
             hfgrtr, hfgwtr = sys.hfgrtr_el2 | HFG_SME, sys.hfgwtr_el2 | HFG_SME
             self.set_sys(hfgrtr_el2=hfgrtr, hfgwtr_el2=hfgwtr)
+
+    def switches_mdcr_el2(self) -> bool:
+        """Whether it is done here: from v6.17 VHE has its own place, nVHE's __activate_traps()."""
+        return not (self.has_vhe and "mdcr-host-vhe" in self.fixes)
 
     def switches_hfgxtr(self) -> bool:
         """Whether SMPRI_EL1 and TPIDR2_EL0 are opened and closed: where there is SME."""
