@@ -135,8 +135,9 @@ class Riscv:
         if name in others:
             return name, 0
         hint = nearest(name, (*others, "f0", "v0"))
-        known = ", ".join(n for n in others if not n.startswith("hpmcounter"))
-        known += ", hpmcounter3-31, x1-x31" if guest else ""
+        known = (
+            "x1-x31, and the CSRs by their names, such as sstatus" if guest else ", ".join(others)
+        )
         raise BadOperand(f"unknown register {name!r}{hint}: f0-f31, v0-v31, {known}")
 
     def _one_reg(self, name: str, world: World) -> tuple[str, int]:

@@ -366,7 +366,7 @@ def _reg(reg: tuple[str, int]) -> str:
     kind, n = reg
     if kind == "id":
         return f"{n:#x}"
-    return f"{kind}{n}" if kind in ("f", "v") else kind
+    return f"{kind}{n}" if kind in ("f", "v", "x") else kind
 
 
 def _listed(numbers: tuple[int, ...] | None) -> str:
