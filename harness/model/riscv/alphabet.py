@@ -147,7 +147,7 @@ def anatomy(m: Machine) -> Anatomy:
         return (bool(m.oops), tuple(mm for mm, _ in some)), tuple(names[name] for _, name in some)
 
     parts: list[Who | None] = [("cpu", n) for _ in (m.harts, m.rqs) for n in range(cpus)]
-    parts += [names[name] for name in (*m.tasks, *m.vcpus)]
+    parts += [names[name] for name in (*m.tasks, *m.vcpus, *m.task_due, *m.vcpu_due)]
     return Anatomy(
         parts=(*parts, None),  # what it has cost
         fields=m.saved.fields,

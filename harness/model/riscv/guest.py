@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.errors import one_of
 from harness.model.base import Refused
+from harness.model.riscv import due
 from harness.model.riscv.cpu.access import (
     FP_CSRS,
     VECTOR_CSRS,
@@ -44,20 +45,22 @@ from harness.model.riscv.cpu.warl import (
     SISELECT_MASK,
     SSTATEEN0_MASK,
     VCSR_MASK,
-    VILL,
     legal_hvip,
     legal_senvcfg,
     legal_vs,
     read_sstatus,
-    vlmax,
 )
-from harness.model.riscv.kvm.sbi import EXTENSIONS, extension_of, function_of
+from harness.model.riscv.kvm.sbi import EXTENSIONS, FWFT, extension_of, function_of
 from harness.model.riscv.kvm.state import STOPPED, Vcpu
 from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
 from harness.model.riscv.legal import Legal
 from harness.model.values import ZERO, Bank, Quads, Val
 
 Reg = tuple[str, int]
+FWFT_DUE = {
+    FWFT["MISALIGNED_EXC_DELEG"]: "misaligned_deleg",
+    FWFT["POINTER_MASKING_PMLEN"]: "pointer_masking",
+}
 _XLEN = (1 << 64) - 1
 _SATP_BITS = {8: 39, 9: 48, 10: 57}
 _FETCH = {
@@ -194,7 +197,7 @@ class Guest(Legal):
     def guest_write(self, vcpu: Vcpu, reg: Reg, bits: tuple[int, ...]) -> None:
         kind = reg[0]
         if kind == "x":
-            vcpu.x = vcpu.x.set(reg[1], (self.val(bits[0], vcpu.name),))
+            self._set_x(vcpu, reg[1], bits[0])
             return
         if self._register_traps(vcpu, reg, write=True):
             return
@@ -204,13 +207,14 @@ class Guest(Legal):
             reg, bits = (whole, 0), (rest & ~(mask << shift) | (bits[0] & mask) << shift,)
             kind = whole
         vals = tuple(self.val(b, vcpu.name) for b in self.legal(kind, bits))
+        owed = self.vcpu_due[vcpu.name]
         if kind in ("f", "fcsr"):
+            owed.f = due.f_on(owed).set(number_of(reg), vals)
             self.cpu.f = self.cpu.f.set(number_of(reg), vals)
-            vcpu.right = vcpu.right._replace(f=vcpu.right.f.set(number_of(reg), vals))
             self.dirty(vcpu, SR_FS)
         elif kind == "v" or kind in V_CSRS:
+            owed.v = due.v_on(owed, self.host).set(number_of(reg), vals)
             self.cpu.v = self.cpu.v.set(number_of(reg), vals)
-            vcpu.right = vcpu.right._replace(v=vcpu.right.v.set(number_of(reg), vals))
             self.dirty(vcpu, SR_VS)
         else:
             self._write_csr(vcpu, kind, vals[0])
@@ -225,44 +229,52 @@ class Guest(Legal):
         if cause:
             self.take(vcpu, cause)
             return
-        for name, bits in self.configuration(vtype):
+        owed = self.vcpu_due[vcpu.name]
+        owed.v = due.v_on(owed, self.host)
+        for name, bits in due.vsetvli(vtype, self.host.vlenb):
             vals = (self.val(bits, vcpu.name),)
+            owed.v = owed.v.set(V_CSRS[name], vals)
             self.cpu.v = self.cpu.v.set(V_CSRS[name], vals)
-            vcpu.right = vcpu.right._replace(v=vcpu.right.v.set(V_CSRS[name], vals))
         self.dirty(vcpu, SR_VS)
-
-    def configuration(self, vtype: int) -> tuple[tuple[str, int], ...]:
-        """What vsetvli with as many elements as there can be leaves in the vector CSRs."""
-        most = vlmax(vtype, 8 * self.host.vlenb)
-        return (("vl", most), ("vtype", vtype if most else VILL), ("vstart", 0))
 
     def dirty(self, vcpu: Vcpu, field: int) -> None:
         """A write makes the state of both levels Dirty."""
+        owed = self.vcpu_due[vcpu.name]
+        owed.vs = owed.vs._replace(vsstatus=owed.vs.vsstatus | field)
         vcpu.sstatus |= field
         self.cpu.vs = self.cpu.vs._replace(vsstatus=self.cpu.vs.vsstatus | field)
 
     def _write_csr(self, vcpu: Vcpu, name: str, val: Val) -> None:
-        vs, host = self.cpu.vs, self.host
+        vs, host, owed = self.cpu.vs, self.host, self.vcpu_due[vcpu.name]
         if name == "senvcfg":
+            bits = legal_senvcfg(host.isa, host.pmlen, val.bits, owed.senvcfg.bits)
+            owed.senvcfg = Val(bits, val.origin)
             bits = legal_senvcfg(host.isa, host.pmlen, val.bits, self.cpu.senvcfg.bits)
             self.cpu.senvcfg = Val(bits, val.origin)
-            vcpu.right = vcpu.right._replace(senvcfg=self.cpu.senvcfg)
         elif name == "sstateen0":
             # Bits that are zero in hstateen0 are read-only zero here, and KVM sets none of these.
             mask = self.cpu.hstateen0 & SSTATEEN0_MASK
             bits = self.cpu.sstateen0.bits & ~mask | val.bits & mask
             self.cpu.sstateen0 = Val(bits, val.origin if mask else self.cpu.sstateen0.origin)
         elif name == "stimecmp":
+            owed.timecmp = val.bits
             self.csr_write("vstimecmp", val.bits)
         elif name == "siselect":
+            owed.siselect = val.bits & SISELECT_MASK
             vcpu.aia = (val.bits & SISELECT_MASK, *vcpu.aia[1:])
         elif name == "scounteren":
+            owed.scounteren = val.bits & SCOUNTEREN_MASK
             vcpu.scounteren = val.bits & SCOUNTEREN_MASK
         elif name == "sip":
+            owed.vs = owed.vs._replace(hvip=self._write_sip(owed.vs.hvip, val.bits))
             self.cpu.vs = vs._replace(hvip=self._write_sip(vs.hvip, val.bits))
         elif name in _VS:
-            wrote = legal_vs(host.isa, host.sv, vs._replace(**{_VS[name]: val.bits}), vs)
-            self.cpu.vs = vs._replace(**{_VS[name]: getattr(wrote, _VS[name])})
+            field = _VS[name]
+            was = due.vs_on(owed, host)
+            wrote = legal_vs(host.isa, host.sv, was._replace(**{field: val.bits}), was)
+            owed.vs = owed.vs._replace(**{field: getattr(wrote, field)})
+            wrote = legal_vs(host.isa, host.sv, vs._replace(**{field: val.bits}), vs)
+            self.cpu.vs = vs._replace(**{field: getattr(wrote, field)})
 
     def _write_sip(self, hvip: int, sip: int) -> int:
         """A guest writes its software interrupt, and the overflow of a counter."""
@@ -301,6 +313,14 @@ class Guest(Legal):
         if fault:
             self.traps.append(Trap(fault, False, self.address))
 
+    def take(self, vcpu: Vcpu, cause: int, stval: int = 0, csr: str = "") -> None:
+        """The guest traps; where VS-mode takes it, its CSRs say so."""
+        seen, supervisor = len(self.traps), self.supervisor(vcpu)
+        super().take(vcpu, cause, stval, csr)
+        for trap in self.traps[seen:]:
+            if trap.v:
+                due.trap_entry(self.vcpu_due[vcpu.name], trap.cause, trap.stval, supervisor)
+
     def guest_fault(self, vcpu: Vcpu, what: str) -> None:
         """An exception that no state modelled here decides."""
         self.take(vcpu, FAULTS[what])
@@ -337,12 +357,13 @@ class Guest(Legal):
         self.traps.append(Trap(EXC_SUPERVISOR_SYSCALL, False, 0))
         self.guest_exit(vcpu)
         self.sbi = self.kvm_riscv_vcpu_sbi_ecall(vcpu, eid, fid, args)
+        self._sbi_due(vcpu, eid, fid, args + (0,) * 6, self.sbi)
         if self.sbi.uexit:
             srst = extension_of(eid) == "srst"
             vcpu.run = "KVM_EXIT_SYSTEM_EVENT" if srst else "KVM_EXIT_RISCV_SBI"
             self.vcpu_put(vcpu)
             return
-        self._set_x(vcpu, 10, self.sbi.err_val, self.sbi.out_val)
+        self._answered(vcpu, self.sbi.err_val, self.sbi.out_val)
         if vcpu.stopped:
             vcpu.waiting = STOPPED
         if vcpu.waiting:
@@ -351,8 +372,52 @@ class Guest(Legal):
             self.guest_enter(vcpu)
 
     def _set_x(self, vcpu: Vcpu, first: int, *values: int) -> None:
+        owed = self.vcpu_due[vcpu.name]
         for n, value in enumerate(values, first):
-            vcpu.x = vcpu.x.set(n, (self.val(value & _XLEN, vcpu.name),))
+            vals = (self.val(value & _XLEN, vcpu.name),)
+            owed.x, vcpu.x = owed.x.set(n, vals), vcpu.x.set(n, vals)
+
+    def _answered(self, vcpu: Vcpu, error: int, value: int) -> None:
+        """a0 and a1 of a call that is done."""
+        self._set_x(vcpu, 10, error, value)
+
+    def _sbi_due(
+        self, vcpu: Vcpu, eid: int, fid: int, args: tuple[int, ...], answer: SbiReturn
+    ) -> None:
+        """What a call that has been accepted makes due."""
+        owed, name = self.vcpu_due[vcpu.name], extension_of(eid)
+        owed.answer = answer.uexit and name != "srst"
+        if answer.err_val and not answer.uexit:
+            return
+        function = function_of(name, fid)
+        if name == "fwft" and function == "set" and args[0] in FWFT_DUE:
+            due.set_fwft(owed, FWFT_DUE[args[0]], args[1])
+            due.forget(owed, frozenset(["fwft"]))
+        elif name == "fwft" and function == "get" and args[0] in FWFT_DUE:
+            self._fwft_read(vcpu, FWFT_DUE[args[0]], answer.out_val)
+        elif name == "time" and function and self.has("sstc"):
+            owed.timecmp = args[0]
+        elif name == "hsm" and function == "hart_start":
+            for other in self.vm_vcpus(vcpu):
+                if other.id == args[0]:
+                    self.vcpu_due[other.name].reset = (args[1], other.id, args[2])
+        elif name == "susp" and function:
+            owed.reset = (args[1], vcpu.id, args[2])
+        elif name == "ipi" and function:
+            for other in self.vm_vcpus(vcpu):
+                bit = other.id - args[1]
+                if args[1] == _XLEN or (0 <= bit < 64 and args[0] >> bit & 1):
+                    due.interrupt(self.vcpu_due[other.name], IRQ_VS_SOFT, True)
+        elif name == "sta":
+            due.forget(owed, frozenset(["sta"]))
+
+    def _fwft_read(self, vcpu: Vcpu, feature: str, got: int) -> None:
+        owed = self.vcpu_due[vcpu.name]
+        want = int(owed.misaligned) if feature == "misaligned_deleg" else owed.pmlen
+        if want != got:
+            kind = "reset" if owed.fresh else "set-lost"
+            text = f"{vcpu.name} reads FWFT {feature} = {got}, it was set to {want}"
+            self.violated(kind, vcpu.name, f"fwft.{feature}", text)
 
 
 def _call(extension: str, function: str) -> tuple[int, int]:

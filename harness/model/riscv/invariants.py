@@ -17,10 +17,13 @@ from harness.model.riscv.cpu.csr import (
 )
 from harness.model.riscv.cpu.pointer_masking import pmlen_of
 from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Mode
-from harness.model.riscv.cpu.warl import SSTATEEN0_MASK
+from harness.model.riscv.cpu.warl import SCOUNTEREN_MASK, SISELECT_MASK, SSTATEEN0_MASK
+from harness.model.riscv.due import INTERRUPTS, VcpuDue, f_on, v_on, vs_on
 from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import Vcpu
+from harness.model.riscv.kvm.uapi import reg_name
 from harness.model.riscv.kvm.vcpu_config import legal_henvcfg
+from harness.model.riscv.kvm.vcpu_sbi_fwft import MIS_DELEG
 from harness.model.values import Bank, Val, first_difference
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ INVARIANTS: dict[str, str] = {
     "reset": "a vcpu that is reset has nothing of its former life",
     "privilege": "an exception that KVM hands to a guest is handled in VS-mode",
     "memory": "no copy goes beyond its destination, and no buffer is forgotten",
+    "set-lost": "what a setter must take it takes, and it stays until somebody changes it",
     "round-trip": "a vcpu that is restored by ONE_REG has what the saved one had",
     "cost": "a trace stays within its budget of saves, loads and traps",
     "expect": "what the trace expects happens",
@@ -54,10 +58,14 @@ def check(m: Machine) -> Found:
             _user(m, hart, m.tasks[m.rqs[hart.id].current], found)
         elif hart.mode is Mode.KERNEL:
             task = m.tasks[m.rqs[hart.id].current]
-            if task.kernel_mode_v:
-                _bank("kernel", "v", task.logical_kernel_v, hart.v, found)
+            owed = m.task_due.get(task.name)
+            if owed is not None and owed.kernel_v.regs:
+                _bank("kernel", "v", owed.kernel_v, hart.v, found)
         else:
             _guest(m, hart, m.vcpus[m.tasks[m.rqs[hart.id].current].vcpu], found)
+    for due in m.vcpu_due.values():
+        if due.accepted:
+            _accepted(m, due, found)
     return found
 
 
@@ -80,29 +88,107 @@ def _bank(who: str, letter: str, want: Bank, got: Bank, found: Found) -> None:
 
 
 def _user(m: Machine, hart: Hart, task: Task, found: Found) -> None:
+    due = m.task_due[task.name]
+    isa = m.hosts[hart.host].isa
+    if not isa.isdisjoint(("f", "d")) and get_fs(task.status) == OFF:
+        found.append(_off(task.name, "FS"))
     if get_fs(task.status) != OFF:
-        _bank(task.name, "f", task.logical_f, hart.f, found)
+        _bank(task.name, "f", due.f, hart.f, found)
     if get_vs(task.status) != OFF:
-        _bank(task.name, "v", task.logical_v, hart.v, found)
+        _bank(task.name, "v", due.v, hart.v, found)
+    if due.v_used and get_vs(task.status) == OFF:
+        found.append(_off(task.name, "VS"))
     if task.vstate is None and get_vs(task.status) != OFF:
         text = f"{task.name} has vectors on, and nowhere to save them"
         found.append(Violation("memory", task.name, "vstate", text))
-    due = task.envcfg
-    if hart.senvcfg.bits != due:
-        found.append(_wrong(task.name, "senvcfg", Val(due), hart.senvcfg))
+    if hart.senvcfg.bits != due.envcfg:
+        found.append(_wrong(task.name, "senvcfg", Val(due.envcfg), hart.senvcfg))
+    if "v" in isa and task.vstate_ctrl != due.control:
+        text = f"{task.name} would be told {task.vstate_ctrl:#x} by PR_RISCV_V_GET_CONTROL, "
+        text += f"it has asked for {due.control:#x}"
+        found.append(Violation("set-lost", task.name, "PR_RISCV_V_SET_CONTROL", text))
+
+
+def _off(who: str, field: str) -> Violation:
+    """Registers that somebody has are out of reach."""
+    text = f"sstatus.{field} is Off for {who}, and its registers trap"
+    return Violation("lost", who, f"sstatus.{field}", text)
 
 
 def _guest(m: Machine, hart: Hart, vcpu: Vcpu, found: Found) -> None:
-    due = vcpu.right
+    due, host = m.vcpu_due[vcpu.name], m.hosts[hart.host]
+    if not vcpu.isa.isdisjoint(("f", "d")) and get_fs(vcpu.sstatus) == OFF:
+        found.append(_off(vcpu.name, "FS"))
+    if "v" in vcpu.isa and "vector-lazy" in m.fixes and get_vs(vcpu.sstatus) == OFF:
+        found.append(_off(vcpu.name, "VS"))
     if get_fs(vcpu.sstatus) != OFF:
         # Without D what a register holds is unspecified until the guest has written it.
         got = hart.f if "d" in vcpu.isa else hart.f.only(due.f.regs)
-        _bank(vcpu.name, "f", due.f, got, found)
+        _bank(vcpu.name, "f", f_on(due), got, found)
     if get_vs(vcpu.sstatus) != OFF:
-        _bank(vcpu.name, "v", due.v, hart.v, found)
+        _bank(vcpu.name, "v", v_on(due, host), hart.v, found)
+    if due.reset is not None:
+        return  # what it asked for takes place as it enters
+    _csrs(m, hart, vcpu, due, found)
     if hart.senvcfg.bits != due.senvcfg.bits:
         found.append(_wrong(vcpu.name, "senvcfg", due.senvcfg, hart.senvcfg))
     _config(m, hart, vcpu, found)
+
+
+def _csrs(m: Machine, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> None:
+    """What the guest's kernel has written, and what FWFT has set."""
+    host = m.hosts[hart.host]
+    want = vs_on(due, host)
+    for name, bits, got in zip(want._fields, want, hart.vs, strict=True):
+        if name == "hvip":
+            pending = got & ~vcpu.irqs_pending_mask | vcpu.irqs_pending & vcpu.irqs_pending_mask
+            bits, got = bits & INTERRUPTS, pending & INTERRUPTS
+        if name == "vsatp" and bits != due.vs.vsatp:
+            continue  # a mode that there is not leaves what was there
+        if bits != got:
+            found.append(_differs(vcpu, due, name, bits, got))
+    others: list[tuple[str, int | None, int]] = [
+        ("scounteren", due.scounteren, vcpu.scounteren),
+        ("siselect", due.siselect, vcpu.aia[0]),
+    ]
+    if "sstc" in host.isa:
+        others.append(("stimecmp", due.timecmp, hart.vstimecmp))
+    if "smnpm" in vcpu.isa and "fwft-pmlen" in m.fixes:
+        others.append(("henvcfg.PMM", due.pmlen, pmlen_of(hart.henvcfg)))
+    if "fwft-base" in m.fixes:
+        misaligned = hart.hedeleg & MIS_DELEG == MIS_DELEG
+        others.append(("hedeleg, misaligned", int(due.misaligned), int(misaligned)))
+    for name, wanted, there in others:
+        mask = SCOUNTEREN_MASK if name == "scounteren" else SISELECT_MASK
+        if name in ("scounteren", "siselect") and wanted is not None:
+            wanted &= mask
+        if wanted is not None and wanted != there:
+            found.append(_differs(vcpu, due, name, wanted, there))
+    difference = first_difference(due.x, vcpu.x)
+    if difference:
+        n, _, a, b = difference
+        found.append(_wrong(vcpu.name, f"x{n}", a, b))
+
+
+def _differs(vcpu: Vcpu, due: VcpuDue, name: str, want: int, got: int) -> Violation:
+    """A setting is not what it was set to, or not what a reset makes it."""
+    kind = "reset" if due.fresh and got & ~want else "set-lost"
+    text = f"{vcpu.name} finds {name} = {got:#x}, is entitled to {want:#x}"
+    return Violation(kind, vcpu.name, name, text)
+
+
+def _accepted(m: Machine, due: VcpuDue, found: Found) -> None:
+    """What KVM_SET_ONE_REG has taken KVM_GET_ONE_REG gives; the vcpu is not loaded."""
+    vcpu = m.vcpus[due.name]
+    if vcpu.cpu >= 0 or not vcpu.created:
+        return
+    for reg, bits in due.accepted:
+        got = m.would_get(vcpu, reg)
+        if got is None or tuple(val.bits for val in got) != bits:
+            name = reg_name(reg)
+            there = "there is none now" if got is None else f"it is {got[0].bits:#x} now"
+            text = f"{vcpu.name}'s VMM has set {name} to {bits[0]:#x}, and {there}"
+            found.append(Violation("set-lost", vcpu.name, name, text))
 
 
 def _config(m: Machine, hart: Hart, vcpu: Vcpu, found: Found) -> None:

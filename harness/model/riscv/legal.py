@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from harness.model.base import Refused
+from harness.model.riscv import due
 from harness.model.riscv.cpu.state import Mode
+from harness.model.riscv.due import TaskDue, VcpuDue
 from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import HALTED, Vcpu
 from harness.model.riscv.kvm.vcpu_exit import VcpuExit
@@ -11,9 +13,23 @@ from harness.model.tasks import GONE, WHERE, At
 
 
 class Legal(VcpuExit):
-    """Where everybody is. The tests return whom they are about, or raise Refused."""
+    """Where everybody is. The tests return whom they are about, or raise Refused.
 
-    __slots__ = ()
+    `task_due` and `vcpu_due` are what everybody is entitled to: nothing below this layer knows
+    of them.
+    """
+
+    __slots__ = ("task_due", "vcpu_due")
+
+    task_due: dict[str, TaskDue]
+    vcpu_due: dict[str, VcpuDue]
+
+    def svc(self, task: Task) -> None:
+        """A system call begins."""
+        owed = self.task_due.get(task.name)
+        if owed is not None:
+            due.svc(owed, self.host.vlenb, self.has("v") and "v-syscall-discard" in self.fixes)
+        self.do_trap_ecall_u(task)
 
     def place(self, actor: str) -> int:
         """The CPU that a task is current on, or that a vcpu is loaded on; -1 for none."""

@@ -12,6 +12,7 @@ from harness.model.catalogue import Kernel
 from harness.model.observing import observed_read, observed_state
 from harness.model.riscv.cpu.csr import OFF, with_fs
 from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Mode, Trap
+from harness.model.riscv.due import TaskDue, VcpuDue
 from harness.model.riscv.host.state import COUNTERS, Host, Mm, Task
 from harness.model.riscv.invariants import check
 from harness.model.riscv.kvm.sbi import ERROR_NAMES
@@ -59,11 +60,14 @@ class Machine(Stimuli):
         harts = tuple(Hart(n, host) for n, host in enumerate(setup.cpus))
         super().__init__(kernel, setup.hosts, harts, vcpus)
         self.kernel = kernel
+        self.task_due = {}
+        self.vcpu_due = {name: VcpuDue(name) for name in vcpus}
         self._boot()
         for name, where in setup.tasks:
             self._start(Task(name), where)
         for name in setup.unborn:
             self.tasks[name] = Task(name)
+            self.task_due[name] = TaskDue(name, mm=name)
         for name, _, features in setup.vcpus:
             if "later" not in features:
                 self._create(vcpus[name])
@@ -75,6 +79,8 @@ class Machine(Stimuli):
             *self.rqs,
             *self.tasks.values(),
             *self.vcpus.values(),
+            *self.task_due.values(),
+            *self.vcpu_due.values(),
             self.cost,
         ]
         self.saved = Saved(objects)
@@ -98,6 +104,7 @@ class Machine(Stimuli):
         self.run_on(max(where, 0))
         task.at, task.mm = At.USER, task.name
         task.envcfg = self.default_envcfg()
+        self.task_due[task.name] = TaskDue(task.name, mm=task.name, envcfg=self.default_envcfg())
         if not self.has_fpu:
             task.status = with_fs(task.status, OFF)
         self.tasks[task.name] = task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model.riscv import due
 from harness.model.riscv.cpu.csr import DIRTY, OFF, get_fs, get_vs, with_fs, with_vs
 from harness.model.riscv.cpu.csrs import CSRS
 from harness.model.riscv.cpu.pointer_masking import Access, canonical, pmlen_of, transform
@@ -9,7 +10,6 @@ from harness.model.riscv.cpu.state import V_CSRS, Mode
 from harness.model.riscv.guest import Reg, number_of
 from harness.model.riscv.host.state import Task
 from harness.model.riscv.vmm import Vmm
-from harness.model.values import EMPTY
 
 
 class Programs(Vmm):
@@ -35,13 +35,14 @@ class Programs(Vmm):
             self.kill(task, "SIGILL")
             return
         vals = tuple(self.val(b, actor) for b in self.legal(reg[0], bits))
+        owed = self.task_due[actor]
         if self._vector(reg):
+            owed.v = owed.v.set(number_of(reg), vals)
             self.cpu.v = self.cpu.v.set(number_of(reg), vals)
-            task.logical_v = task.logical_v.set(number_of(reg), vals)
             task.status = with_vs(task.status, DIRTY)
         else:
+            owed.f = owed.f.set(number_of(reg), vals)
             self.cpu.f = self.cpu.f.set(number_of(reg), vals)
-            task.logical_f = task.logical_f.set(number_of(reg), vals)
             task.status = with_fs(task.status, DIRTY)
 
     def on_vsetvli(self, actor: str, vtype: int) -> None:
@@ -51,10 +52,11 @@ class Programs(Vmm):
         task = self.in_user(actor)
         if not self._has_state(task, ("vtype", 0)):
             return
-        for name, bits in self.configuration(vtype):
+        owed = self.task_due[actor]
+        for name, bits in due.vsetvli(vtype, self.host.vlenb):
             vals = (self.val(bits, actor),)
+            owed.v = owed.v.set(V_CSRS[name], vals)
             self.cpu.v = self.cpu.v.set(V_CSRS[name], vals)
-            task.logical_v = task.logical_v.set(V_CSRS[name], vals)
         task.status = with_vs(task.status, DIRTY)
 
     def on_insn(self, actor: str, what: str) -> None:
@@ -77,7 +79,7 @@ class Programs(Vmm):
         if not self.riscv_v_first_use_handler(task):
             self.kill(task, "SIGILL")
             return False
-        task.logical_v = EMPTY
+        due.first_use(self.task_due[task.name])
         self.exit_to_user_mode()
         return True
 

@@ -6,13 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.model.base import Refused
-from harness.model.riscv.cpu.csr import IRQ_PMU_OVF, IRQ_VS_TIMER
+from harness.model.riscv import due
+from harness.model.riscv.cpu.csr import (
+    ENVCFG_PMM,
+    IRQ_PMU_OVF,
+    IRQ_VS_EXT,
+    IRQ_VS_SOFT,
+    IRQ_VS_TIMER,
+)
 from harness.model.riscv.cpu.pointer_masking import Access, transform
 from harness.model.riscv.cpu.state import Mode, VsCsrs
 from harness.model.riscv.host.process import PR_PMLEN_SHIFT, PR_TAGGED_ADDR_ENABLE
 from harness.model.riscv.host.state import Mm, Task
+from harness.model.riscv.kvm.sbi import SBI_ERR_NOT_SUPPORTED
 from harness.model.riscv.kvm.state import Errno, Vcpu
-from harness.model.riscv.kvm.uapi import ARGUMENTS
+from harness.model.riscv.kvm.uapi import (
+    ARGUMENTS,
+    KVM_INTERRUPT_SET,
+    KVM_MP_STATE_INIT_RECEIVED,
+)
+from harness.model.riscv.kvm.vcpu_sbi_fwft import MIS_DELEG
 from harness.model.riscv.programs import Programs
 from harness.model.tasks import GONE, WHERE, At
 from harness.model.values import EMPTY, ZERO, Val
@@ -28,6 +41,9 @@ PRCTLS = (
     *("PR_RISCV_V_SET_CONTROL", "PR_RISCV_V_GET_CONTROL"),
 )
 MEANWHILE = ("raise", "lower")
+# What a running guest changes of what ONE_REG has set, and what a reset clears.
+GUEST_GROUPS = frozenset(["core", "csr", "aia", "smstateen", "timer", "fp_f", "fp_d", "vector"])
+RESET_GROUPS = GUEST_GROUPS | {"fwft", "sta"}
 
 
 class Stimuli(Programs):
@@ -58,14 +74,40 @@ class Stimuli(Programs):
         if handler is None:
             handler = self.handlers[verb] = getattr(self, "on_" + verb)
         handler(actor, *args)
+        self._reset_due()
+
+    def _reset_due(self) -> None:
+        """A reset that a guest has asked for is due once the vcpu runs."""
+        for hart in self.harts:
+            if hart.mode is Mode.GUEST:
+                owed = self.vcpu_due[self.tasks[self.rqs[hart.id].current].vcpu]
+                if owed.reset is not None:
+                    due.reset_vcpu(owed, *owed.reset)
+                    due.forget(owed, RESET_GROUPS)
+                    self.has_no_past(self.vcpus[owed.name])
+
+    def has_no_past(self, vcpu: Vcpu) -> None:
+        """A vcpu that has been reset has nothing of its former life, where it is kept for it."""
+        left = {
+            "sstateen0": vcpu.sstateen0.bits,
+            "senvcfg": vcpu.senvcfg.bits,
+            "henvcfg.PMM": vcpu.cfg.henvcfg & ENVCFG_PMM,
+            "hedeleg, misaligned": vcpu.cfg.hedeleg & MIS_DELEG,
+            "fwft flags": any(conf.flags for conf in vcpu.fwft),
+        }
+        for what, value in left.items():
+            if value:
+                text = f"{vcpu.name} is reset, and its {what} is not"
+                self.violated("reset", vcpu.name, what, text)
 
     # System calls --------------------------------------------------------------------
 
     def on_syscall(self, actor: str) -> None:
-        self.syscall(self.in_user(actor))
+        self.svc(self.in_user(actor))
+        self.exit_to_user_mode()
 
     def on_syscall_enter(self, actor: str) -> None:
-        self.do_trap_ecall_u(self.in_user(actor))
+        self.svc(self.in_user(actor))
 
     def on_ret_to_user(self, actor: str) -> None:
         task = self.in_kernel(actor, At.USER, At.SYSCALL, At.RUN)
@@ -81,9 +123,13 @@ class Stimuli(Programs):
     def on_uaccess(self, actor: str, address: int) -> None:
         """A system call takes a pointer: untagged_addr(), then access_ok()."""
         task = self.in_user(actor)
-        self.do_trap_ecall_u(task)
+        self.svc(task)
         pmlen = self.mms[task.mm].pmlen
         self.address = transform(address, pmlen, Access.DATA, True)
+        tags = self.tags_of(actor)
+        if tags != pmlen:
+            text = f"the kernel strips {pmlen} bits of {actor}'s pointers, it has asked for {tags}"
+            self.violated("set-lost", actor, "PR_TAGGED_ADDR_ENABLE", text)
         if self.address >> self.host.sv - 1:
             self.errno = "EFAULT"
         self.exit_to_user_mode()
@@ -97,18 +143,29 @@ class Stimuli(Programs):
             raise Refused(f"{option} has no {flags[0]}")
         if arg >> 64:
             raise Refused(f"{value} << {PR_PMLEN_SHIFT} does not fit into 64 bits")
-        self.do_trap_ecall_u(task)
+        self.svc(task)
+        owed = self.task_due[actor]
         if option == "PR_SET_TAGGED_ADDR_CTRL":
             self.errno = self.set_tagged_addr_ctrl(task, arg)
+            if not self.errno:
+                with_abi = "pmm-with-abi" in self.fixes and "pmm-without-abi" not in self.fixes
+                due.tagged(owed, arg, self.host.pmlen, with_abi)
+                self.task_due[owed.mm].tags = owed.tags
         elif option == "PR_GET_TAGGED_ADDR_CTRL":
             self._returns(self.get_tagged_addr_ctrl(task))
         elif option == "PR_RISCV_V_GET_CONTROL":
             self._returns(self.riscv_v_vstate_ctrl_get_current())
         else:
             self.errno = self.riscv_v_vstate_ctrl_set_current(value)
+            if not self.errno:
+                due.v_control(owed, value)
         if self.errno:
             self.note("errno", self.errno)
         self.exit_to_user_mode()
+
+    def tags_of(self, actor: str) -> int:
+        """The length of the tagged address ABI of a task's memory, which threads share."""
+        return self.task_due[self.task_due[actor].mm].tags
 
     def _returns(self, value: int | None) -> None:
         """What a prctl says, None for EINVAL."""
@@ -124,6 +181,7 @@ class Stimuli(Programs):
             return  # it does without
         self.kernel_vector_begin()
         self.use_vector_in_kernel()
+        self.task_due[actor].kernel_v = self.cpu.v
 
     def on_kernel_vector_end(self, actor: str) -> None:
         task = self.in_kernel(actor, At.SYSCALL)
@@ -131,11 +189,13 @@ class Stimuli(Programs):
             return
         if not task.kernel_mode_v:
             raise Refused(f"{actor} uses no vectors; `{actor} kernel_vector_begin` would begin")
+        self.task_due[actor].kernel_v = EMPTY
         self.kernel_vector_end()
 
     def on_signal(self, actor: str) -> None:
         task = self.in_user(actor)
         self.cpu.mode = Mode.KERNEL
+        due.signal(self.task_due[actor])
         self.setup_rt_frame(task)
         self.exit_to_user_mode()
 
@@ -143,7 +203,8 @@ class Stimuli(Programs):
         task = self.in_user(actor)
         if not task.frames:
             raise Refused(f"{actor} is in no signal handler; `{actor} signal` enters one")
-        self.do_trap_ecall_u(task)
+        self.svc(task)
+        due.sigreturn(self.task_due[actor])
         self.rt_sigreturn(task)
         self.exit_to_user_mode()
 
@@ -153,12 +214,12 @@ class Stimuli(Programs):
         parent, child = self.in_user(actor), self.tasks[name]
         if child.at is not At.UNBORN:
             raise Refused(f"{name} exists already")
-        self.do_trap_ecall_u(parent)
+        self.svc(parent)
         child.host = parent.host
+        due.fork(self.task_due[actor], self.task_due[name], clone_vm)
         self.arch_dup_task_struct(child, parent)
         self.copy_thread(child, parent, clone_vm)
         child.at = At.USER
-        child.logical_f = parent.logical_f
         self.exit_to_user_mode()
 
     def on_fork(self, actor: str, child: str) -> None:
@@ -169,19 +230,19 @@ class Stimuli(Programs):
 
     def on_exec(self, actor: str) -> None:
         task = self.in_user(actor)
-        self.do_trap_ecall_u(task)
         if any(t.mm == task.mm and t is not task for t in self.tasks.values()):
             raise Refused(f"{actor} shares its memory with other threads, which exec would kill")
+        self.svc(task)
+        due.exec_(self.task_due[actor])
         self.mms[task.mm] = Mm()
         self.flush_thread(task)
         self.start_thread(task)
-        task.logical_f = task.logical_v = EMPTY
         task.frames = ()
         self.exit_to_user_mode()
 
     def on_exit(self, actor: str) -> None:
         task = self.in_user(actor)
-        self.do_trap_ecall_u(task)
+        self.svc(task)
         task.at = At.DEAD
         self._switch_to(self.tasks[f"idle{self.cpu.id}"])
 
@@ -201,6 +262,7 @@ class Stimuli(Programs):
             raise Refused(
                 f"{task.name} uses vectors in the kernel; `{task.name} kernel_vector_end`"
             )
+        self.runs(vcpu)
         self.kvm_arch_vcpu_ioctl_run(vcpu)
 
     def on_vcpu_put(self, actor: str) -> None:
@@ -231,7 +293,10 @@ class Stimuli(Programs):
         self.kvm_riscv_vcpu_set_interrupt(vcpu, IRQ_VS_TIMER)
 
     def on_guest_exit(self, actor: str, why: str) -> None:
-        self.guest_exit(self.in_guest(actor), why if why in MEANWHILE else "")
+        vcpu = self.in_guest(actor)
+        if why in MEANWHILE:
+            due.interrupt(self.vcpu_due[actor], IRQ_VS_SOFT, why == "raise")
+        self.guest_exit(vcpu, why if why in MEANWHILE else "")
 
     # The scheduler, interrupts, power ---------------------------------------------------
 
@@ -353,7 +418,7 @@ class Stimuli(Programs):
     def vcpu_ioctl(self, do: Callable[[], None]) -> None:
         """kvm_vcpu_ioctl(), from user space and back, with the errno it gives."""
         task = self.current
-        self.do_trap_ecall_u(task)
+        self.svc(task)
         try:
             do()
         except Errno as error:
@@ -375,6 +440,8 @@ class Stimuli(Programs):
             if number > 2:
                 raise Refused("a vcpu has two buffers: allocation 1 or 2 can fail")
             self.vcpu_ioctl(lambda: self.kvm_arch_vcpu_create(vcpu, number))
+            if not self.errno:
+                due.reset_vcpu(self.vcpu_due[name])
             return
         if argument is None and request in ARGUMENTS:
             example = next(iter(ARGUMENTS[request]))
@@ -386,7 +453,8 @@ class Stimuli(Programs):
         if request == "KVM_RUN":
             if vcpu.stopped:
                 raise Refused(self.is_stopped(vcpu))
-            self.do_trap_ecall_u(self.current)
+            self.svc(self.current)
+            self.runs(vcpu)
             self.kvm_arch_vcpu_ioctl_run(vcpu)
             self.guest_enter(vcpu)
             return
@@ -399,6 +467,26 @@ class Stimuli(Programs):
             "KVM_GET_REG_LIST": lambda: self.get_reg_list(vcpu, room),
         }
         self.vcpu_ioctl(calls[request])
+        if self.errno:
+            return
+        owed = self.vcpu_due[name]
+        if request == "KVM_INTERRUPT":
+            due.interrupt(owed, IRQ_VS_EXT, number == KVM_INTERRUPT_SET)
+        elif request == "KVM_SET_MP_STATE" and number == KVM_MP_STATE_INIT_RECEIVED:
+            due.reset_vcpu(owed)
+            due.forget(owed, RESET_GROUPS)
+            self.has_no_past(vcpu)
+
+    def runs(self, vcpu: Vcpu) -> None:
+        """The guest runs: its registers are its own from now on."""
+        owed = self.vcpu_due[vcpu.name]
+        due.forget(owed, GUEST_GROUPS)
+        if not self.in_memslot(vcpu.shmem & ~0xFFF, 1):
+            due.forget(owed, frozenset(["sta"]))  # there is nowhere to record steal time
+        if owed.answer:  # a VMM that knows nothing of the call
+            owed.answer = False
+            for n, bits in ((10, SBI_ERR_NOT_SUPPORTED & (1 << 64) - 1), (11, 0)):
+                owed.x = owed.x.set(n, (self.val(bits, vcpu.name),))
 
     def goes_on(self, actor: str, name: str) -> bool:
         """Whether KVM_RUN is where the task is already, asleep: then its vcpu goes on."""

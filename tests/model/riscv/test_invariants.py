@@ -329,7 +329,9 @@ def test_a_restore_on_an_equal_host(spec: str, off: str) -> None:
     assert vmm.do("A", "save", "p0") == ""
     assert vmm.do("A", "restore", "p1", "p0") == ""
     lost = {name for name, specs in LOST.items() if spec in specs}
-    assert {v.what for v in vmm.m.violations} <= lost
+    # An id was of the next register until vlenb came: v1 is v2 to them.
+    forgotten = {"v2"} if spec in ("v6.6", "v6.7") else set()  # KVM_GET_REG_LIST has no vectors
+    assert {v.what for v in vmm.m.violations} <= lost | forgotten
     before, after = vmm.list("p0"), vmm.list("p1")
     assert list(before) == list(after)
     different = {reg_name(reg) for reg in before if before[reg] != after[reg]}

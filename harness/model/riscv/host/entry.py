@@ -47,8 +47,7 @@ class Entry(Process):
         self.fstate_save(task)
         if vector:
             self.riscv_v_vstate_save(task)  # save_v_state()
-        frame = Frame(task.fstate, task.vstate if vector else None, task.logical_f, task.logical_v)
-        task.frames = (*task.frames, frame)
+        task.frames = (*task.frames, Frame(task.fstate, task.vstate if vector else None))
 
     @kernel_function()
     def rt_sigreturn(self, task: Task) -> None:
@@ -58,10 +57,8 @@ class Entry(Process):
         task.frames = tuple(rest)
         task.fstate = frame.f
         self.fstate_restore(task)
-        task.logical_f = frame.logical_f
         if frame.v is not None:
             self.restore_v_state(task, frame.v)
-            task.logical_v = frame.logical_v
 
     @kernel_function("__restore_v_state")
     def restore_v_state(self, task: Task, saved: Bank) -> None:

@@ -25,21 +25,15 @@ class Mm(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A signal frame's registers, and what the program was entitled to when it was written."""
+    """A signal frame's registers."""
 
     f: Bank
     v: Bank | None
-    logical_f: Bank
-    logical_v: Bank
 
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A task. `status` is pt_regs.status (FS and VS), `vstate` is None without a buffer.
-
-    `logical_f` and `logical_v` are what its program is entitled to read, by the ABI and
-    its own writes; no function of the modelled kernel looks at them.
-    """
+    """A task. `status` is pt_regs.status (FS and VS), `vstate` is None without a buffer."""
 
     name: str
     host: int = 0
@@ -57,9 +51,6 @@ class Task:
     frames: tuple[Frame, ...] = ()
     vcpu: str = ""
     killed: str = ""
-    logical_f: Bank = EMPTY
-    logical_v: Bank = EMPTY
-    logical_kernel_v: Bank = EMPTY
 
 
 @dataclass(slots=True)

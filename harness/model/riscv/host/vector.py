@@ -72,7 +72,6 @@ class Vector(Base):
         if self.riscv_v_vstate_query(task):
             self.cpu.v = discarded(self.host.vlenb)
             task.status = with_vs(task.status, DIRTY)
-            task.logical_v = self.cpu.v
 
     @kernel_function()
     def riscv_v_first_use_handler(self, task: Task) -> bool:
@@ -161,4 +160,3 @@ class Vector(Base):
         """What lies between begin and end: the kernel's values are in the registers."""
         val = tuple(self.val(0x6B, "kernel") for _ in chunks(self.host.vlenb))
         self.cpu.v = Bank(dict.fromkeys(range(32), val))
-        self.current.logical_kernel_v = self.cpu.v

@@ -1,4 +1,4 @@
-"""What KVM keeps of a vcpu (struct kvm_vcpu_arch), and what is due to its guest."""
+"""What KVM keeps of a vcpu (struct kvm_vcpu_arch)."""
 
 from __future__ import annotations
 
@@ -51,23 +51,10 @@ class Fwft(NamedTuple):
     flags: int = 0
 
 
-class Right(NamedTuple):
-    """What a guest is entitled to read, by its own writes and its VMM's."""
-
-    f: Bank = EMPTY
-    v: Bank = EMPTY
-    senvcfg: Val = ZERO
-    sstateen0: Val = ZERO
-
-
-NOTHING_DUE = Right()
-
-
 class Saved(NamedTuple):
-    """What a VMM has read of a vcpu: each register with its values, and what was due then."""
+    """What a VMM has read of a vcpu: each register with its values, and on which host."""
 
     regs: tuple[tuple[int, tuple[Val, ...]], ...]
-    due: Right
     host: int
 
 
@@ -133,5 +120,4 @@ class Vcpu:
     fwft: tuple[Fwft, ...] = ()
     have_vs_pmlen: frozenset[int] = frozenset()
     run: str = ""  # run->exit_reason, where userspace has to do something
-    right: Right = NOTHING_DUE
     saved: Saved | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.model.base import Refused, kernel_function
-from harness.model.riscv.cpu.csr import ENVCFG_PMM, EXC_BREAKPOINT, IRQ_VS_EXT, SR_SPIE, SR_SPP
+from harness.model.riscv.cpu.csr import EXC_BREAKPOINT, IRQ_VS_EXT, SR_SPIE, SR_SPP
 from harness.model.riscv.cpu.state import Mode, VsCsrs
 from harness.model.riscv.cpu.warl import (
     SCOUNTEREN_MASK,
@@ -15,7 +15,7 @@ from harness.model.riscv.cpu.warl import (
     read_vs,
 )
 from harness.model.riscv.kvm.sbi import SBI_ERR_NOT_SUPPORTED
-from harness.model.riscv.kvm.state import Config, Errno, Right, Vcpu
+from harness.model.riscv.kvm.state import Config, Errno, Vcpu
 from harness.model.riscv.kvm.uapi import (
     KVM_CAP_RISCV_MP_STATE_RESET,
     KVM_GUESTDBG_ENABLE,
@@ -25,7 +25,6 @@ from harness.model.riscv.kvm.uapi import (
     KVM_MP_STATE_STOPPED,
 )
 from harness.model.riscv.kvm.vcpu_onereg import VcpuOnereg
-from harness.model.riscv.kvm.vcpu_sbi_fwft import MIS_DELEG
 from harness.model.tasks import At
 from harness.model.values import EMPTY, ZERO, Val
 
@@ -69,24 +68,8 @@ class VcpuCore(VcpuOnereg):
         self.kvm_riscv_vcpu_timer_reset(vcpu)
         vcpu.irqs_pending = vcpu.irqs_pending_mask = 0
         self.kvm_riscv_vcpu_sbi_reset(vcpu)
-        vcpu.right = Right()
-        self._has_no_past(vcpu)
         if loaded:
             self.kvm_arch_vcpu_load(vcpu)
-
-    def _has_no_past(self, vcpu: Vcpu) -> None:
-        """What a reset must leave: `reset`, told at the step that resets."""
-        left = {
-            "sstateen0": vcpu.sstateen0.bits,
-            "senvcfg": vcpu.senvcfg.bits,
-            "henvcfg.PMM": vcpu.cfg.henvcfg & ENVCFG_PMM,
-            "hedeleg, misaligned": vcpu.cfg.hedeleg & MIS_DELEG,
-            "fwft flags": any(conf.flags for conf in vcpu.fwft),
-        }
-        for what, value in left.items():
-            if value:
-                text = f"{vcpu.name} is reset, and its {what} is not"
-                self.violated("reset", vcpu.name, what, text)
 
     @kernel_function()
     def kvm_riscv_vcpu_context_reset(self, vcpu: Vcpu) -> None:

@@ -9,7 +9,6 @@ from contextlib import suppress
 
 from harness.model.base import kernel_function
 from harness.model.riscv.cpu.csr import SR_SPP
-from harness.model.riscv.cpu.warl import ALL_PMLEN, legal_senvcfg
 from harness.model.riscv.kvm.aia import Aia
 from harness.model.riscv.kvm.isa import KVM_RISCV_BASE_ISA_MASK, LETTERS
 from harness.model.riscv.kvm.state import Errno, Vcpu
@@ -238,12 +237,6 @@ class VcpuOnereg(Aia):
             self.kvm_riscv_vcpu_aia_set_csr(vcpu, index, val.bits)
         elif name in ("senvcfg", "sstateen0"):
             setattr(vcpu, name, val)
-            due = vcpu.right
-            if name == "senvcfg":
-                # What a hart cannot hold nobody is entitled to. But a length that this one does
-                # not mask is a promise of the host that the guest came from.
-                bits = legal_senvcfg(self.host.isa, ALL_PMLEN, val.bits, 0)
-                vcpu.right = due._replace(senvcfg=Val(bits, val.origin))
         elif name == "scounteren":
             vcpu.scounteren = val.bits
         elif name == "sip":

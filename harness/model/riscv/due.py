@@ -1,0 +1,286 @@
+"""What programs, guests and VMMs are entitled to find: the judge's own book.
+
+The modelled kernel (host/, kvm/) neither reads nor writes any of it. A stimulus says what was
+asked for and how that was answered (an errno, an SBI error), and these functions make the new
+entitlement of the old one and of that alone: by the manuals, Documentation/arch/riscv (vector.rst,
+uabi.rst), the SBI specification and Documentation/virt/kvm/api.rst. No function here looks at a
+register or at memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from harness.model.riscv.cpu.csr import (
+    ENVCFG_PMM,
+    IRQ_VS_EXT,
+    IRQ_VS_SOFT,
+    SR_SIE,
+    SR_SPIE,
+    SR_SPP,
+)
+from harness.model.riscv.cpu.pointer_masking import pmm_of
+from harness.model.riscv.cpu.state import FCSR, NO_CSRS, VsCsrs
+from harness.model.riscv.cpu.warl import legal_fp, legal_vector, legal_vs, vlmax
+from harness.model.riscv.host.process import (
+    PR_PMLEN_MASK,
+    PR_PMLEN_SHIFT,
+    PR_TAGGED_ADDR_ENABLE,
+)
+from harness.model.riscv.host.state import Host
+from harness.model.riscv.host.vector import discarded
+from harness.model.riscv.kvm.uapi import reg_name
+from harness.model.riscv.kvm.vcpu_fp import set_word
+from harness.model.values import EMPTY, ZERO, Bank, Val
+
+# Tasks -------------------------------------------------------------------------------
+
+V_ALLOWED = 2  # PR_RISCV_V_VSTATE_CTRL_ON
+V_INHERIT = 1 << 4
+_NAN_BOX = (1 << 32) - 1 << 32
+
+
+class FrameDue(NamedTuple):
+    """What a program was entitled to when a signal came; None: it had no vectors in use."""
+
+    f: Bank
+    v: Bank | None
+
+
+@dataclass(slots=True, eq=False)
+class TaskDue:
+    """What a task's program is entitled to.
+
+    `v_used`: it has used vectors since exec(). `control` is PR_RISCV_V_GET_CONTROL's answer,
+    `tags` the length that the tagged address ABI of its memory `mm` strips. `kernel_v` is what a
+    section of the kernel's own has in the vector registers.
+    """
+
+    name: str
+    mm: str = ""
+    f: Bank = EMPTY
+    v: Bank = EMPTY
+    v_used: bool = False
+    envcfg: int = 0
+    control: int = V_ALLOWED
+    tags: int = 0
+    frames: tuple[FrameDue, ...] = ()
+    kernel_v: Bank = EMPTY
+
+
+def svc(due: TaskDue, vlenb: int, discards: bool) -> None:
+    """A system call leaves vectors unspecified; since v6.5 (`discards`) to all ones."""
+    if discards and due.v_used:
+        due.v = discarded(vlenb)
+
+
+def first_use(due: TaskDue) -> None:
+    """The first vector instruction finds zeros."""
+    due.v, due.v_used = EMPTY, True
+
+
+def signal(due: TaskDue) -> None:
+    due.frames = (*due.frames, FrameDue(due.f, due.v if due.v_used else None))
+
+
+def sigreturn(due: TaskDue) -> None:
+    *rest, frame = due.frames
+    due.frames, due.f = tuple(rest), frame.f
+    if frame.v is not None:
+        due.v = frame.v
+
+
+def fork(parent: TaskDue, child: TaskDue, clone_vm: bool) -> None:
+    """A child has its parent's FP registers and settings, and no vectors yet."""
+    child.f, child.v, child.v_used = parent.f, EMPTY, False
+    child.envcfg, child.control = parent.envcfg, parent.control
+    child.mm = parent.mm if clone_vm else child.name
+    child.tags = parent.tags
+
+
+def exec_(due: TaskDue) -> None:
+    """A new program starts with nothing, but for what was asked for its vectors."""
+    due.f = due.v = EMPTY
+    due.v_used, due.frames, due.tags = False, (), 0
+    due.envcfg &= ~ENVCFG_PMM
+    following, inherit = due.control >> 2 & 0b11, due.control & V_INHERIT
+    due.control = (following or V_ALLOWED) | (following << 2 if inherit else 0) | inherit
+
+
+def v_control(due: TaskDue, arg: int) -> None:
+    """PR_RISCV_V_SET_CONTROL has been accepted; 0 leaves the present setting."""
+    due.control = arg & ~0b11 | (arg & 0b11 or due.control & 0b11)
+
+
+def tagged(due: TaskDue, arg: int, lengths: frozenset[int], with_abi: bool) -> None:
+    """PR_SET_TAGGED_ADDR_CTRL has been accepted: the smallest length that is enough.
+
+    `with_abi`: without PR_TAGGED_ADDR_ENABLE nothing is masked (v7.0 to v7.2).
+    """
+    asked = (arg & PR_PMLEN_MASK) >> PR_PMLEN_SHIFT
+    pmlen = min((n for n in lengths if n >= asked), default=0) if asked else 0
+    due.tags = pmlen if arg & PR_TAGGED_ADDR_ENABLE else 0
+    if with_abi:
+        pmlen = due.tags
+    due.envcfg = due.envcfg & ~ENVCFG_PMM | pmm_of(pmlen)
+
+
+# Guests ------------------------------------------------------------------------------
+
+NEVER = (1 << 64) - 1
+INTERRUPTS = 1 << IRQ_VS_SOFT | 1 << IRQ_VS_EXT
+
+
+class Kept(NamedTuple):
+    """What a vcpu was entitled to when its VMM saved it."""
+
+    f: Bank
+    v: Bank
+    x: Bank
+    senvcfg: Val
+    vs: VsCsrs
+    timecmp: int
+    scounteren: int | None
+    siselect: int | None
+    pmlen: int
+    misaligned: bool
+    wrong: tuple[str, ...]  # what was not right then
+
+
+@dataclass(slots=True, eq=False)
+class VcpuDue:
+    """What a guest and its VMM are entitled to.
+
+    `vs` are the CSRs of VS-mode as they were last written, `pc` where it goes on. What nobody
+    has set since the reset is None in `scounteren` and `siselect`. `pmlen` and `misaligned` are
+    what FWFT has been set to. `accepted` are the registers that KVM_SET_ONE_REG has taken, each
+    with what a KVM_GET_ONE_REG gave right after it. `reset` is where a reset that has been asked
+    for goes on (pc, a0, a1), `fresh` tells that nothing has been set since the last one.
+    """
+
+    name: str
+    f: Bank = EMPTY
+    v: Bank = EMPTY
+    x: Bank = EMPTY
+    pc: int = 0
+    senvcfg: Val = ZERO
+    vs: VsCsrs = NO_CSRS
+    timecmp: int = NEVER
+    scounteren: int | None = None
+    siselect: int | None = None
+    pmlen: int = 0
+    misaligned: bool = False
+    accepted: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    reset: tuple[int, int, int] | None = None
+    fresh: bool = True
+    answer: bool = False  # an SBI call waits for its VMM's
+    kept: Kept | None = None
+
+
+def set_accepted(due: VcpuDue, reg: int, bits: tuple[int, ...]) -> None:
+    due.accepted = tuple(sorted({**dict(due.accepted), reg: bits}.items()))
+
+
+def forget(due: VcpuDue, gone: frozenset[str]) -> None:
+    """Registers of these groups are no longer the VMM's: a guest, or a reset, has them now."""
+    if due.accepted:
+        due.accepted = tuple(
+            pair for pair in due.accepted if reg_name(pair[0]).partition(".")[0] not in gone
+        )
+
+
+def keep(due: VcpuDue, wrong: tuple[str, ...]) -> None:
+    due.kept = Kept(
+        *(due.f, due.v, due.x, due.senvcfg, due.vs, due.timecmp, due.scounteren, due.siselect),
+        *(due.pmlen, due.misaligned, wrong),
+    )
+
+
+def take_over(due: VcpuDue, kept: Kept) -> None:
+    """A vcpu into which another one has been restored is entitled to what that one had."""
+    due.f, due.v, due.x, due.senvcfg, due.vs, due.timecmp = kept[:6]
+    due.scounteren, due.siselect, due.pmlen, due.misaligned = kept[6:10]
+    due.fresh = False
+
+
+def reset_vcpu(due: VcpuDue, pc: int = 0, a0: int = 0, a1: int = 0) -> None:
+    """Every register of the guest is zero; an SBI call says where it goes on."""
+    due.f = due.v = due.x = EMPTY
+    due.senvcfg, due.vs, due.timecmp, due.pc = ZERO, NO_CSRS, NEVER, pc
+    due.scounteren = due.siselect = None
+    due.pmlen, due.misaligned, due.fresh, due.answer = 0, False, True, False
+    due.reset = None
+    for n, bits in ((10, a0), (11, a1)):
+        due.x = due.x.set(n, (Val(bits),))
+
+
+def trap_entry(due: VcpuDue, cause: int, stval: int, from_supervisor: bool) -> None:
+    """An exception is taken in VS-mode."""
+    vs = due.vs
+    status = vs.vsstatus & ~(SR_SPP | SR_SPIE | SR_SIE)
+    status |= SR_SPP if from_supervisor else 0
+    status |= SR_SPIE if vs.vsstatus & SR_SIE else 0
+    due.vs = vs._replace(vsstatus=status, vscause=cause, vstval=stval, vsepc=due.pc)
+    due.pc = vs.vstvec
+
+
+def set_fwft(due: VcpuDue, feature: str, value: int) -> None:
+    """FWFT_SET or ONE_REG has set a feature; a length that is too short for none is the next."""
+    due.fresh = False
+    if feature == "misaligned_deleg":
+        due.misaligned = bool(value)
+    elif value:
+        due.pmlen = 7 if value <= 7 else 16
+    else:
+        due.pmlen = 0
+
+
+def interrupt(due: VcpuDue, irq: int, on: bool) -> None:
+    """An interrupt is raised, or taken back."""
+    hvip = due.vs.hvip | 1 << irq if on else due.vs.hvip & ~(1 << irq)
+    due.vs = due.vs._replace(hvip=hvip)
+
+
+def fp_set(f: Bank, doubles: bool, words: bool, n: int, val: Val) -> Bank:
+    """ONE_REG has set an FP register: both kinds are views of one piece of memory with D."""
+    if not words:
+        return f.set(n, (val,))
+    if doubles:
+        return set_word(f, n, val)
+    return f.set(n, (val if n == FCSR else Val(val.bits | _NAN_BOX, val.origin),))
+
+
+def f_on(due: VcpuDue) -> Bank:
+    """The FP registers as a hart holds them."""
+    return legal_fp(due.f)
+
+
+def v_on(due: VcpuDue, host: Host) -> Bank:
+    """The vector registers and CSRs as this machine holds them."""
+    return legal_vector(due.v, host.vlenb)
+
+
+def vsetvli(vtype: int, vlenb: int) -> tuple[tuple[str, int], ...]:
+    """What vsetvli with as many elements as there can be leaves in the vector CSRs."""
+    most = vlmax(vtype, 8 * vlenb)
+    return (("vl", most), ("vtype", vtype if most else 1 << 63), ("vstart", 0))
+
+
+def csr_set(due: VcpuDue, name: str, val: Val, sip: int) -> None:
+    """ONE_REG has set a CSR: what a hart makes of it is for `vs_on()` to say."""
+    if name == "senvcfg":
+        due.senvcfg = val
+    elif name == "scounteren":
+        due.scounteren = val.bits
+    elif name == "siselect":
+        due.siselect = val.bits
+    elif name == "sip":
+        due.vs = due.vs._replace(hvip=sip)
+    else:
+        due.vs = due.vs._replace(**{f"v{name}": val.bits})
+
+
+def vs_on(due: VcpuDue, host: Host) -> VsCsrs:
+    """The CSRs of VS-mode as this machine holds them."""
+    return legal_vs(host.isa, host.sv, due.vs, NO_CSRS)
