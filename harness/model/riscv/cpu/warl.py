@@ -37,6 +37,7 @@ from harness.model.values import Bank, Val
 
 _VS_IRQS = 1 << IRQ_VS_SOFT | 1 << IRQ_VS_TIMER | 1 << IRQ_VS_EXT
 _OVF = 1 << IRQ_PMU_OVF
+HVIPRIO1_RES0 = 0xFF
 FCSR_MASK, VCSR_MASK, SCOUNTEREN_MASK, SISELECT_MASK = 0xFF, 0b111, 0xFFFF_FFFF, 0x1FF
 SSTATEEN0_MASK = 0b111  # custom state, Zfinx's fcsr, jvt
 ALL_PMLEN = frozenset((7, 16))
@@ -96,6 +97,11 @@ def legal_stvec(value: int) -> int:
 def legal_sepc(value: int) -> int:
     """Bit 0 is always zero; with C bit 1 is not."""
     return value & ~1
+
+
+def legal_aia(csrs: tuple[int, ...]) -> tuple[int, ...]:
+    """vsiselect, and hviprio1, where there is no interrupt 0. The rest is of RV32, or plain."""
+    return (csrs[0] & SISELECT_MASK, csrs[1] & ~HVIPRIO1_RES0, *csrs[2:])
 
 
 def legal_vs(isa: frozenset[str], sv: int, csrs: VsCsrs, was: VsCsrs) -> VsCsrs:

@@ -7,9 +7,10 @@ from harness.model.riscv.cpu.csr import EXC_BREAKPOINT, IRQ_VS_EXT, SR_SPIE, SR_
 from harness.model.riscv.cpu.state import Mode, VsCsrs
 from harness.model.riscv.cpu.warl import (
     SCOUNTEREN_MASK,
-    SISELECT_MASK,
     SSTATEEN0_MASK,
+    legal_aia,
     legal_fp,
+    legal_sepc,
     legal_vector,
     legal_vs,
     read_vs,
@@ -142,7 +143,8 @@ class VcpuCore(VcpuOnereg):
             self.kvm_riscv_vcpu_guest_vector_restore(vcpu)
             self.cpu.v = legal_vector(self.cpu.v, self.host.vlenb)
         self.cpu.f = legal_fp(self.cpu.f)
-        vcpu.aia = (vcpu.aia[0] & SISELECT_MASK, *vcpu.aia[1:])
+        if self.has("ssaia"):
+            vcpu.aia = legal_aia(vcpu.aia)  # kvm_riscv_vcpu_aia_load(), and what it reads back
         vcpu.cpu = self.cpu.id
 
     def config_is_loaded(self, vcpu: Vcpu) -> bool:
@@ -209,6 +211,7 @@ class VcpuCore(VcpuOnereg):
         self.kvm_riscv_vcpu_flush_interrupts(vcpu)
         self.kvm_riscv_vcpu_swap_in_guest_state(vcpu)
         vcpu.scounteren &= SCOUNTEREN_MASK
+        vcpu.sepc = legal_sepc(vcpu.sepc)
         self.current.at = At.GUEST
         self.cpu.mode = Mode.GUEST
 
