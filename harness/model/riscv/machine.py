@@ -51,14 +51,13 @@ class Machine(Stimuli):
 
     def __init__(self, kernel: Kernel, setup: Setup) -> None:
         vcpus: dict[str, Vcpu] = {}
+        places: dict[str, tuple[int, int]] = {}
         for n, (name, thread, features) in enumerate(setup.vcpus):
             vm = setup.vms[n] if setup.vms else 0
-            hart = sum(v.vm == vm for v in vcpus.values())
-            vcpus[name] = Vcpu(
-                name, thread=thread, secondary="secondary" in features, vm=vm, id=hart
-            )
+            places[name] = vm, sum(other == vm for other, _ in places.values())
+            vcpus[name] = Vcpu(name, thread=thread, secondary="secondary" in features)
         harts = tuple(Hart(n, host) for n, host in enumerate(setup.cpus))
-        super().__init__(kernel, setup.hosts, harts, vcpus)
+        super().__init__(kernel, setup.hosts, harts, vcpus, places)
         self.kernel = kernel
         self.task_due = {}
         self.vcpu_due = {name: VcpuDue(name) for name in vcpus}

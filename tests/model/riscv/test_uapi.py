@@ -289,3 +289,13 @@ def test_hart_ids_are_those_of_a_vm() -> None:
     body = "vm W { vcpu w0 in A }\nA ioctl KVM_RUN v0\n"
     assert complaint(f"{body}v0 sbi hsm hart_start 3, 0\nexpect sbi SBI_ERR_INVALID_PARAM") == ""
     assert complaint(f"{body}v0 sbi srst system_reset 0\nA ret_to_user\nA ioctl KVM_RUN w0") == ""
+
+
+def test_a_cap_is_a_vms() -> None:
+    """Each vcpu of it has the cap, those that are made later too; another VM's have not."""
+    body = "vm W { vcpu w0 in A }\nA ioctl KVM_ENABLE_CAP v0 KVM_CAP_RISCV_MP_STATE_RESET\n"
+    body += "A ioctl KVM_CREATE_VCPU v2\n"
+    reset = "A ioctl KVM_SET_MP_STATE {} KVM_MP_STATE_INIT_RECEIVED\nexpect {}"
+    assert complaint(body + reset.format("v1", "no errno")) == ""
+    assert complaint(body + reset.format("v2", "no errno")) == ""
+    assert complaint(body + reset.format("w0", "errno EINVAL")) == ""

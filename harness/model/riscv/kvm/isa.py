@@ -87,7 +87,7 @@ NEVER_DISABLED = frozenset(_NEVER.split())
 class Isa(Entry):
     """What userspace's ids mean, and what may be switched on and off."""
 
-    __slots__ = ("isa_ids", "sbi_ids", "vcpus")
+    __slots__ = ("isa_ids", "places_in_vm", "sbi_ids", "vcpus")
 
     def __init__(
         self,
@@ -95,12 +95,32 @@ class Isa(Entry):
         hosts: tuple[Host, ...],
         harts: tuple[Hart, ...],
         vcpus: dict[str, Vcpu],
+        places_in_vm: dict[str, tuple[int, int]],
     ) -> None:
         super().__init__(kernel, hosts, harts)
         self.vcpus = vcpus
+        # The VM of each vcpu, and its hart id there. They never change, so no state has them.
+        self.places_in_vm = places_in_vm
         names = [name for name in ISA_EXTENSIONS[:-2] if name not in RV32_ONLY]
         self.isa_ids = known(names, ISA_EXT_SINCE, self.fixes)
         self.sbi_ids = known(SBI_EXTENSIONS, SBI_EXT_SINCE, self.fixes)
+
+    # Who else is in a VM -----------------------------------------------------------------
+
+    def hart_id(self, vcpu: Vcpu) -> int:
+        """vcpu->vcpu_id"""
+        return self.places_in_vm[vcpu.name][1]
+
+    def vm_vcpus(self, vcpu: Vcpu) -> list[Vcpu]:
+        """kvm_for_each_vcpu()"""
+        vm = self.places_in_vm[vcpu.name][0]
+        return [v for v in self.vcpus.values() if self.places_in_vm[v.name][0] == vm and v.created]
+
+    def vcpu_by_id(self, vcpu: Vcpu, number: int) -> Vcpu | None:
+        """kvm_get_vcpu_by_id()"""
+        return next((v for v in self.vm_vcpus(vcpu) if self.hart_id(v) == number), None)
+
+    # Extensions --------------------------------------------------------------------------
 
     def isa_known(self, kvm_ext: int) -> bool:
         """kvm_ext < KVM_RISCV_ISA_EXT_MAX"""

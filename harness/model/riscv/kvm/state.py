@@ -62,7 +62,6 @@ class Saved(NamedTuple):
 class Vcpu:
     """A vcpu. `thread` runs it, `secondary` ones wait to be started by SBI HSM.
 
-    `vm` tells virtual machines apart, `id` is the hart id in one.
     `isa` is the bitmap of the guest's extensions, by the kernel's own names (the guest's
     numbers, which are neither KVM's ids nor always the host's). `fp` is the union of
     guest_context.fp, in doublewords; `vector` is None without a buffer.
@@ -72,8 +71,6 @@ class Vcpu:
     thread: str = ""
     host: int = 0
     secondary: bool = False
-    vm: int = 0
-    id: int = 0
     mp_state_reset: bool = False  # of the VM: KVM_CAP_RISCV_MP_STATE_RESET is on
     created: bool = False
     isa: frozenset[str] = frozenset()

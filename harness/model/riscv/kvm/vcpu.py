@@ -51,6 +51,7 @@ class VcpuCore(VcpuOnereg):
         self.kvm_riscv_vcpu_sbi_init(vcpu)
         self.kvm_riscv_reset_vcpu(vcpu)
         vcpu.stopped = vcpu.secondary  # kvm_arch_vcpu_postcreate()
+        vcpu.mp_state_reset = any(v.mp_state_reset for v in self.vm_vcpus(vcpu))
         vcpu.created = True
 
     @kernel_function()
@@ -84,7 +85,7 @@ class VcpuCore(VcpuOnereg):
     @kernel_function()
     def kvm_riscv_vcpu_sbi_load_reset_state(self, vcpu: Vcpu) -> None:
         vcpu.sepc, a1 = vcpu.reset_state
-        for n, bits in ((10, vcpu.id), (11, a1)):
+        for n, bits in ((10, self.hart_id(vcpu)), (11, a1)):
             vcpu.x = vcpu.x.set(n, (self.val(bits, vcpu.name),))
 
     @kernel_function()
@@ -92,9 +93,8 @@ class VcpuCore(VcpuOnereg):
         """Of the VM that a vcpu is in. Raises Errno."""
         if cap != KVM_CAP_RISCV_MP_STATE_RESET or "mp-state-reset" not in self.fixes:
             raise Errno("EINVAL")
-        for each in self.vcpus.values():
-            if each.vm == vcpu.vm:
-                each.mp_state_reset = True
+        for each in self.vm_vcpus(vcpu):
+            each.mp_state_reset = True
 
     @kernel_function()
     def kvm_arch_vcpu_async_ioctl(self, vcpu: Vcpu, irq: int) -> None:

@@ -112,7 +112,7 @@ class VcpuSbiExt(VcpuSbi):
             return _UNKNOWN if strict else _INVALID
         hmask, hbase, sent = args[0], args[1], 0
         for target in self.vm_vcpus(vcpu):
-            bit = target.id - hbase
+            bit = self.hart_id(target) - hbase
             if hbase != _LONG:
                 if bit < 0 or (strict and bit >= BITS_PER_LONG):
                     continue
@@ -239,16 +239,6 @@ class VcpuSbiExt(VcpuSbi):
         """At the first entry after a load: an area that is in no memory slot is forgotten."""
         if vcpu.shmem != INVALID_GPA and not self.in_memslot(vcpu.shmem & ~_PAGE, 1):
             vcpu.shmem = INVALID_GPA
-
-    # Who else is in the VM, and what memory it has -------------------------------------------
-
-    def vm_vcpus(self, vcpu: Vcpu) -> list[Vcpu]:
-        """kvm_for_each_vcpu()"""
-        return [v for v in self.vcpus.values() if v.vm == vcpu.vm and v.created]
-
-    def vcpu_by_id(self, vcpu: Vcpu, number: int) -> Vcpu | None:
-        """kvm_get_vcpu_by_id()"""
-        return next((v for v in self.vm_vcpus(vcpu) if v.id == number), None)
 
     def in_memslot(self, address: int, size: int) -> bool:
         """Whether a VM has memory there. Each has one slot."""
