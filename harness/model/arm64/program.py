@@ -9,16 +9,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.model.arm64.cpu.cpu import Access, Trap, check_access, set_svcr, supported_vq
+from harness.model.arm64.cpu.cpu import (
+    Access,
+    Trap,
+    check_access,
+    held,
+    set_svcr,
+    supported_vq,
+)
 from harness.model.arm64.cpu.state import FFR, ZA, ZT0
 from harness.model.arm64.cpu.sysreg import (
     ESR_ELX_EC_SME,
     ESR_ELX_EC_SVE,
     ESR_ELX_EC_SYS64,
+    FPCR_MASK,
+    FPMR_MASK,
     FPSR_AFTER_SM_CHANGE,
+    FPSR_MASK,
     HFGRTR_EL2_NTPIDR2_EL0,
     MDCR_EL2_TDA,
     SMTC_SME_DISABLED,
+    SVCR_MASK,
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
 )
@@ -159,7 +170,7 @@ class Program(Arm):
 
     def write_register(self, who: Context, kind: str, n: int, bits: tuple[int, ...]) -> None:
         if kind == "cpacr_el1":
-            self.cpu.cpacr_el1 = bits[0]
+            self.cpu.cpacr_el1 = bits[0] & self.el1_masks[kind]
             return
         if kind in _GATED or not self.system_supports_sve:
             if kind == "dbgbvr0_el1":
@@ -192,20 +203,20 @@ class Program(Arm):
                 live, due = self.set_both(cpu.p, has, want.p, gets, n)
                 cpu.p, who.logical = live, want._replace(p=due)
         elif kind == "zcr_el1":
-            cpu.zcr_el1 = bits[0] & 0xF
+            cpu.zcr_el1 = bits[0] & self.el1_masks[kind]
             assert isinstance(who, Vcpu)
             who.logical_zcr = cpu.zcr_el1
         elif kind == "svcr":
-            self.write_svcr(who, bits[0])
+            self.write_svcr(who, bits[0] & SVCR_MASK)
         elif kind == "fpsr":
-            cpu.fpsr = vals[0]
-            who.logical = want._replace(fpsr=vals[0])
+            cpu.fpsr = held(vals[0], FPSR_MASK)
+            who.logical = want._replace(fpsr=cpu.fpsr)
         elif kind == "fpcr":
-            cpu.fpcr = vals[0]
-            who.logical = want._replace(fpcr=vals[0])
+            cpu.fpcr = held(vals[0], FPCR_MASK)
+            who.logical = want._replace(fpcr=cpu.fpcr)
         elif kind == "fpmr":
-            cpu.fpmr = vals[0]
-            who.logical = want._replace(fpmr=vals[0])
+            cpu.fpmr = held(vals[0], FPMR_MASK)
+            who.logical = want._replace(fpmr=cpu.fpmr)
         elif kind == "za":
             cpu.za, due = self.set_both(cpu.za, vals, want.za, vals, ZA)
             who.logical = want._replace(za=due)
@@ -280,6 +291,9 @@ class Program(Arm):
         cpu = self.cpu
         if kind == "tpidr2_el0":
             self.seen = (cpu.tpidr2_el0,)
+            return
+        if kind == "cpacr_el1":  # which no FP trap gates
+            self.seen = (Val(cpu.cpacr_el1),)
             return
         if not self.instruction(who, ACCESS[kind]):
             return

@@ -6,8 +6,9 @@ Documentation/virt/kvm/api.rst asks for, and stop at the first errno.
 
 from __future__ import annotations
 
+from harness.model.arm64.cpu.cpu import held
 from harness.model.arm64.cpu.state import FFR, ZA_ROWS
-from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK
+from harness.model.arm64.cpu.sysreg import FPCR_MASK, FPSR_MASK, SVCR_SM_MASK
 from harness.model.arm64.host.state import SveState
 from harness.model.arm64.ioctls import Ioctls, Reg
 from harness.model.arm64.kvm.state import Saved, Vcpu
@@ -91,7 +92,8 @@ class Vmm(Ioctls):
             if due.svcr != vcpu.svcr:
                 self._differs(vcpu, "svcr", Val(due.svcr), Val(vcpu.svcr))
             self._bank(vcpu, "za", due.za, vcpu.sme_state or EMPTY)
-        for name, want, got in (("fpsr", due.fpsr, vcpu.fpsr), ("fpcr", due.fpcr, vcpu.fpcr)):
+        fpsr, fpcr = held(vcpu.fpsr, FPSR_MASK), held(vcpu.fpcr, FPCR_MASK)
+        for name, want, got in (("fpsr", due.fpsr, fpsr), ("fpcr", due.fpcr, fpcr)):
             if want.bits != got.bits:
                 self._differs(vcpu, name, want, got)
 

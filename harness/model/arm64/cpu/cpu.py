@@ -85,6 +85,11 @@ def current_vq(cpu: Registers, lengths: VectorLengths, el: int) -> int:
     return supported_vq(limit + 1, lengths.sve)
 
 
+def held(val: Val, mask: int) -> Val:
+    """What a register keeps of a value that is written to it."""
+    return Val(val.bits & mask, val.origin) if val.bits & ~mask else val
+
+
 def set_svcr(cpu: Registers, svcr: int) -> None:
     """Write SVCR. A change of SM zeroes Z, P, FFR and FPMR; setting ZA zeroes ZA and ZT0."""
     changed = cpu.svcr ^ svcr

@@ -8,8 +8,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from harness.model.arm64.cpu.cpu import held
 from harness.model.arm64.cpu.state import FFR, ZA, ZT0
-from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.cpu.sysreg import (
+    FPCR_MASK,
+    FPMR_MASK,
+    FPSR_MASK,
+    SVCR_SM_MASK,
+    SVCR_ZA_MASK,
+)
 from harness.model.arm64.host.state import (
     ARM64_VEC_SME,
     ARM64_VEC_SVE,
@@ -225,7 +232,10 @@ class Ptrace(Vl):
                 p = p.set(FFR if kind == "ffr" else n, vals)
         due = task.logical
         svcr = due.svcr | SVCR_SM_MASK if vec is ARM64_VEC_SME else due.svcr & ~SVCR_SM_MASK
-        fpsr, fpcr = ((data.get((kind, 0)) or (ZERO,))[0] for kind in ("fpsr", "fpcr"))
+        fpsr, fpcr = (
+            held((data.get((kind, 0)) or (ZERO,))[0], mask)
+            for kind, mask in (("fpsr", FPSR_MASK), ("fpcr", FPCR_MASK))
+        )
         task.logical = due._replace(z=z, p=p, fpsr=fpsr, fpcr=fpcr, svcr=svcr)
 
     # NT_ARM_ZA, NT_ARM_ZT, NT_ARM_FPMR -----------------------------------------------------
@@ -283,7 +293,7 @@ class Ptrace(Vl):
             stack = self.value("kernel", 0x57AC4)
             data = task.fpmr if "ptrace-fpmr-partial" in self.fixes else stack
         else:
-            task.logical = task.logical._replace(fpmr=data)
+            task.logical = task.logical._replace(fpmr=held(data, FPMR_MASK))
         task.fpmr = data
         self.fpsimd_flush_task_state(task)
         return ""
@@ -297,7 +307,8 @@ class Ptrace(Vl):
         for (kind, n), vals in reached.items():
             if kind == "v":
                 z = z.set(n, vals)
-        task.logical = due._replace(z=z, p=EMPTY, fpsr=task.fpsr, fpcr=task.fpcr)
+        fpsr, fpcr = held(task.fpsr, FPSR_MASK), held(task.fpcr, FPCR_MASK)
+        task.logical = due._replace(z=z, p=EMPTY, fpsr=fpsr, fpcr=fpcr)
 
     # What a tracer does -----------------------------------------------------------------
 
@@ -369,6 +380,8 @@ class Ptrace(Vl):
         if kind == "flags":
             return (Val(SVE_PT_VL_INHERIT if task.flags & TIF_SME_VL_INHERIT else 0),)
         on = bool(task.svcr & SVCR_ZA_MASK)
+        if kind == "size":  # ZA_PT_SIZE()
+            return (Val(SIZEOF_HEADER + (16 * task.sme_vl) ** 2 * on),)
         if kind == "za" and not on:
             return None
         n, width = (ZA, 1) if kind == "za" else (ZT0, 4)

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.model.arm64.cpu.cpu import held
 from harness.model.arm64.cpu.state import FFR
+from harness.model.arm64.cpu.sysreg import FPCR_MASK, FPSR_MASK, ZCR_ELX_LEN_MASK
 from harness.model.arm64.host.state import SveState
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import (
@@ -119,9 +121,9 @@ class Guest(Program):
         self._copy_user(reg)
         due = vcpu.logical
         if offset == FPSR:
-            vcpu.fpsr, vcpu.logical = vals[0], due._replace(fpsr=vals[0])
+            vcpu.fpsr, vcpu.logical = vals[0], due._replace(fpsr=held(vals[0], FPSR_MASK))
         elif offset == FPCR:
-            vcpu.fpcr, vcpu.logical = vals[0], due._replace(fpcr=vals[0])
+            vcpu.fpcr, vcpu.logical = vals[0], due._replace(fpcr=held(vals[0], FPCR_MASK))
         else:
             n = (offset - VREGS) // 4
             image = vcpu.sve_state
@@ -233,7 +235,7 @@ class Guest(Program):
 
     def sys_reg_set(self, vcpu: Vcpu, name: str, bits: int) -> None:
         if name == "zcr_el1":
-            vcpu.zcr_el1 = vcpu.logical_zcr = bits
+            vcpu.zcr_el1, vcpu.logical_zcr = bits, bits & ZCR_ELX_LEN_MASK
         else:
             vcpu.cpacr_el1, vcpu.booted = bits, True
 
