@@ -124,6 +124,11 @@ def _print_kernels(catalogue: Catalogue, out: Terminal) -> None:
 
 
 _UNLANDED = {"variant": "never merged", "stable": "in stable trees alone"}
+_UNTAGGED = {
+    "none": "no commit (the message has no such tag)",
+    "unseen": "unknown (the message has not been checked)",
+    None: "",
+}
 
 
 def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
@@ -182,7 +187,7 @@ def _print_fixes(fixes: list[Fix], out: Terminal) -> None:
         for line in textwrap.wrap(fix.what, 76, break_on_hyphens=False):
             out.line(f"  {line}")
         for name, value in (
-            ("Fixes", ", ".join(fix.repairs)),
+            ("Fixes", ", ".join(fix.repairs) or _UNTAGGED[fix.untagged]),
             ("Needs", ", ".join(fix.requires)),
             ("Link", fix.link or ""),
         ):
@@ -208,5 +213,6 @@ def _plain(fix: Fix) -> dict[str, object]:
         "commits": [{"id": c.id, "title": c.title} for c in fix.commits],
         "requires": list(fix.requires),
         "repairs": list(fix.repairs),
+        "untagged": fix.untagged,
         "link": fix.link,
     }

@@ -17,6 +17,10 @@ from harness.errors import HarnessError, nearest
 
 Kind = Literal["feature", "fix", "rework", "refactor", "outside", "variant", "stable"]
 
+# Why a fix names no commit that it repairs: upstream's message has no `Fixes:` tag, or nobody
+# who filled in the row has seen that message.
+Untagged = Literal["none", "unseen"]
+
 _LAST_MINOR = {4: 20, 5: 19, 6: 19, 7: 2}
 RELEASES = tuple(
     f"v{major}.{minor}"
@@ -58,10 +62,10 @@ class Fix:
     release that is modelled, or newer), None for a `variant`, which was proposed and never
     merged, and for what stands in `stable` trees alone. `requires` names the fixes
     without which it does not make sense (a backport without them is refused).
-    `repairs` names the commits that its `Fixes:` tags blame. A `refactor` changes no
-    step, by its own account, and what is `outside` changes what is not modelled:
-    the model has no switch for them. `gone` are the first release in which it was
-    reverted and the first that has it again.
+    `repairs` names the commits that its `Fixes:` tags blame; a `fix` without any says
+    in `untagged` why. A `refactor` changes no step, by its own account, and what is
+    `outside` changes what is not modelled: the model has no switch for them. `gone` are
+    the first release in which it was reverted and the first that has it again.
     """
 
     id: str
@@ -71,6 +75,7 @@ class Fix:
     commits: tuple[Commit, ...] = ()
     requires: tuple[str, ...] = ()
     repairs: tuple[str, ...] = ()
+    untagged: Untagged | None = None
     link: str | None = None
     gone: tuple[str, str] | None = None
 

@@ -42,6 +42,11 @@ Quads = tuple[Val, ...]
 Key = tuple[tuple[int, tuple[int, ...]], ...]
 
 
+def spread(vals: Quads, width: int) -> Quads:
+    """One value fills a vector of `width` quadwords, as DUP does; several are its quadwords."""
+    return vals * width if len(vals) == 1 else vals[:width]
+
+
 def trim(quads: Quads) -> Quads:
     """`quads` without the zero quadwords at its top."""
     n = len(quads)

@@ -243,11 +243,11 @@ def test_a_table_of_other_places() -> None:
     ("homes", "sources", "why"),
     [
         (PROBES.homes, {"task_smstop_sm"}, "inlined into its callers"),
-        (PROBES.homes, {"other"}, "of another release: comes with sig-flush (v6.16)"),
+        (PROBES.homes, {"other"}, "of another release: comes with sig-smstop (v6.16)"),
         (
             PROBES.homes[1:],
             {"other"},
-            "inlined into its callers, or of another release: comes with sig-flush (v6.16)",
+            "inlined into its callers, or of another release: comes with sig-smstop (v6.16)",
         ),
     ],
     ids=["there", "absent", "incomplete"],

@@ -78,6 +78,22 @@ def test_fix(cli: Cli, fix: Fix) -> None:
     assert (f"Link: {fix.link}" in out) == (fix.link is not None)
 
 
+@pytest.mark.parametrize(
+    ("fix", "line"),
+    [
+        ("sme-resume", "Fixes: a1f4ccd25cc2, d4913eee152d"),
+        ("hotplug-last", "Fixes: no commit (the message has no such tag)"),
+        ("timer-state-restore", "Fixes: unknown (the message has not been checked)"),
+        ("sve-host", None),
+    ],
+    ids=["named", "none", "unseen", "feature"],
+)
+def test_what_a_fix_repairs(cli: Cli, fix: str, line: str | None) -> None:
+    """A fix that names no commit says whether there is none or nobody has looked."""
+    lines = [text.strip() for text in cli("fixes", fix).out.splitlines()]
+    assert [text for text in lines if text.startswith("Fixes:")] == ([line] if line else [])
+
+
 def test_fixes_by_name(cli: Cli) -> None:
     """Fixes are shown in the order in which they are asked for."""
     assert _heads(cli("fixes", "fp-type", "751ecf6afd65").out) == ["fp-type", "sve-stale-cpu"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
+from typing import get_args
 
 import pytest
 
 from harness.dsl import Trace, read_trace
 from harness.engine.audit import branches, notices, with_and_without
 from harness.model import architecture, home
-from harness.model.catalogue import RELEASES, Catalogue, Fix, Hybrid
+from harness.model.catalogue import RELEASES, Catalogue, Fix, Hybrid, Untagged
 from harness.resources import folder
 
 ARCHITECTURES = ("arm64", "riscv")
@@ -139,3 +140,11 @@ def test_every_merged_fix_names_its_commit(arch: str, fix: Fix) -> None:
         assert fix.commits
     for repaired in fix.repairs:
         assert re.fullmatch(r"[0-9a-f]{12}", repaired)
+
+
+@pytest.mark.parametrize(("arch", "fix"), each(), ids=ids)
+def test_a_fix_says_what_it_repairs_or_why_not(arch: str, fix: Fix) -> None:
+    """A merged fix names a commit, or says that upstream names none, or that nobody has looked."""
+    assert not (fix.repairs and fix.untagged)
+    if fix.kind == "fix":
+        assert fix.repairs or fix.untagged in get_args(Untagged)

@@ -122,7 +122,7 @@ class Adopter:
         self.guests[guest.name] = guest
         asked = (KVM_ARM_VCPU_SVE,) if guest.sve else ()
         vcpu = Vcpu(guest.name, thread=guest.thread.name, asked=asked)
-        m.vcpus[guest.name] = m.contexts[guest.name] = vcpu
+        m.add_vcpu(vcpu)
         if m.config.protected:
             m.hyp_vcpus[guest.name] = Vcpu(guest.name)
         self.probe.silent = True
@@ -131,7 +131,7 @@ class Adopter:
         self._handed_out(was)
         m.start_vcpu(vcpu)
         if guest.sve_max_vl:
-            vcpu.sve_max_vl = guest.sve_max_vl // 16
+            vcpu.sve_max_vl = m.vcpu_due[guest.name].sve_vq = guest.sve_max_vl // 16
         if guest.first_owner in OWNERS and "fp-owner" not in m.fixes:
             vcpu.fp_state = FpOwner(guest.first_owner)
         self.probe.silent = False
@@ -151,7 +151,8 @@ class Adopter:
         if not task.flags & TIF_FOREIGN_FPSTATE and task.fpsimd_cpu == cpu:
             last.st = task.addr
         m.run_on(cpu)
-        m.cpu.z, m.cpu.p = task.logical.z, task.logical.p
+        owed = m.task_due[task.name].regs
+        m.cpu.z, m.cpu.p = owed.z, owed.p
         self._open(task)
 
     def _take_over(self, task: Task, flags: int, fp_type: int, cpu: int) -> None:

@@ -583,6 +583,14 @@ RULES: dict[str, Rule] = {
         ),
         why="it is not static, and of another file",
     ),
+    "sig-smstop": Rule(
+        ((Calls(_SETUP_FRAME, ("task_smstop_sm",)),),),
+        (
+            (Not(Symbol("task_smstop_sm")),),
+            (_SME, Not(Calls(_SETUP_FRAME, ("task_smstop_sm",)))),
+        ),
+        why="it is not static, and of another file; without SME nothing calls it",
+    ),
     "discard-modified": Rule(
         (
             (InFile("do_el0_svc", "fpsimd_syscall_enter"),),

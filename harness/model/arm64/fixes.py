@@ -38,6 +38,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("lazy-reload",),
+            untagged="unseen",
         ),
         Fix(
             "hotplug-last",
@@ -52,6 +53,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("lazy-reload",),
+            untagged="none",
         ),
         Fix(
             "neon-nonest",
@@ -83,6 +85,7 @@ CATALOGUE = Catalogue(
             "set it to NULL if that task has TIF_SVE (read through the pointer)",
             (Commit("17eed27b02da", "arm64/sve: KVM: Prevent guests from using SVE"),),
             requires=("sve-host",),
+            untagged="unseen",
         ),
         Fix(
             "sve-dead-task",
@@ -126,6 +129,7 @@ CATALOGUE = Catalogue(
             "a forked child inherits fpsimd_state.cpu -> copy_thread() flushes the child",
             (Commit("071b6d4a5d34", "arm64: fpsimd: Prevent registers leaking from dead tasks"),),
             requires=("lazy-reload",),
+            untagged="unseen",
         ),
         Fix(
             "sig-fpsimd-lost",
@@ -139,6 +143,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("sve-host",),
+            untagged="unseen",
         ),
         Fix(
             "sig-copy",
@@ -174,6 +179,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("lazy-reload",),
+            untagged="unseen",
         ),
         Fix(
             "kvm-fp-2018",
@@ -216,6 +222,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("kvm-fp-2018",),
+            untagged="unseen",
         ),
         Fix(
             "kvm-host-sve",
@@ -291,6 +298,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Refuse illegal KVM_ARM_VCPU_PMU_V3 at reset time",
                 ),
             ),
+            untagged="unseen",
         ),
         Fix(
             "pmu-created",
@@ -304,6 +312,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Refuse to run VCPU if PMU is not initialized",
                 ),
             ),
+            untagged="unseen",
         ),
         Fix(
             "vcpu-features-checked",
@@ -512,6 +521,7 @@ CATALOGUE = Catalogue(
             "mode, which has none, and PSTATE.SM only with the FFR -> each as it is",
             (Commit("2e990e63220b", "arm64/sme: Fix EFI save/restore"),),
             requires=("sme-host",),
+            untagged="unseen",
         ),
         Fix(
             "sme-kvm-load",
@@ -521,6 +531,7 @@ CATALOGUE = Catalogue(
             "if either is set; vcpu_put restores CPACR_EL1.SMEN",
             (Commit("861262ab8627", "KVM: arm64: Handle SME host state when running guests"),),
             requires=("sme-host", "drop-host-sve"),
+            untagged="none",
             link="20220419112247.711548-27-broonie@kernel.org",
         ),
         Fix(
@@ -532,6 +543,7 @@ CATALOGUE = Catalogue(
             "SCTLR_EL2.EnTP2, which governs no guest)",
             (Commit("51729fb1d068", "KVM: arm64: Trap SME usage in guest"),),
             requires=("sme-host",),
+            untagged="none",
             link="20220419112247.711548-26-broonie@kernel.org",
         ),
         Fix(
@@ -561,6 +573,22 @@ CATALOGUE = Catalogue(
             ),
             requires=("sme-host",),
             repairs=("8bd7f91c03d8",),
+        ),
+        Fix(
+            "sig-sm-zero",
+            "fix",
+            "v6.0",
+            "delivery of a signal in streaming mode leaves V in memory as it was, to be loaded if "
+            "the registers are foreign -> zeroed (with FPSR and FPCR)",
+            (
+                Commit(
+                    "ea64baacbc36",
+                    "arm64/signal: Flush FPSIMD register state when disabling streaming mode",
+                ),
+            ),
+            requires=("sme-host",),
+            repairs=("40a8e87bb328",),
+            link="20220817182324.638214-3-broonie@kernel.org",
         ),
         Fix(
             "fp-tristate",
@@ -702,6 +730,7 @@ CATALOGUE = Catalogue(
             "vcpu_put opens SMEN, and SVCR is read before that need have an effect -> ISB between",
             (Commit("59d78a2ec0e9", "KVM: arm64: Synchronize SMEN on vcpu schedule out"),),
             requires=("sme-kvm-load",),
+            untagged="none",
             link="20221220105024.13484-1-dongbo4@huawei.com",
         ),
         Fix(
@@ -778,6 +807,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("sme-kvm-load",),
+            untagged="unseen",
         ),
         Fix(
             "defer-za",
@@ -836,6 +866,7 @@ CATALOGUE = Catalogue(
             "sve_state is allocated anew at a change of length only where there is SVE -> always",
             (Commit("8410186ca480", "arm64/fpsimd: Remove spurious check for SVE support"),),
             requires=("vl-sve-storage",),
+            untagged="unseen",
         ),
         Fix(
             "vl-sme-target",
@@ -1018,11 +1049,12 @@ CATALOGUE = Catalogue(
             "after a suspend that lost power SMCR_EL1 is what reset made of it, so FA64 is off at "
             "EL1, and ZT0 -> written anew (with SMPRI_EL1, which is not modelled)",
             (
-                Commit("9533864816fb", "arm64/sme: Restore SMCR on exit from suspend"),
+                Commit("9533864816fb", "arm64/sme: Restore SME registers on exit from suspend"),
                 Commit("d7b77a0d565b", "arm64/sme: Restore SMCR_EL1.EZT0 on exit from suspend"),
             ),
             requires=("sme-host",),
-            link="20240203-arm64-sme-resume-v2-1-a1fbaddc4425@kernel.org",
+            repairs=("a1f4ccd25cc2", "d4913eee152d"),
+            link="20240213-arm64-sme-resume-v3-1-17e05e493471@kernel.org",
         ),
         Fix(
             "drop-busy-flag",
@@ -1150,7 +1182,7 @@ CATALOGUE = Catalogue(
         Fix(
             "ptrace-fptype",
             "fix",
-            "v6.10",
+            "v6.9",
             "a tracer reads sve_state by TIF_SVE -> by fp_type",
             (
                 Commit(
@@ -1159,6 +1191,8 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("fp-type",),
+            repairs=("8c845e273104",),
+            link="20240325-arm64-ptrace-fp-type-v1-1-8dc846caf11f@kernel.org",
         ),
         Fix(
             "hd-accessor",
@@ -1302,6 +1336,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("fp-owner",),
+            untagged="unseen",
             link="20240603122852.3923848-7-tabba@google.com",
         ),
         Fix(
@@ -1338,6 +1373,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("sme-host", "pkvm-host-sve"),
+            untagged="unseen",
             link="20240603122852.3923848-10-tabba@google.com",
         ),
         Fix(
@@ -1526,6 +1562,7 @@ CATALOGUE = Catalogue(
             "clears it where a CPU comes up",
             (Commit("efad60e46057", "KVM: arm64: Initialize PMSCR_EL1 when in VHE"),),
             requires=("kvm-fp-2018",),
+            untagged="unseen",
         ),
         Fix(
             "pmscr-guard",
@@ -1665,6 +1702,8 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("load-by-type", "sig-flush"),
+            repairs=("bc0ee4760364", "f130ac0ae441"),
+            link="20250508132644.1395904-12-mark.rutland@arm.com",
         ),
         Fix(
             "clone-sm",
@@ -1674,6 +1713,7 @@ CATALOGUE = Catalogue(
             "mode -> starts out of it, as after SMSTOP",
             (Commit("a6d066f70574", "arm64/fpsimd: Clear PSTATE.SM during clone()"),),
             requires=("sme-host",),
+            repairs=("8bd7f91c03d8",),
             link="20250508132644.1395904-13-mark.rutland@arm.com",
         ),
         Fix(
@@ -1689,6 +1729,8 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("sme-host",),
+            untagged="none",
+            link="20250508132644.1395904-14-mark.rutland@arm.com",
         ),
         Fix(
             "sme-smtc",
@@ -1771,6 +1813,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("sig-fptype",),
+            repairs=("85ed24dad290",),
             link="20250409164010.3480271-10-mark.rutland@arm.com",
         ),
         Fix(
@@ -1780,12 +1823,46 @@ CATALOGUE = Catalogue(
             "signal code edits registers and memory, without holding the context -> saves and "
             "flushes first, then edits memory alone",
             (
-                Commit("d3a181588df9", "arm64/fpsimd: Add fpsimd_save_and_flush_current_state()"),
                 Commit("929fa99b1215", "arm64/fpsimd: signal: Always save+flush state early"),
-                Commit("3aa4d74438af", "arm64/fpsimd: signal32: Always save+flush state early"),
+                Commit("d3a181588df9", "arm64/fpsimd: Add fpsimd_save_and_flush_current_state()"),
             ),
             requires=("sig-merge",),
+            repairs=(
+                "8c46def44409",
+                "40a8e87bb328",
+                "ea64baacbc36",
+                "baa8515281b3",
+                "8cd969d28fd2",
+                "39782210eb7e",
+                "ee072cf70804",
+            ),
             link="20250409164010.3480271-13-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sig32-flush",
+            "outside",
+            "v6.16",
+            "AArch32 tasks: signal code edits registers and memory, without holding the context "
+            "-> saves and flushes first",
+            (Commit("3aa4d74438af", "arm64/fpsimd: signal32: Always save+flush state early"),),
+            requires=("sig-flush",),
+            link="20250409164010.3480271-12-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sig-smstop",
+            "fix",
+            "v6.16",
+            "delivery of a signal in streaming mode zeroes FPSR and FPCR with V, and keeps FPMR -> "
+            "does what SMSTOP SM does",
+            (
+                Commit(
+                    "99560c9452bb",
+                    "arm64/fpsimd: signal: Use SMSTOP behaviour in setup_return()",
+                ),
+            ),
+            requires=("sig-flush",),
+            repairs=("40a8e87bb328",),
+            link="20250508132644.1395904-10-mark.rutland@arm.com",
         ),
         Fix(
             "sig-sm-fpsimd",
@@ -1799,6 +1876,8 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("sme-host",),
+            repairs=("85ed24dad290",),
+            link="20250508132644.1395904-3-mark.rutland@arm.com",
         ),
         Fix(
             "sig-payload",
@@ -1824,6 +1903,8 @@ CATALOGUE = Catalogue(
             "PSTATE.ZA clear -> zero, so that no ZA counts as dormant",
             (Commit("b376108e1f88", "arm64/fpsimd: signal: Clear TPIDR2 when delivering signals"),),
             requires=("sme-host",),
+            repairs=("39782210eb7e", "39e54499280f"),
+            link="20250417190113.3778111-1-mark.rutland@arm.com",
         ),
         Fix(
             "discard-modified",
@@ -1850,6 +1931,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("load-by-type",),
+            repairs=("43d4da2c45b2",),
             link="20250508132644.1395904-6-mark.rutland@arm.com",
         ),
         Fix(
@@ -1875,6 +1957,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("load-by-type", "sig-flush"),
+            repairs=("8c845e273104",),
             link="20250508132644.1395904-15-mark.rutland@arm.com",
         ),
         Fix(
@@ -1894,6 +1977,7 @@ CATALOGUE = Catalogue(
                 "vl-stale",
                 "sme-no-free",
             ),
+            repairs=("8bd7f91c03d8", "baa8515281b3"),
             link="20250508132644.1395904-16-mark.rutland@arm.com",
         ),
         Fix(
@@ -1912,6 +1996,7 @@ CATALOGUE = Catalogue(
                 "ptrace-fptype",
                 "sme-host",
             ),
+            repairs=("e12310a0d30f",),
             link="20250508132644.1395904-18-mark.rutland@arm.com",
         ),
         Fix(
@@ -1927,6 +2012,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("ptrace-inactive",),
+            untagged="unseen",
         ),
         Fix(
             "ptrace-ssve-payload",
@@ -1941,6 +2027,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("ptrace-ssve-setup",),
+            repairs=("e12310a0d30f",),
             link="20250508132644.1395904-19-mark.rutland@arm.com",
         ),
         Fix(
@@ -1954,6 +2041,7 @@ CATALOGUE = Catalogue(
                 "ptrace-partial",
                 "ptrace-ssve-payload",
             ),
+            repairs=("e12310a0d30f", "baa8515281b3", "5d0a8d2fba50"),
             link="20250508132644.1395904-20-mark.rutland@arm.com",
         ),
         Fix(
@@ -2148,6 +2236,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Disable TRBE Trace Buffer Unit when running in guest context",
                 ),
             ),
+            untagged="unseen",
         ),
         Fix(
             "spe-buffer-off",
@@ -2160,6 +2249,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Disable SPE Profiling Buffer when running in guest context",
                 ),
             ),
+            untagged="unseen",
         ),
         Fix(
             "simd-2026",
@@ -2240,6 +2330,7 @@ CATALOGUE = Catalogue(
                     "arm64: fpsimd: Remove <asm/fpsimdmacros.h>",
                 ),
             ),
+            repairs=("95fcec713259",),
             link="20260603110630.1027435-1-mark.rutland@arm.com",
         ),
         Fix(

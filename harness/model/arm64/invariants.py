@@ -1,15 +1,15 @@
 """What must hold after every step, judged from the state alone.
 
 None of this calls a function of the modelled kernel: it compares what a
-program would find in the registers with what it is entitled to (`logical`),
-and the settings with each other.
+program would find in the registers with what it is entitled to (due.py), and
+the settings with each other.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.model.arm64.cpu.cpu import Access, check_access
+from harness.model.arm64.cpu.cpu import Access, check_access, current_vq, streaming_vq
 from harness.model.arm64.cpu.state import FFR, GUEST, KERNEL, USER, ZA, Registers
 from harness.model.arm64.cpu.sysreg import (
     ARMV8_PMU_USERENR_MASK,
@@ -22,11 +22,14 @@ from harness.model.arm64.cpu.sysreg import (
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
 )
+from harness.model.arm64.due import Regs, TaskDue
 from harness.model.arm64.host.state import (
     TIF_FOREIGN_FPSTATE,
     TIF_KERNEL_FPSTATE,
     TIF_SME,
+    TIF_SME_VL_INHERIT,
     TIF_SVE,
+    TIF_SVE_VL_INHERIT,
     Context,
     Frame,
     SveState,
@@ -73,7 +76,7 @@ def check(m: Machine) -> Found:
             _user(m, cpu, found)
             task = m.tasks[m.rqs[cpu.id].current]
             if task.frames:
-                _frame(task, task.frames[-1], found)
+                _frame(m, task, task.frames[-1], found)
         elif cpu.mode is GUEST:
             _guest(m, cpu, found)
         else:
@@ -110,8 +113,7 @@ def _opens(cpu: Registers, access: Access) -> bool:
     return check_access(cpu, access) is None
 
 
-def _scalars(who: Context, cpu: Registers, fpmr: bool, found: Found) -> None:
-    due = who.logical
+def _scalars(who: Context, due: Regs, cpu: Registers, fpmr: bool, found: Found) -> None:
     if due.fpsr.bits != cpu.fpsr.bits:
         found.append(_wrong(who, "fpsr", due.fpsr, cpu.fpsr))
     if due.fpcr.bits != cpu.fpcr.bits:
@@ -128,6 +130,8 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
             _incoherent(task, "TIF_FOREIGN_FPSTATE", "is at EL0 with TIF_FOREIGN_FPSTATE set")
         )
         return
+    owed = m.task_due[task.name]
+    want = owed.regs
     last = m.fpsimd_last_state[cpu.id]
     # Until v4.17 a task may run with fpsimd_last_state empty: it is only
     # compared, and saves go by current.
@@ -156,12 +160,12 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
     if m.sme_host:
         if cpu.svcr and not task.flags & TIF_SME:
             found.append(_incoherent(task, "TIF_SME", "has PSTATE.SM or ZA set without TIF_SME"))
-        if task.logical.tpidr2_el0.bits != cpu.tpidr2_el0.bits:
-            found.append(_wrong(task, "tpidr2_el0", task.logical.tpidr2_el0, cpu.tpidr2_el0))
+        if want.tpidr2_el0.bits != cpu.tpidr2_el0.bits:
+            found.append(_wrong(task, "tpidr2_el0", want.tpidr2_el0, cpu.tpidr2_el0))
         sme_open = _opens(cpu, "sme")
         if sme_open != bool(task.flags & TIF_SME):
             _trap(task, "SME", sme_open, found)
-    want = task.logical
+    _lengths(m, task, owed, cpu, bool(sve_open), sme_open, found)
     if want.svcr != cpu.svcr:
         got = Val(cpu.svcr)
         kind = "stale" if cpu.svcr else "lost"
@@ -170,7 +174,7 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
     # Most often the registers are the very objects that they should be.
     if sve_open or streaming:
         if want.z is not cpu.z or want.p is not cpu.p:
-            vq = m.entitled_vq(task)
+            vq = owed.vq
             _bank(task, "z", want.z, cpu.z.limit(vq), found)
             _bank(task, "p", want.p, cpu.p.limit(vq), found)
     elif not task.flags & TIF_SVE:
@@ -184,18 +188,54 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
     if cpu.svcr & SVCR_ZA_MASK:
         _bank(task, "za", want.za, cpu.za, found)
     if want.fpsr is not cpu.fpsr or want.fpcr is not cpu.fpcr or want.fpmr is not cpu.fpmr:
-        _scalars(task, cpu, m.fpmr_host, found)
+        _scalars(task, want, cpu, m.fpmr_host, found)
 
 
-def _frame(task: Task, frame: Frame, found: Found) -> None:
+def _lengths(
+    m: Machine,
+    task: Task,
+    owed: TaskDue,
+    cpu: Registers,
+    sve_open: bool,
+    sme_open: bool,
+    found: Found,
+) -> None:
+    """RDVL and RDSVL, where they do not trap; where they do, what their handler would set.
+
+    And what PR_SVE_GET_VL and PR_SME_GET_VL say of the next exec().
+    """
+    for name, there, length, flag in (
+        ("PR_SVE_VL_INHERIT", m.sve_host, owed.sve, TIF_SVE_VL_INHERIT),
+        ("PR_SME_VL_INHERIT", m.sme_host, owed.sme, TIF_SME_VL_INHERIT),
+    ):
+        if there and length.inherit != bool(task.flags & flag):
+            found.append(_wrong(task, name, Val(int(length.inherit)), Val(int(not length.inherit))))
+    if m.sve_host and not cpu.svcr & SVCR_SM_MASK:
+        has = current_vq(cpu, m.lengths, 0) if sve_open else task.sve_vl
+        if has != owed.sve.vq:
+            found.append(_wrong(task, "VL", Val(16 * owed.sve.vq), Val(16 * has)))
+    if m.sme_host:
+        has = streaming_vq(cpu, m.lengths, 0) if sme_open else task.sme_vl
+        if has != owed.sme.vq:
+            found.append(_wrong(task, "SVL", Val(16 * owed.sme.vq), Val(16 * has)))
+
+
+def _frame(m: Machine, task: Task, frame: Frame, found: Found) -> None:
     """A signal frame says what its program was entitled to when the signal came."""
-    due = frame.logical
+    due = m.task_due[task.name].frames[-1]
     _bank(task, "frame v", due.z.limit(1), frame.v, found)
     sve = frame.sve or SveState()
     # The low quadwords are the FPSIMD record's; what stands above them is compared here.
     _bank(task, "frame z", due.z.over(frame.v), sve.z.over(frame.v), found)
     _bank(task, "frame p", due.p, sve.p, found)
     _bank(task, "frame za", due.za, frame.za or EMPTY, found)
+    scalars = ["fpsr", "fpcr", *(["fpmr"] if m.fpmr_host else [])]
+    if m.sme_host and "sig-tpidr2-restore" in m.fixes:
+        scalars.append("tpidr2_el0")
+    for name in scalars:
+        want, got = getattr(due, name), getattr(frame, name)
+        if want.bits != got.bits:
+            found.append(_wrong(task, f"frame {name}", want, got))
 
 
 def _trap(task: Task, what: str, is_open: bool, found: Found) -> None:
@@ -223,36 +263,47 @@ def _guest(m: Machine, cpu: Registers, found: Found) -> None:
         )
         found.append(Violation("spurious-trap", vcpu.name, "PSTATE.SM", text))
         return
+    owed = m.vcpu_due[vcpu.name]
+    if owed.sys.cpacr_el1 != cpu.cpacr_el1:
+        found.append(_wrong(vcpu, "cpacr_el1", Val(owed.sys.cpacr_el1), Val(cpu.cpacr_el1)))
+        return
+    has_sve = bool(owed.sve_vq)
     fp = check_access(cpu, "fp")
-    sve = check_access(cpu, "sve") if vcpu.sve else None
+    sve = check_access(cpu, "sve") if has_sve else None
     if fp and fp.el == 1:
         return  # the guest's own setting stands before EL2's
     owns = m.hyp_owner(cpu.id, vcpu) is FP_STATE_GUEST_OWNED
     if owns and fp:
         text = f"{vcpu.name} owns the FP registers, but FP traps to EL2"
         found.append(Violation("spurious-trap", vcpu.name, "FP", text))
-    if owns and vcpu.sve and not fp and sve and sve.el == 2:
+    if owns and has_sve and not fp and sve and sve.el == 2:
         text = f"{vcpu.name} owns the FP registers, but SVE traps to EL2"
         found.append(Violation("spurious-trap", vcpu.name, "SVE", text))
     if not owns and not fp:
         text = f"{vcpu.name} does not own the FP registers, but FP does not trap to EL2"
         found.append(Violation("missing-trap", vcpu.name, "FP", text))
-    if m.system_supports_sve and not vcpu.sve and not fp and _cptr_opens_sve(m, cpu):
+    if m.system_supports_sve and not has_sve and not fp and _cptr_opens_sve(m, cpu):
         text = f"{vcpu.name} has no SVE, but SVE does not trap to EL2"
         found.append(Violation("missing-trap", vcpu.name, "SVE", text))
     if fp:
         return
-    want = vcpu.logical
+    want = owed.regs
+    vq = owed.vq(m.host_lengths(vcpu))
+    if has_sve and check_access(cpu, "zcr") is None:
+        if owed.sys.zcr_el1 != cpu.zcr_el1:
+            found.append(_wrong(vcpu, "zcr_el1", Val(owed.sys.zcr_el1), Val(cpu.zcr_el1)))
+        elif current_vq(cpu, m.lengths, 1) != vq:
+            has = current_vq(cpu, m.lengths, 1)
+            found.append(_wrong(vcpu, "VL", Val(16 * vq), Val(16 * has)))
     if want.z is cpu.z and want.p is cpu.p:
         pass
-    elif vcpu.sve and not sve:
-        vq = m.entitled_vq(vcpu)
+    elif has_sve and not sve:
         _bank(vcpu, "z", want.z.limit(vq), cpu.z.limit(vq), found)
         _bank(vcpu, "p", want.p.limit(vq), cpu.p.limit(vq), found)
     else:
         _bank(vcpu, "v", want.z.limit(1), cpu.z.limit(1), found)
     if want.fpsr is not cpu.fpsr or want.fpcr is not cpu.fpcr or want.fpmr is not cpu.fpmr:
-        _scalars(vcpu, cpu, vcpu.fpmr_vm, found)
+        _scalars(vcpu, want, cpu, vcpu.fpmr_vm, found)
 
 
 def _cptr_opens_sve(m: Machine, cpu: Registers) -> bool:
@@ -264,14 +315,19 @@ def _cptr_opens_sve(m: Machine, cpu: Registers) -> bool:
 def _kernel_neon(m: Machine, cpu: Registers, found: Found) -> None:
     """A kernel-mode NEON section finds its own registers, whatever came between."""
     task = m.tasks[m.rqs[cpu.id].current]
-    if task.kernel_logical.regs and (task.flags & TIF_KERNEL_FPSTATE or m.rqs[cpu.id].neon):
+    owed = m.task_due.get(task.name)
+    if (
+        owed is not None
+        and owed.neon.regs
+        and (task.flags & TIF_KERNEL_FPSTATE or m.rqs[cpu.id].neon)
+    ):
         if cpu.svcr & SVCR_SM_MASK:
             text = (
                 f"{task.name}'s kernel-mode NEON runs with PSTATE.SM = 1: its instructions take "
                 "SME traps (EC 0x1d) in the kernel"
             )
             found.append(Violation("spurious-trap", task.name, "kernel PSTATE.SM", text))
-        difference = first_difference(task.kernel_logical, cpu.z.limit(1))
+        difference = first_difference(owed.neon, cpu.z.limit(1))
         if difference:
             n, _, want, got = difference
             who = f"{task.name}'s kernel-mode NEON"
@@ -281,7 +337,7 @@ def _kernel_neon(m: Machine, cpu: Registers, found: Found) -> None:
 
 def _sysregs(m: Machine, cpu: Registers, found: Found) -> None:
     """Registers of debug, PMU, profiling and fine-grained traps are those of whoever runs."""
-    due = m.host_sys[cpu.id].sys
+    due = m.host_due[cpu.id].sys
     task = m.tasks[m.rqs[cpu.id].current]
     # VHE leaves what no host code uses in between as the guest needs it until vcpu_put.
     late = m.config.vhe and bool(task.vcpu)
@@ -308,7 +364,7 @@ def _guest_sysregs(m: Machine, cpu: Registers, vcpu: Vcpu, found: Found) -> None
         text += "to the PMU trap to its own EL1, not to EL2"
         found.append(Violation("missing-trap", vcpu.name, "PMU", text))
     if m.config.brps and not sys.mdcr_el2 & MDCR_EL2_TDA:
-        want, got = vcpu.debug.due, sys.dbgbvr0_el1
+        want, got = m.vcpu_due[vcpu.name].sys.dbgbvr0_el1, sys.dbgbvr0_el1
         if want.bits != got.bits:
             found.append(_wrong(vcpu, "dbgbvr0_el1", want, got))
     for name in ("hfgrtr_el2", "hfgwtr_el2"):

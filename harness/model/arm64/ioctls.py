@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.model.arm64 import due
 from harness.model.arm64.kvm.state import Errno, Vcpu
-from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_EL1_32BIT, OneReg, reg_id
+from harness.model.arm64.kvm.uapi import (
+    KVM_ARM_VCPU_EL1_32BIT,
+    OneReg,
+    name_of,
+    named,
+    reg_id,
+)
 from harness.model.arm64.legal import Legal
-from harness.model.base import Refused
+from harness.model.base import Refused, Violation, classify, shown
 from harness.model.values import Quads
 
 Reg = tuple[str, int]
@@ -29,7 +36,7 @@ class Ioctls(Legal):
 
     def vcpu_ioctl(self, do: Callable[[], None]) -> None:
         """kvm_vcpu_ioctl(), from user space and back, with the errno it gives."""
-        self.el0_svc()
+        self.svc()
         try:
             do()
         except Errno as error:
@@ -49,7 +56,7 @@ class Ioctls(Legal):
             self._run(vcpu)
         elif request == "KVM_ARM_VCPU_INIT":
             features = vcpu.asked if argument is None else argument
-            self.vcpu_ioctl(lambda: self.kvm_arch_vcpu_ioctl_vcpu_init(vcpu, features))
+            self.vcpu_ioctl(lambda: self.init_vcpu(vcpu, features))
         elif request == "KVM_ARM_VCPU_FINALIZE":
             assert argument is not None
             self.vcpu_ioctl(lambda: self._finalize(vcpu, argument[0]))
@@ -77,22 +84,33 @@ class Ioctls(Legal):
             raise Refused(
                 f"{vcpu.name} has SME, and is not run here: its registers are all there is"
             )
-        self.el0_svc()
+        self.svc()
         try:
             self.kvm_arch_vcpu_run_pid_change(vcpu)
         except Errno as error:
             self.fails(error)
             self.exit_to_user_mode()
             return
+        self.boot(vcpu)
         self.vcpu_load(vcpu)
         if not self.oops:
             self.guest_enter(vcpu)
+
+    def init_vcpu(self, vcpu: Vcpu, features: tuple[int, ...]) -> None:
+        """KVM_ARM_VCPU_INIT. Raises Errno."""
+        self.kvm_arch_vcpu_ioctl_vcpu_init(vcpu, features)
+        due.vcpu_init(self.vcpu_due[vcpu.name], features, self.host_lengths(vcpu))
+
+    def finalize_vcpu(self, vcpu: Vcpu, feature: int) -> None:
+        """KVM_ARM_VCPU_FINALIZE. Raises Errno."""
+        self.kvm_arm_vcpu_finalize(vcpu, feature)
+        self.vcpu_due[vcpu.name].finalized = True
 
     def _finalize(self, vcpu: Vcpu, feature: int) -> None:
         if not self.sve_guests:
             raise Errno("EINVAL")  # no such ioctl
         self._initialized(vcpu)
-        self.kvm_arm_vcpu_finalize(vcpu, feature)
+        self.finalize_vcpu(vcpu, feature)
 
     def _list(self, vcpu: Vcpu, room: int | None) -> None:
         self.kvm_get_reg_list(vcpu, room)
@@ -114,9 +132,36 @@ class Ioctls(Legal):
 
     def _get(self, vcpu: Vcpu, reg: Reg, good: bool) -> None:
         self._initialized(vcpu)
-        self.seen = self.kvm_arm_get_reg(vcpu, OneReg(reg_id(*reg), good))
+        self.seen = self.get_one_reg(vcpu, OneReg(reg_id(*reg), good))
+
+    def get_one_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
+        """KVM_GET_ONE_REG: a value that is not the guest's is a violation. Raises Errno."""
+        got = self.kvm_arm_get_reg(vcpu, reg)
+        known, owed = named(reg.id), self.vcpu_due[vcpu.name]
+        if known is None:
+            return got
+        want = due.read_back(owed, *known, self.abi, owed.vq(self.host_lengths(vcpu)))
+        for quad, (a, b) in enumerate(zip(want or (), got, strict=False)):
+            if a.bits != due.kept(known[0], b).bits:
+                name = name_of(reg.id) + (f"[{quad}]" if quad else "")
+                text = f"a VMM reads {vcpu.name}'s {name} = {shown(b)}, not {shown(a)}"
+                kind = classify(vcpu.name, a, b)
+                self.violations.append(Violation(kind, vcpu.name, f"one_reg {name}", text, a, b))
+                break
+        return got
 
     def _set(self, vcpu: Vcpu, reg: Reg, vals: Quads) -> None:
         """No values stand for a bad pointer."""
         self._initialized(vcpu)
-        self.kvm_arm_set_reg(vcpu, OneReg(reg_id(*reg), bool(vals)), vals)
+        self.set_one_reg(vcpu, OneReg(reg_id(*reg), bool(vals)), vals)
+
+    def set_one_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
+        """KVM_SET_ONE_REG: what it has accepted is the guest's. Raises Errno."""
+        self.kvm_arm_set_reg(vcpu, reg, vals)
+        known = named(reg.id)
+        if known is not None:
+            due.one_reg(self.vcpu_due[vcpu.name], *known, vals, self.abi)
+
+    @property
+    def abi(self) -> due.Abi:
+        return due.Abi("sme-larger-vl" in self.fixes)

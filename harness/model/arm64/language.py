@@ -42,7 +42,8 @@ _VCPU_REGISTERS = (
     *("dbgbvr0_el1", "tpidr2_el0"),
 )
 _ONE_REGS = (
-    *("ffr", "fpsr", "fpcr", "zcr_el1", "cpacr_el1", "za", "svcr", "smcr_el1"),
+    *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1", "dbgbvr0_el1"),
+    *("za", "svcr", "smcr_el1"),
     "KVM_REG_ARM64_SVE_VLS",
 )
 
@@ -352,8 +353,11 @@ class Arm64:
     def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
         return self.fresh(kernel, mode, world, record)
 
-    def fresh(self, kernel: Kernel, mode: str, world: World, record: bool) -> Machine:
-        cls: Any = patched(self.name, MACHINES[mode], kernel.fixes)
+    def fresh(
+        self, kernel: Kernel, mode: str, world: World, record: bool, cls: Any = None
+    ) -> Machine:
+        """A new machine, of another class than the mode's if one is given."""
+        cls = cls or patched(self.name, MACHINES[mode], kernel.fixes)
         settings = world.settings
         config = Config(
             settings.get("cpus", (1, 1))[1],

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.model.arm64 import due
 from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
 from harness.model.arm64.host.state import Task
-from harness.model.arm64.kvm.guest_sme import SmeGuest
 from harness.model.arm64.kvm.state import Vcpu
+from harness.model.arm64.program import Program
 from harness.model.base import Refused
 from harness.model.tasks import GONE, WHERE, At
 
 
-class Legal(SmeGuest):
+class Legal(Program):
     """Where everybody is. The tests return whom they are about, or raise Refused."""
 
     __slots__ = ()
@@ -93,7 +94,8 @@ class Legal(SmeGuest):
         return vcpu
 
     def in_neon(self, task: Task) -> bool:
-        return bool(task.kernel_logical.regs)
+        owed = self.task_due.get(task.name)
+        return owed is not None and bool(owed.neon.regs)
 
     def not_in_neon(self, task: Task) -> None:
         if self.in_neon(task):
@@ -107,11 +109,17 @@ class Legal(SmeGuest):
         self.not_in_neon(task)
         return task
 
+    def svc(self) -> None:
+        """current makes a system call."""
+        owed = self.task_due[self.current.name]
+        owed.regs = due.svc(owed.regs)
+        self.el0_svc()
+
     def _by_syscall(self, step: Callable[[], None]) -> None:
         """The whole system call from user space; in one, the step alone."""
         from_user = self.cpu.mode is USER
         if from_user:
-            self.el0_svc()
+            self.svc()
         step()
         if from_user:
             self.exit_to_user_mode()

@@ -89,16 +89,18 @@ class Machine(Stimuli):
             *self.kvm_host_data,
             *self.kvm_nvhe_host_data,
             *self.hyp_vcpus.values(),
-            *(self.host_sys if self.debug_side else ()),
+            *self.task_due.values(),
+            *self.vcpu_due.values(),
+            *(self.host_due if self.debug_side else ()),
             self.cost,
         ]
         self.saved = Saved(objects)
 
     def start_vcpu(self, vcpu: Vcpu) -> None:
         """A vcpu's life up to where its guest has booted."""
-        self.kvm_arch_vcpu_ioctl_vcpu_init(vcpu, vcpu.asked if self.sve_guests else ())
+        self.init_vcpu(vcpu, vcpu.asked if self.sve_guests else ())
         if vcpu.sve:
-            self.kvm_arm_vcpu_finalize(vcpu, KVM_ARM_VCPU_SVE)
+            self.finalize_vcpu(vcpu, KVM_ARM_VCPU_SVE)
         self.boot(vcpu)
 
     # What the engine asks --------------------------------------------------------
@@ -220,7 +222,7 @@ class Machine(Stimuli):
             if kind == "za":
                 look(f"{context.name}.sme_state", context.sme_state)
         for vcpu in self.vcpus.values():
-            for reg, vals in vcpu.saved.regs if vcpu.saved else ():
+            for reg, vals in vcpu.saved or ():
                 if named(reg) in ((kind, n), ("ffr", n - FFR)) and val in vals[quad : quad + 1]:
                     found.append(f"{vcpu.name}, saved by its VMM")
         return found

@@ -115,7 +115,7 @@ KNOWN: dict[str, Known] = {
     "sme_set_current_vl": Known(since="sme-host", config=_SME),
     "fpsimd_flush_thread_vl": Known(inlined=True, instead="fpsimd_flush_thread"),
     "fpsimd_release_task": Known(since="sve-host"),
-    "task_smstop_sm": Known(since="sig-flush", inlined=True, instead="its callers"),
+    "task_smstop_sm": Known(since="sig-smstop", inlined=True, instead="its callers"),
     "fpsimd_cpu_pm_enter": Known(also=("fpsimd_cpu_pm_notifier",), config="CONFIG_CPU_PM"),
     "fpsimd_cpu_pm_exit": Known(also=("fpsimd_cpu_pm_notifier",), config="CONFIG_CPU_PM"),
     "sme_suspend_exit": Known(since="sme-resume", config=_SME),

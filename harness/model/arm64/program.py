@@ -9,34 +9,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.model.arm64.cpu.cpu import (
-    Access,
-    Trap,
-    check_access,
-    held,
-    set_svcr,
-    supported_vq,
-)
+from harness.model.arm64 import due
+from harness.model.arm64.cpu.cpu import Access, Trap, check_access, set_svcr
 from harness.model.arm64.cpu.state import FFR, ZA, ZT0
 from harness.model.arm64.cpu.sysreg import (
     ESR_ELX_EC_SME,
     ESR_ELX_EC_SVE,
     ESR_ELX_EC_SYS64,
-    FPCR_MASK,
-    FPMR_MASK,
-    FPSR_AFTER_SM_CHANGE,
-    FPSR_MASK,
     HFGRTR_EL2_NTPIDR2_EL0,
     MDCR_EL2_TDA,
     SMTC_SME_DISABLED,
     SVCR_MASK,
     SVCR_SM_MASK,
-    SVCR_ZA_MASK,
 )
+from harness.model.arm64.due import HostDue, TaskDue, VcpuDue
 from harness.model.arm64.host.state import Context, Task
-from harness.model.arm64.kvm.arm import Arm
+from harness.model.arm64.kvm.guest_sme import SmeGuest
 from harness.model.arm64.kvm.state import Vcpu
-from harness.model.values import EMPTY, ZERO, Bank, Origin, Quads, Val
+from harness.model.values import ZERO, Bank, Origin, Quads, Val, spread
 
 # Every register a program can name, by kind: what access it takes.
 ACCESS: dict[str, Access] = {
@@ -60,19 +50,38 @@ _WIDTH = {"v": 1, "za": 1, "zt0": 4}
 _NUMBER = {"ffr": FFR, "za": ZA, "zt0": ZT0}
 
 
-class Program(Arm):
+class Program(SmeGuest):
     """Register reads and writes by whoever runs on `self.cpu`.
 
-    `seen` is what the last read returned, `undef` whether the guest's last
-    instruction was UNDEFINED.
+    `undef` tells whether the guest's last instruction was UNDEFINED. `task_due` and
+    `vcpu_due` are what each is entitled to, `host_due` what the host's kernel is on each CPU:
+    nothing below this layer knows of them.
     """
 
-    __slots__ = ("seen", "undef")
+    __slots__ = ("host_due", "task_due", "undef", "vcpu_due")
 
     def __init__(self, *args: Any) -> None:
+        self.task_due: dict[str, TaskDue] = {}
+        self.vcpu_due: dict[str, VcpuDue] = {}
         super().__init__(*args)
-        self.seen: Quads | None = None
         self.undef = False
+        boot = self.host_boot_sysregs()
+        self.host_due = [HostDue(cpu.id, boot) for cpu in self.cpus]
+        for vcpu in self.vcpus.values():
+            self.add_vcpu(vcpu)
+
+    def add_task(self, name: str) -> Task:
+        """The idle tasks have no program, which could be entitled to anything."""
+        if name not in [f"idle{n}" for n in range(self.config.cpus)]:
+            self.task_due[name] = due.new_task(name, self.config)
+        return super().add_task(name)
+
+    def add_vcpu(self, vcpu: Vcpu) -> None:
+        self.vcpus[vcpu.name] = self.contexts[vcpu.name] = vcpu
+        self.vcpu_due[vcpu.name] = VcpuDue(vcpu.name, sme_vq=vcpu.sme_max_vl if vcpu.sme else 0)
+
+    def due_of(self, who: Context) -> TaskDue | VcpuDue:
+        return self.vcpu_due[who.name] if isinstance(who, Vcpu) else self.task_due[who.name]
 
     def instruction(self, who: Context, access: Access) -> bool:
         """Take whatever traps `access` takes. False if it never executes."""
@@ -138,15 +147,24 @@ class Program(Arm):
         self.guest_enter(vcpu)
         return False
 
+    def boot(self, vcpu: Vcpu) -> None:
+        """What the guest's Linux does with its first instructions, if it has yet to boot.
+
+        FP (and SVE, if it has it) open at its EL1, ZCR_EL1.LEN at its largest. A vcpu that is
+        given CPACR_EL1 by KVM_SET_ONE_REG has booted elsewhere.
+        """
+        owed = self.vcpu_due[vcpu.name]
+        if not owed.sys.booted:
+            owed.sys = due.boot(owed)
+            vcpu.cpacr_el1, vcpu.zcr_el1 = owed.sys.cpacr_el1, owed.sys.zcr_el1
+
     # Lengths -----------------------------------------------------------------
 
     def entitled_vq(self, who: Context) -> int:
         """The vector length that `who` may count on now, in quadwords."""
-        if isinstance(who, Task):
-            return who.sme_vl if who.logical.svcr & SVCR_SM_MASK else who.sve_vl
-        assert isinstance(who, Vcpu)
-        lengths = self.host_lengths(who)
-        return supported_vq(min(who.logical_zcr + 1, who.sve_max_vl), lengths)
+        if isinstance(who, Vcpu):
+            return self.vcpu_due[who.name].vq(self.host_lengths(who))
+        return self.task_due[who.name].vq
 
     def has_register(self, who: Context, kind: str) -> bool:
         """FPMR and TPIDR2_EL0 are UNDEFINED where SCTLR_EL1 keeps them closed, Z without SVE."""
@@ -169,8 +187,11 @@ class Program(Arm):
     # Reads and writes ----------------------------------------------------------
 
     def write_register(self, who: Context, kind: str, n: int, bits: tuple[int, ...]) -> None:
+        owed = self.due_of(who)
         if kind == "cpacr_el1":
+            assert isinstance(owed, VcpuDue)
             self.cpu.cpacr_el1 = bits[0] & self.el1_masks[kind]
+            owed.sys = owed.sys._replace(cpacr_el1=self.cpu.cpacr_el1)
             return
         if kind in _GATED or not self.system_supports_sve:
             if kind == "dbgbvr0_el1":
@@ -179,72 +200,52 @@ class Program(Arm):
                 return
             if not self.has_register(who, kind):
                 return
-        cpu, want = self.cpu, who.logical
+        cpu = self.cpu
         if kind == "tpidr2_el0":  # which no FP trap gates
             cpu.tpidr2_el0 = self.value(who.name, bits[0])
-            who.logical = want._replace(tpidr2_el0=cpu.tpidr2_el0)
+            owed.regs = owed.regs._replace(tpidr2_el0=cpu.tpidr2_el0)
             return
         if not self.instruction(who, ACCESS[kind]):
             return
-        want = who.logical
+        want = owed.regs
         origin = Origin(who.name, self.step)
         vals = tuple([Val(b, origin) for b in bits])
         if kind == "v":
-            live, due = self.set_both(cpu.z, vals, want.z, vals, n)
-            cpu.z, who.logical = live, want.with_z(due)
+            live, z = self.set_both(cpu.z, vals, want.z, vals, n)
+            cpu.z, owed.regs = live, want.with_z(z)
         elif kind in ("z", "p", "ffr"):
             n = FFR if kind == "ffr" else n
-            has = self.spread(vals, self.current_vq())
-            gets = self.spread(vals, self.entitled_vq(who))
+            has = spread(vals, self.current_vq())
+            gets = spread(vals, self.entitled_vq(who))
             if kind == "z":
-                live, due = self.set_both(cpu.z, has, want.z, gets, n)
-                cpu.z, who.logical = live, want.with_z(due)
+                live, z = self.set_both(cpu.z, has, want.z, gets, n)
+                cpu.z, owed.regs = live, want.with_z(z)
             else:
-                live, due = self.set_both(cpu.p, has, want.p, gets, n)
-                cpu.p, who.logical = live, want._replace(p=due)
+                live, p = self.set_both(cpu.p, has, want.p, gets, n)
+                cpu.p, owed.regs = live, want._replace(p=p)
         elif kind == "zcr_el1":
+            assert isinstance(owed, VcpuDue)
             cpu.zcr_el1 = bits[0] & self.el1_masks[kind]
-            assert isinstance(who, Vcpu)
-            who.logical_zcr = cpu.zcr_el1
+            owed.sys = owed.sys._replace(zcr_el1=cpu.zcr_el1)
         elif kind == "svcr":
-            self.write_svcr(who, bits[0] & SVCR_MASK)
-        elif kind == "fpsr":
-            cpu.fpsr = held(vals[0], FPSR_MASK)
-            who.logical = want._replace(fpsr=cpu.fpsr)
-        elif kind == "fpcr":
-            cpu.fpcr = held(vals[0], FPCR_MASK)
-            who.logical = want._replace(fpcr=cpu.fpcr)
-        elif kind == "fpmr":
-            cpu.fpmr = held(vals[0], FPMR_MASK)
-            who.logical = want._replace(fpmr=cpu.fpmr)
-        elif kind == "za":
-            cpu.za, due = self.set_both(cpu.za, vals, want.za, vals, ZA)
-            who.logical = want._replace(za=due)
-        elif kind == "zt0":
-            vals = self.spread(vals, 4)
-            cpu.za, due = self.set_both(cpu.za, vals, want.za, vals, ZT0)
-            who.logical = want._replace(za=due)
+            self.write_svcr(owed, bits[0] & SVCR_MASK)
+        elif kind in ("za", "zt0"):
+            vals = spread(vals, 4) if kind == "zt0" else vals
+            cpu.za, za = self.set_both(cpu.za, vals, want.za, vals, _NUMBER[kind])
+            owed.regs = want._replace(za=za)
+        else:  # fpsr, fpcr, fpmr
+            owed.regs = due.written(want, kind, n, vals)
+            setattr(cpu, kind, due.kept(kind, vals[0]))
 
     @staticmethod
-    def set_both(live: Bank, has: Quads, due: Bank, gets: Quads, n: int) -> tuple[Bank, Bank]:
-        """Set register `n` of the live and the logical bank, in one object if they are one."""
+    def set_both(live: Bank, has: Quads, owed: Bank, gets: Quads, n: int) -> tuple[Bank, Bank]:
+        """Set register `n` in the registers and in what is due, in one object if they are one."""
         after = live.set(n, has)
-        return after, after if due is live and has == gets else due.set(n, gets)
+        return after, after if owed is live and has == gets else owed.set(n, gets)
 
-    @staticmethod
-    def spread(vals: Quads, vq: int) -> Quads:
-        """One value fills the vector, as DUP does; several are its quadwords."""
-        return vals * vq if len(vals) == 1 else vals[:vq]
-
-    def write_svcr(self, who: Context, svcr: int) -> None:
+    def write_svcr(self, owed: TaskDue | VcpuDue, svcr: int) -> None:
         """MSR SVCR, SMSTART or SMSTOP, once it is allowed to execute."""
-        want = who.logical
-        if (want.svcr ^ svcr) & SVCR_SM_MASK:
-            fpsr = Val(FPSR_AFTER_SM_CHANGE)
-            want = want._replace(z=EMPTY, p=EMPTY, fpsr=fpsr, fpmr=ZERO)
-        if (want.svcr ^ svcr) & SVCR_ZA_MASK:
-            want = want._replace(za=EMPTY)
-        who.logical = want._replace(svcr=svcr)
+        owed.regs = due.msr_svcr(owed.regs, svcr)
         set_svcr(self.cpu, svcr)
 
     def sys64_trap(self) -> None:
@@ -257,7 +258,8 @@ class Program(Arm):
     def debug_access(self, vcpu: Vcpu, val: Val | None) -> None:
         """A guest reads (None) or writes DBGBVR0_EL1."""
         if val is not None:
-            vcpu.debug = vcpu.debug._replace(due=val)
+            owed = self.vcpu_due[vcpu.name]
+            owed.sys = owed.sys._replace(dbgbvr0_el1=val)
         if self.cpu.sys.mdcr_el2 & MDCR_EL2_TDA:
             self.sys64_trap()
             self.guest_exit(vcpu)

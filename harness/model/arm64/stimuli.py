@@ -11,11 +11,19 @@ from typing import Any
 
 from harness.errors import one_of
 from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
+from harness.model.arm64.cpu.sysreg import (
+    PMBLIMITR_EL1_E,
+    PMSCR_EL1_E0SPE_E1SPE,
+    PMUSERENR_ER_CR,
+    TRBLIMITR_EL1_E,
+    TRFCR_EL1_E0TRE_E1TRE,
+)
 from harness.model.arm64.host.softirq import RAISED
-from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE
+from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE, Task
 from harness.model.arm64.userland import Userland
 from harness.model.base import Refused
 from harness.model.tasks import GONE, WHERE, At
+from harness.model.values import EMPTY
 
 
 class Stimuli(Userland):
@@ -56,6 +64,7 @@ class Stimuli(Userland):
             raise Refused(f"{task.name} has loaded {task.vcpu} already")
         if not (vcpu.initialized and self.kvm_arm_vcpu_is_finalized(vcpu)):
             raise Refused(f"{actor} cannot run yet: KVM_RUN would fail before it is loaded")
+        self.boot(vcpu)
         self.vcpu_load(vcpu)
 
     def on_vcpu_put(self, actor: str) -> None:
@@ -162,13 +171,33 @@ class Stimuli(Userland):
         if was is not KERNEL:
             self._go_on()
 
+    def host_owns(self, **regs: Any) -> None:
+        """The host's kernel sets registers of this CPU, and must find them so."""
+        owed = self.host_due[self.cpu.id]
+        owed.sys = owed.sys._replace(**regs)
+
+    def _host_sets(self, **regs: Any) -> None:
+        self.host_owns(**regs)
+        self.set_sys(**regs)
+
     def on_perf_user_access(self, actor: str, what: str) -> None:
         self.equipped("pmu")
-        self._interrupted(lambda: self.update_pmuserenr(what == "on"))
+
+        def do() -> None:
+            self.host_owns(pmuserenr_el0=PMUSERENR_ER_CR if what == "on" else 0)
+            self.update_pmuserenr(what == "on")
+
+        self._interrupted(do)
 
     def on_profile(self, actor: str, unit: str, what: str) -> None:
+        """The SPE or TRBE driver starts or stops a session on this CPU."""
         self.equipped(unit)
-        self._interrupted(lambda: self.host_profiles(unit, what == "on"))
+        on = what == "on"
+        if unit == "spe":
+            regs = {"pmscr_el1": PMSCR_EL1_E0SPE_E1SPE, "pmblimitr_el1": PMBLIMITR_EL1_E}
+        else:
+            regs = {"trfcr_el1": TRFCR_EL1_E0TRE_E1TRE, "trblimitr_el1": TRBLIMITR_EL1_E}
+        self._interrupted(lambda: self._host_sets(**{name: bit * on for name, bit in regs.items()}))
 
     def on_smccc(self, actor: str) -> None:
         self._interrupted(self.arm_smccc_smc)
@@ -176,7 +205,7 @@ class Stimuli(Userland):
     def on_hw_breakpoint(self, actor: str, address: int) -> None:
         self.equipped("brps")
         val = self.value("kernel", address)
-        self._interrupted(lambda: self.host_sets(dbgbvr0_el1=val))
+        self._interrupted(lambda: self._host_sets(dbgbvr0_el1=val))
 
     def on_hyp_panic(self, actor: str) -> None:
         """A bug of hyp's own, while it runs a guest or (not at VHE) a hypercall of the host."""
@@ -217,11 +246,18 @@ class Stimuli(Userland):
         task = self.in_kernel(actor, At.SYSCALL, At.RUN)
         self.not_in_neon(task)
         self.kernel_neon_begin()
+        if not self.oops:
+            self.use_neon(task.addr)
+            self.task_due[actor].neon = self.cpu.z
 
     def on_neon_end(self, actor: str) -> None:
         task = self.in_kernel(actor, At.SYSCALL, At.RUN)
         if not self.in_neon(task):
             raise Refused(f"{actor} is not in kernel-mode NEON")
+        self._neon_end(task)
+
+    def _neon_end(self, task: Task) -> None:
+        self.task_due[task.name].neon = EMPTY
         self.kernel_neon_end()
 
     def settle(self, context: str) -> None:
@@ -240,7 +276,7 @@ class Stimuli(Userland):
             self.context_switch(task)
         self.run_on(task.on_cpu)
         if self.in_neon(task):
-            self.kernel_neon_end()
+            self._neon_end(task)
         if context in self.vcpus:
             if task.at is At.RUN and self.cpu.mode is KERNEL:
                 self.guest_enter(self.vcpus[context])

@@ -7,6 +7,7 @@ runs one kernel step now, and is refused where the kernel could not take it.
 
 from __future__ import annotations
 
+from harness.model.arm64 import due
 from harness.model.arm64.cpu.cpu import Access, Trap
 from harness.model.arm64.cpu.state import USER
 from harness.model.arm64.cpu.sysreg import (
@@ -16,13 +17,12 @@ from harness.model.arm64.cpu.sysreg import (
     SVCR_ZA_MASK,
 )
 from harness.model.arm64.host.state import NO_RECORD, Frame, SveState, Task
-from harness.model.arm64.host.vl import PR_SVE_SET_VL_ONEXEC, PR_SVE_VL_INHERIT
+from harness.model.arm64.host.vl import PR_SVE_SET_VL_ONEXEC, PR_SVE_VL_INHERIT, PR_VL_LEN_MASK
 from harness.model.arm64.ioctls import Bits, Reg
 from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.tracer import Tracer
 from harness.model.base import Refused
 from harness.model.tasks import At
-from harness.model.values import EMPTY
 
 PR_FLAGS = {
     "PR_SVE_VL_INHERIT": PR_SVE_VL_INHERIT,
@@ -76,18 +76,19 @@ class Userland(Tracer):
         task = self.in_user(actor)
         if self.instruction(task, "sme"):
             svcr = self.cpu.svcr
-            self.write_svcr(task, svcr | mask if start else svcr & ~mask)
+            owed = self.task_due[actor]
+            self.write_svcr(owed, svcr | mask if start else svcr & ~mask)
 
     # Into the kernel and back ----------------------------------------------------
 
     def on_syscall(self, actor: str) -> None:
         self.in_user(actor)
-        self.el0_svc()
+        self.svc()
         self.exit_to_user_mode()
 
     def on_syscall_enter(self, actor: str) -> None:
         self.in_user(actor)
-        self.el0_svc()
+        self.svc()
 
     def on_ret_to_user(self, actor: str) -> None:
         task = self.in_kernel(actor, At.USER, At.SYSCALL, At.RUN)
@@ -162,6 +163,10 @@ class Userland(Tracer):
 
         def step() -> None:
             self.errno = self.sve_set_current_vl(arg) if sve else self.sme_set_current_vl(arg)
+            if not self.errno:
+                lengths = self.lengths.sve if sve else self.lengths.sme
+                vl, flags = arg & PR_VL_LEN_MASK, arg & ~PR_VL_LEN_MASK
+                due.set_length(self.task_due[actor], not sve, vl, flags, lengths)
 
         self._by_syscall(step)
 
@@ -178,6 +183,9 @@ class Userland(Tracer):
             self.not_in_neon(task)
         self.el0_access_trap()
         task.at = At.USER  # do_signal(): forget_syscall(), so a save now is no system call's
+        owed = self.task_due[actor]
+        owed.frames = (*owed.frames, owed.regs)
+        owed.regs = due.handler(owed.regs)
         self.setup_rt_frame()
         if from_user:
             self.exit_to_user_mode()
@@ -187,35 +195,36 @@ class Userland(Tracer):
         if not task.frames:
             raise Refused(f"{actor} is in no signal handler; `{actor} signal` would put it in one")
         frame, (_, n), val = task.frames[-1], reg, self.value(actor, bits[0])
-        due = frame.logical
-        # The FPSIMD record counts for the low quadwords, whatever the SVE record says.
-        z = due.z.set(n, (val, *due.z.regs.get(n, ())[1:]))
-        changed = frame._replace(v=frame.v.set(n, (val,)), logical=due._replace(z=z))
-        task.frames = (*task.frames[:-1], changed)
+        task.frames = (*task.frames[:-1], frame._replace(v=frame.v.set(n, (val,))))
+        owed = self.task_due[actor]
+        owed.frames = (*owed.frames[:-1], due.frame_written(owed.frames[-1], n, val))
 
     def on_sigreturn(self, actor: str, what: str) -> None:
         task = self._in_user_or_syscall(actor)
         if not task.frames:
             raise Refused(f"{actor} is in no signal handler; `{actor} signal` would put it in one")
-        frame = task.frames[-1]
+        owed = self.task_due[actor]
+        frame, regs = task.frames[-1], owed.frames[-1]
         if what == "streaming":
             if not self.sme_host or frame.sve is None:
                 raise Refused(f"{actor}'s frame has no SVE record, or this kernel no SME")
             frame = self.made_streaming(task, frame)
+            regs = due.frame_streaming(regs, owed.sme.vq)
         elif what == "fpsimd":
-            due = frame.logical
-            low = due._replace(z=due.z.limit(1), p=EMPTY, svcr=due.svcr & ~SVCR_SM_MASK)
-            frame = frame._replace(sve=None, streaming=False, vl=NO_RECORD, logical=low)
+            frame = frame._replace(sve=None, streaming=False, vl=NO_RECORD)
+            regs = due.frame_fpsimd(regs)
         elif what == "empty":
             if not self.sme_host:
                 raise Refused("this kernel has no SME")
-            due = frame.logical
-            low = due._replace(z=due.z.limit(1), p=EMPTY, svcr=due.svcr & ~SVCR_SM_MASK)
-            frame = frame._replace(sve=None, streaming=True, vl=task.sme_vl, logical=low)
+            frame = frame._replace(sve=None, streaming=True, vl=task.sme_vl)
+            regs = due.frame_fpsimd(regs)
 
         def step() -> None:
             task.frames = task.frames[:-1]
             self.restore_sigframe(frame)
+            owed.frames = owed.frames[:-1]
+            if not task.killed:  # for a frame that is not its own
+                owed.regs = regs
 
         self._by_syscall(step)
 
@@ -223,11 +232,8 @@ class Userland(Tracer):
     def made_streaming(task: Task, frame: Frame) -> Frame:
         """The frame as a program may forge it: its SVE record with the SM flag set."""
         sve = frame.sve or SveState()
-        z, p = sve.z.limit(task.sme_vl), sve.p.limit(task.sme_vl)
-        due = frame.logical
-        due = due._replace(z=z.over(frame.v), p=p, svcr=due.svcr | SVCR_SM_MASK)
-        sve = SveState(z, p)
-        return frame._replace(sve=sve, streaming=True, vl=task.sme_vl, logical=due)
+        sve = SveState(sve.z.limit(task.sme_vl), sve.p.limit(task.sme_vl))
+        return frame._replace(sve=sve, streaming=True, vl=task.sme_vl)
 
     # A task's life ---------------------------------------------------------------------
 
@@ -245,6 +251,7 @@ class Userland(Tracer):
             raise Refused(f"{child_name} exists already, or did")
 
         def step() -> None:
+            due.fork(self.task_due[actor], self.task_due[child_name], clone_vm)
             self.arch_dup_task_struct(child)
             self.copy_thread(child, clone_vm)
 
@@ -252,7 +259,12 @@ class Userland(Tracer):
 
     def on_exec(self, actor: str) -> None:
         self._in_user_or_syscall(actor)
-        self._by_syscall(self.fpsimd_flush_thread)
+
+        def step() -> None:
+            due.exec_(self.task_due[actor], self.config)
+            self.fpsimd_flush_thread()
+
+        self._by_syscall(step)
 
     def on_release(self, actor: str) -> None:
         task = self.tasks[actor]
@@ -262,5 +274,5 @@ class Userland(Tracer):
 
     def on_exit(self, actor: str) -> None:
         self.in_user(actor)
-        self.el0_svc()
+        self.svc()
         self.do_exit()

@@ -6,9 +6,11 @@ Documentation/virt/kvm/api.rst asks for, and stop at the first errno.
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.cpu import held
+from harness.model.arm64 import due
+from harness.model.arm64.cpu.cpu import supported_vq
 from harness.model.arm64.cpu.state import FFR, ZA_ROWS
-from harness.model.arm64.cpu.sysreg import FPCR_MASK, FPSR_MASK, SVCR_SM_MASK
+from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.due import Kept
 from harness.model.arm64.host.state import SveState
 from harness.model.arm64.ioctls import Ioctls, Reg
 from harness.model.arm64.kvm.state import Saved, Vcpu
@@ -40,12 +42,14 @@ class Vmm(Ioctls):
 
     def _save(self, vcpu: Vcpu, dropped: set[int]) -> None:
         regs = tuple(
-            (reg, self.kvm_arm_get_reg(vcpu, OneReg(reg)))
+            (reg, self.get_one_reg(vcpu, OneReg(reg)))
             for reg in self.kvm_get_reg_list(vcpu, None)
             if reg & KVM_REG_SIZE_MASK not in dropped
         )
-        vq, due = self._vq(vcpu), vcpu.logical
-        vcpu.saved = Saved(regs, due._replace(z=due.z.limit(vq), p=due.p.limit(vq)), vq)
+        vcpu.saved = regs
+        owed, vq = self.vcpu_due[vcpu.name], self.entitled_vq(vcpu)
+        had = owed.regs._replace(z=owed.regs.z.limit(vq), p=owed.regs.p.limit(vq))
+        owed.kept = Kept(had, owed.sys, vq)
 
     def on_restore(self, actor: str, name: str, source: str, first: Reg | None = None) -> None:
         """In the order that the registers were saved in, but for one that goes before.
@@ -55,60 +59,74 @@ class Vmm(Ioctls):
         vcpu, saved = self.aarch64(self.idle_vcpu(actor, name)), self.vcpus[source].saved
         if saved is None:
             raise Refused(f"{source} has not been saved; `{actor} save {source}` would do it")
-        regs = saved.regs
+        regs = saved
         if first is not None:
             order = (KVM_REG_ARM64_SVE_VLS, KVM_REG_ARM64_SME_VLS, reg_id(*first))
             regs = tuple(sorted(regs, key=lambda pair: pair[0] not in order))
-        self.vcpu_ioctl(lambda: self._restore(vcpu, saved._replace(regs=regs)))
+        kept = self.vcpu_due[source].kept
+        assert kept is not None
+        self.vcpu_ioctl(lambda: self._restore(vcpu, regs, kept))
 
-    def _restore(self, vcpu: Vcpu, saved: Saved) -> None:
+    def _restore(self, vcpu: Vcpu, saved: Saved, kept: Kept) -> None:
         """The vcpu is initialised if it is not yet, and finalized before what needs it."""
         if not vcpu.initialized:
-            self.kvm_arch_vcpu_ioctl_vcpu_init(vcpu, vcpu.asked)
-        for reg, vals in saved.regs:
+            self.init_vcpu(vcpu, vcpu.asked)
+        for reg, vals in saved:
             if sve_reg(reg) or za_row(reg) is not None or reg == SYS_REGS["svcr"]:
                 self._finalize_once(vcpu)
             if reg == KVM_REG_ARM64_SME_VLS:
                 continue  # every length there is, on both
-            self.kvm_arm_set_reg(vcpu, OneReg(reg), vals)
+            self.set_one_reg(vcpu, OneReg(reg), vals)
         self._finalize_once(vcpu)
-        self._round_trip(vcpu, saved)
+        self._round_trip(vcpu, kept)
 
     def _finalize_once(self, vcpu: Vcpu) -> None:
         if not self.kvm_arm_vcpu_is_finalized(vcpu):
-            self.kvm_arm_vcpu_finalize(vcpu, KVM_ARM_VCPU_SVE)
+            self.finalize_vcpu(vcpu, KVM_ARM_VCPU_SVE)
 
-    def _round_trip(self, vcpu: Vcpu, saved: Saved) -> None:
-        """No call has failed: the guest must now read what it had."""
-        vq, due = self._vq(vcpu), saved.had
-        if vq != saved.vq:
-            self._differs(vcpu, "VL", Val(16 * saved.vq), Val(16 * vq))
+    def _round_trip(self, vcpu: Vcpu, kept: Kept) -> None:
+        """No call has failed: the guest must now find what it had, listed or not.
+
+        What it would find is what stands in the vcpu, which is not loaded: each register that
+        a guest can name (its system registers too), and its vector length.
+        """
+        had, sys, vq = kept
         z, p = SveState(vcpu.fpsimd_state)
         if vcpu.sve:
             z, p = vcpu.sve_state or SveState()
-        self._bank(vcpu, "z" if vcpu.sve else "v", due.z, z.limit(vq))
-        self._bank(vcpu, "p", due.p, p.limit(vq))
-        if vcpu.sme:
-            if due.svcr != vcpu.svcr:
-                self._differs(vcpu, "svcr", Val(due.svcr), Val(vcpu.svcr))
-            self._bank(vcpu, "za", due.za, vcpu.sme_state or EMPTY)
-        fpsr, fpcr = held(vcpu.fpsr, FPSR_MASK), held(vcpu.fpcr, FPCR_MASK)
-        for name, want, got in (("fpsr", due.fpsr, fpsr), ("fpcr", due.fpcr, fpcr)):
+        self._bank(vcpu, "z" if vcpu.sve else "v", had.z, z.limit(vq))
+        self._bank(vcpu, "p", had.p, p.limit(vq))
+        if vcpu.sme and had.svcr & SVCR_ZA_MASK:
+            self._bank(vcpu, "za", had.za, vcpu.sme_state or EMPTY)
+        for name, want, got in (
+            ("VL", Val(16 * vq), Val(16 * self._vq(vcpu))),
+            ("fpsr", had.fpsr, vcpu.fpsr),
+            ("fpcr", had.fpcr, vcpu.fpcr),
+            ("fpmr", had.fpmr, vcpu.fpmr),
+            ("svcr", Val(had.svcr), Val(vcpu.svcr)),
+            ("cpacr_el1", Val(sys.cpacr_el1), Val(vcpu.cpacr_el1)),
+            ("zcr_el1", Val(sys.zcr_el1), Val(vcpu.zcr_el1)),
+            ("smcr_el1", Val(sys.smcr_el1), Val(vcpu.smcr_el1)),
+            ("dbgbvr0_el1", sys.dbgbvr0_el1, vcpu.debug.dbgbvr0_el1),
+        ):
+            got = due.kept(name, got)
             if want.bits != got.bits:
                 self._differs(vcpu, name, want, got)
 
     def _vq(self, vcpu: Vcpu) -> int:
-        """The vector length that the guest has now."""
-        return vcpu.sme_max_vl if vcpu.svcr & SVCR_SM_MASK else self.entitled_vq(vcpu)
+        """The vector length that the guest would find."""
+        if vcpu.svcr & SVCR_SM_MASK:
+            return vcpu.sme_max_vl
+        return supported_vq(min(vcpu.zcr_el1 + 1, vcpu.sve_max_vl), self.host_lengths(vcpu))
 
     def _bank(self, vcpu: Vcpu, name: str, want: Bank, got: Bank) -> None:
         difference = first_difference(want, got)
         if difference:
-            n, quad, due, found = difference
+            n, quad, owed, found = difference
             if name == "za":
                 n -= ZA_ROWS
             reg = "ffr" if name == "p" and n == FFR else f"{name}{n}"
-            self._differs(vcpu, f"{reg}[{quad}]" if quad else reg, due, found)
+            self._differs(vcpu, f"{reg}[{quad}]" if quad else reg, owed, found)
 
     def _differs(self, vcpu: Vcpu, what: str, want: Val, got: Val) -> None:
         text = f"{vcpu.name} would read {what} = {shown(got)}, the saved vcpu had {shown(want)}"

@@ -56,6 +56,8 @@ CATALOGUE = Catalogue(
                     "RISC-V: KVM: Fix privilege mode setting in kvm_riscv_vcpu_trap_redirect()",
                 ),
             ),
+            repairs=("9f7013265112",),
+            link="20230128082847.3055316-1-apatel@ventanamicro.com",
         ),
         Fix(
             "redirect-illegal",
@@ -175,6 +177,7 @@ CATALOGUE = Catalogue(
             "image, loaded on the way out",
             (Commit("75b59f2a90aa", "riscv: vector: clear V-reg in the first-use trap"),),
             requires=("v-prctl",),
+            untagged="unseen",
         ),
         Fix(
             "onereg-factored",
@@ -325,6 +328,8 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("onereg-enoent",),
+            repairs=("e98b1085be79",),
+            link="20230920154608.1447057-3-apatel@ventanamicro.com",
         ),
         Fix(
             "vcpu-config",
@@ -418,6 +423,7 @@ CATALOGUE = Catalogue(
             "the words of SBI_EXT are listed -> are not",
             (Commit("7f58de96aa5e", "RISC-V: KVM: Don't add SBI multi regs in get-reg-list"),),
             requires=("reglist", "sbi-ext-regs"),
+            untagged="unseen",
         ),
         Fix(
             "sbi-enoent",
@@ -557,6 +563,7 @@ CATALOGUE = Catalogue(
             "-> marked to be loaded before it is copied",
             (Commit("c27fa53b858b", "riscv: Fix vector state restore in rt_sigreturn()"),),
             requires=("v-defer-restore", "v-syscall-discard"),
+            repairs=("c2a658d41924",),
             link="20240403072638.567446-1-bjorn@kernel.org",
         ),
         Fix(
@@ -850,6 +857,8 @@ CATALOGUE = Catalogue(
             "a reset of the vcpu leaves the values of FWFT -> puts them back",
             (Commit("a6250b18b5df", "RISC-V: KVM: Introduce feature specific reset for SBI FWFT"),),
             requires=("fwft-base",),
+            untagged="none",
+            link="20250823155947.1354229-3-apatel@ventanamicro.com",
         ),
         Fix(
             "fwft-onereg",
@@ -885,6 +894,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("guest-debug",),
+            untagged="none",
             link="20250823155947.1354229-2-apatel@ventanamicro.com",
         ),
         Fix(
@@ -1072,6 +1082,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("fwft-onereg", "load-fastpath"),
+            untagged="unseen",
         ),
         Fix(
             "fwft-probe-init",
@@ -1086,6 +1097,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("fwft-pmlen",),
+            untagged="unseen",
         ),
         Fix(
             "fwft-live-support",
@@ -1100,6 +1112,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("fwft-probe-init", "fwft-onereg"),
+            untagged="unseen",
         ),
         Fix(
             "fwft-lock-on-success",
@@ -1112,6 +1125,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("fwft-base",),
+            untagged="unseen",
         ),
         Fix(
             "timer-state-restore",
@@ -1119,6 +1133,7 @@ CATALOGUE = Catalogue(
             "v7.2",
             "setting the timer's state to ON arms it for cycle 1 -> for compare",
             (Commit("6d4c17ed5620", "RISC-V: KVM: Fix timer state restore"),),
+            untagged="unseen",
         ),
         Fix(
             "zicbo-block-always",
@@ -1147,6 +1162,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("redirect-inst-access",),
+            untagged="unseen",
         ),
         Fix(
             "irq-pending-serial",
@@ -1158,6 +1174,7 @@ CATALOGUE = Catalogue(
                     "d024a0a7879e", "RISC-V: KVM: Serialize virtual interrupt pending state updates"
                 ),
             ),
+            repairs=("cce69aff689e",),
         ),
         Fix(
             "spectre-vector-regs",

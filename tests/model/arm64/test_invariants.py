@@ -301,9 +301,9 @@ def test_another_vector_length_than_the_saved_one() -> None:
     """A guest that is restored has the vector length that it had."""
     m = machine("vhe", sve_guest=True)
     m.apply("A", "save", ("v0",))
-    vcpu = m.vcpus["v0"]
-    assert vcpu.saved is not None
-    vcpu.saved = vcpu.saved._replace(vq=1)
+    owed = m.vcpu_due["v0"]
+    assert owed.kept is not None
+    owed.kept = owed.kept._replace(vq=1)
     m.apply("A", "restore", ("v1", "v0"))
     assert ("round-trip", "v1", "VL") in {v.key for v in m.violations}
 
@@ -315,7 +315,7 @@ def test_a_saved_value_is_found() -> None:
     m.apply("v0", "guest_exit", ("irq",))
     m.apply("A", "ret_to_user", ())
     m.apply("A", "save", ("v0",))
-    due = m.vcpus["v0"].logical
+    due = m.vcpu_due["v0"].regs
     for what, val in (("z0", due.z.get(0)), ("ffr", due.p.get(FFR))):
         assert {"v0.sve_state", "v0, saved by its VMM"} <= set(m.places(what, val))
 

@@ -19,6 +19,7 @@ from harness.model.arm64.kvm.state import FP_STATE_FREE, FP_STATE_GUEST_OWNED, F
 from harness.model.arm64.machine import Machine
 from harness.model.base import World
 from harness.model.tasks import At
+from harness.model.values import spread
 from tests.model.arm64.walk import Walk, written
 
 ARM64 = architecture("arm64")
@@ -90,7 +91,7 @@ def test_all_of_the_host_comes_back(spec: str) -> None:
         ("A", "syscall_enter", ()),
         ("v0", "vcpu_load", ()),
     )
-    m.cpu.z = m.cpu.z.set(7, m.spread((m.value("kernel", 0x77),), 4))
+    m.cpu.z = m.cpu.z.set(7, spread((m.value("kernel", 0x77),), 4))
     before = m.cpu.z, m.cpu.p, m.cpu.zcr_el1
     m.apply("v0", "guest_enter", ())
     m.apply("v0", "write", (("zcr_el1", 0), (0,)))

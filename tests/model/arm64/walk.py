@@ -130,6 +130,9 @@ def alphabet(w: World) -> list[Event]:
         events += [(t, verb, (c,)) for c in CHILDREN for verb in ("fork", "clone")]
         events += [(t, "one_reg_set", (v, ("v", 2), None)) for v in vcpus]
         events += [(t, "one_reg_set", (v, ("fpsr", 0), None)) for v in vcpus]
+        events += [(t, "one_reg_set", (v, ("cpacr_el1", 0), (0x300000,))) for v in vcpus]
+        if "brps" in w.settings:
+            events += [(t, "one_reg_set", (v, ("dbgbvr0_el1", 0), None)) for v in vcpus]
         events += [(t, "save", (v,)) for v in vcpus]
         events += [(t, "restore", pair) for pair in itertools.product(vcpus, vcpus)]
         if "sve" in w.settings:
@@ -139,6 +142,7 @@ def alphabet(w: World) -> list[Event]:
     for v in vcpus:
         events += [(v, verb, ()) for verb in ("vcpu_load", "vcpu_put", "guest_enter")]
         events.append((v, "guest_exit", ("irq",)))
+        events += [(v, "write", (("cpacr_el1", 0), (n,))) for n in (0x300000, 0x330000)]
         if "sve" in w.settings:
             events += [(v, "write", (("zcr_el1", 0), (n,))) for n in (0, 1)]
         if "brps" in w.settings:

@@ -73,12 +73,9 @@ def current_vq(cpu: Registers, lengths: VectorLengths, el: int) -> int:
     EL2 always limits EL1 and EL0. EL1's own register does so too, except for
     a VHE host's EL0 (HCR_EL2.{E2H,TGE} = {1,1}).
     """
-    in_host = cpu.hcr_el2 & HCR_E2H and cpu.hcr_el2 & HCR_TGE
     if cpu.svcr & SVCR_SM_MASK:
-        limit = cpu.smcr_el2 & SMCR_ELX_LEN_MASK
-        if el < 2 and not in_host:
-            limit = min(limit, cpu.smcr_el1 & SMCR_ELX_LEN_MASK)
-        return supported_vq(limit + 1, lengths.sme)
+        return streaming_vq(cpu, lengths, el)
+    in_host = cpu.hcr_el2 & HCR_E2H and cpu.hcr_el2 & HCR_TGE
     limit = cpu.zcr_el2 & ZCR_ELX_LEN_MASK
     if el < 2 and not in_host:
         limit = min(limit, cpu.zcr_el1 & ZCR_ELX_LEN_MASK)
@@ -88,6 +85,15 @@ def current_vq(cpu: Registers, lengths: VectorLengths, el: int) -> int:
 def held(val: Val, mask: int) -> Val:
     """What a register keeps of a value that is written to it."""
     return Val(val.bits & mask, val.origin) if val.bits & ~mask else val
+
+
+def streaming_vq(cpu: Registers, lengths: VectorLengths, el: int) -> int:
+    """The effective streaming vector length at `el` in quadwords, as RDSVL would show it."""
+    in_host = cpu.hcr_el2 & HCR_E2H and cpu.hcr_el2 & HCR_TGE
+    limit = cpu.smcr_el2 & SMCR_ELX_LEN_MASK
+    if el < 2 and not in_host:
+        limit = min(limit, cpu.smcr_el1 & SMCR_ELX_LEN_MASK)
+    return supported_vq(limit + 1, lengths.sme)
 
 
 def set_svcr(cpu: Registers, svcr: int) -> None:

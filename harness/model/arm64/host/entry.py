@@ -13,7 +13,6 @@ from harness.model.arm64.host.state import (
 )
 from harness.model.base import kernel_function
 from harness.model.tasks import At
-from harness.model.values import EMPTY
 
 
 class Entry(Smccc):
@@ -23,16 +22,9 @@ class Entry(Smccc):
 
     @kernel_function()
     def el0_svc(self) -> None:
-        """current makes a system call.
-
-        The ABI keeps V, FPCR, FPSR and ZA. The rest of Z, P and FFR come back
-        as zero (Documentation/arch/arm64/sve.rst), PSTATE.SM as 0 (sme.rst).
-        """
-        current = self.current
-        was = current.logical.smstop_sm()
-        current.logical = was._replace(z=was.z.limit(1), p=EMPTY)
+        """current makes a system call."""
         self.cpu.mode = KERNEL
-        current.at = At.SYSCALL
+        self.current.at = At.SYSCALL
         self.fp_user_discard()
 
     @kernel_function()

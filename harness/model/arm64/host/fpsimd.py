@@ -523,11 +523,21 @@ class Fpsimd(Softirq):
             return
         self.kernel_neon_begin(softirq=True)
         if not self.oops:
+            self.use_neon(0x100 | self.cpu.id)
             self.kernel_neon_end(softirq=True)
+
+    def use_neon(self, who: int) -> None:
+        """What lies between begin and end: the section's own values, in all of V.
+
+        A section may use any of V0-V31, so it is taken to use them all. Its values tell
+        whose section it is: "neon", then the CPU or the task.
+        """
+        val = self.value("kernel", 0x6E656F6E << 32 | who)
+        self.cpu.z = Bank(dict.fromkeys(range(32), (val,)))
 
     @kernel_function()
     def kernel_neon_begin(self, softirq: bool = False) -> None:
-        """Take the registers for the kernel's own use, and fill V with its values."""
+        """Take the registers for the kernel's own use."""
         current = self.current
         if self.fpsimd_context_busy:
             self.bug("kernel_neon_begin: BUG_ON(!may_use_simd())")
@@ -543,13 +553,7 @@ class Fpsimd(Softirq):
             self.set_thread_flag(TIF_FOREIGN_FPSTATE)
         if softirq or "kneon-preempt" not in self.fixes:
             self.rq.neon = True
-        # A section may use any of V0-V31, so it is taken to use them all. Its
-        # values tell whose section it is ("neon", then the CPU or the task).
-        who = 0x100 | self.cpu.id if softirq else current.addr
-        val = self.value("kernel", 0x6E656F6E << 32 | who)
-        self.cpu.z = Bank(dict.fromkeys(range(32), (val,)))
         if not softirq:
-            current.kernel_logical = self.cpu.z
             current.loaded_on = self.cpu.id
 
     @kernel_function()
@@ -563,7 +567,6 @@ class Fpsimd(Softirq):
             else:
                 self.clear_thread_flag(TIF_KERNEL_FPSTATE)
         if not softirq:
-            current.kernel_logical = EMPTY
             if "lazy-reload" not in self.fixes:
                 self.reload_eagerly()
             if self.rq.softirq == RAISED:

@@ -14,7 +14,6 @@ from harness.model.arm64.host.state import (
     TIF_SME_VL_INHERIT,
     TIF_SVE,
     TIF_SVE_VL_INHERIT,
-    UNTOUCHED,
     Task,
     VecType,
 )
@@ -124,12 +123,6 @@ class Process(Efi):
         child.at = At.SYSCALL
         if clone_vm:
             child.frames = ()  # a stack of its own
-        # A thread that shares its parent's memory must not have its ZA: the lazy
-        # saving scheme of AAPCS64 would restore it from there twice.
-        was = self.current.logical.smstop_sm()
-        if clone_vm:
-            was = was._replace(za=EMPTY, svcr=0, tpidr2_el0=ZERO)
-        child.logical = was._replace(z=was.z.limit(1), p=EMPTY)
 
     @kernel_function()
     def copy_thread_za(self, child: Task) -> None:
@@ -158,7 +151,7 @@ class Process(Efi):
             self.clear_thread_flag(TIF_SME)
             self.fpsimd_flush_thread_vl(ARM64_VEC_SME)
         current.svcr, current.fp_type = 0, FP_STATE_FPSIMD
-        current.logical, current.frames = UNTOUCHED, ()
+        current.frames = ()  # they were in the old program's memory
 
     @kernel_function()
     def fpsimd_flush_thread_vl(self, vec: VecType) -> None:

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from harness.model.arm64.cpu.cpu import held
 from harness.model.arm64.cpu.state import FFR, ZA, ZT0
 from harness.model.arm64.cpu.sysreg import (
-    FPCR_MASK,
-    FPMR_MASK,
-    FPSR_MASK,
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
 )
@@ -31,8 +27,8 @@ from harness.model.arm64.host.state import (
     VecType,
 )
 from harness.model.arm64.host.vl import PR_SVE_SET_VL_ONEXEC, PR_SVE_VL_INHERIT, Vl
-from harness.model.base import classify, kernel_function, shown
-from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
+from harness.model.base import kernel_function
+from harness.model.values import EMPTY, ZERO, Quads, Val
 
 # user_sve_header.flags (uapi/asm/ptrace.h); user_za_header has the same but for REGS.
 SVE_PT_REGS_FPSIMD = 0
@@ -174,7 +170,6 @@ class Ptrace(Vl):
             whose = task if "ptrace-zero-target" in self.fixes else self.current
             whose.fpsimd_state, whose.fpsr, whose.fpcr = EMPTY, ZERO, ZERO
         fits = self.task_get_vl(task, vec) == header.vl // 16
-        self._entitle(task, vec, data if fits or fpsimd else {})
         if fpsimd:
             if "ptrace-partial" in self.fixes:
                 task.fp_type = FP_STATE_FPSIMD
@@ -222,22 +217,6 @@ class Ptrace(Vl):
         if not early and task.svcr != was:
             self.sve_alloc(task, flush=True)
 
-    def _entitle(self, task: Task, vec: VecType, data: Payload) -> None:
-        """What the program is entitled to: the payload, and zero beyond it."""
-        z, p = EMPTY, EMPTY
-        for (kind, n), vals in data.items():
-            if kind in ("v", "z"):
-                z = z.set(n, vals)
-            elif kind in ("p", "ffr"):
-                p = p.set(FFR if kind == "ffr" else n, vals)
-        due = task.logical
-        svcr = due.svcr | SVCR_SM_MASK if vec is ARM64_VEC_SME else due.svcr & ~SVCR_SM_MASK
-        fpsr, fpcr = (
-            held((data.get((kind, 0)) or (ZERO,))[0], mask)
-            for kind, mask in (("fpsr", FPSR_MASK), ("fpcr", FPCR_MASK))
-        )
-        task.logical = due._replace(z=z, p=p, fpsr=fpsr, fpcr=fpcr, svcr=svcr)
-
     # NT_ARM_ZA, NT_ARM_ZT, NT_ARM_FPMR -----------------------------------------------------
 
     @kernel_function()
@@ -255,17 +234,14 @@ class Ptrace(Vl):
         self.sme_alloc(
             task, flush=not ("ptrace-za-keep-zt" in self.fixes and task.svcr & SVCR_ZA_MASK)
         )
-        due = task.logical
         if data is None:
             task.svcr &= ~SVCR_ZA_MASK
-            task.logical = due._replace(za=EMPTY, svcr=due.svcr & ~SVCR_ZA_MASK)
             return ""
         if task.sme_vl != header.vl // 16:
             return "EIO"
         task.sme_state = (task.sme_state or EMPTY).set(ZA, data)
         self.update_tsk_thread_flag(task, TIF_SME, True)
         task.svcr |= SVCR_ZA_MASK
-        task.logical = due._replace(za=due.za.set(ZA, data), svcr=due.svcr | SVCR_ZA_MASK)
         return ""
 
     @kernel_function()
@@ -281,8 +257,6 @@ class Ptrace(Vl):
             self.update_tsk_thread_flag(task, TIF_SME, True)
         if "ptrace-zt-flush" in self.fixes:
             self.fpsimd_flush_task_state(task)
-        due = task.logical
-        task.logical = due._replace(za=due.za.set(ZT0, data), svcr=due.svcr | SVCR_ZA_MASK)
         return ""
 
     @kernel_function()
@@ -292,85 +266,9 @@ class Ptrace(Vl):
             # Until f5d71291841a the rest was what lay on the kernel's stack.
             stack = self.value("kernel", 0x57AC4)
             data = task.fpmr if "ptrace-fpmr-partial" in self.fixes else stack
-        else:
-            task.logical = task.logical._replace(fpmr=held(data, FPMR_MASK))
         task.fpmr = data
         self.fpsimd_flush_task_state(task)
         return ""
-
-    def fpr_write(self, task: Task, data: Payload) -> None:
-        """NT_PRFPREG up to where `data` ends: what it does not reach stays as it is."""
-        reached = covered(FPSIMD_LAYOUT, data)
-        self.fpr_set(task, reached)
-        due = task.logical
-        z = due.z.limit(1)
-        for (kind, n), vals in reached.items():
-            if kind == "v":
-                z = z.set(n, vals)
-        fpsr, fpcr = held(task.fpsr, FPSR_MASK), held(task.fpcr, FPCR_MASK)
-        task.logical = due._replace(z=z, p=EMPTY, fpsr=fpsr, fpcr=fpcr)
-
-    # What a tracer does -----------------------------------------------------------------
-
-    def set_register(self, task: Task, kind: str, n: int, vals: Quads) -> None:
-        """As a debugger changes one register: it writes back all that it has read."""
-        due = task.logical
-        if kind == "v":
-            self.fpr_set(task, {("v", n): vals})
-            task.logical = due._replace(z=due.z.limit(1).set(n, vals), p=EMPTY)
-            return
-        vec = ARM64_VEC_SME if self._streams(task) else ARM64_VEC_SVE
-        header, regs = self.sve_get_common(task, vec)
-        assert regs is not None  # it is the mode that the task is in
-        data: Payload = {
-            **{("z", r): quads for r, quads in regs.z.regs.items()},
-            **{("p", r) if r != FFR else ("ffr", 0): quads for r, quads in regs.p.regs.items()},
-            ("fpsr", 0): (task.fpsr,),
-            ("fpcr", 0): (task.fpcr,),
-        }
-        data[kind, n] = vals
-        self.sve_set_common(task, vec, header._replace(flags=SVE_PT_REGS_SVE), data)
-        if kind == "z":
-            due = due._replace(z=due.z.set(n, vals))
-        else:
-            due = due._replace(p=due.p.set(FFR if kind == "ffr" else n, vals))
-        task.logical = due
-
-    def traced_read(self, task: Task, kind: str, n: int) -> Quads | None:
-        """One register, V by NT_PRFPREG, others by the set of the mode that the task is in."""
-        if kind == "v":
-            self.sync_to_fpsimd(task)
-            return self._looked_at(task, f"v{n}", n, 1, task.logical.z, task.fpsimd_state)
-        vec = ARM64_VEC_SME if self._streams(task) else ARM64_VEC_SVE
-        return self.regset_read(task, vec, kind, n)
-
-    def regset_read(self, task: Task, vec: VecType, kind: str, n: int) -> Quads | None:
-        """What a tracer reads of one register; a wrong value is a violation at once."""
-        header, regs = self.sve_get_common(task, vec)
-        if kind in ("vl", "flags", "size"):
-            return (Val(getattr(header, kind)),)
-        if regs is None:
-            return None
-        if kind in ("fpsr", "fpcr"):
-            return (task.fpsr if kind == "fpsr" else task.fpcr,)
-        z, p = regs
-        n = FFR if kind == "ffr" else n
-        got: Bank = p if kind in ("p", "ffr") else z
-        due: Bank = task.logical.p if kind in ("p", "ffr") else task.logical.z
-        width = 1 if kind == "v" else self.task_get_vl(task, vec)
-        if self._streams(task) != (vec is ARM64_VEC_SME):
-            due = got  # nobody is entitled to registers of the mode that is not active
-        return self._looked_at(task, kind if kind == "ffr" else f"{kind}{n}", n, width, due, got)
-
-    def _looked_at(self, task: Task, name: str, n: int, width: int, due: Bank, got: Bank) -> Quads:
-        for quad in range(width):
-            want, seen = due.get(n, quad), got.get(n, quad)
-            if want.bits != seen.bits:
-                reg = f"{name}[{quad}]"
-                text = f"a tracer reads {task.name}'s {reg} = {shown(seen)}, not {shown(want)}"
-                self.violate(classify(task.name, want, seen), task.name, f"traced {reg}", text)
-                break
-        return tuple(got.get(n, quad) for quad in range(width))
 
     @kernel_function()
     def za_get(self, task: Task, kind: str) -> Quads | None:
@@ -385,5 +283,5 @@ class Ptrace(Vl):
         if kind == "za" and not on:
             return None
         n, width = (ZA, 1) if kind == "za" else (ZT0, 4)
-        got = (task.sme_state or EMPTY) if on else EMPTY
-        return self._looked_at(task, kind, n, width, task.logical.za, got)
+        image = (task.sme_state or EMPTY) if on else EMPTY
+        return tuple(image.get(n, quad) for quad in range(width))

@@ -34,8 +34,6 @@ class Signal(Entry):
         else:
             self.fpsimd_signal_preserve_current_state()
         current.frames = (*current.frames, self.setup_sigframe())
-        due = current.logical.smstop_sm()
-        current.logical = due._replace(za=EMPTY, svcr=0, tpidr2_el0=ZERO)
         self.setup_return()
 
     @kernel_function()
@@ -72,7 +70,6 @@ class Signal(Entry):
             vl=(current.sme_vl if streaming else current.sve_vl) if record else NO_RECORD,
             za=za,
             tpidr2_el0=self.cpu.tpidr2_el0,
-            logical=current.logical,
         )
 
     @kernel_function()
@@ -81,10 +78,11 @@ class Signal(Entry):
         current = self.current
         if not self.sme_host:
             return
-        if "sig-flush" in self.fixes:
+        if "sig-smstop" in self.fixes:
             self.task_smstop_sm(current)
-        elif current.svcr & SVCR_SM_MASK:
-            current.fpsimd_state = EMPTY
+        elif "sig-sm-zero" in self.fixes and current.svcr & SVCR_SM_MASK:
+            # The whole user_fpsimd_state. The registers, if they are current's, keep FPCR.
+            current.fpsimd_state, current.fpsr, current.fpcr = EMPTY, ZERO, ZERO
             current.fp_type = FP_STATE_FPSIMD
         current.svcr &= ~(SVCR_SM_MASK | SVCR_ZA_MASK)
         if "sig-tpidr2" in self.fixes:
@@ -111,7 +109,6 @@ class Signal(Entry):
         if self.sme_host:
             self.restore_tpidr2_context(frame)
             self.restore_za_context(frame)
-        current.logical = frame.logical
 
     @kernel_function()
     def restore_fpsimd_context(self, frame: Frame) -> None:

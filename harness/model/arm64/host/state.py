@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import NamedTuple
 
-from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK
 from harness.model.tasks import At
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
@@ -70,41 +69,11 @@ def sve_sig_regs_size(vq: int) -> int:
     return 32 * 16 * vq + 17 * 2 * vq
 
 
-class Logical(NamedTuple):
-    """What a program is entitled to read, by the ABI and its own writes."""
-
-    z: Bank = EMPTY
-    p: Bank = EMPTY
-    za: Bank = EMPTY
-    fpsr: Val = ZERO
-    fpcr: Val = ZERO
-    fpmr: Val = ZERO
-    svcr: int = 0
-    tpidr2_el0: Val = ZERO
-
-    def smstop_sm(self) -> Logical:
-        """The same after SMSTOP SM."""
-        if not self.svcr & SVCR_SM_MASK:
-            return self
-        fpsr, svcr = Val(FPSR_AFTER_SM_CHANGE), self.svcr & ~SVCR_SM_MASK
-        return self._replace(z=EMPTY, p=EMPTY, fpsr=fpsr, fpmr=ZERO, svcr=svcr)
-
-    def with_z(self, z: Bank) -> Logical:
-        """This with other Z registers; _replace() takes three times as long."""
-        return Logical(z, *self[1:])
-
-
-UNTOUCHED = Logical()
-
-
 NO_RECORD = -1  # in place of the vector length, where a frame has no SVE record
 
 
 class Frame(NamedTuple):
-    """A signal frame's records, and what the program was entitled to when it was written.
-
-    The SVE record has a header alone where `sve` is None.
-    """
+    """A signal frame's records. The SVE record has a header alone where `sve` is None."""
 
     v: Bank
     fpsr: Val
@@ -115,7 +84,6 @@ class Frame(NamedTuple):
     vl: int
     za: Bank | None
     tpidr2_el0: Val
-    logical: Logical
 
 
 @dataclass(slots=True, eq=False)
@@ -137,7 +105,6 @@ class Context:
     sme_state: Bank | None = None
     svcr: int = 0
     fp_type: FpState = FP_STATE_CURRENT
-    logical: Logical = UNTOUCHED
 
 
 @dataclass(slots=True, eq=False)
@@ -161,7 +128,6 @@ class Task(Context):
     tpidr2_el0: Val = ZERO
     kernel_fpsimd_state: Bank = EMPTY
     kernel_fpsimd_cpu: int = NR_CPUS
-    kernel_logical: Bank = EMPTY  # what its kernel-mode NEON section must find
 
 
 @dataclass(slots=True, eq=False)

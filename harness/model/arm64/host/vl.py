@@ -100,10 +100,6 @@ class Vl(Signal):
             task.sme_vl_onexec = onexec
         if not flags & PR_SVE_SET_VL_ONEXEC and vq != self.task_get_vl(task, vec):
             self.change_live_vector_length(task, vec, vq)
-            due = task.logical._replace(z=task.logical.z.limit(1), p=EMPTY)
-            if vec is ARM64_VEC_SME:
-                due = due._replace(za=EMPTY, svcr=due.svcr & ~SVCR_ZA_MASK)
-            task.logical = due
         inherit = TIF_SVE_VL_INHERIT if vec is ARM64_VEC_SVE else TIF_SME_VL_INHERIT
         self.update_tsk_thread_flag(task, inherit, bool(flags & PR_SVE_VL_INHERIT))
         return ""

@@ -96,8 +96,6 @@ class Arm(HypSwitch):
 
     def vcpu_load(self, vcpu: Vcpu) -> None:
         """current, inside the KVM_RUN ioctl, takes `vcpu` onto its CPU."""
-        if not vcpu.booted:
-            self.boot(vcpu)
         current = self.current
         current.vcpu, vcpu.thread = vcpu.name, current.name
         if self.debug_side:

@@ -18,14 +18,10 @@ from harness.model.arm64.cpu.sysreg import (
     MDCR_EL2_TDA,
     MDCR_EL2_TDRA,
     MDCR_EL2_TPM,
-    PMBLIMITR_EL1_E,
-    PMSCR_EL1_E0SPE_E1SPE,
     PMUSERENR_ER_CR,
-    TRBLIMITR_EL1_E,
-    TRFCR_EL1_E0TRE_E1TRE,
 )
 from harness.model.arm64.kvm.fpsimd import KvmFpsimd
-from harness.model.arm64.kvm.state import HostSys, Vcpu
+from harness.model.arm64.kvm.state import Vcpu
 from harness.model.base import kernel_function
 from harness.model.values import Val
 
@@ -33,12 +29,11 @@ from harness.model.values import Val
 class Debug(KvmFpsimd):
     """Debug registers, MDCR_EL2 and PMUSERENR_EL0 around vcpu_load and KVM_RUN."""
 
-    __slots__ = ("host_sys",)
+    __slots__ = ()
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         boot = self.host_boot_sysregs()
-        self.host_sys = [HostSys(cpu.id, boot) for cpu in self.cpus]
         for cpu in self.cpus:
             cpu.sys = boot
             cpu.pmscr_el12 = self.config.pmscr_reset if self.has_vhe else 0
@@ -66,18 +61,10 @@ class Debug(KvmFpsimd):
 
     # What the host does with its own registers ----------------------------------
 
-    def host_sets(self, **regs: Any) -> None:
-        """The kernel sets registers that are its own now."""
-        due = self.host_sys[self.cpu.id]
-        due.sys = due.sys._replace(**regs)
-        self.set_sys(**regs)
-
     @kernel_function()
     def update_pmuserenr(self, on: bool) -> None:
         """drivers/perf/arm_pmuv3.c: open or close the counters to EL0."""
         val = PMUSERENR_ER_CR if on else 0
-        due = self.host_sys[self.cpu.id]
-        due.sys = due.sys._replace(pmuserenr_el0=val)
         if "pmuserenr-loaded" in self.fixes and self.kvm_set_pmuserenr(val):
             return
         self.set_sys(pmuserenr_el0=val)
@@ -92,13 +79,6 @@ class Debug(KvmFpsimd):
             return False
         self.host_data.host_ctxt_pmuserenr = val
         return True
-
-    def host_profiles(self, unit: str, on: bool) -> None:
-        """The SPE or TRBE driver starts or stops a session on this CPU."""
-        if unit == "spe":
-            self.host_sets(pmscr_el1=PMSCR_EL1_E0SPE_E1SPE * on, pmblimitr_el1=PMBLIMITR_EL1_E * on)
-        else:
-            self.host_sets(trfcr_el1=TRFCR_EL1_E0TRE_E1TRE * on, trblimitr_el1=TRBLIMITR_EL1_E * on)
 
     # Around a vcpu's run -----------------------------------------------------------
 

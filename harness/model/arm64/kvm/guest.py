@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.model.arm64.cpu.cpu import held
 from harness.model.arm64.cpu.state import FFR
-from harness.model.arm64.cpu.sysreg import FPCR_MASK, FPSR_MASK, ZCR_ELX_LEN_MASK
 from harness.model.arm64.host.state import SveState
+from harness.model.arm64.kvm.arm import Arm
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import (
     CORE_END,
@@ -38,21 +37,24 @@ from harness.model.arm64.kvm.uapi import (
     size,
     sve_reg,
 )
-from harness.model.arm64.program import Program
 from harness.model.base import Refused, kernel_function
-from harness.model.values import Quads, Val
+from harness.model.values import Quads, Val, spread
 
 _DEMUX, _FW, _FW_FEAT_BMAP = 0x11 << 16, 0x14 << 16, 0x16 << 16
 
 
-class Guest(Program):
-    """User space's view of a vcpu's registers. `errno` is the last ioctl's outcome."""
+class Guest(Arm):
+    """User space's view of a vcpu's registers.
 
-    __slots__ = ("errno",)
+    `errno` is the last ioctl's outcome, `seen` what it has read.
+    """
+
+    __slots__ = ("errno", "seen")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.errno = ""
+        self.seen: Quads | None = None
 
     @kernel_function()
     def kvm_arm_get_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
@@ -119,20 +121,17 @@ class Guest(Program):
     def set_core_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
         offset = self.core_reg_offset(vcpu, reg)
         self._copy_user(reg)
-        due = vcpu.logical
         if offset == FPSR:
-            vcpu.fpsr, vcpu.logical = vals[0], due._replace(fpsr=held(vals[0], FPSR_MASK))
+            vcpu.fpsr = vals[0]
         elif offset == FPCR:
-            vcpu.fpcr, vcpu.logical = vals[0], due._replace(fpcr=held(vals[0], FPCR_MASK))
+            vcpu.fpcr = vals[0]
         else:
             n = (offset - VREGS) // 4
             image = vcpu.sve_state
-            live, z = self.set_both(image.z if image else vcpu.fpsimd_state, vals, due.z, vals, n)
-            vcpu.logical = due._replace(z=z)
             if image:
-                vcpu.sve_state = SveState(live, image.p)
+                vcpu.sve_state = SveState(image.z.set(n, vals), image.p)
             else:
-                vcpu.fpsimd_state = live
+                vcpu.fpsimd_state = vcpu.fpsimd_state.set(n, vals)
 
     # SVE registers ---------------------------------------------------------------
 
@@ -167,14 +166,10 @@ class Guest(Program):
             return
         kind, n = self.sve_reg_to_region(vcpu, reg)
         z, p = vcpu.sve_state or SveState()
-        due, quads = vcpu.logical, self.spread(vals, self.visible_vq(vcpu))
-        if kind == "z":
-            z, owed = self.set_both(z, quads, due.z, quads, n)
-            vcpu.logical = due._replace(z=owed)
-        else:
-            p, owed = self.set_both(p, quads, due.p, quads, n)
-            vcpu.logical = due._replace(p=owed)
-        vcpu.sve_state = SveState(z, p)
+        quads = spread(vals, self.visible_vq(vcpu))
+        vcpu.sve_state = (
+            SveState(z.set(n, quads), p) if kind == "z" else SveState(z, p.set(n, quads))
+        )
 
     def visible_vq(self, vcpu: Vcpu) -> int:
         """The length that Z and P have to user space."""
@@ -216,28 +211,44 @@ class Guest(Program):
         name = next((name for name, known in SYS_REGS.items() if known == reg.id), "")
         if not name:
             raise Refused(f"register {reg.id:#x} is not modelled")
-        if name in ("smcr_el1", "svcr") or (name == "zcr_el1" and not vcpu.sve):
+        if not self.sys_reg_visible(vcpu, name):
             raise Errno("ENOENT")
         return name
+
+    def sys_reg_visible(self, vcpu: Vcpu, name: str) -> bool:
+        """Whether the table has it and its `visibility` does not hide it from this vcpu."""
+        if name == "fpmr":
+            return vcpu.fpmr_vm  # fp8_visibility()
+        if name == "dbgbvr0_el1":
+            return self.config.brps
+        return name == "cpacr_el1" or (name == "zcr_el1" and vcpu.sve)
 
     def kvm_arm_sys_reg_get_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
         name = self.sys_reg(vcpu, reg)
         self._copy_user(reg)
-        return (Val(self.sys_reg_get(vcpu, name)),)
+        return (self.sys_reg_get(vcpu, name),)
 
-    def sys_reg_get(self, vcpu: Vcpu, name: str) -> int:
-        return vcpu.zcr_el1 if name == "zcr_el1" else vcpu.cpacr_el1
+    def sys_reg_get(self, vcpu: Vcpu, name: str) -> Val:
+        if name == "fpmr":
+            return vcpu.fpmr
+        if name == "dbgbvr0_el1":
+            return vcpu.debug.dbgbvr0_el1
+        return Val(vcpu.zcr_el1 if name == "zcr_el1" else vcpu.cpacr_el1)
 
     def kvm_arm_sys_reg_set_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
         name = self.sys_reg(vcpu, reg)
         self._copy_user(reg)
-        self.sys_reg_set(vcpu, name, vals[0].bits)
+        self.sys_reg_set(vcpu, name, vals[0])
 
-    def sys_reg_set(self, vcpu: Vcpu, name: str, bits: int) -> None:
-        if name == "zcr_el1":
-            vcpu.zcr_el1, vcpu.logical_zcr = bits, bits & ZCR_ELX_LEN_MASK
+    def sys_reg_set(self, vcpu: Vcpu, name: str, val: Val) -> None:
+        if name == "fpmr":
+            vcpu.fpmr = val
+        elif name == "dbgbvr0_el1":
+            vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=val)
+        elif name == "zcr_el1":
+            vcpu.zcr_el1 = val.bits
         else:
-            vcpu.cpacr_el1, vcpu.booted = bits, True
+            vcpu.cpacr_el1 = val.bits
 
     # The list ------------------------------------------------------------------------
 
@@ -260,7 +271,12 @@ class Guest(Program):
         return []
 
     def sys_reg_indices(self, vcpu: Vcpu) -> list[int]:
-        return [SYS_REGS["cpacr_el1"], *([SYS_REGS["zcr_el1"]] if vcpu.sve else [])]
+        """In the table's order, which is that of the encodings."""
+        return [
+            SYS_REGS[name]
+            for name in sorted(SYS_REGS, key=SYS_REGS.__getitem__)
+            if self.sys_reg_visible(vcpu, name)
+        ]
 
     @kernel_function()
     def kvm_get_reg_list(self, vcpu: Vcpu, room: int | None) -> tuple[int, ...]:

@@ -20,12 +20,11 @@ from harness.model.arm64.kvm.uapi import (
     KVM_REG_ARM64_SME,
     KVM_REG_ARM64_SME_VLS,
     SVE_REG_SLICE_MASK,
-    SYS_REGS,
     OneReg,
     reg_id,
     za_row,
 )
-from harness.model.values import EMPTY, ZERO, Quads, Val
+from harness.model.values import EMPTY, ZERO, Quads, Val, spread
 
 
 class SmeGuest(Guest):
@@ -55,37 +54,32 @@ class SmeGuest(Guest):
 
     # SVCR and SMCR_EL1 -------------------------------------------------------------
 
-    def sys_reg(self, vcpu: Vcpu, reg: OneReg) -> str:
-        for name in ("svcr", "smcr_el1"):
-            if vcpu.sme and reg.id == SYS_REGS[name]:
-                return name
-        return super().sys_reg(vcpu, reg)
+    def sys_reg_visible(self, vcpu: Vcpu, name: str) -> bool:
+        return vcpu.sme if name in ("svcr", "smcr_el1") else super().sys_reg_visible(vcpu, name)
 
-    def sys_reg_get(self, vcpu: Vcpu, name: str) -> int:
+    def sys_reg_get(self, vcpu: Vcpu, name: str) -> Val:
         if name in ("svcr", "smcr_el1"):
-            return vcpu.svcr if name == "svcr" else vcpu.smcr_el1
+            return Val(vcpu.svcr if name == "svcr" else vcpu.smcr_el1)
         return super().sys_reg_get(vcpu, name)
 
-    def sys_reg_set(self, vcpu: Vcpu, name: str, bits: int) -> None:
+    def sys_reg_set(self, vcpu: Vcpu, name: str, val: Val) -> None:
         if name == "svcr":
-            self.set_svcr(vcpu, bits)
+            self.set_svcr(vcpu, val.bits)
         elif name == "smcr_el1":
-            vcpu.smcr_el1 = bits
+            vcpu.smcr_el1 = val.bits
         else:
-            super().sys_reg_set(vcpu, name, bits)
+            super().sys_reg_set(vcpu, name, val)
 
     def set_svcr(self, vcpu: Vcpu, svcr: int) -> None:
         if svcr & ~(SVCR_SM_MASK | SVCR_ZA_MASK):
             raise Errno("EINVAL")
         changed = 0 if "sme-larger-vl" in self.fixes else vcpu.svcr ^ svcr
-        due = vcpu.logical._replace(svcr=svcr)
         if changed & svcr & SVCR_ZA_MASK:
-            vcpu.sme_state, due = EMPTY, due._replace(za=EMPTY)
+            vcpu.sme_state = EMPTY
         if changed & SVCR_SM_MASK:
             vcpu.sve_state, vcpu.fpsimd_state = SveState(), EMPTY
             vcpu.fpsr, vcpu.fpmr = Val(FPSR_AFTER_SM_CHANGE), ZERO
-            due = due._replace(z=EMPTY, p=EMPTY, fpsr=vcpu.fpsr, fpmr=ZERO)
-        vcpu.svcr, vcpu.logical = svcr, due
+        vcpu.svcr = svcr
 
     # ZA ------------------------------------------------------------------------------
 
@@ -112,9 +106,8 @@ class SmeGuest(Guest):
         row = self.sme_reg_to_region(vcpu, reg)
         self._copy_user(reg)
         if row >= 0:
-            due, quads = vcpu.logical, self.spread(vals, vcpu.sme_max_vl)
-            za, owed = self.set_both(vcpu.sme_state or EMPTY, quads, due.za, quads, ZA_ROWS + row)
-            vcpu.sme_state, vcpu.logical = za, due._replace(za=owed)
+            quads = spread(vals, vcpu.sme_max_vl)
+            vcpu.sme_state = (vcpu.sme_state or EMPTY).set(ZA_ROWS + row, quads)
 
     def sme_reg_to_region(self, vcpu: Vcpu, reg: OneReg) -> int:
         """Which ZA.H[n] a slice is of; -1 where reads give zero and writes do nothing."""
@@ -139,7 +132,3 @@ class SmeGuest(Guest):
         if vcpu.svcr & SVCR_ZA_MASK or "sme-za-raz" in self.fixes:
             ids += [reg_id("za", n) for n in range(16 * vcpu.sme_max_vl)]
         return ids
-
-    def sys_reg_indices(self, vcpu: Vcpu) -> list[int]:
-        ids = super().sys_reg_indices(vcpu)
-        return [*ids, SYS_REGS["smcr_el1"], SYS_REGS["svcr"]] if vcpu.sme else ids

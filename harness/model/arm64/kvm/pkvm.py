@@ -65,10 +65,8 @@ class Pkvm(Nvhe):
     def sync_hyp_vcpu(self, hyp_vcpu: Vcpu, vcpu: Vcpu) -> None:
         if self.eager:
             self.fpsimd_sve_sync(hyp_vcpu)
-        due = vcpu.debug.due  # the guest's own, whoever keeps its registers
         for name in _CTXT:
             setattr(vcpu, name, getattr(hyp_vcpu, name))
-        vcpu.debug = vcpu.debug._replace(due=due)
         vcpu.fp_state = hyp_vcpu.fp_state
 
     # PSCI ----------------------------------------------------------------------------

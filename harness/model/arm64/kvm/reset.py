@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from harness.model.arm64.cpu.machine import Config
-from harness.model.arm64.cpu.sysreg import CPACR_EL1_FPEN, CPACR_EL1_ZEN
 from harness.model.arm64.host.ptrace import Ptrace
-from harness.model.arm64.host.state import UNTOUCHED, SveState
+from harness.model.arm64.host.state import SveState
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_EL1_32BIT,
@@ -51,9 +50,8 @@ class Reset(Ptrace):
         vcpu.fpmr = ZERO
         if "vcpu-regs-split" not in self.fixes or "vcpu-reset-fp" in self.fixes:
             vcpu.fpsimd_state, vcpu.fpsr, vcpu.fpcr = EMPTY, ZERO, ZERO
-        vcpu.logical = UNTOUCHED
-        vcpu.cpacr_el1 = vcpu.zcr_el1 = vcpu.logical_zcr = 0
-        vcpu.booted = False
+        vcpu.cpacr_el1 = vcpu.zcr_el1 = 0
+        vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=ZERO)
 
     def supported_features(self, features: int) -> bool:
         """system_supported_vcpu_features(), and which two cannot be one without the other.
@@ -92,11 +90,3 @@ class Reset(Ptrace):
 
     def kvm_arm_vcpu_is_finalized(self, vcpu: Vcpu) -> bool:
         return vcpu.sve_finalized or not vcpu.sve
-
-    def boot(self, vcpu: Vcpu) -> None:
-        """What the guest's Linux does with its first instructions (see Vcpu)."""
-        vcpu.cpacr_el1 = CPACR_EL1_FPEN
-        if vcpu.sve:
-            vcpu.zcr_el1 = vcpu.logical_zcr = vcpu.sve_max_vl - 1
-            vcpu.cpacr_el1 |= CPACR_EL1_ZEN
-        vcpu.booted = True

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from harness.model.arm64.cpu.state import UNSET, SysRegs
-from harness.model.arm64.host.state import NULL, Context, Logical, SveState
+from harness.model.arm64.host.state import NULL, Context, SveState
 from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
 
 
@@ -33,21 +32,16 @@ FP_STATE_HOST_OWNED = FpOwner.FP_STATE_HOST_OWNED
 FP_STATE_GUEST_OWNED = FpOwner.FP_STATE_GUEST_OWNED
 
 
-class Saved(NamedTuple):
-    """A VMM's copy of a vcpu: registers by id; what its guest was entitled to, and its VL."""
-
-    regs: tuple[tuple[int, Quads], ...]
-    had: Logical
-    vq: int
+Saved = tuple[tuple[int, Quads], ...]
+"""A VMM's copy of a vcpu: registers by id."""
 
 
 class VcpuDebug(NamedTuple):
-    """A vcpu's debug side: what KVM keeps, and what its guest is entitled to (`due`)."""
+    """A vcpu's debug side, as KVM keeps it."""
 
     in_use: bool = False  # DEBUG_DIRTY until v6.13, then debug_owner is the guest
     mdcr_el2: int = 0
     dbgbvr0_el1: Val = ZERO
-    due: Val = ZERO
     pmuserenr_on_cpu: bool = False
 
 
@@ -69,21 +63,8 @@ NOTHING_SAVED = HostDebugState()
 
 
 @dataclass(slots=True, eq=False)
-class HostSys:
-    """What the host's kernel has set on one CPU, and so must find there."""
-
-    id: int
-    sys: SysRegs = UNSET
-
-
-@dataclass(slots=True, eq=False)
 class Vcpu(Context):
-    """kvm_vcpu_arch, as far as FP state goes. Vector lengths are in quadwords.
-
-    A guest boots before its first instruction in a trace, as Linux does: FP (and
-    SVE, if it has it) open at its EL1, ZCR_EL1.LEN at its largest. A vcpu that
-    is given CPACR_EL1 by KVM_SET_ONE_REG has booted elsewhere.
-    """
+    """kvm_vcpu_arch, as far as FP state goes. Vector lengths are in quadwords."""
 
     asked: tuple[int, ...] = ()  # the features that its VMM asks for at KVM_ARM_VCPU_INIT
     initialized: bool = False  # kvm_vcpu_initialized()
@@ -92,7 +73,6 @@ class Vcpu(Context):
     sve: bool = False  # vcpu_has_sve()
     fpmr_vm: bool = False  # kvm_has_fpmr(): the VM has FEAT_FPMR
     sve_finalized: bool = False  # kvm_arm_vcpu_sve_finalized()
-    booted: bool = False
     elsewhere: bool = False  # on another host, where this one's VMM restores it
     sve_max_vl: int = 1
     sme: bool = False  # vcpu_has_sme(), in no release
@@ -108,7 +88,6 @@ class Vcpu(Context):
     host_sme_enabled: bool = False
     cptr_tz: bool = False  # CPTR_EL2.TZ in vcpu->arch.cptr_el2, nVHE until v6.13
     saved: Saved | None = None
-    logical_zcr: int = 0  # ZCR_EL1 as the guest last wrote it
     debug: VcpuDebug = NO_DEBUG
     protected: bool = False  # kvm_vm_is_protected(): hyp trusts the host with nothing of it
 

@@ -69,6 +69,8 @@ SYS_REGS = {
     "zcr_el1": arm64_sys_reg(3, 0, 1, 2, 0),
     "smcr_el1": arm64_sys_reg(3, 0, 1, 2, 6),
     "svcr": arm64_sys_reg(3, 3, 4, 2, 2),
+    "fpmr": arm64_sys_reg(3, 3, 4, 4, 2),
+    "dbgbvr0_el1": arm64_sys_reg(2, 0, 0, 0, 4),
 }
 _SYS_REG_OF = {reg_id: name for name, reg_id in SYS_REGS.items()}
 

@@ -1,0 +1,100 @@
+"""An oracle that judges alone: whatever the modelled kernel loses, it says so."""
+
+from __future__ import annotations
+
+import functools
+import re
+import tokenize
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness.model.arm64
+from harness.model.arm64 import language
+from harness.model.arm64.kvm.uapi import name_of, reg_id
+from harness.model.arm64.machine import VheMachine
+from harness.model.base import World, kernel_functions
+from tests.model.arm64.losing import ARM64, CONFIGS, SLOTS, UNSEEN, scenarios
+from tests.model.losses import Book
+
+FUNCTIONS = sorted(kernel_functions(*language.MACHINES.values()))
+
+
+@functools.cache
+def book() -> Book:
+    """Every place of the scenarios at which a value is saved, loaded, switched, copied or reset."""
+    return Book([s for config in CONFIGS for s in scenarios(config, 1, 2000)], SLOTS, UNSEEN)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_what_a_function_loses_is_reported(function: str) -> None:
+    """A kernel on which this function moves all but one value violates something."""
+    assert not book().silent(book().of(function))
+
+
+def test_there_is_something_to_lose() -> None:
+    """The patches reach the functions that move values, and nearly all of them are reported."""
+    places = book().where
+    excused = [p for p in places if any(e.fullmatch(str(p)) for e in book().unseen)]
+    assert len({place.function for place in places}) >= 45
+    assert len(places) >= 450
+    assert len(excused) < 0.2 * len(places)
+
+
+@pytest.mark.parametrize("folder", ["host", "kvm"])
+def test_the_kernel_knows_nothing_of_what_is_due(folder: str) -> None:
+    """No module of the modelled kernel names an entitlement."""
+    home = Path(harness.model.arm64.__file__).parent / folder
+    modules = sorted(home.glob("*.py"))
+    assert len(modules) > 9
+    for module in modules:
+        with tokenize.open(module) as source:
+            names = {t.string for t in tokenize.generate_tokens(source.readline) if t.type == 1}
+        wrong = [n for n in names if re.fullmatch(r"(\w+_)?(due|logical|right|entitled)(_\w+)?", n)]
+        assert not wrong, f"{module.name}: {wrong}"
+
+
+WORLD = World(
+    {"cpus": (1, 1), "sve": (16, 64), "fpmr": (1, 1), "brps": (1, 1)},
+    (("A", 0),),
+    (),
+    (
+        *(("v0", "A", ("fpmr",)), ("v1", "A", ("fpmr", "created"))),
+        *(("v2", "A", ("sve",)), ("v3", "A", ("sve", "created"))),
+    ),
+)
+REGISTERS = (
+    *((("v0", "v1"), reg) for reg in (("v", 3), ("fpsr", 0), ("fpcr", 0), ("fpmr", 0))),
+    *((("v0", "v1"), reg) for reg in (("cpacr_el1", 0), ("dbgbvr0_el1", 0))),
+    *((("v2", "v3"), reg) for reg in (("z", 3), ("p", 3), ("ffr", 0), ("zcr_el1", 0))),
+)
+
+
+@pytest.mark.parametrize(("vcpus", "reg"), REGISTERS, ids=lambda each: str(each[0]))
+def test_a_register_that_is_not_listed_is_missed(
+    vcpus: tuple[str, str], reg: tuple[str, int]
+) -> None:
+    """KVM_GET_REG_LIST forgets a register: the restored guest lacks it, says `round-trip`."""
+    forgotten = reg_id(*reg)
+
+    class Forgetful(VheMachine):
+        __slots__ = ()
+
+        def kvm_arm_copy_reg_indices(self, vcpu: Any) -> tuple[int, ...]:
+            return tuple(r for r in super().kvm_arm_copy_reg_indices(vcpu) if r != forgotten)
+
+    kernel = ARM64.catalogue.kernel("v7.2")
+    for cls, what in ((VheMachine, set()), (Forgetful, {name_of(forgotten)})):
+        m = language.ARM64.fresh(kernel, "vhe", WORLD, record=False, cls=cls)
+        source, target = vcpus
+        m.apply("A", "ioctl", ("KVM_RUN", source))
+        value = {"zcr_el1": 1, "cpacr_el1": 0x330000}.get(reg[0], 0x5)
+        m.apply(source, "write", (reg, (value,)))
+        m.apply(source, "guest_exit", ("irq",))
+        m.apply("A", "ret_to_user", ())
+        m.apply("A", "save", (source,))
+        m.apply("A", "restore", (target, source))
+        assert m.errno == ""
+        wrong = {v.what.partition("[")[0] for v in m.violations if v.kind == "round-trip"}
+        assert wrong - {"VL"} == what
