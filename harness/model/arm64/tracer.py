@@ -162,7 +162,7 @@ class Tracer(Vmm):
         if regset == "NT_ARM_FPMR":
             value = data["fpmr", 0][0] if data else None
             if value is not None:
-                owed.regs = owed.regs._replace(fpmr=value)
+                owed.regs = due.with_scalar(owed.regs, "fpmr", value)
             return self.fpmr_set(task, value)
         if regset == "NT_ARM_ZA":
             za = data.get(("za", 0))
