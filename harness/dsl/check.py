@@ -20,10 +20,14 @@ from harness.errors import SourceError, nearest, one_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import BadOperand
 
+# Some errors have two names. The first is the kernel's, which is what a model says.
+ALIASES = {"ENOTSUP": "EOPNOTSUPP", "EWOULDBLOCK": "EAGAIN", "EDEADLOCK": "EDEADLK"}
 # The words of an expectation, whatever the architecture. ENOTSUPP is the kernel's own, and gets out
 # all the same.
 _ANSWERS = {
-    "errno": (*errno.errorcode.values(), "ENOTSUPP"),
+    "errno": (
+        *dict.fromkeys((*errno.errorcode.values(), *ALIASES, *ALIASES.values(), "ENOTSUPP")),
+    ),
     "signal": tuple(each.name for each in signal.Signals),
 }
 
@@ -55,6 +59,7 @@ class Checker(HeaderChecker):
             tasks=tuple(self.tasks.items()),
             unborn=tuple(self.unborn),
             vcpus=tuple((n, t, f) for n, (t, f) in self.vcpus.items()),
+            vms=tuple(self.vm_of[name] for name in self.vcpus),
             needs=tuple(self.needs),
             budget=self.budget,
             verdicts=tuple(self.verdicts),
@@ -190,6 +195,8 @@ class Checker(HeaderChecker):
                 args.append(self._value(line, operand, register))
             elif wants.startswith("*"):
                 args.append(tuple(self._word(line, one, wants[1:]) for one in operand))
+            elif wants.startswith("#"):
+                args.append(self._word_or_number(line, operand, wants[1:]))
             elif wants == "argument":
                 pass  # below: also where it is missing
             else:
@@ -280,6 +287,15 @@ class Checker(HeaderChecker):
                 self.wrong_name(line, words[0], str(error))
         return quads
 
+    def _word_or_number(self, line: int, operand: Name, wants: str) -> str:
+        """One of the words, or a number of 64 bits, in hexadecimal."""
+        if not operand.text[0].isdigit():
+            return self._word(line, operand, wants)
+        number = int(operand.text, 0)
+        if number >> 64:
+            self.wrong_name(line, operand, f"{operand.text[:40]} does not fit into 64 bits")
+        return hex(number)
+
     def _word(self, line: int, operand: Name | None, wants: str) -> str:
         words = wants.lstrip("?").split()
         if operand is None:
@@ -323,6 +339,9 @@ class Checker(HeaderChecker):
             known = [*cpus, *self.tasks, *self.unborn, *self.vcpus]
             if root not in known:
                 self.unknown(node.line, Name(root, node.column), "CPU, task or vcpu", known)
+        if node.what == "errno":
+            (name,) = node.operands
+            return dataclasses.replace(node, args=(ALIASES.get(name, name),))
         if node.what != "read":
             return dataclasses.replace(node, args=node.operands)
         name, quad, bits = node.operands

@@ -43,6 +43,7 @@ class HeaderChecker:
         self.tasks: dict[str, int] = {}
         self.unborn: dict[str, int] = {}
         self.vcpus: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.vm_of: dict[str, int] = {}
         self.vms: set[str] = set()
         self.needs: list[str] = []
         self.budget: dict[str, int] = {}
@@ -71,7 +72,8 @@ class HeaderChecker:
         if self._world is None or self._world[0] != known:
             vcpus = tuple((n, t, f) for n, (t, f) in self.vcpus.items())
             tasks, unborn = tuple(self.tasks.items()), tuple(self.unborn)
-            self._world = known, World(self.settings, tasks, unborn, vcpus, self.words)
+            vms = tuple(self.vm_of[name] for name in self.vcpus)
+            self._world = known, World(self.settings, tasks, unborn, vcpus, self.words, vms)
         return self._world[1]
 
     # Header --------------------------------------------------------------------
@@ -250,6 +252,7 @@ class HeaderChecker:
             for feature in features:
                 self._feature(node.line, name, feature)
             self.vcpus[name.text] = (thread.text, tuple(f.text for f in features))
+            self.vm_of[name.text] = len(self.vms) - 1
 
     def _feature(self, line: int, vcpu: Name, feature: Name) -> None:
         if self.arch is None:

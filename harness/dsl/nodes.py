@@ -98,6 +98,7 @@ class Trace:
     tasks: tuple[tuple[str, int], ...] = ()
     unborn: tuple[str, ...] = ()
     vcpus: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    vms: tuple[int, ...] = ()
     needs: tuple[str, ...] = ()
     budget: dict[str, int] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()

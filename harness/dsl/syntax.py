@@ -124,6 +124,9 @@ class _Build(Transformer[Token, Line]):
     def nothing(self, tokens: list[Token]) -> tuple[Name, ...]:
         return ()
 
+    def word(self, tokens: list[Token]) -> Name:
+        return _name(tokens[0])
+
     def names(self, tokens: list[Token]) -> tuple[Name, ...]:
         return tuple(_name(t) for t in tokens)
 

@@ -65,7 +65,7 @@ class Outcome:
 
 def world(trace: Trace) -> World:
     """The world that a trace's header describes."""
-    return World(trace.settings, trace.tasks, trace.unborn, trace.vcpus, trace.words)
+    return World(trace.settings, trace.tasks, trace.unborn, trace.vcpus, trace.words, trace.vms)
 
 
 class Replay:

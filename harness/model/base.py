@@ -117,7 +117,8 @@ class World(NamedTuple):
 
     `settings` are ranges by name; `tasks` pairs each first task with the CPU it
     is current on (-1: none); `unborn` will be forked; a vcpu has a name, the
-    task whose thread it is, and its features; `words` are the settings that are lists.
+    task whose thread it is, and its features; `words` are the settings that are lists;
+    `vms` tells which virtual machine each vcpu is of (empty: all are of one).
     """
 
     settings: dict[str, tuple[int, int]]
@@ -125,6 +126,7 @@ class World(NamedTuple):
     unborn: tuple[str, ...]
     vcpus: tuple[tuple[str, str, tuple[str, ...]], ...]
     words: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - nobody changes a world
+    vms: tuple[int, ...] = ()
 
 
 class Setting(NamedTuple):
@@ -168,7 +170,8 @@ class Verb(NamedTuple):
     `child` (a task to be), `vcpu`, `argument` (of an ioctl), `regset`, `fields` (of a
     register set: after a `regset` a `register` is one of them too), or the words it can
     be, with `?` in front if it can be left out (the first word is meant then), with `*`
-    if there can be several. The last operands may be missing from an event.
+    if there can be several, with `#` if it can be a number as well. The last operands may
+    be missing from an event.
 
     `view` says whose view of the registers it takes, where that is not its actor's;
     `holder` is the register that its value is for, where no operand names one; `reads`

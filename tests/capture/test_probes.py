@@ -352,7 +352,7 @@ def test_the_function_tracer(cli: Cli, tmp_path: Path) -> None:
     path.write_text(KALLSYMS_TEXT)
     ran = cli("probes", path)
     assert (ran.status, ran.err) == (0, "")
-    assert max(map(len, ran.out.splitlines())) <= 80
+    assert max(len(line) for line in ran.out.splitlines() if str(path) not in line) <= 80
     machine = tmp_path / "machine"
     machine.mkdir()
     done = record(machine, ran.out, STEXT, "", "sh", "-c", 'echo ran > ran; echo x > "$1"; exit 3')

@@ -67,6 +67,17 @@ class Regs(NamedTuple):
 
 UNTOUCHED = Regs()
 
+
+class Abi(NamedTuple):
+    """What was argued over for vcpus with SME, see kvm/guest_sme.py: `sme-larger-vl`.
+
+    `cpacr_res0`: the fields of CPACR_EL1 that these CPUs lack.
+    """
+
+    larger_vl: bool = False
+    cpacr_res0: int = 0
+
+
 _FIELDS = {
     "fpsr": FPSR_MASK,
     "fpcr": FPCR_MASK,
@@ -76,8 +87,10 @@ _FIELDS = {
 }
 
 
-def kept(kind: str, val: Val) -> Val:
+def kept(kind: str, val: Val, abi: Abi | None = None) -> Val:
     """What a register has fields for of a value that is written to it, or waits in memory."""
+    if kind == "cpacr_el1" and abi is not None:
+        val = held(val, ~abi.cpacr_res0)
     return held(val, _FIELDS[kind]) if kind in _FIELDS else val
 
 
@@ -194,6 +207,16 @@ def set_length(due: TaskDue, sme: bool, vl: int, flags: int, lengths: tuple[int,
         if sme:
             regs = regs._replace(za=EMPTY, svcr=regs.svcr & ~SVCR_ZA_MASK)
         due.regs = regs
+    if sme:
+        due.sme = length
+    else:
+        due.sve = length
+
+
+def length_again(due: TaskDue, sme: bool) -> None:
+    """A debugger writes back the header that it has read: what was asked of exec() alone goes."""
+    length = due.sme if sme else due.sve
+    length = Length(length.vq, length.vq if length.inherit else 0, length.inherit)
     if sme:
         due.sme = length
     else:
@@ -370,12 +393,6 @@ def boot(due: VcpuDue) -> GuestSys:
     return due.sys._replace(cpacr_el1=cpacr, zcr_el1=zcr, booted=True)
 
 
-class Abi(NamedTuple):
-    """What was argued over for vcpus with SME, see kvm/guest_sme.py: `sme-larger-vl`."""
-
-    larger_vl: bool = False
-
-
 def one_reg(due: VcpuDue, kind: str, n: int, vals: Quads, abi: Abi) -> None:
     """KVM_SET_ONE_REG has accepted a value: it is the guest's."""
     regs, sys = due.regs, due.sys
@@ -394,7 +411,7 @@ def one_reg(due: VcpuDue, kind: str, n: int, vals: Quads, abi: Abi) -> None:
     elif kind == "dbgbvr0_el1":
         due.sys = sys._replace(dbgbvr0_el1=vals[0])
     elif kind == "cpacr_el1":
-        due.sys = sys._replace(cpacr_el1=kept(kind, vals[0]).bits, booted=True)
+        due.sys = sys._replace(cpacr_el1=kept(kind, vals[0], abi).bits, booted=True)
     elif kind == "zcr_el1":
         due.sys = sys._replace(zcr_el1=kept(kind, vals[0]).bits)
     else:

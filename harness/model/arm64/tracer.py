@@ -189,7 +189,7 @@ class Tracer(Vmm):
             owed.regs = due.v_set(owed.regs, n, vals)
             self.fpr_set(task, {("v", n): vals})
             return
-        regs = due.vector(owed.regs, kind, n, vals)
+        owed_after = due.vector(owed.regs, kind, n, vals)
         vec = ARM64_VEC_SME if self._streams(task) else ARM64_VEC_SVE
         header, image = self.sve_get_common(task, vec)
         assert image is not None  # it is the mode that the task is in
@@ -200,8 +200,10 @@ class Tracer(Vmm):
             ("fpcr", 0): (task.fpcr,),
         }
         data[kind, n] = vals
-        self.sve_set_common(task, vec, header._replace(flags=SVE_PT_REGS_SVE), data)
-        owed.regs = regs
+        due.length_again(owed, owed.regs.streaming)
+        owed.regs = owed_after
+        header = header._replace(flags=header.flags | SVE_PT_REGS_SVE)
+        self.sve_set_common(task, vec, header, data)
 
     def _read_one(self, task: Task, kind: str, n: int) -> Quads | None:
         """V by NT_PRFPREG, others by the set of the mode that the task is in."""
@@ -213,17 +215,17 @@ class Tracer(Vmm):
 
     def _read_vector(self, task: Task, vec: VecType, kind: str, n: int) -> Quads | None:
         """A register or a header's field, by NT_ARM_SVE or NT_ARM_SSVE."""
-        header, regs = self.sve_get_common(task, vec)
+        header, image = self.sve_get_common(task, vec)
         if kind in ("vl", "flags", "size"):
             got: Quads = (Val(getattr(header, kind)),)
             if kind == "vl":
                 self._length_read(task, vec is ARM64_VEC_SME, got)
             return got
-        if regs is None:
+        if image is None:
             return None
         if kind in ("fpsr", "fpcr"):
             return self._looked_at(task, kind, n, (getattr(task, kind),))
-        z, p = regs
+        z, p = image
         bank = p if kind in ("p", "ffr") else z
         width = 1 if kind == "v" else self.task_get_vl(task, vec)
         number = FFR if kind == "ffr" else n

@@ -109,7 +109,7 @@ class Vmm(Ioctls):
             ("smcr_el1", Val(sys.smcr_el1), Val(vcpu.smcr_el1)),
             ("dbgbvr0_el1", sys.dbgbvr0_el1, vcpu.debug.dbgbvr0_el1),
         ):
-            got = due.kept(name, got)
+            got = due.kept(name, got, self.abi)
             if want.bits != got.bits:
                 self._differs(vcpu, name, want, got)
 

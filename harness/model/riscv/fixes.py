@@ -46,6 +46,32 @@ CATALOGUE = Catalogue(
             ),
         ),
         Fix(
+            "sbi-errors",
+            "rework",
+            "v6.3",
+            "the SBI's handlers return an errno, which becomes an SBI error -> an SBI error, which "
+            "HSM's hart_get_status loses: a hart that does not exist is a success",
+            (
+                Commit(
+                    "bae0dfd74e01",
+                    "RISC-V: KVM: Modify SBI extension handler to return SBI error code",
+                ),
+            ),
+        ),
+        Fix(
+            "sbi-pmu",
+            "feature",
+            "v6.3",
+            "a guest reads every counter, and has no PMU -> the time alone; SBI has PMU where the "
+            "host has Sscofpmf and counters; without them cycle and instret read zero",
+            (
+                Commit("cbddc4c4cb9e", "RISC-V: KVM: Add SBI PMU extension support"),
+                Commit("470926a2900c", "RISC-V: KVM: Make PMU functionality depend on Sscofpmf"),
+                Commit("f04bafb52f58", "RISC-V: KVM: Disable all hpmcounter access for VS/VU mode"),
+                Commit("a9ac6c37521f", "RISC-V: KVM: Implement trap & emulate for hpmcounters"),
+            ),
+        ),
+        Fix(
             "redirect-spp",
             "fix",
             "v6.3",
@@ -373,6 +399,13 @@ CATALOGUE = Catalogue(
             "v6.7",
             "id 24 ZICOND unknown -> known, not to be disabled",
             (Commit("df68f4d8cb49", "RISC-V: KVM: Allow Zicond extension for Guest/VM"),),
+        ),
+        Fix(
+            "sbi-spec-2",
+            "feature",
+            "v6.7",
+            "the SBI says that it is version 1.0 -> 2.0",
+            (Commit("b88e87a0a1ec", "RISC-V: KVM: Change the SBI specification version to v2.0"),),
         ),
         Fix(
             "sbi-dbcn",
@@ -709,6 +742,53 @@ CATALOGUE = Catalogue(
             requires=("sbi-enoent",),
         ),
         Fix(
+            "sbi-hsm-suspend-status",
+            "fix",
+            "v6.14",
+            "hart_get_status of a hart that waits for an interrupt: started -> suspended",
+            (Commit("c7db342e3b47", "riscv: KVM: Fix hart suspend status check"),),
+            repairs=("763c8bed8c05",),
+            link="20250217084506.18763-8-ajones@ventanamicro.com",
+        ),
+        Fix(
+            "sbi-hsm-suspend-type",
+            "fix",
+            "v6.14",
+            "hart_suspend takes 64 bits of its type -> 32",
+            (Commit("e3219b0c491f", "riscv: KVM: Fix hart suspend_type use"),),
+            repairs=("763c8bed8c05",),
+            link="20250217084506.18763-9-ajones@ventanamicro.com",
+        ),
+        Fix(
+            "sbi-ipi-errors",
+            "fix",
+            "v6.14",
+            "a function that IPI does not have: INVALID_PARAM, a hart that does not exist: nothing "
+            "-> NOT_SUPPORTED and INVALID_PARAM",
+            (Commit("0611f78f83c9", "riscv: KVM: Fix SBI IPI error generation"),),
+            repairs=("5f862df5585c",),
+            link="20250217084506.18763-10-ajones@ventanamicro.com",
+        ),
+        Fix(
+            "sbi-time-errors",
+            "fix",
+            "v6.14",
+            "a function that TIME does not have: INVALID_PARAM -> NOT_SUPPORTED",
+            (Commit("b90148485299", "riscv: KVM: Fix SBI TIME error generation"),),
+            repairs=("5f862df5585c",),
+            link="20250217084506.18763-11-ajones@ventanamicro.com",
+        ),
+        Fix(
+            "sbi-susp-type",
+            "fix",
+            "v6.14",
+            "system_suspend takes 64 bits of its type -> 32",
+            (Commit("351e02b1733b", "riscv: KVM: Fix SBI sleep_type use"),),
+            requires=("sbi-susp",),
+            repairs=("023c15151fbb",),
+            link="20250217084506.18763-12-ajones@ventanamicro.com",
+        ),
+        Fix(
             "redirect-inst-access",
             "feature",
             "v6.14",
@@ -772,6 +852,15 @@ CATALOGUE = Catalogue(
             (Commit("5b9db9c16f42", "RISC-V: KVM: add KVM_CAP_RISCV_MP_STATE_RESET"),),
         ),
         Fix(
+            "sbi-hfence-errors",
+            "fix",
+            "v6.16",
+            "HFENCE calls do nothing and succeed -> NOT_SUPPORTED, without nested guests",
+            (Commit("2e7be1629966", "RISC-V: KVM: Don't treat SBI HFENCE calls as NOPs"),),
+            repairs=("c7fa3c48de86",),
+            link="20250605061458.196003-3-apatel@ventanamicro.com",
+        ),
+        Fix(
             "smnpm-guest-bit",
             "fix",
             "v6.17",
@@ -816,6 +905,14 @@ CATALOGUE = Catalogue(
                 Commit("c046de827c85", "RISC-V: KVM: add SBI extension reset callback"),
             ),
             requires=("sbi-sta",),
+        ),
+        Fix(
+            "sbi-spec-3",
+            "feature",
+            "v6.18",
+            "the SBI says that it is version 2.0 -> 3.0",
+            (Commit("dbdadd943a27", "RISC-V: KVM: Upgrade the supported SBI version to 3.0"),),
+            requires=("sbi-spec-2",),
         ),
         Fix(
             "fwft-base",
@@ -930,12 +1027,40 @@ CATALOGUE = Catalogue(
             (Commit("44c3d084e4c8", "RISC-V: KVM: Allow bfloat16 extension for Guest/VM"),),
         ),
         Fix(
+            "sbi-dbcn-forward",
+            "rework",
+            "v6.19",
+            "KVM refuses a function that DBCN does not have -> leaves that to user space too",
+            (
+                Commit(
+                    "e2f3e2d37b06",
+                    "RISC-V: KVM: Convert kvm_riscv_vcpu_sbi_forward() into extension handler",
+                ),
+                Commit(
+                    "12fd6c62e9f6", "RISC-V: KVM: Add separate source for forwarded SBI extensions"
+                ),
+            ),
+            requires=("sbi-dbcn",),
+            link="20251017155925.361560-3-apatel@ventanamicro.com",
+        ),
+        Fix(
             "sbi-mpxy",
             "feature",
             "v6.19",
             "SBI id 13 MPXY unknown -> known, disabled until user space asks",
             (Commit("7050f1d79f1c", "RISC-V: KVM: Add SBI MPXY extension support for Guest"),),
             requires=("sbi-enoent",),
+        ),
+        Fix(
+            "pmm-with-abi",
+            "fix",
+            "v7.0",
+            "PR_SET_TAGGED_ADDR_CTRL without PR_TAGGED_ADDR_ENABLE masks user accesses -> masks "
+            "nothing",
+            (Commit("3033b2b1e394", "riscv: Reset pmm when PR_TAGGED_ADDR_ENABLE is not set"),),
+            requires=("host-pointer-masking",),
+            repairs=("2e1743085887",),
+            link="20260322160022.21908-1-vulab@iscas.ac.cn",
         ),
         Fix(
             "isa-zilsd",
@@ -1183,6 +1308,30 @@ CATALOGUE = Catalogue(
             "user space's index of a V register is used as it is -> clamped",
             (Commit("8d9c9b135b5c", "KVM: riscv: Fix Spectre-v1 in vector register access"),),
             requires=("vector-lazy",),
+        ),
+        Fix(
+            # It landed in v7.3, which no release here is, and in v7.2.7.
+            "pmm-without-abi",
+            "stable",
+            None,
+            "masking needs PR_TAGGED_ADDR_ENABLE -> it is asked for alone, as up to v6.19",
+            (
+                Commit(
+                    "2d2184ac9036",
+                    'Revert "riscv: Reset pmm when PR_TAGGED_ADDR_ENABLE is not set"',
+                ),
+            ),
+            requires=("pmm-with-abi",),
+            repairs=("3033b2b1e394",),
+        ),
+        Fix(
+            # It landed in v7.3, and in v7.2.9.
+            "sbi-hsm-status-error",
+            "stable",
+            None,
+            "hart_get_status of a hart that does not exist is a success -> INVALID_PARAM",
+            (Commit("41e81f7e3ef9", "RISC-V: KVM: Fix HSM hart status error propagation"),),
+            requires=("sbi-errors",),
         ),
         Fix(
             # It landed in v7.3, which no release here is; 650b2606b134 is what v7.2.9 has.

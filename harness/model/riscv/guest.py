@@ -5,11 +5,13 @@ from __future__ import annotations
 from harness.errors import one_of
 from harness.model.base import Refused
 from harness.model.riscv.cpu.access import (
-    GUEST_CSRS,
+    FP_CSRS,
+    VECTOR_CSRS,
     cbo_cause,
     csr_cause,
     fp_cause,
     page_cause,
+    sireg_cause,
     vector_cause,
 )
 from harness.model.riscv.cpu.csr import (
@@ -33,33 +35,52 @@ from harness.model.riscv.cpu.csr import (
     SR_SPP,
     SR_VS,
 )
-from harness.model.riscv.cpu.pointer_masking import (
-    Access,
-    canonical,
-    legal_pmm,
-    pmlen_of,
-    transform,
-)
+from harness.model.riscv.cpu.csrs import COUNTERS, CSRS
+from harness.model.riscv.cpu.pointer_masking import Access, canonical, pmlen_of, transform
 from harness.model.riscv.cpu.state import FCSR, V_CSRS, Trap
-from harness.model.riscv.kvm.sbi import EXTENSIONS
-from harness.model.riscv.kvm.state import Vcpu
-from harness.model.riscv.kvm.vcpu_exit import SEED
-from harness.model.riscv.kvm.vcpu_sbi import SbiReturn
+from harness.model.riscv.cpu.warl import (
+    FCSR_MASK,
+    SCOUNTEREN_MASK,
+    SISELECT_MASK,
+    SSTATEEN0_MASK,
+    VCSR_MASK,
+    VILL,
+    legal_hvip,
+    legal_senvcfg,
+    legal_vs,
+    read_sstatus,
+    vlmax,
+)
+from harness.model.riscv.kvm.sbi import EXTENSIONS, extension_of, function_of
+from harness.model.riscv.kvm.state import STOPPED, Vcpu
+from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
 from harness.model.riscv.legal import Legal
-from harness.model.values import Bank, Quads, Val
+from harness.model.values import ZERO, Bank, Quads, Val
 
 Reg = tuple[str, int]
+_XLEN = (1 << 64) - 1
 _SATP_BITS = {8: 39, 9: 48, 10: 57}
-PHYSICAL_BITS = 56
+_FETCH = {
+    EXC_LOAD_PAGE_FAULT: EXC_INST_PAGE_FAULT,
+    EXC_LOAD_GUEST_PAGE_FAULT: EXC_INST_GUEST_PAGE_FAULT,
+}
 _VS = {
     "sstatus": "vsstatus",
+    "sie": "vsie",
     "stvec": "vstvec",
+    "sscratch": "vsscratch",
     "sepc": "vsepc",
     "scause": "vscause",
     "stval": "vstval",
     "satp": "vsatp",
 }
-VS_CSRS = (*_VS, "sip")
+PARTS = {
+    "fflags": ("fcsr", 0, 0x1F),
+    "frm": ("fcsr", 5, 0b111),
+    "vxsat": ("vcsr", 0, 1),
+    "vxrm": ("vcsr", 1, 0b11),
+}
+INSTRUCTIONS = ("nop", "sfence_vma", "hfence_gvma", "wfi")
 FAULTS = {
     "illegal": EXC_INST_ILLEGAL,
     "breakpoint": EXC_BREAKPOINT,
@@ -71,7 +92,7 @@ FAULTS = {
 
 
 def vsip_of(hvip: int) -> int:
-    """The hart's view: VS interrupts a bit lower, the counter overflow where it is in hvip."""
+    """The hart's view: the VS interrupts a bit lower, the counter overflow where it is in hvip."""
     vs = 1 << IRQ_VS_SOFT | 1 << IRQ_VS_TIMER | 1 << IRQ_VS_EXT
     return (hvip & vs) >> 1 | hvip & 1 << IRQ_PMU_OVF
 
@@ -87,11 +108,12 @@ def number_of(reg: Reg) -> int:
 class Guest(Legal):
     """One method for each thing that a guest can do; all of them may trap."""
 
-    __slots__ = ("address", "refused_reg", "sbi")
+    __slots__ = ("address", "refused_reg", "returned", "sbi")
 
     # What the last stimulus came to: the address as it was translated, the SBI's answer.
     address: int | None
     sbi: SbiReturn | None
+    returned: int | None  # by a prctl that asks
     refused_reg: str
 
     def supervisor(self, vcpu: Vcpu) -> bool:
@@ -101,17 +123,19 @@ class Guest(Legal):
     # Registers -------------------------------------------------------------------------
 
     def guest_read(self, vcpu: Vcpu, reg: Reg) -> None:
-        if self._register_traps(vcpu, reg):
-            return
         kind, n = reg
-        if kind == "seed":
-            self.take(vcpu, EXC_VIRTUAL_INST_FAULT, SEED)
+        if kind == "x":
+            self.seen = (vcpu.x.get(n),)
+        elif self._register_traps(vcpu, reg, write=False):
+            pass  # what KVM made of it, it has said
         elif kind in ("f", "fcsr"):
             self.seen = (self.cpu.f.get(number_of(reg)),)
         elif kind == "v":
             self.seen = self.whole(self.cpu.v, n)
         elif kind in V_CSRS:
             self.seen = (self.cpu.v.get(V_CSRS[kind]),)
+        elif kind in PARTS:
+            self.seen = (self._part(kind),)
         else:
             self.seen = (self._csr(vcpu, kind),)
 
@@ -119,72 +143,132 @@ class Guest(Legal):
         """All quadwords of a vector register."""
         return tuple(bank.get(n, quad) for quad in range(max(self.host.vlenb // 16, 1)))
 
-    def _register_traps(self, vcpu: Vcpu, reg: Reg) -> bool:
+    def _part(self, name: str) -> Val:
+        """A field of fcsr or of vcsr that is a CSR of its own."""
+        whole, shift, mask = PARTS[name]
+        val = self.cpu.f.get(FCSR) if whole == "fcsr" else self.cpu.v.get(V_CSRS[whole])
+        return Val(val.bits >> shift & mask, val.origin)
+
+    def _register_traps(self, vcpu: Vcpu, reg: Reg, write: bool) -> bool:
         kind, isa = reg[0], self.host.isa
         cause = 0
-        if kind in ("f", "fcsr"):
+        if kind == "f" or kind in FP_CSRS:
             cause = fp_cause(self.cpu, isa, vcpu.sstatus)
-        elif kind == "v" or kind in V_CSRS:
+        elif kind == "v" or kind in VECTOR_CSRS:
             cause = vector_cause(self.cpu, isa, vcpu.sstatus)
-        elif kind in GUEST_CSRS:
-            cause = csr_cause(self.cpu, isa, kind, self.supervisor(vcpu))
+        if kind in CSRS and not cause:
+            supervisor = self.supervisor(vcpu)
+            counters = self.open_counters(vcpu, supervisor)
+            cause = csr_cause(self.cpu, isa, kind, supervisor, write, counters)
+            if kind == "sireg" and not cause:
+                cause = sireg_cause(vcpu.aia[0])
         if cause:
-            self.take(vcpu, cause)
+            self.take(vcpu, cause, csr=kind)
         return bool(cause)
+
+    def open_counters(self, vcpu: Vcpu, supervisor: bool) -> int:
+        """hcounteren, which leaves a guest the time alone, and in VU-mode scounteren too."""
+        found = 1 << COUNTERS["time"] if "sbi-pmu" in self.fixes else SCOUNTEREN_MASK
+        return found if supervisor else found & vcpu.scounteren
 
     def _csr(self, vcpu: Vcpu, name: str) -> Val:
         if name == "senvcfg":
             return self.cpu.senvcfg
         if name == "sstateen0":
-            return self.cpu.sstateen0
-        if name == "stimecmp":
-            return Val(self.cpu.vstimecmp)
-        if name == "siselect":
-            return Val(vcpu.aia[0])
-        if name == "sip":
-            return Val(vsip_of(self.cpu.vs.hvip))
-        return Val(getattr(self.cpu.vs, _VS[name]))
+            return Val(self.cpu.sstateen0.bits & self.cpu.hstateen0 & SSTATEEN0_MASK)
+        if name == "stopi" and vsip_of(self.cpu.vs.hvip) & self.cpu.vs.vsie:
+            raise Refused("stopi is modelled while no interrupt is pending")
+        plain = {
+            "stimecmp": self.cpu.vstimecmp,
+            "siselect": vcpu.aia[0],
+            "scounteren": vcpu.scounteren,
+            "sip": vsip_of(self.cpu.vs.hvip),
+            "sstatus": read_sstatus(self.cpu.vs.vsstatus),
+            "vlenb": self.host.vlenb,
+            "time": vcpu.time_delta,
+        }
+        if name in plain:
+            return Val(plain[name])
+        return Val(getattr(self.cpu.vs, _VS[name])) if name in _VS else ZERO
 
     def guest_write(self, vcpu: Vcpu, reg: Reg, bits: tuple[int, ...]) -> None:
-        if self._register_traps(vcpu, reg):
-            return
         kind = reg[0]
-        vals = tuple(self.val(b, vcpu.name) for b in bits)
+        if kind == "x":
+            vcpu.x = vcpu.x.set(reg[1], (self.val(bits[0], vcpu.name),))
+            return
+        if self._register_traps(vcpu, reg, write=True):
+            return
+        if kind in PARTS:
+            whole, shift, mask = PARTS[kind]
+            rest = (self.cpu.f if whole == "fcsr" else self.cpu.v).get(number_of((whole, 0))).bits
+            reg, bits = (whole, 0), (rest & ~(mask << shift) | (bits[0] & mask) << shift,)
+            kind = whole
+        vals = tuple(self.val(b, vcpu.name) for b in self.legal(kind, bits))
         if kind in ("f", "fcsr"):
             self.cpu.f = self.cpu.f.set(number_of(reg), vals)
             vcpu.right = vcpu.right._replace(f=vcpu.right.f.set(number_of(reg), vals))
-            self._dirty(vcpu, SR_FS)
+            self.dirty(vcpu, SR_FS)
         elif kind == "v" or kind in V_CSRS:
             self.cpu.v = self.cpu.v.set(number_of(reg), vals)
             vcpu.right = vcpu.right._replace(v=vcpu.right.v.set(number_of(reg), vals))
-            self._dirty(vcpu, SR_VS)
+            self.dirty(vcpu, SR_VS)
         else:
             self._write_csr(vcpu, kind, vals[0])
 
-    def _dirty(self, vcpu: Vcpu, field: int) -> None:
+    def legal(self, kind: str, bits: tuple[int, ...]) -> tuple[int, ...]:
+        """What an FP or vector register holds of these bits."""
+        mask = {"fcsr": FCSR_MASK, "vcsr": VCSR_MASK, "vstart": 8 * self.host.vlenb - 1}.get(kind)
+        return bits if mask is None else (bits[0] & mask,)
+
+    def guest_vsetvli(self, vcpu: Vcpu, vtype: int) -> None:
+        cause = vector_cause(self.cpu, self.host.isa, vcpu.sstatus)
+        if cause:
+            self.take(vcpu, cause)
+            return
+        for name, bits in self.configuration(vtype):
+            vals = (self.val(bits, vcpu.name),)
+            self.cpu.v = self.cpu.v.set(V_CSRS[name], vals)
+            vcpu.right = vcpu.right._replace(v=vcpu.right.v.set(V_CSRS[name], vals))
+        self.dirty(vcpu, SR_VS)
+
+    def configuration(self, vtype: int) -> tuple[tuple[str, int], ...]:
+        """What vsetvli with as many elements as there can be leaves in the vector CSRs."""
+        most = vlmax(vtype, 8 * self.host.vlenb)
+        return (("vl", most), ("vtype", vtype if most else VILL), ("vstart", 0))
+
+    def dirty(self, vcpu: Vcpu, field: int) -> None:
         """A write makes the state of both levels Dirty."""
         vcpu.sstatus |= field
         self.cpu.vs = self.cpu.vs._replace(vsstatus=self.cpu.vs.vsstatus | field)
 
     def _write_csr(self, vcpu: Vcpu, name: str, val: Val) -> None:
-        vs = self.cpu.vs
+        vs, host = self.cpu.vs, self.host
         if name == "senvcfg":
-            bits = legal_pmm(val.bits, self.cpu.senvcfg.bits, self.host.pmlen)
+            bits = legal_senvcfg(host.isa, host.pmlen, val.bits, self.cpu.senvcfg.bits)
             self.cpu.senvcfg = Val(bits, val.origin)
             vcpu.right = vcpu.right._replace(senvcfg=self.cpu.senvcfg)
         elif name == "sstateen0":
-            self.cpu.sstateen0 = val
-            vcpu.right = vcpu.right._replace(sstateen0=val)
+            # Bits that are zero in hstateen0 are read-only zero here, and KVM sets none of these.
+            mask = self.cpu.hstateen0 & SSTATEEN0_MASK
+            bits = self.cpu.sstateen0.bits & ~mask | val.bits & mask
+            self.cpu.sstateen0 = Val(bits, val.origin if mask else self.cpu.sstateen0.origin)
         elif name == "stimecmp":
             self.csr_write("vstimecmp", val.bits)
         elif name == "siselect":
-            vcpu.aia = (val.bits, *vcpu.aia[1:])
+            vcpu.aia = (val.bits & SISELECT_MASK, *vcpu.aia[1:])
+        elif name == "scounteren":
+            vcpu.scounteren = val.bits & SCOUNTEREN_MASK
         elif name == "sip":
-            soft = 1 << IRQ_VS_SOFT
-            raised = soft if val.bits & 1 << IRQ_VS_SOFT - 1 else 0
-            self.cpu.vs = vs._replace(hvip=vs.hvip & ~soft | raised)
-        else:
-            self.cpu.vs = vs._replace(**{_VS[name]: val.bits})
+            self.cpu.vs = vs._replace(hvip=self._write_sip(vs.hvip, val.bits))
+        elif name in _VS:
+            wrote = legal_vs(host.isa, host.sv, vs._replace(**{_VS[name]: val.bits}), vs)
+            self.cpu.vs = vs._replace(**{_VS[name]: getattr(wrote, _VS[name])})
+
+    def _write_sip(self, hvip: int, sip: int) -> int:
+        """A guest writes its software interrupt, and the overflow of a counter."""
+        mask = 1 << IRQ_VS_SOFT | legal_hvip(self.host.isa, 1 << IRQ_PMU_OVF)
+        wrote = sip << 1 & 1 << IRQ_VS_SOFT | sip & 1 << IRQ_PMU_OVF
+        return hvip & ~mask | wrote & mask
 
     # Memory ------------------------------------------------------------------------------
 
@@ -197,14 +281,14 @@ class Guest(Legal):
         where, fault = self.translate(address, pmlen_of(envcfg), access)
         self.address = where
         if fault:
-            self.take(vcpu, EXC_INST_PAGE_FAULT if access is Access.FETCH else fault, where)
+            self.take(vcpu, _FETCH[fault] if access is Access.FETCH else fault, where)
 
     def translate(self, address: int, pmlen: int, access: Access) -> tuple[int, int]:
         """The address as stval would hold it, and the cause of the fault it makes, or 0."""
         bits = _SATP_BITS.get(self.cpu.vs.vsatp >> 60)
         where = transform(address, pmlen, access, bits is not None)
         if bits is None:
-            return where, EXC_LOAD_GUEST_PAGE_FAULT if where >> PHYSICAL_BITS else 0
+            return where, 0 if self.in_memslot(where, 1) else EXC_LOAD_GUEST_PAGE_FAULT
         return where, 0 if canonical(where, bits) else EXC_LOAD_PAGE_FAULT
 
     def hypervisor_access(self, vcpu: Vcpu, address: int, access: Access) -> None:
@@ -231,21 +315,57 @@ class Guest(Legal):
         if cause:
             self.take(vcpu, cause)
 
+    def guest_insn(self, vcpu: Vcpu, what: str) -> None:
+        """One that only a mode, or hstatus, decides."""
+        if what == "hfence_gvma" or (what == "sfence_vma" and not self.supervisor(vcpu)):
+            self.take(vcpu, EXC_VIRTUAL_INST_FAULT)
+        elif what == "wfi":  # hstatus.VTW
+            self.take(vcpu, EXC_VIRTUAL_INST_FAULT, csr="wfi")
+
     # Firmware ------------------------------------------------------------------------------
 
-    def guest_sbi(self, vcpu: Vcpu, name: str, function: str, args: tuple[int, ...]) -> None:
-        known = EXTENSIONS[name].functions
-        if function not in known:
-            raise Refused(f"SBI {name} has {one_of(known)}, not {function!r}")
+    def guest_sbi(self, vcpu: Vcpu, extension: str, function: str, args: tuple[int, ...]) -> None:
+        """By names or by numbers, which mean the same."""
+        eid, fid = _call(extension, function)
         if not self.supervisor(vcpu):
             raise Refused(f"{vcpu.name} is in VU-mode; `{vcpu.name} priv s` takes it back")
+        pmu = self.find_ext(vcpu, eid) == "pmu" and self.probe("pmu")
+        if pmu and fid and function_of("pmu", fid):
+            raise Refused("the PMU's counters are left out: of SBI pmu there is num_counters")
+        # a0 to a5, the function in a6, the extension in a7
+        self._set_x(vcpu, 10, *(args + (0,) * 6)[:6], fid, eid)
         self.traps.append(Trap(EXC_SUPERVISOR_SYSCALL, False, 0))
         self.guest_exit(vcpu)
-        self.sbi = self.kvm_riscv_vcpu_sbi_ecall(vcpu, name, function, args)
+        self.sbi = self.kvm_riscv_vcpu_sbi_ecall(vcpu, eid, fid, args)
         if self.sbi.uexit:
-            vcpu.run = "KVM_EXIT_SYSTEM_EVENT" if name == "srst" else "KVM_EXIT_RISCV_SBI"
+            srst = extension_of(eid) == "srst"
+            vcpu.run = "KVM_EXIT_SYSTEM_EVENT" if srst else "KVM_EXIT_RISCV_SBI"
             self.vcpu_put(vcpu)
-        elif vcpu.stopped:
+            return
+        self._set_x(vcpu, 10, self.sbi.err_val, self.sbi.out_val)
+        if vcpu.stopped:
+            vcpu.waiting = STOPPED
+        if vcpu.waiting:
             self.vcpu_put(vcpu)
         else:
             self.guest_enter(vcpu)
+
+    def _set_x(self, vcpu: Vcpu, first: int, *values: int) -> None:
+        for n, value in enumerate(values, first):
+            vcpu.x = vcpu.x.set(n, (self.val(value & _XLEN, vcpu.name),))
+
+
+def _call(extension: str, function: str) -> tuple[int, int]:
+    """The EID and the FID of a call."""
+    if extension[0].isdigit():
+        eid = int(extension, 0)
+    else:
+        eid = EXTENSIONS[extension].eid
+    if function[0].isdigit():
+        return eid, int(function, 0)
+    name = extension_of(eid)
+    functions = EXTENSIONS[name].functions if name in EXTENSIONS else ()
+    if function not in functions:
+        known = f"has {one_of(functions)}" if functions else "has no functions with names"
+        raise Refused(f"SBI {extension} {known}, not {function!r}: give it by its number")
+    return eid, functions.index(function)

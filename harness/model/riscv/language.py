@@ -11,14 +11,16 @@ from harness.model.base import BadOperand, Model, RegTest, Setting, World, recor
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Explorable
 from harness.model.patch import patched
-from harness.model.riscv.cpu.access import GUEST_CSRS
+from harness.model.riscv.cpu.csrs import CSRS
 from harness.model.riscv.cpu.state import V_CSRS
+from harness.model.riscv.cpu.warl import SSTATEEN0_MASK
 from harness.model.riscv.fixes import CATALOGUE
-from harness.model.riscv.guest import VS_CSRS
-from harness.model.riscv.host.state import COUNTERS, NR_CPUS, Host
+from harness.model.riscv.host.state import COUNTERS, GUEST_MEMORY, NR_CPUS, Host
 from harness.model.riscv.invariants import INVARIANTS
 from harness.model.riscv.kvm.sbi import ERRORS, WORDS
 from harness.model.riscv.kvm.uapi import (
+    ARGUMENT_BITS,
+    ARGUMENTS,
     ISA_EXTENSIONS,
     groups,
     known_names,
@@ -32,7 +34,9 @@ from harness.model.riscv.verbs import VERBS
 # What every host here has: RV64IMAC, the hypervisor, and the counters of the base.
 BASE = frozenset(("a", "c", "h", "i", "m", "zicntr", "zicsr", "zifencei", "zihpm"))
 RV32_ONLY = ("zcf", "zclsd", "zilsd")
-_REGISTER = re.compile(r"([fv])(0|[1-9][0-9]?)")
+_REGISTER = re.compile(r"([fvx])(0|[1-9][0-9]?)")
+_U64 = (1 << 64) - 1
+_PAGE = 1 << 12
 _BITS = {"fcsr": 32, "f": 64}
 FIRMWARE = ("misaligned", "pmu")
 
@@ -52,7 +56,11 @@ class Riscv:
         "sv": Setting(39, 57),
         "block": Setting(16, 4096, power=True),
         "block_other": Setting(16, 4096, power=True),
-        "sstateen0": Setting(0, 0xFFFF),
+        "sstateen0": Setting(0, SSTATEEN0_MASK),
+        "mvendorid": Setting(0, _U64),
+        "marchid": Setting(0, _U64),
+        "mimpid": Setting(0, _U64),
+        "memory": Setting(0, 1 << 56),
     }
     words: ClassVar[dict[str, tuple[str, ...]]] = {
         "isa": tuple(e for e in ISA_EXTENSIONS if e not in BASE),
@@ -103,6 +111,9 @@ class Riscv:
                 return f"{setting} is what Ssnpm masks: expected `{lists} ssnpm` beside it"
             if setting in settings and not set(settings[setting]) <= {7, 16}:
                 return f"Ssnpm masks 7 bits, or 16, or either: expected `{setting} 7..16`"
+        low, high = settings.get("memory", GUEST_MEMORY)
+        if low % _PAGE or high % _PAGE or low == high:
+            return "a memory slot is made of pages: expected `memory 0x80000000..0x90000000`"
         if settings.get("sv", (48, 48))[0] not in (39, 48, 57):
             return "an address has 39, 48 or 57 bits: expected `sv 48`"
         other = {"isa_other", "pmlen_other", "vlen_other", "block_other"} & {*settings, *words}
@@ -117,14 +128,17 @@ class Riscv:
         if actor == "one_reg":
             return self._one_reg(name, world)
         match = _REGISTER.fullmatch(name)
-        csrs = (*GUEST_CSRS, *VS_CSRS, "seed") if actor == "vcpu" else ()
-        others = ("fcsr", *V_CSRS, *csrs)
-        if match and int(match[2]) < 32:
+        guest = actor == "vcpu"
+        if match and int(match[2]) < 32 and (match[1] != "x" or (guest and int(match[2]))):
             return match[1], int(match[2])
+        others = tuple(CSRS) if guest else ("fcsr", *V_CSRS)
         if name in others:
             return name, 0
         hint = nearest(name, (*others, "f0", "v0"))
-        raise BadOperand(f"unknown register {name!r}{hint}: f0-f31, v0-v31, " + ", ".join(others))
+        known = (
+            "x1-x31, and the CSRs by their names, such as sstatus" if guest else ", ".join(others)
+        )
+        raise BadOperand(f"unknown register {name!r}{hint}: f0-f31, v0-v31, {known}")
 
     def _one_reg(self, name: str, world: World) -> tuple[str, int]:
         if name[0].isdigit():
@@ -148,17 +162,22 @@ class Riscv:
         return "id", number
 
     def argument(self, request: str, words: tuple[str, ...]) -> tuple[int, ...] | None:
-        return tuple(self._number(word) for word in words) or None
+        known = ARGUMENTS.get(request, {} if request in ARGUMENT_BITS else WORDS)
+        bits = ARGUMENT_BITS.get(request, 64)
+        if request in ARGUMENT_BITS and len(words) > 1:
+            raise BadOperand(f"{request} takes one number")
+        return tuple(self._number(word, known, bits) for word in words) or None
 
-    def _number(self, word: str) -> int:
+    def _number(self, word: str, known: dict[str, int], bits: int) -> int:
         if word[0].isdigit():
             number = int(word, 0)
-            if number >> 64:
-                raise BadOperand(f"{word} does not fit into 64 bits")
+            if number >> bits:
+                raise BadOperand(f"{word} does not fit into {bits} bits")
             return number
-        if word not in WORDS:
-            raise BadOperand(f"{word!r}{nearest(word, WORDS)}: a number, or {one_of(WORDS)}")
-        return WORDS[word]
+        if word not in known:
+            words = f", or {one_of(known)}" if known else ""
+            raise BadOperand(f"{word!r}{nearest(word, known)}: a number{words}")
+        return known[word]
 
     def field(self, regset: str, name: str, world: World) -> tuple[str, int]:
         raise BadOperand(f"{name}: no register sets of ptrace here")
@@ -209,7 +228,7 @@ class Riscv:
         if any(name.endswith("_other") for name in (*world.settings, *world.words)):
             hosts.append(self._host(world, "_other"))
             where[-1] = 1
-        setup = Setup(tuple(hosts), tuple(where), world.tasks, world.unborn, world.vcpus)
+        setup = Setup(tuple(hosts), tuple(where), world.tasks, world.unborn, world.vcpus, world.vms)
         machine: Machine = (recording(cls) if record else cls)(kernel, setup)
         return machine
 
@@ -230,6 +249,8 @@ class Riscv:
             "misaligned" in world.words.get("firmware", ()),
             "pmu" in world.words.get("firmware", ()),
             setting("sstateen0", 0),
+            (setting("mvendorid", 0), setting("marchid", 0), setting("mimpid", 0)),
+            world.settings.get("memory", GUEST_MEMORY),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.model.base import Refused
 from harness.model.riscv.cpu.state import Mode
 from harness.model.riscv.host.state import Task
-from harness.model.riscv.kvm.state import Vcpu
+from harness.model.riscv.kvm.state import HALTED, Vcpu
 from harness.model.riscv.kvm.vcpu_exit import VcpuExit
 from harness.model.tasks import GONE, WHERE, At
 
@@ -59,8 +59,23 @@ class Legal(VcpuExit):
             raise Refused(f"{name} {WHERE[task.at]}")
         return task
 
+    def asleep(self, vcpu: Vcpu) -> str:
+        """Why the thread of a vcpu sleeps in KVM_RUN, '' if it does not."""
+        if vcpu.stopped:
+            return self.is_stopped(vcpu)
+        if vcpu.waiting == HALTED:
+            return f"{vcpu.name} waits for an interrupt, such as another vcpu's `sbi ipi send_ipi`"
+        return ""
+
+    def waits(self, task: Task) -> Vcpu | None:
+        """The vcpu for which a task sleeps, or slept, in KVM_RUN."""
+        found = (v for v in self.vcpus.values() if v.waiting and v.thread == task.name)
+        return next(found, None)
+
     def in_guest(self, name: str) -> Vcpu:
         vcpu = self.vcpus[name]
+        if vcpu.waiting and self.asleep(vcpu):
+            raise Refused(self.asleep(vcpu))
         if self.cpu.mode is not Mode.GUEST or self.current.vcpu != name:
             state = "is loaded, but not in the guest" if vcpu.cpu >= 0 else "is not loaded"
             step = f"{name} guest_enter" if vcpu.cpu >= 0 else f"{vcpu.thread} ioctl KVM_RUN {name}"
@@ -77,10 +92,15 @@ class Legal(VcpuExit):
 
     def idle_vcpu(self, actor: str, name: str) -> Vcpu:
         """The vcpu, which nobody runs: a task in user space can call an ioctl on it."""
+        vcpu = self.caller(actor, name)
+        if vcpu.cpu >= 0 or vcpu.waiting or any(t.vcpu == name for t in self.tasks.values()):
+            raise Refused(f"{name} is in KVM_RUN already, by {vcpu.thread}; an ioctl would wait")
+        return vcpu
+
+    def caller(self, actor: str, name: str) -> Vcpu:
+        """The vcpu that a task in user space makes a call about, whoever runs it."""
         self.in_user(actor)
         vcpu = self.vcpus[name]
-        if vcpu.cpu >= 0 or any(t.vcpu == name for t in self.tasks.values()):
-            raise Refused(f"{name} is in KVM_RUN already, by {vcpu.thread}; an ioctl would wait")
         if vcpu.created and vcpu.host != self.cpu.host:
             raise Refused(f"{name} is on the other host, {actor} is not")
         return vcpu

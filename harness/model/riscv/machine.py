@@ -31,8 +31,8 @@ _WHAT = re.compile(r"([fv])(\d+)(?:\[(\d+)\])?|(fcsr|vstart|vl|vtype|vcsr)")
 class Setup:
     """Who is there when a trace begins.
 
-    `cpus` gives the number of the host that each CPU is in; `tasks`, `unborn` and
-    `vcpus` are as in World.
+    `cpus` gives the number of the host that each CPU is in; `tasks`, `unborn`, `vcpus`
+    and `vms` are as in World.
     """
 
     hosts: tuple[Host, ...]
@@ -40,6 +40,7 @@ class Setup:
     tasks: tuple[tuple[str, int], ...] = ()
     unborn: tuple[str, ...] = ()
     vcpus: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    vms: tuple[int, ...] = ()
 
 
 class Machine(Stimuli):
@@ -48,10 +49,13 @@ class Machine(Stimuli):
     __slots__ = ("kernel", "saved")
 
     def __init__(self, kernel: Kernel, setup: Setup) -> None:
-        vcpus = {
-            name: Vcpu(name, thread=thread, secondary="secondary" in features)
-            for name, thread, features in setup.vcpus
-        }
+        vcpus: dict[str, Vcpu] = {}
+        for n, (name, thread, features) in enumerate(setup.vcpus):
+            vm = setup.vms[n] if setup.vms else 0
+            hart = sum(v.vm == vm for v in vcpus.values())
+            vcpus[name] = Vcpu(
+                name, thread=thread, secondary="secondary" in features, vm=vm, id=hart
+            )
         harts = tuple(Hart(n, host) for n, host in enumerate(setup.cpus))
         super().__init__(kernel, setup.hosts, harts, vcpus)
         self.kernel = kernel
@@ -146,7 +150,8 @@ class Machine(Stimuli):
             got = ERROR_NAMES.get(self.sbi.err_val, "") if self.sbi else "no SBI call"
             return "" if got == args[0] else f"it returned {got}"
         if what == "value":
-            return self._observe_number("value", self.sbi.out_val if self.sbi else None, args[0])
+            number = self.sbi.out_val if self.sbi else self.returned
+            return self._observe_number("value", number, args[0])
         if what == "address":
             return self._observe_number("address", self.address, args[0])
         if what == "read":

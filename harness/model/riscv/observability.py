@@ -23,7 +23,7 @@ from harness.model.riscv.kvm.sbi import FWFT
 if TYPE_CHECKING:
     from harness.model.riscv.kvm.state import Vcpu
 
-TAGGED = 0x2A << 57 | 0x1000
+TAGGED = 0x2A << 57 | 0x80001000  # in a VM's memory
 _PATTERN = 0x0123456789ABCDEF
 
 Act = tuple[str, str, tuple[object, ...]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.model.riscv.cpu.csr import DIRTY, OFF, get_fs, get_vs, with_fs, with_vs
+from harness.model.riscv.cpu.csrs import CSRS
 from harness.model.riscv.cpu.pointer_masking import Access, canonical, pmlen_of, transform
 from harness.model.riscv.cpu.state import V_CSRS, Mode
 from harness.model.riscv.guest import Reg, number_of
@@ -30,7 +31,10 @@ class Programs(Vmm):
         task = self.in_user(actor)
         if not self._has_state(task, reg):
             return
-        vals = tuple(self.val(b, actor) for b in bits)
+        if reg[0] in CSRS and CSRS[reg[0]].read_only:
+            self.kill(task, "SIGILL")
+            return
+        vals = tuple(self.val(b, actor) for b in self.legal(reg[0], bits))
         if self._vector(reg):
             self.cpu.v = self.cpu.v.set(number_of(reg), vals)
             task.logical_v = task.logical_v.set(number_of(reg), vals)
@@ -39,6 +43,22 @@ class Programs(Vmm):
             self.cpu.f = self.cpu.f.set(number_of(reg), vals)
             task.logical_f = task.logical_f.set(number_of(reg), vals)
             task.status = with_fs(task.status, DIRTY)
+
+    def on_vsetvli(self, actor: str, vtype: int) -> None:
+        if actor in self.vcpus:
+            self.guest_vsetvli(self.in_guest(actor), vtype)
+            return
+        task = self.in_user(actor)
+        if not self._has_state(task, ("vtype", 0)):
+            return
+        for name, bits in self.configuration(vtype):
+            vals = (self.val(bits, actor),)
+            self.cpu.v = self.cpu.v.set(V_CSRS[name], vals)
+            task.logical_v = task.logical_v.set(V_CSRS[name], vals)
+        task.status = with_vs(task.status, DIRTY)
+
+    def on_insn(self, actor: str, what: str) -> None:
+        self.guest_insn(self.in_guest(actor), what)
 
     def _vector(self, reg: Reg) -> bool:
         return reg[0] == "v" or reg[0] in V_CSRS
@@ -99,6 +119,6 @@ class Programs(Vmm):
         vcpu.sstatus = vcpu.sstatus | spp if mode == "s" else vcpu.sstatus & ~spp
 
     def on_sbi(
-        self, actor: str, name: str, function: str, args: tuple[int, ...] | None = None
+        self, actor: str, extension: str, function: str, args: tuple[int, ...] | None = None
     ) -> None:
-        self.guest_sbi(self.in_guest(actor), name, function, args or ())
+        self.guest_sbi(self.in_guest(actor), extension, function, args or ())

@@ -6,16 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.model.base import Refused
+from harness.model.riscv.cpu.csr import IRQ_PMU_OVF, IRQ_VS_TIMER
 from harness.model.riscv.cpu.pointer_masking import Access, transform
 from harness.model.riscv.cpu.state import Mode, VsCsrs
 from harness.model.riscv.host.process import PR_PMLEN_SHIFT, PR_TAGGED_ADDR_ENABLE
 from harness.model.riscv.host.state import Mm, Task
-from harness.model.riscv.kvm.state import Errno
+from harness.model.riscv.kvm.state import Errno, Vcpu
+from harness.model.riscv.kvm.uapi import ARGUMENTS
 from harness.model.riscv.programs import Programs
 from harness.model.tasks import GONE, WHERE, At
 from harness.model.values import EMPTY, ZERO, Val
 
-PR_FLAGS = {"PR_TAGGED_ADDR_ENABLE": PR_TAGGED_ADDR_ENABLE}
+PR_FLAGS = {
+    "PR_TAGGED_ADDR_ENABLE": PR_TAGGED_ADDR_ENABLE,
+    # another architecture's, which this one refuses
+    "PR_MTE_TCF_SYNC": 1 << 1,
+    "PR_MTE_TCF_ASYNC": 1 << 2,
+}
+PRCTLS = (
+    *("PR_SET_TAGGED_ADDR_CTRL", "PR_GET_TAGGED_ADDR_CTRL"),
+    *("PR_RISCV_V_SET_CONTROL", "PR_RISCV_V_GET_CONTROL"),
+)
 MEANWHILE = ("raise", "lower")
 
 
@@ -33,7 +44,7 @@ class Stimuli(Programs):
 
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
         self.traps.clear()
-        self.seen = self.address = self.sbi = None
+        self.seen = self.address = self.sbi = self.returned = None
         self.signal = self.errno = self.refused_reg = ""
         if actor in self.tasks or actor in self.vcpus:
             where = self.place(actor)
@@ -62,6 +73,9 @@ class Stimuli(Programs):
             raise Refused(f"{actor} uses vectors in the kernel; `{actor} kernel_vector_end`")
         if task.at is At.RUN:
             self.vcpu_put(self.vcpus[task.vcpu])
+        vcpu = self.waits(task)
+        if vcpu is not None:
+            vcpu.waiting = ""  # a signal: KVM_RUN gives EINTR
         self.exit_to_user_mode()
 
     def on_uaccess(self, actor: str, address: int) -> None:
@@ -76,19 +90,31 @@ class Stimuli(Programs):
 
     def on_prctl(self, actor: str, option: str, value: int, flags: tuple[str, ...] = ()) -> None:
         task = self.in_user(actor)
+        arg = value << PR_PMLEN_SHIFT | sum(PR_FLAGS[f] for f in flags)
+        if "GET" in option and (value or flags):
+            raise Refused(f"{option} takes no argument but 0")
+        if flags and option != "PR_SET_TAGGED_ADDR_CTRL":
+            raise Refused(f"{option} has no {flags[0]}")
+        if arg >> 64:
+            raise Refused(f"{value} << {PR_PMLEN_SHIFT} does not fit into 64 bits")
         self.do_trap_ecall_u(task)
         if option == "PR_SET_TAGGED_ADDR_CTRL":
-            arg = value << PR_PMLEN_SHIFT | sum(PR_FLAGS[f] for f in flags)
             self.errno = self.set_tagged_addr_ctrl(task, arg)
         elif option == "PR_GET_TAGGED_ADDR_CTRL":
-            got = self.get_tagged_addr_ctrl(task)
-            self.errno = "EINVAL" if got is None else ""
-            self.seen = None if got is None else (self.val(got, "kernel"),)
+            self._returns(self.get_tagged_addr_ctrl(task))
+        elif option == "PR_RISCV_V_GET_CONTROL":
+            self._returns(self.riscv_v_vstate_ctrl_get_current())
         else:
             self.errno = self.riscv_v_vstate_ctrl_set_current(value)
         if self.errno:
             self.note("errno", self.errno)
         self.exit_to_user_mode()
+
+    def _returns(self, value: int | None) -> None:
+        """What a prctl says, None for EINVAL."""
+        self.returned = value
+        self.errno = "EINVAL" if value is None else ""
+        self.seen = None if value is None else (self.val(value, "kernel"),)
 
     def on_kernel_vector_begin(self, actor: str) -> None:
         task = self.in_kernel(actor, At.SYSCALL)
@@ -166,6 +192,11 @@ class Stimuli(Programs):
         task = self.in_kernel(vcpu.thread, At.SYSCALL)
         if task.vcpu or not vcpu.created:
             raise Refused(f"{task.name} has loaded {task.vcpu or 'nothing that exists'}")
+        if vcpu.waiting and self.asleep(vcpu):
+            raise Refused(self.asleep(vcpu))
+        other = self.waits(task)
+        if other is not None and other is not vcpu:
+            raise Refused(f"{task.name} is in KVM_RUN, for {other.name}")
         if task.kernel_mode_v:
             raise Refused(
                 f"{task.name} uses vectors in the kernel; `{task.name} kernel_vector_end`"
@@ -177,6 +208,27 @@ class Stimuli(Programs):
 
     def on_guest_enter(self, actor: str) -> None:
         self.guest_enter(self.loaded(actor))
+
+    def on_pmu_overflow(self, actor: str) -> None:
+        """kvm_riscv_pmu_overflow(): an event of the host's perf that counts for the guest."""
+        vcpu = self.vcpus[actor]
+        if not vcpu.created or not self.probe_of(vcpu):
+            raise Refused(f"no counter of {actor} can overflow")
+        if "isa-sscofpmf" in self.fixes:
+            self.kvm_riscv_vcpu_set_interrupt(vcpu, IRQ_PMU_OVF)
+
+    def probe_of(self, vcpu: Vcpu) -> bool:
+        """Whether the vcpu's host has counters for it."""
+        host = self.hosts[vcpu.host]
+        return host.pmu and {"ssaia", "sscofpmf"} <= host.isa
+
+    def on_hrtimer_expired(self, actor: str) -> None:
+        """kvm_riscv_vcpu_hrtimer_expired(): the timer that stands in for Sstc."""
+        vcpu = self.vcpus[actor]
+        if not vcpu.next_set or "sstc" in self.hosts[vcpu.host].isa:
+            raise Refused(f"{actor} has no timer on; its `sbi time set_timer` would set one")
+        vcpu.next_set = False
+        self.kvm_riscv_vcpu_set_interrupt(vcpu, IRQ_VS_TIMER)
 
     def on_guest_exit(self, actor: str, why: str) -> None:
         self.guest_exit(self.in_guest(actor), why if why in MEANWHILE else "")
@@ -312,27 +364,47 @@ class Stimuli(Programs):
     def on_ioctl(
         self, actor: str, request: str, name: str, argument: tuple[int, ...] | None = None
     ) -> None:
-        vcpu = self.idle_vcpu(actor, name)
+        if request == "KVM_RUN" and self.goes_on(actor, name):
+            return
+        asynchronous = request in ("KVM_INTERRUPT", "KVM_ENABLE_CAP")
+        vcpu = self.caller(actor, name) if asynchronous else self.idle_vcpu(actor, name)
         number = argument[0] if argument else 0
         if request == "KVM_CREATE_VCPU":
             if vcpu.created:
                 raise Refused(f"{name} exists; `vcpu {name} in {vcpu.thread} later` waits for this")
+            if number > 2:
+                raise Refused("a vcpu has two buffers: allocation 1 or 2 can fail")
             self.vcpu_ioctl(lambda: self.kvm_arch_vcpu_create(vcpu, number))
             return
-        if argument is None and request in ("KVM_SET_MP_STATE", "KVM_SET_GUEST_DEBUG"):
-            raise Refused(f"{request} takes a number, such as `{actor} ioctl {request} {name} 1`")
+        if argument is None and request in ARGUMENTS:
+            example = next(iter(ARGUMENTS[request]))
+            raise Refused(
+                f"{request} takes a number, such as `{actor} ioctl {request} {name} {example}`"
+            )
         if not vcpu.created:
             raise Refused(f"{name} does not exist; `{actor} ioctl KVM_CREATE_VCPU {name}` makes it")
         if request == "KVM_RUN":
+            if vcpu.stopped:
+                raise Refused(self.is_stopped(vcpu))
             self.do_trap_ecall_u(self.current)
             self.kvm_arch_vcpu_ioctl_run(vcpu)
             self.guest_enter(vcpu)
-        elif request == "KVM_INTERRUPT":
-            self.vcpu_ioctl(lambda: self.interrupt(vcpu, number))
-        elif request == "KVM_SET_MP_STATE":
-            self.vcpu_ioctl(lambda: self.kvm_arch_vcpu_ioctl_set_mpstate(vcpu, number))
-        elif request == "KVM_SET_GUEST_DEBUG":
-            self.vcpu_ioctl(lambda: self.kvm_arch_vcpu_ioctl_set_guest_debug(vcpu, number))
-        else:
-            room = None if argument is None else number
-            self.vcpu_ioctl(lambda: self.get_reg_list(vcpu, room))
+            return
+        room = None if argument is None else number
+        calls: dict[str, Callable[[], None]] = {
+            "KVM_INTERRUPT": lambda: self.kvm_arch_vcpu_async_ioctl(vcpu, number),
+            "KVM_ENABLE_CAP": lambda: self.kvm_vm_ioctl_enable_cap(vcpu, number),
+            "KVM_SET_MP_STATE": lambda: self.kvm_arch_vcpu_ioctl_set_mpstate(vcpu, number),
+            "KVM_SET_GUEST_DEBUG": lambda: self.kvm_arch_vcpu_ioctl_set_guest_debug(vcpu, number),
+            "KVM_GET_REG_LIST": lambda: self.get_reg_list(vcpu, room),
+        }
+        self.vcpu_ioctl(calls[request])
+
+    def goes_on(self, actor: str, name: str) -> bool:
+        """Whether KVM_RUN is where the task is already, asleep: then its vcpu goes on."""
+        vcpu, task = self.vcpus[name], self.tasks[actor]
+        if self.waits(task) is not vcpu or task.on_cpu < 0 or task.at is not At.SYSCALL:
+            return False
+        self.on_vcpu_load(name)
+        self.guest_enter(vcpu)
+        return True

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from harness.model.base import Verb
 from harness.model.riscv.cpu.access import CBOS
-from harness.model.riscv.guest import FAULTS
+from harness.model.riscv.guest import FAULTS, INSTRUCTIONS
 from harness.model.riscv.kvm.sbi import EXTENSIONS
 from harness.model.riscv.kvm.uapi import SIZES
-from harness.model.riscv.stimuli import MEANWHILE, PR_FLAGS
+from harness.model.riscv.stimuli import MEANWHILE, PR_FLAGS, PRCTLS
 
 _BOTH = ("task", "vcpu")
 _TASK, _VCPU, _CPU = ("task",), ("vcpu",), ("cpu",)
 _FUNCTIONS = " ".join(dict.fromkeys(f for e in EXTENSIONS.values() for f in e.functions))
 IOCTLS = (
     *("KVM_RUN", "KVM_CREATE_VCPU", "KVM_GET_REG_LIST", "KVM_INTERRUPT"),
-    *("KVM_SET_MP_STATE", "KVM_SET_GUEST_DEBUG"),
+    *("KVM_SET_MP_STATE", "KVM_SET_GUEST_DEBUG", "KVM_ENABLE_CAP"),
 )
 
 VERBS: dict[str, Verb] = {
@@ -29,15 +29,22 @@ VERBS: dict[str, Verb] = {
     "hlv": Verb(_VCPU, ("number",), "is loaded, and KVM reads its memory by HLV"),
     "hlvx": Verb(_VCPU, ("number",), "is loaded, and KVM reads an instruction of it by HLVX"),
     "page": Verb(
-        _VCPU, ("pbmt ad",), "loads by a PTE with PBMT bits, or by one whose A or D bit is clear"
+        _VCPU,
+        ("pbmt ad invalid",),
+        "loads by a PTE with PBMT bits, by one whose A or D bit is clear, or by one that is not "
+        "valid",
     ),
+    "vsetvli": Verb(
+        _BOTH, ("number",), "sets vtype, and vl to as many elements as a register group has"
+    ),
+    "insn": Verb(_VCPU, (" ".join(INSTRUCTIONS),), "executes an instruction"),
     "cbo": Verb(_VCPU, (" ".join(CBOS),), "does a cache-block operation"),
     "priv": Verb(_VCPU, ("s u",), "goes on in VS-mode, or in VU-mode"),
     "fault": Verb(_VCPU, (" ".join(FAULTS),), "raises an exception"),
     "sbi": Verb(
         _VCPU,
-        (" ".join(EXTENSIONS), _FUNCTIONS, "argument"),
-        "calls its firmware, with a0 and on after the function",
+        ("#" + " ".join(EXTENSIONS), "#" + _FUNCTIONS, "argument"),
+        "calls its firmware, by names or numbers, with a0 and on after the function",
     ),
     "syscall": Verb(_TASK, (), "makes a system call that does nothing, and returns"),
     "syscall_enter": Verb(_TASK, (), "makes a system call, and is in the kernel"),
@@ -76,11 +83,11 @@ VERBS: dict[str, Verb] = {
     "prctl": Verb(
         _TASK,
         (
-            "PR_SET_TAGGED_ADDR_CTRL PR_GET_TAGGED_ADDR_CTRL PR_RISCV_V_SET_CONTROL",
+            " ".join(PRCTLS),
             "number",
             "*" + " ".join(PR_FLAGS),
         ),
-        "asks for a PMLEN, or says whether its vectors are on (2) or off (1)",
+        "asks for a PMLEN, or says or asks whether its vectors are on (2) or off (1)",
     ),
     "signal": Verb(_TASK, (), "gets a signal: its frame is written, the handler runs next"),
     "sigreturn": Verb(_TASK, (), "returns from the handler"),
@@ -99,6 +106,8 @@ VERBS: dict[str, Verb] = {
         "leaves the guest for the run loop, while another CPU raises or lowers its software "
         "interrupt",
     ),
+    "pmu_overflow": Verb(_VCPU, (), "a counter of its overflows, wherever it is"),
+    "hrtimer_expired": Verb(_VCPU, (), "the timer expires that it has without Sstc"),
     "switch": Verb(_CPU, ("task", "task"), "sched_switch, and the next task goes on"),
     "sched_switch": Verb(_CPU, ("task", "task"), "the next task is current, in the kernel"),
     "irq": Verb(_CPU, (), "is interrupted, and goes on"),

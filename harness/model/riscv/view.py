@@ -19,6 +19,7 @@ from harness.model.riscv.cpu.csr import (
     SMSTATEEN0_AIA_ISEL,
     SMSTATEEN0_HSENVCFG,
     SMSTATEEN0_SSTATEEN0,
+    SR_UXL_64,
     get_fs,
     get_vs,
 )
@@ -117,7 +118,9 @@ def _hart(m: Machine, hart: Hart) -> Tree:
     _put(tree, "senvcfg", fields(hart.senvcfg.bits, _ENVCFG))
     _put(tree, "sstateen0", f"{hart.sstateen0.bits:#x}" if hart.sstateen0.bits else "")
     _put(tree, "kvm_former_vcpu", m.rqs[hart.id].kvm_former_vcpu)
-    vs = {name: f"{bits:#x}" for name, bits in hart.vs._asdict().items() if bits}
+    # UXL is always that of 64 bits
+    csrs = hart.vs._replace(vsstatus=hart.vs.vsstatus & ~SR_UXL_64)
+    vs = {name: f"{bits:#x}" for name, bits in csrs._asdict().items() if bits}
     return tree | vs
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.model.base import Refused, Violation, shown
-from harness.model.riscv.cpu.csr import IRQ_PMU_OVF, IRQ_VS_EXT, IRQ_VS_SOFT, IRQ_VS_TIMER
 from harness.model.riscv.guest import Guest, Reg
 from harness.model.riscv.kvm.state import Errno, Saved, Vcpu
 from harness.model.riscv.kvm.uapi import (
@@ -17,8 +16,6 @@ from harness.model.riscv.kvm.uapi import (
 from harness.model.riscv.observability import Observe, observable
 from harness.model.values import Quads, Val
 
-_INTERRUPTS = (IRQ_VS_SOFT, IRQ_VS_TIMER, IRQ_VS_EXT, IRQ_PMU_OVF)
-
 
 class Vmm(Guest):
     """ONE_REG, and what must come of it."""
@@ -27,11 +24,6 @@ class Vmm(Guest):
 
     vcpu_ioctl: Callable[[Callable[[], None]], None]
     observe_guest: Observe
-
-    def interrupt(self, vcpu: Vcpu, irq: int) -> None:
-        if irq not in _INTERRUPTS:
-            raise Errno("EINVAL")
-        self.kvm_riscv_vcpu_set_interrupt(vcpu, irq)
 
     def get_reg_list(self, vcpu: Vcpu, room: int | None) -> None:
         """KVM_GET_REG_LIST with room for so many ids. Raises Errno."""

@@ -254,6 +254,7 @@ SCRIPTS: tuple[tuple[Event, ...], ...] = (
         ("v1", "write", (("p", 0), None)),
         ("v1", "write", (("ffr", 0), None)),
         ("v1", "write", (("fpmr", 0), None)),
+        ("v1", "write", (("fpcr", 0), (0x400000,))),
         ("v1", "write", (("zcr_el1", 0), (1,))),
         ("v1", "write", (("dbgbvr0_el1", 0), None)),
         ("v1", "guest_exit", ("irq",)),
@@ -302,23 +303,27 @@ def _world(kernel: str, sve: bool, sme: bool) -> World:
     return World(settings, tasks, CHILDREN, (("v0", "A", ()), ("v1", "B", features)))
 
 
-def scenarios(config: Config, seeds: int, length: int) -> list[Scenario]:
-    """The scripts, as far as this machine takes them, and walks."""
+def scenarios(config: Config, length: int) -> list[Scenario]:
+    """The scripts, as far as this machine takes them, and a walk."""
     spec, mode, sve, sme = config
     kernel, world = ARM64.catalogue.kernel(spec), _world(spec, sve, sme)
     calm = [e for e in alphabet(world) if e[1] not in _DEADLY and e not in KNOWN]
+    cls = language.MACHINES[mode]
 
     def fresh(cls: type[Any]) -> Any:
         return language.ARM64.fresh(kernel, mode, world, record=False, cls=cls)
 
-    cls = language.MACHINES[mode]
-    made = []
-    for script in SCRIPTS:
+    def made(name: str, events: list[Event]) -> Scenario:
+        return Scenario(f"{spec} {mode} {name}", cls, fresh, events, walk)
+
+    @functools.cache
+    def walk(seed: int) -> Scenario:
         machine = fresh(cls)
-        made.append(legal(machine, [fill(event, n) for n, event in enumerate(script, 1)]))
-    for seed in range(seeds):
-        machine = fresh(cls)
-        made.append(
-            aimed_walk(machine, calm, partial(switches, machine), fill, random.Random(seed), length)
-        )
-    return [Scenario(f"{spec} {mode} {n}", cls, fresh, events) for n, events in enumerate(made)]
+        rng, choices = random.Random(seed), partial(switches, machine)
+        return made(f"walk{seed}", aimed_walk(machine, calm, choices, fill, rng, length))
+
+    scripts = [
+        legal(fresh(cls), [fill(event, n) for n, event in enumerate(script, 1)])
+        for script in SCRIPTS
+    ]
+    return [*(made(f"script{n}", events) for n, events in enumerate(scripts)), walk(-1)]

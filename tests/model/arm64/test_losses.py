@@ -24,7 +24,7 @@ FUNCTIONS = sorted(kernel_functions(*language.MACHINES.values()))
 @functools.cache
 def book() -> Book:
     """Every place of the scenarios at which a value is saved, loaded, switched, copied or reset."""
-    return Book([s for config in CONFIGS for s in scenarios(config, 1, 2000)], SLOTS, UNSEEN)
+    return Book([s for config in CONFIGS for s in scenarios(config, 2000)], SLOTS, UNSEEN)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

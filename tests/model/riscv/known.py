@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.model.riscv.cpu.pointer_masking import pmlen_of
+from harness.model.riscv.cpu.warl import legal_vs
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import reg_name
 from harness.model.riscv.kvm.vcpu_config import legal_henvcfg
@@ -39,7 +40,7 @@ def _switches_off(vcpu: Vcpu, name: str, value: int) -> str:
     if v and "v" in vcpu.isa:
         return "v-switched-off-still-runs"
     if (name, value) in (("sbi_ext.fwft", 0), ("sbi_multi_dis.0", 1 << 12)):
-        return "a reset leaves what FWFT has set while SBI_EXT has FWFT disabled"
+        return "fwft-switched-off-with-a-value"
     smnpm = (name == "isa_multi_dis.0" and value >> 62 & 1) or (name, value) == ("isa_ext.smnpm", 0)
     if smnpm and pmlen_of(vcpu.cfg.henvcfg):
         return "pmlen-outlives-smnpm"
@@ -78,7 +79,8 @@ def _loaded_elsewhere(m: Machine, event: Event) -> str:
     fast = m.rqs[cpu].kvm_former_vcpu == name and vcpu.last_exit_cpu == cpu and not vcpu.csr_dirty
     elsewhere = sum(rq.kvm_former_vcpu == name for rq in m.rqs) > 1
     loaded = hart.vs, hart.henvcfg, hart.hstateen0, hart.hedeleg
-    want = vcpu.csr, legal_henvcfg(m.hosts[hart.host], vcpu.cfg.henvcfg, 0)
+    host = m.hosts[hart.host]
+    want = legal_vs(host.isa, host.sv, vcpu.csr, hart.vs), legal_henvcfg(host, vcpu.cfg.henvcfg, 0)
     if fast and elsewhere and loaded != (*want, vcpu.cfg.hstateen0, vcpu.cfg.hedeleg):
         return "set-lost-by-a-load-elsewhere"
     return ""

@@ -89,7 +89,7 @@ PLANTS: list[tuple[str, Callable[[], Machine], Plant, set[tuple[str, str, str]]]
         put("senvcfg", foreign(0xF0, "A")[0]),
         {("leak", "p0", "senvcfg")},
     ),
-    ("sstateen0 lost", in_guest, put("sstateen0", Val(0)), {("lost", "p0", "sstateen0")}),
+    ("sstateen0", in_guest, put("sstateen0", Val(4)), {("not-loaded", "p0", "sstateen0")}),
     ("henvcfg", in_guest, put("henvcfg", 0), {("not-loaded", "p0", "henvcfg")}),
     ("hedeleg", in_guest, put("hedeleg", 0), {("not-loaded", "p0", "hedeleg")}),
     ("hstateen0", in_guest, put("hstateen0", 0), {("not-loaded", "p0", "hstateen0")}),

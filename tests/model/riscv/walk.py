@@ -11,9 +11,9 @@ from harness.model import architecture, catalogue
 from harness.model.base import Refused, Violation, World
 from harness.model.riscv.cpu.access import CBOS
 from harness.model.riscv.cpu.state import V_CSRS, Mode
-from harness.model.riscv.guest import FAULTS
+from harness.model.riscv.guest import FAULTS, INSTRUCTIONS
 from harness.model.riscv.kvm.sbi import EXTENSIONS, FWFT
-from harness.model.riscv.kvm.uapi import reg_id, reg_name, size_of
+from harness.model.riscv.kvm.uapi import KVM_CAP_RISCV_MP_STATE_RESET, reg_id, reg_name, size_of
 from harness.model.riscv.machine import Machine
 
 RISCV = architecture("riscv")
@@ -40,7 +40,8 @@ VCPUS = ("p0", "p1")  # a register is called v0
 FP = ("f", "d")
 MUCH = (*FP, "v", "ssnpm", "smstateen", "svadu", "zicbom", "zicboz", "svpbmt")
 ALL = (*MUCH, "sstc", "ssaia", "sscofpmf", "zkr", "zbb", "zicbop", "zfh")
-TAGGED = (0x2A << 57 | 0x1000, 0x2A << 48 | 0x1000, 0x1000, 1 << 63 | 0x1000)
+_HERE = 0x80001000  # in the memory slot
+TAGGED = (0x2A << 57 | _HERE, 0x2A << 48 | _HERE, 0x1000, _HERE, 1 << 63 | _HERE)
 
 
 def world(
@@ -127,10 +128,14 @@ SETS: tuple[tuple[str, tuple[int | None, ...]], ...] = (
     ("fwft.pointer_masking.value", (0, 7, 16, 5)),
     ("fwft.landing_pad.value", (1,)),
 )
+VTYPES = (0x0, 0x1, 0xD8, 0xFF)
+STA = (0x80000040, 0x80000041, 0x1000)
 _OTHERS = (0x80300000FF000000, 0x803000000B000000, 0x8000000007000007, 0x8080000009000006)
 GUEST_WRITES: tuple[tuple[str, tuple[int | None, ...]], ...] = (
     ("senvcfg", (0, 0x80, 2 << 32, 3 << 32, 1 << 32)),
     ("sstateen0", (0, None)),
+    ("sie", (0, 0x222)),
+    ("scounteren", (0, 7)),
     ("siselect", (None,)),
     ("stimecmp", (None,)),
     ("sstatus", (0, 0x2200, 0x82200)),
@@ -176,7 +181,10 @@ def _of_a_task(t: str, w: World) -> list[Event]:
     flags = ((), ("PR_TAGGED_ADDR_ENABLE",))
     for n, f in itertools.product((0, 1, 7, 9, 16, 17), flags):
         events.append((t, "prctl", ("PR_SET_TAGGED_ADDR_CTRL", n, *((f,) if f else ()))))
-    events.append((t, "prctl", ("PR_GET_TAGGED_ADDR_CTRL", 0)))
+    events += [
+        (t, "prctl", (f"PR_{o}", 0)) for o in ("GET_TAGGED_ADDR_CTRL", "RISCV_V_GET_CONTROL")
+    ]
+    events += [(t, "vsetvli", (vtype,)) for vtype in VTYPES]
     events += [(t, "prctl", ("PR_RISCV_V_SET_CONTROL", n)) for n in (1, 2, 6, 22, 3, 0x20)]
     events += [(t, verb, (c,)) for c in CHILDREN for verb in ("fork", "clone")]
     for v in VCPUS:
@@ -184,7 +192,8 @@ def _of_a_task(t: str, w: World) -> list[Event]:
         events += [(t, "ioctl", ("KVM_RUN", v))] * 8
         events += [(t, "ioctl", ("KVM_CREATE_VCPU", v, n)) for n in (None, (1,), (2,))]
         events += [(t, "ioctl", ("KVM_GET_REG_LIST", v, n)) for n in (None, (3,))]
-        events += [(t, "ioctl", ("KVM_INTERRUPT", v, (n,))) for n in (2, 10, 13, 4)]
+        events += [(t, "ioctl", ("KVM_INTERRUPT", v, (n,))) for n in (0xFFFFFFFF, 2)]
+        events.append((t, "ioctl", ("KVM_ENABLE_CAP", v, (KVM_CAP_RISCV_MP_STATE_RESET,))))
         events += [(t, "ioctl", ("KVM_SET_MP_STATE", v, (n,))) for n in (0, 0, 2, 5, 1)]
         events += [(t, "ioctl", ("KVM_SET_GUEST_DEBUG", v, (n,))) for n in (0, 1)]
         for path, tried in SETS:
@@ -207,7 +216,12 @@ def _of_a_vcpu(v: str) -> list[Event]:
     events += [(v, "guest_exit", (why,)) for why in ("irq", "irq", "raise", "lower")]
     events += [(v, "priv", (mode,)) for mode in ("s", "u")] + [(v, "priv", ("s",))] * 4
     events += [(v, verb, (address,)) for verb in ("fetch", "hlv", "hlvx") for address in TAGGED]
-    events += [(v, "page", (page,)) for page in ("pbmt", "ad")]
+    events += [(v, "page", (page,)) for page in ("pbmt", "ad", "invalid")]
+    events += [(v, "vsetvli", (vtype,)) for vtype in VTYPES]
+    events += [(v, "insn", (insn,)) for insn in INSTRUCTIONS]
+    events += [(v, verb, ()) for verb in ("pmu_overflow", "hrtimer_expired")]
+    events += [(v, "read", ((csr, 0),)) for csr in ("sie", "cycle", "time", "hstatus", "stopei")]
+    events += [(v, "read", (("x", 10),)), (v, "write", (("x", 10), None))]
     events += [(v, "cbo", (cbo,)) for cbo in CBOS]
     events += [(v, "fault", (fault,)) for fault in FAULTS]
     for csr, tried in GUEST_WRITES:
@@ -222,7 +236,12 @@ def _of_a_vcpu(v: str) -> list[Event]:
     for feature, value, lock in itertools.product((*FWFT.values(), 9), (0, 1, 7, 16), (0, 1, 2)):
         events.append((v, "sbi", ("fwft", "set", (feature, value, lock))))
     events += [(v, "sbi", ("fwft", "get", (feature,))) for feature in (0, 5)]
-    events += [(v, "sbi", ("sta", "steal_time_set_shmem", (lo, 0))) for lo in (0x40, 0x41)]
+    events += [(v, "sbi", ("sta", "steal_time_set_shmem", (lo, 0))) for lo in STA]
+    events += [(v, "sbi", ("time", "set_timer", (100,)))] * 12
+    events += [(v, "sbi", ("ipi", "send_ipi", (mask, base))) for mask, base in ((1, 0), (2, 0))]
+    events += [(v, "sbi", ("hsm", "hart_suspend", (kind,))) for kind in (0, 1 << 31, 5)]
+    events += [(v, "sbi", (hex(e.eid), "0x9", ())) for e in EXTENSIONS.values()]
+    events += [(v, "sbi", (hex(eid), "0x0", ())) for eid in (0, 0x12345678, 0x9000000)]
     return events
 
 
@@ -347,7 +366,7 @@ def _reg(reg: tuple[str, int]) -> str:
     kind, n = reg
     if kind == "id":
         return f"{n:#x}"
-    return f"{kind}{n}" if kind in ("f", "v") else kind
+    return f"{kind}{n}" if kind in ("f", "v", "x") else kind
 
 
 def _listed(numbers: tuple[int, ...] | None) -> str:

@@ -8,28 +8,22 @@ from harness.model.riscv.cpu.csr import (
     ENVCFG_CBIE,
     ENVCFG_CBZE,
     ENVCFG_PBMTE,
-    ENVCFG_STCE,
     EXC_INST_ILLEGAL,
     EXC_LOAD_PAGE_FAULT,
     EXC_VIRTUAL_INST_FAULT,
     OFF,
-    SMSTATEEN0_AIA_ISEL,
-    SMSTATEEN0_HSENVCFG,
-    SMSTATEEN0_SSTATEEN0,
     get_fs,
     get_vs,
 )
+from harness.model.riscv.cpu.csrs import COUNTERS, CSRS
 from harness.model.riscv.cpu.state import Hart
 
-# Each CSR of VS-mode: the extension that has it, and the bit of hstateen0 or henvcfg
-# without which an access is a virtual instruction fault.
-_CSRS = {
-    "senvcfg": ("", SMSTATEEN0_HSENVCFG, 0),
-    "sstateen0": ("smstateen", SMSTATEEN0_SSTATEEN0, 0),
-    "siselect": ("ssaia", SMSTATEEN0_AIA_ISEL, 0),
-    "stimecmp": ("sstc", 0, ENVCFG_STCE),
-}
-GUEST_CSRS = tuple(_CSRS)
+# The CSRs of VS-mode that an extension of the guest opens or closes.
+GUEST_CSRS = ("senvcfg", "sstateen0", "siselect", "stimecmp")
+FP_CSRS = ("fflags", "frm", "fcsr")
+VECTOR_CSRS = ("vstart", "vxsat", "vxrm", "vcsr", "vl", "vtype", "vlenb")
+_SIREG_IPRIO, _SIREG_IMSIC = range(0x30, 0x40), range(0x70, 0x100)
+_SSTATEENS = ("sstateen1", "sstateen2", "sstateen3")
 _CBOS = {
     "inval": ("zicbom", ENVCFG_CBIE),
     "clean": ("zicbom", ENVCFG_CBCFE),
@@ -39,18 +33,44 @@ _CBOS = {
 CBOS = tuple(_CBOS)
 
 
-def csr_cause(hart: Hart, isa: frozenset[str], csr: str, supervisor: bool) -> int:
-    """The cause with which a guest's access to a CSR traps, 0 if it does not."""
-    extension, stateen, envcfg = _CSRS[csr]
-    if extension and extension not in isa:
+def csr_cause(
+    hart: Hart,
+    isa: frozenset[str],
+    name: str,
+    supervisor: bool,
+    write: bool = False,
+    counters: int = 0,
+) -> int:
+    """The cause with which a guest's access to a CSR traps, 0 if it does not.
+
+    What HS-mode could do, V forbids by a virtual instruction fault; what it could not do is
+    illegal. `counters` has a bit for each counter that it may read. FP and vector CSRs follow
+    FS and VS as well: see below.
+    """
+    csr = CSRS[name]
+    if (csr.extension and csr.extension not in isa) or csr.level == 3:
         return EXC_INST_ILLEGAL
-    if not supervisor:
+    if write and csr.read_only:
+        return EXC_INST_ILLEGAL
+    if csr.level == 2 or (csr.level == 1 and not supervisor):
         return EXC_VIRTUAL_INST_FAULT
-    if stateen and "smstateen" in isa and not hart.hstateen0 & stateen:
+    if csr.stateen and "smstateen" in isa and not hart.hstateen0 & csr.stateen:
         return EXC_VIRTUAL_INST_FAULT
-    if envcfg and not hart.henvcfg & envcfg:
+    if csr.envcfg and not hart.henvcfg & csr.envcfg:
         return EXC_VIRTUAL_INST_FAULT
+    if name in COUNTERS:
+        return 0 if counters >> COUNTERS[name] & 1 else EXC_VIRTUAL_INST_FAULT
+    if name in _SSTATEENS or name == "seed":
+        return EXC_VIRTUAL_INST_FAULT  # hstateen1 to 3 are zero; seed is never a guest's own
+    if name == "stopei":
+        return EXC_VIRTUAL_INST_FAULT  # hstatus.VGEIN names no interrupt file
     return 0
+
+
+def sireg_cause(siselect: int) -> int:
+    """What lies behind sireg: priorities and an interrupt file, for a hypervisor to emulate."""
+    known = siselect in _SIREG_IPRIO or siselect in _SIREG_IMSIC
+    return EXC_VIRTUAL_INST_FAULT if known else EXC_INST_ILLEGAL
 
 
 def cbo_cause(hart: Hart, isa: frozenset[str], cbo: str, supervisor: bool) -> int:
@@ -78,8 +98,10 @@ def vector_cause(hart: Hart, isa: frozenset[str], sstatus: int) -> int:
 
 
 def page_cause(hart: Hart, isa: frozenset[str], page: str) -> int:
-    """For a load by a PTE with PBMT bits, or with A or D clear."""
-    if page == "pbmt":
+    """For a load by a PTE with PBMT bits, with A or D clear, or by one that is not valid."""
+    if page == "invalid":
+        fine: object = False
+    elif page == "pbmt":
         fine = "svpbmt" in isa and hart.henvcfg & ENVCFG_PBMTE
     else:
         fine = hart.henvcfg & ENVCFG_ADUE

@@ -8,13 +8,18 @@ SR_SPIE = 1 << 5
 SR_SPP = 1 << 8
 SR_VS = 0b11 << 9
 SR_FS = 0b11 << 13
+SR_SUM = 1 << 18
 SR_MXR = 1 << 19
+SR_SPELP = 1 << 23
+SR_UXL_64 = 2 << 32
+SR_SD = 1 << 63
 
 OFF, INITIAL, CLEAN, DIRTY = range(4)  # of sstatus.FS and sstatus.VS
 CONTEXT_STATUS = ("Off", "Initial", "Clean", "Dirty")
 
 # menvcfg, henvcfg and senvcfg
 ENVCFG_FIOM = 1 << 0
+ENVCFG_LPE = 1 << 2
 ENVCFG_CBIE = 0b11 << 4
 ENVCFG_CBCFE = 1 << 6
 ENVCFG_CBZE = 1 << 7

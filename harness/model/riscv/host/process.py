@@ -14,7 +14,8 @@ from harness.model.riscv.cpu.csr import (
     with_fs,
     with_vs,
 )
-from harness.model.riscv.cpu.pointer_masking import legal_pmm, pmlen_of, pmm_of
+from harness.model.riscv.cpu.pointer_masking import pmlen_of, pmm_of
+from harness.model.riscv.cpu.warl import legal_senvcfg
 from harness.model.riscv.host.state import Mm, Task
 from harness.model.riscv.host.vector import Vector
 from harness.model.values import EMPTY, Origin, Val
@@ -41,8 +42,9 @@ class Process(Vector):
         return ENVCFG_CBZE if on else 0
 
     def write_senvcfg(self, value: Val) -> None:
-        """A CSR write: a PMM that this hart lacks does not stick."""
-        bits = legal_pmm(value.bits, self.cpu.senvcfg.bits, self.host.pmlen)
+        """A CSR write: what this hart lacks does not stick."""
+        host = self.host
+        bits = legal_senvcfg(host.isa, host.pmlen, value.bits, self.cpu.senvcfg.bits)
         self.cpu.senvcfg = value if bits == value.bits else Val(bits, value.origin)
         self.note("write", f"senvcfg = {bits:#x}")
 
@@ -75,6 +77,8 @@ class Process(Vector):
         if arg & PR_TAGGED_ADDR_ENABLE and not pmlen:
             return "EINVAL"
         abi = pmlen if arg & PR_TAGGED_ADDR_ENABLE else 0
+        if "pmm-with-abi" in self.fixes and "pmm-without-abi" not in self.fixes:
+            pmlen = abi
         mm = self.mms[task.mm]
         if mm.locked and mm.pmlen != abi:
             return "EBUSY"

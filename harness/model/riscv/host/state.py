@@ -10,6 +10,7 @@ from harness.model.tasks import At
 from harness.model.values import EMPTY, Bank
 
 NR_CPUS = 64
+GUEST_MEMORY = (0x80000000, 0x90000000)
 
 PR_RISCV_V_VSTATE_CTRL_OFF = 1
 PR_RISCV_V_VSTATE_CTRL_ON = 2
@@ -74,7 +75,8 @@ class Host:
     """A machine: its ISA, and what its CPUs and firmware can do.
 
     `isa` are the extensions as the kernel names them, `pmlen` the lengths that Ssnpm
-    masks, `vlenb` bytes a vector register, `sv` the bits of a virtual address.
+    masks, `vlenb` bytes a vector register, `sv` the bits of a virtual address. `memory` is
+    where the one memory slot of each VM begins and ends.
     """
 
     isa: frozenset[str]
@@ -85,6 +87,8 @@ class Host:
     misaligned: bool = False
     pmu: bool = False
     sstateen0: int = 0
+    machine_ids: tuple[int, int, int] = (0, 0, 0)  # mvendorid, marchid, mimpid
+    memory: tuple[int, int] = GUEST_MEMORY
 
 
 @dataclass(slots=True)

@@ -96,6 +96,11 @@ class Vector(Base):
         return task.vstate_ctrl & 0b11 == PR_RISCV_V_VSTATE_CTRL_ON
 
     @kernel_function()
+    def riscv_v_vstate_ctrl_get_current(self) -> int | None:
+        """prctl(PR_RISCV_V_GET_CONTROL), None for EINVAL."""
+        return self.current.vstate_ctrl if self.has_vector else None
+
+    @kernel_function()
     def riscv_v_vstate_ctrl_set_current(self, arg: int) -> str:
         """Returns the errno, or ''."""
         task = self.current

@@ -1,93 +1,17 @@
-"""arch/riscv/kvm/aia.c and vcpu.c: the CSRs of AIA, and pending interrupts."""
+"""arch/riscv/kvm/aia.c: the CSRs of AIA."""
 
 from __future__ import annotations
 
 from harness.model.base import kernel_function
-from harness.model.riscv.cpu.csr import IRQ_PMU_OVF, IRQ_VS_EXT, IRQ_VS_SOFT, IRQ_VS_TIMER
 from harness.model.riscv.kvm.state import Errno, Vcpu
 from harness.model.riscv.kvm.uapi import AIA_REGS
-from harness.model.riscv.kvm.vcpu_sbi import VcpuSbi
-
-VSIP_TO_HVIP_SHIFT = IRQ_VS_SOFT - 1
-_VS = 1 << IRQ_VS_SOFT | 1 << IRQ_VS_TIMER | 1 << IRQ_VS_EXT
-_OVF = 1 << IRQ_PMU_OVF
-IRQ_LOCAL_MASK = (1 << 14) - 1
+from harness.model.riscv.kvm.vcpu_sbi_ext import VcpuSbiExt
 
 
-class Aia(VcpuSbi):
-    """Interrupts on their way to a guest: pending in KVM, then in hvip."""
+class Aia(VcpuSbiExt):
+    """kvm_riscv_vcpu_aia_*()"""
 
     __slots__ = ()
-
-    # hvip and the guest's sip ----------------------------------------------------------
-
-    def hvip_to_vsip(self, hvip: int) -> int:
-        """The guest sees the VS interrupts a bit lower, the counter overflow where it is."""
-        if "vsip-hvip" in self.fixes:
-            return (hvip & _VS) >> VSIP_TO_HVIP_SHIFT | hvip & _OVF
-        return hvip >> VSIP_TO_HVIP_SHIFT & self.vsip_valid_mask
-
-    def vsip_to_hvip(self, vsip: int) -> int:
-        if "vsip-hvip" in self.fixes:
-            return (vsip & _VS >> 1) << VSIP_TO_HVIP_SHIFT | vsip & _OVF
-        return (vsip & self.vsip_valid_mask) << VSIP_TO_HVIP_SHIFT
-
-    @property
-    def vsip_valid_mask(self) -> int:
-        """VSIP_VALID_MASK, to which 16b0bde9a37c added a bit that is not shifted."""
-        return _VS >> 1 | (_OVF if "isa-sscofpmf" in self.fixes else 0)
-
-    @kernel_function()
-    def kvm_riscv_vcpu_flush_interrupts(self, vcpu: Vcpu) -> None:
-        """What is pending goes to hvip, of the interrupts that somebody has touched."""
-        mask, vcpu.irqs_pending_mask = vcpu.irqs_pending_mask, 0
-        hvip = vcpu.csr.hvip & ~mask | vcpu.irqs_pending & mask
-        vcpu.csr = vcpu.csr._replace(hvip=hvip)
-        if vcpu.cpu >= 0:
-            self.harts[vcpu.cpu].vs = self.harts[vcpu.cpu].vs._replace(hvip=hvip)
-
-    @kernel_function()
-    def kvm_riscv_vcpu_set_interrupt(self, vcpu: Vcpu, irq: int) -> None:
-        vcpu.irqs_pending |= 1 << irq
-        vcpu.irqs_pending_mask |= 1 << irq
-
-    @kernel_function()
-    def kvm_riscv_vcpu_unset_interrupt(self, vcpu: Vcpu, irq: int) -> None:
-        vcpu.irqs_pending &= ~(1 << irq)
-        vcpu.irqs_pending_mask |= 1 << irq
-
-    @kernel_function()
-    def kvm_riscv_vcpu_sync_interrupts(self, vcpu: Vcpu, meanwhile: str = "") -> None:
-        """After each exit: what the guest did to its software interrupt.
-
-        `meanwhile` is what another CPU does between the test of the mask and the write
-        of the pending bit: `raise` or `lower` the same interrupt.
-        """
-        soft = 1 << IRQ_VS_SOFT
-        hvip = self.cpu.vs.hvip
-        if not (vcpu.csr.hvip ^ hvip) & soft:
-            if meanwhile:
-                self._touch(vcpu, meanwhile)
-            return
-        wants = bool(hvip & soft)
-        taken = bool(vcpu.irqs_pending_mask & soft)
-        vcpu.irqs_pending_mask |= soft
-        if meanwhile and "irq-pending-serial" not in self.fixes:
-            self._touch(vcpu, meanwhile)
-        if not taken:
-            vcpu.irqs_pending = vcpu.irqs_pending | soft if wants else vcpu.irqs_pending & ~soft
-        if meanwhile and "irq-pending-serial" in self.fixes:
-            self._touch(vcpu, meanwhile)
-        if meanwhile and bool(vcpu.irqs_pending & soft) is not (meanwhile == "raise"):
-            text = f"{vcpu.name}'s software interrupt was to {meanwhile}, and it is undone"
-            self.violated("lost", vcpu.name, "irqs_pending", text)
-        vcpu.csr = vcpu.csr._replace(hvip=hvip)
-
-    def _touch(self, vcpu: Vcpu, how: str) -> None:
-        if how == "raise":
-            self.kvm_riscv_vcpu_set_interrupt(vcpu, IRQ_VS_SOFT)
-        else:
-            self.kvm_riscv_vcpu_unset_interrupt(vcpu, IRQ_VS_SOFT)
 
     # ONE_REG -----------------------------------------------------------------------------
 

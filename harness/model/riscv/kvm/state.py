@@ -38,6 +38,10 @@ class Config(NamedTuple):
 
 NO_CONFIG = Config()
 
+# Why the thread of a vcpu sleeps in KVM_RUN: until it is started, until an interrupt comes.
+# One that has come has not made it run yet.
+STOPPED, HALTED, WOKEN = "stopped", "halted", "woken"
+
 
 class Fwft(NamedTuple):
     """struct kvm_sbi_fwft_config: one feature of a vcpu. `supported` is what create found."""
@@ -71,6 +75,7 @@ class Saved(NamedTuple):
 class Vcpu:
     """A vcpu. `thread` runs it, `secondary` ones wait to be started by SBI HSM.
 
+    `vm` tells virtual machines apart, `id` is the hart id in one.
     `isa` is the bitmap of the guest's extensions, by the kernel's own names (the guest's
     numbers, which are neither KVM's ids nor always the host's). `fp` is the union of
     guest_context.fp, in doublewords; `vector` is None without a buffer.
@@ -80,6 +85,9 @@ class Vcpu:
     thread: str = ""
     host: int = 0
     secondary: bool = False
+    vm: int = 0
+    id: int = 0
+    mp_state_reset: bool = False  # of the VM: KVM_CAP_RISCV_MP_STATE_RESET is on
     created: bool = False
     isa: frozenset[str] = frozenset()
     cfg: Config = NO_CONFIG
@@ -89,7 +97,9 @@ class Vcpu:
     cpu: int = -1
     stopped: bool = False
     guest_debug: bool = False
+    waiting: str = ""
     reset: bool = False  # KVM_REQ_VCPU_RESET
+    reset_state: tuple[int, int] = (0, 0)  # pc and a1 after it
     # guest_context
     sstatus: int = 0
     sepc: int = 0

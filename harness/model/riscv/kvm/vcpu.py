@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from harness.model.base import Refused, kernel_function
-from harness.model.riscv.cpu.csr import ENVCFG_PMM, EXC_BREAKPOINT, SR_SPIE, SR_SPP
+from harness.model.riscv.cpu.csr import ENVCFG_PMM, EXC_BREAKPOINT, IRQ_VS_EXT, SR_SPIE, SR_SPP
 from harness.model.riscv.cpu.state import Mode, VsCsrs
+from harness.model.riscv.cpu.warl import (
+    SCOUNTEREN_MASK,
+    SISELECT_MASK,
+    SSTATEEN0_MASK,
+    legal_fp,
+    legal_vector,
+    legal_vs,
+    read_vs,
+)
+from harness.model.riscv.kvm.sbi import SBI_ERR_NOT_SUPPORTED
 from harness.model.riscv.kvm.state import Config, Errno, Right, Vcpu
+from harness.model.riscv.kvm.uapi import (
+    KVM_CAP_RISCV_MP_STATE_RESET,
+    KVM_GUESTDBG_ENABLE,
+    KVM_INTERRUPT_SET,
+    KVM_MP_STATE_INIT_RECEIVED,
+    KVM_MP_STATE_RUNNABLE,
+    KVM_MP_STATE_STOPPED,
+)
 from harness.model.riscv.kvm.vcpu_onereg import VcpuOnereg
 from harness.model.riscv.kvm.vcpu_sbi_fwft import MIS_DELEG
 from harness.model.tasks import At
-from harness.model.values import EMPTY, ZERO
-
-KVM_MP_STATE_RUNNABLE = 0
-KVM_MP_STATE_INIT_RECEIVED = 2
-KVM_MP_STATE_STOPPED = 5
+from harness.model.values import EMPTY, ZERO, Val
 
 
 class VcpuCore(VcpuOnereg):
@@ -31,6 +45,7 @@ class VcpuCore(VcpuOnereg):
         vcpu.cfg = Config()
         self.kvm_riscv_vcpu_config_init(vcpu)
         self.kvm_riscv_vcpu_setup_isa(vcpu)
+        vcpu.mvendorid, vcpu.marchid, vcpu.mimpid = self.host.machine_ids
         if "vector-lazy" in self.fixes and self.has_vector:
             self.kvm_riscv_vcpu_alloc_vector_context(vcpu, alloc_fails)
         self.kvm_riscv_vcpu_sbi_init(vcpu)
@@ -39,12 +54,15 @@ class VcpuCore(VcpuOnereg):
         vcpu.created = True
 
     @kernel_function()
-    def kvm_riscv_reset_vcpu(self, vcpu: Vcpu) -> None:
+    def kvm_riscv_reset_vcpu(self, vcpu: Vcpu, sbi_reset: bool = False) -> None:
+        """With `sbi_reset` it goes on where the SBI call that asked for it says."""
         loaded = vcpu.cpu >= 0
         if loaded:
             self.kvm_arch_vcpu_put(vcpu)
         vcpu.last_exit_cpu = -1
         self.kvm_riscv_vcpu_context_reset(vcpu)
+        if sbi_reset:
+            self.kvm_riscv_vcpu_sbi_load_reset_state(vcpu)
         self.kvm_riscv_vcpu_fp_reset(vcpu)
         if "vector-lazy" in self.fixes:
             self.kvm_riscv_vcpu_vector_reset(vcpu)
@@ -80,19 +98,43 @@ class VcpuCore(VcpuOnereg):
             vcpu.sstateen0 = ZERO
 
     @kernel_function()
+    def kvm_riscv_vcpu_sbi_load_reset_state(self, vcpu: Vcpu) -> None:
+        vcpu.sepc, a1 = vcpu.reset_state
+        for n, bits in ((10, vcpu.id), (11, a1)):
+            vcpu.x = vcpu.x.set(n, (self.val(bits, vcpu.name),))
+
+    @kernel_function()
+    def kvm_vm_ioctl_enable_cap(self, vcpu: Vcpu, cap: int) -> None:
+        """Of the VM that a vcpu is in. Raises Errno."""
+        if cap != KVM_CAP_RISCV_MP_STATE_RESET or "mp-state-reset" not in self.fixes:
+            raise Errno("EINVAL")
+        for each in self.vcpus.values():
+            if each.vm == vcpu.vm:
+                each.mp_state_reset = True
+
+    @kernel_function()
+    def kvm_arch_vcpu_async_ioctl(self, vcpu: Vcpu, irq: int) -> None:
+        """KVM_INTERRUPT: one value sets the external interrupt, every other unsets it."""
+        if irq == KVM_INTERRUPT_SET:
+            self.kvm_riscv_vcpu_set_interrupt(vcpu, IRQ_VS_EXT)
+        else:
+            self.kvm_riscv_vcpu_unset_interrupt(vcpu, IRQ_VS_EXT)
+
+    @kernel_function()
     def kvm_arch_vcpu_ioctl_set_mpstate(self, vcpu: Vcpu, state: int) -> None:
-        """Raises Errno. The VM's KVM_CAP_RISCV_MP_STATE_RESET is taken to be on."""
+        """Raises Errno."""
         if state in (KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_STOPPED):
             vcpu.stopped = state == KVM_MP_STATE_STOPPED
-        elif state == KVM_MP_STATE_INIT_RECEIVED and "mp-state-reset" in self.fixes:
+        elif state == KVM_MP_STATE_INIT_RECEIVED and vcpu.mp_state_reset:
             self.kvm_riscv_reset_vcpu(vcpu)
         else:
             raise Errno("EINVAL")
 
     @kernel_function()
-    def kvm_arch_vcpu_ioctl_set_guest_debug(self, vcpu: Vcpu, enable: int) -> None:
+    def kvm_arch_vcpu_ioctl_set_guest_debug(self, vcpu: Vcpu, control: int) -> None:
         if "guest-debug" not in self.fixes:
             raise Errno("EINVAL")
+        enable = control & KVM_GUESTDBG_ENABLE
         vcpu.guest_debug = bool(enable)
         hedeleg = vcpu.cfg.hedeleg & ~(1 << EXC_BREAKPOINT)
         if not enable:
@@ -107,7 +149,7 @@ class VcpuCore(VcpuOnereg):
         if not self.config_is_loaded(vcpu):
             vcpu.csr_dirty = False
             self.kvm_riscv_vcpu_config_load(vcpu)
-            self.cpu.vs = vcpu.csr
+            self.cpu.vs = legal_vs(self.host.isa, self.host.sv, vcpu.csr, self.cpu.vs)
             self.note("write", "VS CSRs, hgatp")
         self.kvm_riscv_vcpu_timer_restore(vcpu)
         self.kvm_riscv_vcpu_host_fp_save(vcpu)
@@ -115,6 +157,9 @@ class VcpuCore(VcpuOnereg):
         if "vector-lazy" in self.fixes:
             self.kvm_riscv_vcpu_host_vector_save(vcpu)
             self.kvm_riscv_vcpu_guest_vector_restore(vcpu)
+            self.cpu.v = legal_vector(self.cpu.v, self.host.vlenb)
+        self.cpu.f = legal_fp(self.cpu.f)
+        vcpu.aia = (vcpu.aia[0] & SISELECT_MASK, *vcpu.aia[1:])
         vcpu.cpu = self.cpu.id
 
     def config_is_loaded(self, vcpu: Vcpu) -> bool:
@@ -134,20 +179,30 @@ class VcpuCore(VcpuOnereg):
         if "vector-lazy" in self.fixes:
             self.kvm_riscv_vcpu_guest_vector_save(vcpu)
             self.kvm_riscv_vcpu_host_vector_restore(vcpu)
-        vcpu.csr = self.cpu.vs
+        vcpu.csr = read_vs(self.cpu.vs)
 
     # The run loop ----------------------------------------------------------------------------
 
     @kernel_function()
     def kvm_arch_vcpu_ioctl_run(self, vcpu: Vcpu) -> None:
         """Up to the first entry into the guest."""
+        if vcpu.run == "KVM_EXIT_RISCV_SBI":
+            self.kvm_riscv_vcpu_sbi_return(vcpu)
+        vcpu.run = ""
         if not vcpu.ran_atleast_once:
             self.kvm_riscv_vcpu_config_ran_once(vcpu)
         vcpu.ran_atleast_once = True
         self.vcpu_load(vcpu)
 
+    @kernel_function()
+    def kvm_riscv_vcpu_sbi_return(self, vcpu: Vcpu) -> None:
+        """The answer of a VMM that knows nothing of the call."""
+        for n, bits in ((10, SBI_ERR_NOT_SUPPORTED), (11, 0)):
+            vcpu.x = vcpu.x.set(n, (self.val(bits & (1 << 64) - 1, vcpu.name),))
+
     def vcpu_load(self, vcpu: Vcpu) -> None:
         current = self.current
+        vcpu.waiting = ""
         current.vcpu, vcpu.thread = vcpu.name, current.name
         self.kvm_arch_vcpu_load(vcpu)
         current.at = At.RUN
@@ -157,17 +212,20 @@ class VcpuCore(VcpuOnereg):
         self.current.vcpu = ""
         self.current.at = At.SYSCALL
 
+    def is_stopped(self, vcpu: Vcpu) -> str:
+        return f"{vcpu.name} is stopped; another vcpu's `sbi hsm hart_start` would start it"
+
     def guest_enter(self, vcpu: Vcpu) -> None:
         """From the preemptible part of the run loop into the guest."""
         if vcpu.stopped:
-            raise Refused(
-                f"{vcpu.name} is stopped; another vcpu's `sbi hsm hart_start` would start it"
-            )
+            raise Refused(self.is_stopped(vcpu))
         if vcpu.reset:  # kvm_riscv_check_vcpu_requests()
             vcpu.reset = False
-            self.kvm_riscv_reset_vcpu(vcpu)
+            self.kvm_riscv_reset_vcpu(vcpu, sbi_reset=True)
+        self.kvm_riscv_vcpu_record_steal_time(vcpu)
         self.kvm_riscv_vcpu_flush_interrupts(vcpu)
         self.kvm_riscv_vcpu_swap_in_guest_state(vcpu)
+        vcpu.scounteren &= SCOUNTEREN_MASK
         self.current.at = At.GUEST
         self.cpu.mode = Mode.GUEST
 
@@ -191,7 +249,9 @@ class VcpuCore(VcpuOnereg):
             vcpu.host_senvcfg = self.cpu.senvcfg
             self.write_senvcfg(vcpu.senvcfg)
         if self.swaps_sstateen0(vcpu):
-            vcpu.host_sstateen0, self.cpu.sstateen0 = self.cpu.sstateen0, vcpu.sstateen0
+            vcpu.host_sstateen0 = self.cpu.sstateen0
+            bits = vcpu.sstateen0.bits & SSTATEEN0_MASK
+            self.cpu.sstateen0 = Val(bits, vcpu.sstateen0.origin)
 
     @kernel_function()
     def kvm_riscv_vcpu_swap_in_host_state(self, vcpu: Vcpu) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from harness.model.base import kernel_function
 from harness.model.riscv.cpu.csr import (
     EXC_BREAKPOINT,
@@ -16,11 +18,23 @@ from harness.model.riscv.cpu.csr import (
     SR_SPIE,
     SR_SPP,
 )
+from harness.model.riscv.cpu.csrs import COUNTERS
 from harness.model.riscv.cpu.state import Trap
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.vcpu import VcpuCore
+from harness.model.values import ZERO
 
-SEED = 0x015  # the CSR's number, where an instruction would stand in stval
+ISELECT_IPRIO = range(0x30, 0x40)
+
+
+class Insn(Enum):
+    """What an emulated instruction comes to (KVM_INSN_*)."""
+
+    EXIT_TO_USER_SPACE = 0
+    CONTINUE = 1
+    ILLEGAL = 3
+
+
 _REDIRECTED = {
     EXC_INST_ILLEGAL: "redirect-illegal",
     EXC_LOAD_MISALIGNED: "redirect-misaligned",
@@ -34,8 +48,8 @@ class VcpuExit(VcpuCore):
 
     __slots__ = ()
 
-    def take(self, vcpu: Vcpu, cause: int, stval: int = 0) -> None:
-        """The guest traps."""
+    def take(self, vcpu: Vcpu, cause: int, stval: int = 0, csr: str = "") -> None:
+        """The guest traps, by an access to `csr` if that is named."""
         self.cost.traps += 1
         if cause != EXC_VIRTUAL_INST_FAULT and self.cpu.hedeleg >> cause & 1:
             self._enter_vs(vcpu, cause, stval)
@@ -44,7 +58,7 @@ class VcpuExit(VcpuCore):
         self.traps.append(Trap(cause, False, stval))
         self.note("trap", f"{vcpu.name}: cause {cause} to HS, stval {stval:#x}")
         self.guest_exit(vcpu)
-        self.kvm_riscv_vcpu_exit(vcpu, cause, stval)
+        self.kvm_riscv_vcpu_exit(vcpu, cause, stval, csr)
 
     def _enter_vs(self, vcpu: Vcpu, cause: int, stval: int) -> None:
         self.traps.append(Trap(cause, True, stval))
@@ -58,10 +72,10 @@ class VcpuExit(VcpuCore):
         vcpu.sepc = vs.vstvec
 
     @kernel_function()
-    def kvm_riscv_vcpu_exit(self, vcpu: Vcpu, cause: int, stval: int) -> None:
+    def kvm_riscv_vcpu_exit(self, vcpu: Vcpu, cause: int, stval: int, csr: str = "") -> None:
         """Back into the guest with an exception, or out to userspace with an errno."""
         if cause == EXC_VIRTUAL_INST_FAULT:
-            self.kvm_riscv_vcpu_virtual_insn(vcpu, stval == SEED)
+            self.kvm_riscv_vcpu_virtual_insn(vcpu, csr)
         elif cause == EXC_BREAKPOINT:
             self.leave(vcpu, "KVM_EXIT_DEBUG")
         elif cause == EXC_INST_GUEST_PAGE_FAULT:
@@ -75,7 +89,9 @@ class VcpuExit(VcpuCore):
             self.kvm_riscv_vcpu_trap_redirect(vcpu, cause, stval)
         else:
             self.leave(vcpu, "", "EFAULT")
-        if vcpu.cpu >= 0:
+        if vcpu.waiting:
+            self.vcpu_put(vcpu)
+        elif vcpu.cpu >= 0:
             self.guest_enter(vcpu)
 
     def leave(self, vcpu: Vcpu, reason: str, errno: str = "") -> None:
@@ -87,12 +103,45 @@ class VcpuExit(VcpuCore):
         self.vcpu_put(vcpu)
 
     @kernel_function()
-    def kvm_riscv_vcpu_virtual_insn(self, vcpu: Vcpu, seed: bool) -> None:
-        """Of what is modelled here the seed CSR alone is not illegal after all."""
-        if seed and "seed-forward" in self.fixes and "zkr" in vcpu.isa:
-            self.leave(vcpu, "KVM_EXIT_RISCV_CSR")
-        else:
+    def kvm_riscv_vcpu_virtual_insn(self, vcpu: Vcpu, what: str) -> None:
+        """What there is a function for goes on, or out to user space; the rest is illegal."""
+        if what == "wfi":
+            self.kvm_riscv_vcpu_wfi(vcpu)
+            return
+        rc = self.csr_insn(vcpu, what)
+        if rc is Insn.ILLEGAL:
             self.kvm_riscv_vcpu_trap_redirect(vcpu, EXC_INST_ILLEGAL, 0)
+        elif rc is Insn.EXIT_TO_USER_SPACE:
+            self.leave(vcpu, "KVM_EXIT_RISCV_CSR")
+
+    @kernel_function()
+    def csr_insn(self, vcpu: Vcpu, csr: str) -> Insn:
+        """csr_funcs[]: AIA, the counters, seed."""
+        if csr in ("sireg", "stopei") and "isa-ssaia" in self.fixes and self.has("ssaia"):
+            return self.kvm_riscv_vcpu_aia_rmw(vcpu, csr)
+        if csr in COUNTERS and "sbi-pmu" in self.fixes:
+            return self.kvm_riscv_vcpu_pmu_read_hpm(csr)
+        if csr == "seed" and "seed-forward" in self.fixes and "zkr" in vcpu.isa:
+            return Insn.EXIT_TO_USER_SPACE
+        return Insn.ILLEGAL
+
+    def kvm_riscv_vcpu_aia_rmw(self, vcpu: Vcpu, csr: str) -> Insn:
+        """kvm_riscv_vcpu_aia_rmw_ireg() and _topei(), with the interrupt files in user space."""
+        iselect = vcpu.aia[0]
+        if csr == "stopei" or iselect not in ISELECT_IPRIO:
+            return Insn.EXIT_TO_USER_SPACE
+        if iselect & 1:
+            return Insn.ILLEGAL
+        self.seen = (ZERO,)  # no interrupt has been given a priority
+        return Insn.CONTINUE
+
+    @kernel_function()
+    def kvm_riscv_vcpu_pmu_read_hpm(self, csr: str) -> Insn:
+        """Without a PMU cycle and instret read zero; with one no counter here has been started."""
+        if self.probe("pmu") or csr not in ("cycle", "instret"):
+            return Insn.ILLEGAL
+        self.seen = (ZERO,)
+        return Insn.CONTINUE
 
     @kernel_function()
     def kvm_riscv_vcpu_trap_redirect(self, vcpu: Vcpu, cause: int, stval: int) -> None:

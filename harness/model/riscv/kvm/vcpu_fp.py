@@ -10,6 +10,7 @@ from __future__ import annotations
 from harness.model.base import kernel_function
 from harness.model.riscv.cpu.csr import CLEAN, DIRTY, INITIAL, OFF, get_fs, with_fs
 from harness.model.riscv.cpu.state import FCSR
+from harness.model.riscv.cpu.warl import legal_fp
 from harness.model.riscv.kvm.isa import Isa
 from harness.model.riscv.kvm.state import Errno, Vcpu
 from harness.model.riscv.kvm.uapi import FP_F, U32, U64
@@ -124,4 +125,4 @@ class VcpuFp(Isa):
         n, words = self.fp_place(vcpu, kind, index, size)
         vcpu.fp = set_word(vcpu.fp, n, val) if words else vcpu.fp.set(n, (val,))
         due = vcpu.fp if "d" in vcpu.isa else f_restore(vcpu.fp)
-        vcpu.right = vcpu.right._replace(f=due)
+        vcpu.right = vcpu.right._replace(f=legal_fp(due))

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from harness.model.base import kernel_function
 from harness.model.riscv.cpu.csr import SR_SPP
+from harness.model.riscv.cpu.warl import ALL_PMLEN, legal_senvcfg
 from harness.model.riscv.kvm.aia import Aia
 from harness.model.riscv.kvm.isa import KVM_RISCV_BASE_ISA_MASK, LETTERS
 from harness.model.riscv.kvm.state import Errno, Vcpu
@@ -239,9 +240,10 @@ class VcpuOnereg(Aia):
             setattr(vcpu, name, val)
             due = vcpu.right
             if name == "senvcfg":
-                vcpu.right = due._replace(senvcfg=val)
-            else:
-                vcpu.right = due._replace(sstateen0=val)
+                # What a hart cannot hold nobody is entitled to. But a length that this one does
+                # not mask is a promise of the host that the guest came from.
+                bits = legal_senvcfg(self.host.isa, ALL_PMLEN, val.bits, 0)
+                vcpu.right = due._replace(senvcfg=Val(bits, val.origin))
         elif name == "scounteren":
             vcpu.scounteren = val.bits
         elif name == "sip":
@@ -385,7 +387,7 @@ class VcpuOnereg(Aia):
 
     def before_copy(self, vcpu: Vcpu, reg: int) -> None:
         """What KVM_SET_ONE_REG finds wrong before it looks at the value. Raises Errno."""
-        kind, _, index, size = self.place_of(reg)
+        kind, subtype, index, size = self.place_of(reg)
         if kind == CORE:
             self._core_place(index, size)
         elif kind == TIMER:
@@ -401,6 +403,12 @@ class VcpuOnereg(Aia):
                 raise Errno("EINVAL")
             if kind == SBI_EXT and vcpu.ran_atleast_once:
                 raise Errno("EBUSY")
+            # The number came before the value until there were subtypes.
+            if kind == CSR and "isa-ssaia" not in self.fixes:
+                self._csr_place(vcpu, subtype, index, size)
+            named = kind == ISA_EXT and not subtype and self.isa_known(index)
+            if kind == ISA_EXT and "onereg-multi" not in self.fixes and not named:
+                raise Errno(self.no_such_reg)
         else:
             raise Errno(self.no_such_reg)
 

@@ -1,19 +1,9 @@
-"""arch/riscv/kvm/vcpu_sbi*.c: the guest's calls to its firmware, and what ONE_REG says of it."""
+"""arch/riscv/kvm/vcpu_sbi*.c: which SBI extensions a vcpu has, and what ONE_REG says of them."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from harness.model.base import kernel_function
-from harness.model.riscv.kvm.sbi import (
-    EXTENSIONS,
-    SBI_ERR_ALREADY_AVAILABLE,
-    SBI_ERR_DENIED,
-    SBI_ERR_INVALID_ADDRESS,
-    SBI_ERR_INVALID_PARAM,
-    SBI_ERR_NOT_SUPPORTED,
-    SBI_SUCCESS,
-)
+from harness.model.riscv.kvm.sbi import extension_of
 from harness.model.riscv.kvm.state import Errno, SbiStatus, Vcpu
 from harness.model.riscv.kvm.uapi import (
     BITS_PER_LONG,
@@ -30,22 +20,6 @@ from harness.model.riscv.kvm.vcpu_sbi_fwft import VcpuSbiFwft
 INVALID_GPA = (1 << 64) - 1
 _LONG = (1 << BITS_PER_LONG) - 1
 _DISABLED_AT_FIRST = ("dbcn", "susp", "mpxy")
-_FORWARDED = ("dbcn", "mpxy", "experimental", "vendor")
-_SHUTDOWN, _COLD_REBOOT, _WARM_REBOOT = range(3)  # SBI_SRST_RESET_TYPE_*
-_RETENTIVE, _NON_RETENTIVE = 0, 1 << 31  # SBI_HSM_SUSPEND_*_DEFAULT
-_U32 = (1 << 32) - 1
-_STARTED, _STOPPED = range(2)
-
-
-class SbiReturn(NamedTuple):
-    """struct kvm_vcpu_sbi_return"""
-
-    err_val: int
-    out_val: int = 0
-    uexit: bool = False
-
-
-_TO_USER_SPACE = SbiReturn(SBI_ERR_NOT_SUPPORTED, 0, True)
 
 
 class VcpuSbi(VcpuSbiFwft):
@@ -66,7 +40,9 @@ class VcpuSbi(VcpuSbiFwft):
         """As kvm_vcpu_sbi_find_ext() sees it, which up to v6.6 asked at the first call."""
         number = SBI_EXTENSIONS.index(name)
         if not self.sbi_ids:  # up to v6.3 user space has no say
-            return number < SBI_EXTENSIONS.index("dbcn")
+            return number < SBI_EXTENSIONS.index("dbcn") and (
+                name != "pmu" or "sbi-pmu" in self.fixes
+            )
         if self.status(vcpu, number) is SbiStatus.UNINITIALIZED:
             there = SbiStatus.ENABLED if self.probe(name) else SbiStatus.UNAVAILABLE
             self._store_status(vcpu, number, there)
@@ -74,7 +50,7 @@ class VcpuSbi(VcpuSbiFwft):
 
     def probe(self, name: str) -> bool:
         """ext->probe()"""
-        return name != "pmu" or self.host.pmu
+        return name != "pmu" or (self.host.pmu and self.has("sscofpmf"))
 
     def sbi_listed(self, vcpu: Vcpu, number: int) -> bool:
         """Whether KVM_GET_REG_LIST names the register of an SBI extension."""
@@ -113,100 +89,15 @@ class VcpuSbi(VcpuSbiFwft):
         if self.enabled(vcpu, "fwft"):
             self.kvm_sbi_ext_fwft_reset(vcpu)
 
-    # Calls -----------------------------------------------------------------------------------
+    @kernel_function("kvm_vcpu_sbi_find_ext")
+    def find_ext(self, vcpu: Vcpu, eid: int) -> str:
+        """The extension of an EID if the vcpu has it, '' if it has not.
 
-    @kernel_function()
-    def kvm_riscv_vcpu_sbi_ecall(
-        self, vcpu: Vcpu, name: str, function: str, args: tuple[int, ...]
-    ) -> SbiReturn:
-        """A call by the names of extension and function; `args` are a0 and on."""
-        args = args + (0,) * 6
-        if name == "base":
-            return self._base(vcpu, function, args)
-        if not self.enabled(vcpu, name):
-            return SbiReturn(SBI_ERR_NOT_SUPPORTED)
-        if name in _FORWARDED:
-            return _TO_USER_SPACE
-        if name == "susp":
-            return self._susp(vcpu, args)
-        if name == "srst":
-            return self._srst(args)
-        if name == "fwft":
-            if function == "set":
-                return SbiReturn(self.kvm_sbi_fwft_set(vcpu, *args[:3]))
-            return SbiReturn(*self.kvm_sbi_fwft_get(vcpu, args[0]))
-        if name == "hsm":
-            return self._hsm(vcpu, function, args)
-        if name == "sta":
-            return SbiReturn(self.kvm_sbi_sta_steal_time_set_shmem(vcpu, *args[:3]))
-        if name == "pmu" and not self.host.pmu:
-            return SbiReturn(SBI_ERR_NOT_SUPPORTED)
-        if name == "time":
-            self.kvm_riscv_vcpu_timer_next_event(vcpu, args[0])
-        return SbiReturn(SBI_SUCCESS)
-
-    def _base(self, vcpu: Vcpu, function: str, args: tuple[int, ...]) -> SbiReturn:
-        if function == "probe_extension":
-            names = {e.eid: name for name, e in EXTENSIONS.items()}
-            name = names.get(args[0], "")
-            there = name == "base" or (name != "" and self.enabled(vcpu, name) and self.probe(name))
-            return SbiReturn(SBI_SUCCESS, int(there))
-        value = {
-            "get_mvendorid": vcpu.mvendorid,
-            "get_marchid": vcpu.marchid,
-            "get_mimpid": vcpu.mimpid,
-            "get_impl_id": 3,
-        }
-        return SbiReturn(SBI_SUCCESS, value.get(function, 0))
-
-    def _hsm(self, vcpu: Vcpu, function: str, args: tuple[int, ...]) -> SbiReturn:
-        if function == "hart_stop":
-            vcpu.stopped = True
-            return SbiReturn(SBI_SUCCESS)
-        if function == "hart_suspend":
-            kinds = {_RETENTIVE: SBI_SUCCESS, _NON_RETENTIVE: SBI_ERR_NOT_SUPPORTED}
-            return SbiReturn(kinds.get(args[0] & _U32, SBI_ERR_INVALID_PARAM))
-        target = next((v for n, v in enumerate(self.vcpus.values()) if n == args[0]), None)
-        if target is None or not target.created:
-            return SbiReturn(SBI_ERR_INVALID_PARAM)
-        if function == "hart_get_status":
-            return SbiReturn(SBI_SUCCESS, _STOPPED if target.stopped else _STARTED)
-        if not target.stopped:
-            return SbiReturn(SBI_ERR_ALREADY_AVAILABLE)
-        target.stopped = False
-        target.reset = True
-        return SbiReturn(SBI_SUCCESS)
-
-    def _susp(self, vcpu: Vcpu, args: tuple[int, ...]) -> SbiReturn:
-        """To RAM alone, by the last vcpu that is up; it is reset where it goes on."""
-        if args[0] & _U32:
-            return SbiReturn(SBI_ERR_INVALID_PARAM)
-        if not all(v.stopped for v in self.vcpus.values() if v is not vcpu):
-            return SbiReturn(SBI_ERR_DENIED)
-        vcpu.reset = True
-        return _TO_USER_SPACE
-
-    def _srst(self, args: tuple[int, ...]) -> SbiReturn:
-        """kvm_riscv_vcpu_sbi_system_reset(): no vcpu goes on until user space says so."""
-        if args[0] & _U32 not in (_SHUTDOWN, _COLD_REBOOT, _WARM_REBOOT):
-            return SbiReturn(SBI_ERR_NOT_SUPPORTED)
-        for vcpu in self.vcpus.values():
-            vcpu.stopped = True
-        return _TO_USER_SPACE
-
-    @kernel_function()
-    def kvm_sbi_sta_steal_time_set_shmem(self, vcpu: Vcpu, lo: int, hi: int, flags: int) -> int:
-        if flags:
-            return SBI_ERR_INVALID_PARAM
-        if lo == _LONG and hi == _LONG:
-            vcpu.shmem = INVALID_GPA
-            return SBI_SUCCESS
-        if lo % 64:
-            return SBI_ERR_INVALID_PARAM
-        if hi:
-            return SBI_ERR_INVALID_ADDRESS
-        vcpu.shmem = lo
-        return SBI_SUCCESS
+        The legacy calls, 0 to 8, are not built in, as in every distribution; what stands in for
+        them has the EID -1, and no handler.
+        """
+        name = "v01" if eid == _LONG else extension_of(eid)
+        return name if name == "base" or (name and self.enabled(vcpu, name)) else ""
 
     # ONE_REG: SBI_EXT --------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from harness.model.riscv.cpu.csr import (
     EXC_STORE_MISALIGNED,
 )
 from harness.model.riscv.cpu.pointer_masking import pmlen_of, pmm_of
+from harness.model.riscv.kvm.interrupts import Interrupts
 from harness.model.riscv.kvm.sbi import (
     FWFT,
     SBI_ERR_DENIED,
@@ -23,7 +24,6 @@ from harness.model.riscv.kvm.sbi import (
 )
 from harness.model.riscv.kvm.state import Errno, Fwft, Vcpu
 from harness.model.riscv.kvm.uapi import FWFT_REGS
-from harness.model.riscv.kvm.vcpu_timer import VcpuTimer
 
 MIS_DELEG = 1 << EXC_LOAD_MISALIGNED | 1 << EXC_STORE_MISALIGNED
 _U32 = (1 << 32) - 1
@@ -46,7 +46,7 @@ FEATURES = (
 )
 
 
-class VcpuSbiFwft(VcpuTimer):
+class VcpuSbiFwft(Interrupts):
     """kvm_sbi_fwft_*()"""
 
     __slots__ = ()

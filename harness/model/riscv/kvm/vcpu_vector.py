@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.model.base import kernel_function
 from harness.model.riscv.cpu.csr import CLEAN, DIRTY, INITIAL, OFF, get_vs, with_vs
 from harness.model.riscv.cpu.state import VSTART
+from harness.model.riscv.cpu.warl import legal_vector
 from harness.model.riscv.kvm.state import Errno, Vcpu
 from harness.model.riscv.kvm.uapi import VECTOR_REGS
 from harness.model.riscv.kvm.vcpu_fp import VcpuFp
@@ -126,7 +127,7 @@ class VcpuVector(VcpuFp):
         self.kvm_riscv_vcpu_vreg_addr(vcpu, index, size)
         n = VSTART + index if index < _V0 else index - _V0
         vcpu.vector = (vcpu.vector or EMPTY).set(n, vals)
-        vcpu.right = vcpu.right._replace(v=vcpu.vector)
+        vcpu.right = vcpu.right._replace(v=legal_vector(vcpu.vector, self.host.vlenb))
 
     def vector_before_copy(self, vcpu: Vcpu, index: int, size: int) -> None:
         """What is wrong with a write, whatever the value. Raises Errno."""

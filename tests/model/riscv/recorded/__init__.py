@@ -1,0 +1,1 @@
+"""What real kernels answered, held against the model."""
