@@ -252,7 +252,7 @@ IN_EVENTS: dict[str, tuple[int, str]] = {
     "A write p0 = 0x10000": (14, "0x10000 does not fit into 16 bits of p"),
     "A write fpsr = 0x100000000": (16, "0x100000000 does not fit into 32 bits of fpsr"),
     f"A write v0 = {1 << 128:#x}": (14, "does not fit into 128 bits of v"),
-    "A svcr write 4": (14, "0x4 does not fit into 2 bits of svcr"),
+    f"A svcr write {1 << 64}": (14, "does not fit into 64 bits of svcr"),
     "A smstart zaa": (11, "'zaa' (did you mean 'za'?): expected both, sm or za"),
     "A trap svee": (8, "'svee' (did you mean 'sve'?)"),
     "cpu0 hw_breakpoint 0x10000000000000000": (20, "does not fit into 64 bits"),

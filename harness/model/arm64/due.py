@@ -11,15 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.model.arm64.cpu.cpu import supported_vq
+from harness.model.arm64.cpu.cpu import held, supported_vq
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.cpu.state import FFR, UNSET, ZA, ZA_ROWS, ZT0, SysRegs
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
+    CPACR_EL1_MASK,
     CPACR_EL1_ZEN,
+    FPCR_MASK,
+    FPMR_MASK,
     FPSR_AFTER_SM_CHANGE,
+    FPSR_MASK,
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
+    ZCR_ELX_LEN_MASK,
 )
 from harness.model.arm64.host.ptrace import (
     FPSIMD_LAYOUT,
@@ -61,6 +66,32 @@ class Regs(NamedTuple):
 
 
 UNTOUCHED = Regs()
+
+
+class Abi(NamedTuple):
+    """What was argued over for vcpus with SME, see kvm/guest_sme.py: `sme-larger-vl`.
+
+    `cpacr_res0`: the fields of CPACR_EL1 that these CPUs lack.
+    """
+
+    larger_vl: bool = False
+    cpacr_res0: int = 0
+
+
+_FIELDS = {
+    "fpsr": FPSR_MASK,
+    "fpcr": FPCR_MASK,
+    "fpmr": FPMR_MASK,
+    "zcr_el1": ZCR_ELX_LEN_MASK,
+    "cpacr_el1": CPACR_EL1_MASK,
+}
+
+
+def kept(kind: str, val: Val, abi: Abi | None = None) -> Val:
+    """What a register has fields for of a value that is written to it, or waits in memory."""
+    if kind == "cpacr_el1" and abi is not None:
+        val = held(val, ~abi.cpacr_res0)
+    return held(val, _FIELDS[kind]) if kind in _FIELDS else val
 
 
 def vectors_discarded(regs: Regs) -> Regs:
@@ -105,6 +136,7 @@ def written(regs: Regs, kind: str, n: int, vals: Quads) -> Regs:
 
 def with_scalar(regs: Regs, kind: str, val: Val) -> Regs:
     """With another FPSR, FPCR or FPMR."""
+    val = kept(kind, val)
     if kind == "fpsr":
         return regs._replace(fpsr=val)
     return regs._replace(fpcr=val) if kind == "fpcr" else regs._replace(fpmr=val)
@@ -361,12 +393,6 @@ def boot(due: VcpuDue) -> GuestSys:
     return due.sys._replace(cpacr_el1=cpacr, zcr_el1=zcr, booted=True)
 
 
-class Abi(NamedTuple):
-    """What was argued over for vcpus with SME, see kvm/guest_sme.py: `sme-larger-vl`."""
-
-    larger_vl: bool = False
-
-
 def one_reg(due: VcpuDue, kind: str, n: int, vals: Quads, abi: Abi) -> None:
     """KVM_SET_ONE_REG has accepted a value: it is the guest's."""
     regs, sys = due.regs, due.sys
@@ -385,15 +411,15 @@ def one_reg(due: VcpuDue, kind: str, n: int, vals: Quads, abi: Abi) -> None:
     elif kind == "dbgbvr0_el1":
         due.sys = sys._replace(dbgbvr0_el1=vals[0])
     elif kind == "cpacr_el1":
-        due.sys = sys._replace(cpacr_el1=vals[0].bits, booted=True)
+        due.sys = sys._replace(cpacr_el1=kept(kind, vals[0], abi).bits, booted=True)
     elif kind == "zcr_el1":
-        due.sys = sys._replace(zcr_el1=vals[0].bits)
+        due.sys = sys._replace(zcr_el1=kept(kind, vals[0]).bits)
     else:
         due.sys = sys._replace(smcr_el1=vals[0].bits)
 
 
 def read_back(due: VcpuDue, kind: str, n: int, abi: Abi, vq: int) -> Quads | None:
-    """What KVM_GET_ONE_REG must give, None where that is not for the guest to say.
+    """What KVM_GET_ONE_REG must give (RES0 aside), None where that is not for the guest to say.
 
     Of Z and P as much as the guest has, `vq` quadwords.
     """

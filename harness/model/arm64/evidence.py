@@ -441,6 +441,17 @@ RULES: dict[str, Rule] = {
         why="the member is of v5.15, so v5.17 and later without it have lost it",
     ),
     "debug-owner": _member(("kvm_vcpu_arch", "debug_owner")),
+    "sve-alloc-size": Rule(
+        ((Params("sve_alloc", 2),),),
+        why="the second parameter came later, in the function as it was then",
+    ),
+    "vcpu-regs-split": _member(("kvm_cpu_context", "fp_regs")),
+    "vcpu-features-checked": _member(
+        ("kvm_arch", "vcpu_features"), why="what the next but one of the series added"
+    ),
+    "vcpu-power-off": _member(
+        ("kvm_arch", "vcpu_features"), why="what the next one of the series added"
+    ),
     "mdcr-entry": Rule(
         (
             (Writes(_SETUP_DEBUG, "MDCR_EL2"),),

@@ -298,6 +298,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Refuse illegal KVM_ARM_VCPU_PMU_V3 at reset time",
                 ),
             ),
+            untagged="unseen",
         ),
         Fix(
             "pmu-created",
@@ -311,6 +312,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Refuse to run VCPU if PMU is not initialized",
                 ),
             ),
+            untagged="unseen",
         ),
         Fix(
             "vcpu-features-checked",
@@ -519,6 +521,7 @@ CATALOGUE = Catalogue(
             "mode, which has none, and PSTATE.SM only with the FFR -> each as it is",
             (Commit("2e990e63220b", "arm64/sme: Fix EFI save/restore"),),
             requires=("sme-host",),
+            untagged="unseen",
         ),
         Fix(
             "sme-kvm-load",
@@ -863,6 +866,7 @@ CATALOGUE = Catalogue(
             "sve_state is allocated anew at a change of length only where there is SVE -> always",
             (Commit("8410186ca480", "arm64/fpsimd: Remove spurious check for SVE support"),),
             requires=("vl-sve-storage",),
+            untagged="unseen",
         ),
         Fix(
             "vl-sme-target",
@@ -1558,6 +1562,7 @@ CATALOGUE = Catalogue(
             "clears it where a CPU comes up",
             (Commit("efad60e46057", "KVM: arm64: Initialize PMSCR_EL1 when in VHE"),),
             requires=("kvm-fp-2018",),
+            untagged="unseen",
         ),
         Fix(
             "pmscr-guard",
@@ -2007,6 +2012,7 @@ CATALOGUE = Catalogue(
                 ),
             ),
             requires=("ptrace-inactive",),
+            untagged="unseen",
         ),
         Fix(
             "ptrace-ssve-payload",

@@ -17,7 +17,7 @@ from harness.model.arm64.host.ptrace import (
 )
 from harness.model.arm64.host.state import COUNTERS, NR_CPUS
 from harness.model.arm64.invariants import INVARIANTS
-from harness.model.arm64.kvm.uapi import FEATURES, named, size
+from harness.model.arm64.kvm.uapi import FEATURE_BITS, FEATURES, named, size
 from harness.model.arm64.machine import (
     HvheMachine,
     Machine,
@@ -52,7 +52,7 @@ REGSETS: dict[str, tuple[str, ...]] = {
     "NT_PRFPREG": ("v", "fpsr", "fpcr"),
     "NT_ARM_SVE": ("vl", "flags", "size", "v", "z", "p", "ffr", "fpsr", "fpcr"),
     "NT_ARM_SSVE": ("vl", "flags", "size", "v", "z", "p", "ffr", "fpsr", "fpcr"),
-    "NT_ARM_ZA": ("vl", "flags", "za"),
+    "NT_ARM_ZA": ("vl", "flags", "size", "za"),
     "NT_ARM_ZT": ("zt0",),
     "NT_ARM_FPMR": ("fpmr",),
 }
@@ -255,8 +255,11 @@ class Arm64:
     def _number(self, request: str, word: str) -> int:
         if word[0].isdigit():
             number = int(word, 0) if word.startswith("0x") else int(word)
-            if number >> 32:
-                raise BadOperand(f"{word} does not fit into 32 bits")
+            wide = 64 if request == "KVM_GET_REG_LIST" else 32
+            if number >> wide:
+                raise BadOperand(f"{word} does not fit into {wide} bits")
+            if request == "KVM_ARM_VCPU_INIT" and number >= FEATURE_BITS:
+                raise BadOperand(f"no feature {word}: struct kvm_vcpu_init has 0 to 223")
             return number
         if request == "KVM_GET_REG_LIST" or word not in FEATURES:
             what = "a number" if request == "KVM_GET_REG_LIST" else one_of(FEATURES)
@@ -280,12 +283,12 @@ class Arm64:
             "fpcr": 32,
             "fpmr": 64,
             "tpidr2_el0": 64,
-            "svcr": 2,
-            "zcr_el1": 4,
+            "svcr": 64,
+            "zcr_el1": 64,
             "vl": 16,
             "flags": 16,
             "size": 32,
-            "cpacr_el1": 32,
+            "cpacr_el1": 64,
             "dbgbvr0_el1": 64,
             "sve_vls": 512,
         }

@@ -19,6 +19,7 @@ from harness.model.arm64.cpu.sysreg import (
     HFGRTR_EL2_NTPIDR2_EL0,
     MDCR_EL2_TDA,
     SMTC_SME_DISABLED,
+    SVCR_MASK,
     SVCR_SM_MASK,
 )
 from harness.model.arm64.due import HostDue, TaskDue, VcpuDue
@@ -189,8 +190,8 @@ class Program(SmeGuest):
         owed = self.due_of(who)
         if kind == "cpacr_el1":
             assert isinstance(owed, VcpuDue)
-            owed.sys = owed.sys._replace(cpacr_el1=bits[0])
-            self.cpu.cpacr_el1 = bits[0]
+            self.cpu.cpacr_el1 = bits[0] & self.el1_masks[kind]
+            owed.sys = owed.sys._replace(cpacr_el1=self.cpu.cpacr_el1)
             return
         if kind in _GATED or not self.system_supports_sve:
             if kind == "dbgbvr0_el1":
@@ -224,17 +225,17 @@ class Program(SmeGuest):
                 cpu.p, owed.regs = live, want._replace(p=p)
         elif kind == "zcr_el1":
             assert isinstance(owed, VcpuDue)
-            owed.sys = owed.sys._replace(zcr_el1=bits[0] & 0xF)
-            cpu.zcr_el1 = bits[0] & 0xF
+            cpu.zcr_el1 = bits[0] & self.el1_masks[kind]
+            owed.sys = owed.sys._replace(zcr_el1=cpu.zcr_el1)
         elif kind == "svcr":
-            self.write_svcr(owed, bits[0])
+            self.write_svcr(owed, bits[0] & SVCR_MASK)
         elif kind in ("za", "zt0"):
             vals = spread(vals, 4) if kind == "zt0" else vals
             cpu.za, za = self.set_both(cpu.za, vals, want.za, vals, _NUMBER[kind])
             owed.regs = want._replace(za=za)
-        else:
+        else:  # fpsr, fpcr, fpmr
             owed.regs = due.written(want, kind, n, vals)
-            setattr(cpu, kind, vals[0])  # fpsr, fpcr, fpmr
+            setattr(cpu, kind, due.kept(kind, vals[0]))
 
     @staticmethod
     def set_both(live: Bank, has: Quads, owed: Bank, gets: Quads, n: int) -> tuple[Bank, Bank]:
@@ -292,6 +293,9 @@ class Program(SmeGuest):
         cpu = self.cpu
         if kind == "tpidr2_el0":
             self.seen = (cpu.tpidr2_el0,)
+            return
+        if kind == "cpacr_el1":  # which no FP trap gates
+            self.seen = (Val(cpu.cpacr_el1),)
             return
         if not self.instruction(who, ACCESS[kind]):
             return

@@ -6,6 +6,7 @@ Documentation/virt/kvm/api.rst asks for, and stop at the first errno.
 
 from __future__ import annotations
 
+from harness.model.arm64 import due
 from harness.model.arm64.cpu.cpu import supported_vq
 from harness.model.arm64.cpu.state import FFR, ZA_ROWS
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
@@ -108,6 +109,7 @@ class Vmm(Ioctls):
             ("smcr_el1", Val(sys.smcr_el1), Val(vcpu.smcr_el1)),
             ("dbgbvr0_el1", sys.dbgbvr0_el1, vcpu.debug.dbgbvr0_el1),
         ):
+            got = due.kept(name, got, self.abi)
             if want.bits != got.bits:
                 self._differs(vcpu, name, want, got)
 
@@ -120,11 +122,11 @@ class Vmm(Ioctls):
     def _bank(self, vcpu: Vcpu, name: str, want: Bank, got: Bank) -> None:
         difference = first_difference(want, got)
         if difference:
-            n, quad, due, found = difference
+            n, quad, owed, found = difference
             if name == "za":
                 n -= ZA_ROWS
             reg = "ffr" if name == "p" and n == FFR else f"{name}{n}"
-            self._differs(vcpu, f"{reg}[{quad}]" if quad else reg, due, found)
+            self._differs(vcpu, f"{reg}[{quad}]" if quad else reg, owed, found)
 
     def _differs(self, vcpu: Vcpu, what: str, want: Val, got: Val) -> None:
         text = f"{vcpu.name} would read {what} = {shown(got)}, the saved vcpu had {shown(want)}"

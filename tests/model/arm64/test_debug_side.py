@@ -104,6 +104,21 @@ def test_profiling_goes_on_in_a_guest(name: str, mode: str) -> None:
     assert keys(m) == {("profiling", "v0", name)}
 
 
+def test_profiling_of_a_guest_under_vhe() -> None:
+    """PMSCR_EL1 profiles a guest into the host's buffer, if that is enabled."""
+    m = in_guest("vhe")
+    m.cpu.pmscr_el12 = 2
+    assert keys(m) == {("profiling", "v0", "pmscr_el12")}
+    m.set_sys(pmblimitr_el1=0)
+    assert not any(kind == "profiling" for kind, *_ in keys(m))
+
+
+def test_pmscr_reset_is_of_a_machine_with_profiling() -> None:
+    """What reset leaves in a register that is not there is no setting."""
+    assert "`spe 1`" in ARM64.impossible({"pmscr_reset": (3, 3)}, {})
+    assert not ARM64.impossible({"pmscr_reset": (3, 3), "spe": (1, 1)}, {})
+
+
 @pytest.mark.parametrize("mode", ARM64.modes)
 def test_whole_round(mode: str) -> None:
     """Into the guest, an interrupt there, out of it: everybody finds their own."""

@@ -82,6 +82,11 @@ def current_vq(cpu: Registers, lengths: VectorLengths, el: int) -> int:
     return supported_vq(limit + 1, lengths.sve)
 
 
+def held(val: Val, mask: int) -> Val:
+    """What a register keeps of a value that is written to it."""
+    return Val(val.bits & mask, val.origin) if val.bits & ~mask else val
+
+
 def streaming_vq(cpu: Registers, lengths: VectorLengths, el: int) -> int:
     """The effective streaming vector length at `el` in quadwords, as RDSVL would show it."""
     in_host = cpu.hcr_el2 & HCR_E2H and cpu.hcr_el2 & HCR_TGE

@@ -7,7 +7,14 @@ from typing import Any
 
 from harness.model.arm64.cpu.cpu import Access, Trap, VectorLengths, check_access, current_vq
 from harness.model.arm64.cpu.state import KERNEL, USER, Registers
-from harness.model.arm64.cpu.sysreg import CPACR_EL1_SMEN, CPACR_EL1_ZEN, HCR_E2H, HCR_TGE
+from harness.model.arm64.cpu.sysreg import (
+    CPACR_EL1_MASK,
+    CPACR_EL1_SMEN,
+    CPACR_EL1_ZEN,
+    HCR_E2H,
+    HCR_TGE,
+    ZCR_ELX_LEN_MASK,
+)
 from harness.model.base import Reaction, Violation
 from harness.model.catalogue import Kernel
 from harness.model.values import Origin, Val
@@ -67,6 +74,7 @@ class CpuModel:
         "cpus",
         "debug_side",
         "depth",
+        "el1_masks",
         "fixes",
         "has_vhe",
         "kernel",
@@ -100,6 +108,10 @@ class CpuModel:
         self.cpacr_res0 = (0 if config.sve else CPACR_EL1_ZEN) | (
             0 if config.sme else CPACR_EL1_SMEN
         )
+        self.el1_masks = {
+            "cpacr_el1": CPACR_EL1_MASK & ~self.cpacr_res0,
+            "zcr_el1": ZCR_ELX_LEN_MASK,
+        }
         host = HCR_E2H | HCR_TGE if config.vhe else HCR_E2H if config.hvhe else 0
         self.cpus = [
             Registers(
@@ -143,7 +155,7 @@ class CpuModel:
         return value
 
     def write_sysreg_el1(self, value: int, name: str) -> None:
-        setattr(self.cpu, name, value)
+        setattr(self.cpu, name, value & self.el1_masks.get(name, value))
         if self.recording:
             self.note("reg", f"{name}{'2' if self.has_vhe else ''} := {value:#x}")
 

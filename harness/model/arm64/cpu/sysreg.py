@@ -23,6 +23,13 @@ CPTR_EL2_TTA = 1 << 20
 CPTR_EL2_TAM = 1 << 30
 CPTR_NVHE_EL2_RES1 = 1 << 13 | 1 << 9 | 0xFF
 
+# What these registers hold: every other bit is RES0 or RAZ, on any CPU. Fields that are there with
+# one feature and RES0 without it (FPCR.FZ16, EBF, NEP, AH, FIZ; CPACR_EL1.E0POE) are held.
+FPSR_MASK = 0xF800009F
+FPCR_MASK = 0x07FFBF07
+FPMR_MASK = 0x3F_FF7F_C1FF
+CPACR_EL1_MASK = 0xF0000000 | CPACR_EL1_SMEN | CPACR_EL1_FPEN | CPACR_EL1_ZEN
+
 ZCR_ELX_LEN_MASK = 0xF
 SMCR_ELX_LEN_MASK = 0xF
 SMCR_ELX_EZT0_MASK = 1 << 30
@@ -30,6 +37,7 @@ SMCR_ELX_FA64_MASK = 1 << 31
 
 SVCR_SM_MASK = 1 << 0
 SVCR_ZA_MASK = 1 << 1
+SVCR_MASK = SVCR_SM_MASK | SVCR_ZA_MASK
 
 HCR_TGE = 1 << 27
 HCR_E2H = 1 << 34

@@ -9,12 +9,15 @@ inline in its callers.
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.cpu import set_svcr
+from harness.model.arm64.cpu.cpu import held, set_svcr
 from harness.model.arm64.cpu.state import FFR, Registers
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_SMEN_EL0EN,
     CPACR_EL1_SMEN_EL1EN,
     CPACR_EL1_ZEN_EL0EN,
+    FPCR_MASK,
+    FPMR_MASK,
+    FPSR_MASK,
     SMCR_ELX_LEN_MASK,
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
@@ -244,7 +247,7 @@ class Fpsimd(Softirq):
             # v4.18 moved the EL0 trap setting to fpsimd_bind_task_to_cpu().
             self.sve_user_enable() if sve else self.sve_user_disable()
         if self.fpmr_host and "fpmr-sm" not in self.fixes:
-            cpu.fpmr = current.fpmr
+            cpu.fpmr = held(current.fpmr, FPMR_MASK)
         if self.sme_host:
             if current.flags & TIF_SME:
                 self.sme_set_vq(current.sme_vl)
@@ -262,8 +265,8 @@ class Fpsimd(Softirq):
         else:
             cpu.z = current.fpsimd_state
         if self.fpmr_host and "fpmr-sm" in self.fixes:
-            cpu.fpmr = current.fpmr
-        cpu.fpsr, cpu.fpcr = current.fpsr, current.fpcr
+            cpu.fpmr = held(current.fpmr, FPMR_MASK)
+        cpu.fpsr, cpu.fpcr = held(current.fpsr, FPSR_MASK), held(current.fpcr, FPCR_MASK)
         self.cost.loads += 1
         if self._held(before, sve):
             self.cost.reloads += 1

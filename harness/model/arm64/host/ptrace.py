@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from harness.model.arm64.cpu.state import FFR, ZA, ZT0
-from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.cpu.sysreg import (
+    SVCR_SM_MASK,
+    SVCR_ZA_MASK,
+)
 from harness.model.arm64.host.state import (
     ARM64_VEC_SME,
     ARM64_VEC_SVE,
@@ -275,6 +278,8 @@ class Ptrace(Vl):
         if kind == "flags":
             return (Val(SVE_PT_VL_INHERIT if task.flags & TIF_SME_VL_INHERIT else 0),)
         on = bool(task.svcr & SVCR_ZA_MASK)
+        if kind == "size":  # ZA_PT_SIZE()
+            return (Val(SIZEOF_HEADER + (16 * task.sme_vl) ** 2 * on),)
         if kind == "za" and not on:
             return None
         n, width = (ZA, 1) if kind == "za" else (ZT0, 4)

@@ -45,7 +45,7 @@ class Nvhe(HypSwitch):
         host.host_ctxt_cpacr = cpu.cpacr_el1  # __sysreg_save_state_nvhe()
         if self.debug_side:
             self.debug_save_host_buffers_nvhe()
-        cpu.cpacr_el1 = vcpu.cpacr_el1
+        cpu.cpacr_el1 = vcpu.cpacr_el1 & self.el1_masks["cpacr_el1"]
         cpu.vmpidr_el2 = 0x80000000  # the vcpu's own; its number does not matter here
         if "kvm-fp-2018" in self.fixes and "drop-host-sve" not in self.fixes:
             self.update_fp_enabled(vcpu)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from harness.model.arm64.cpu.cpu import Trap, set_svcr
+from harness.model.arm64.cpu.cpu import Trap, held, set_svcr
 from harness.model.arm64.cpu.sysreg import (
     ARMV8_PMU_USERENR_MASK,
     ESR_ELX_EC_FP_ASIMD,
     ESR_ELX_EC_SVE,
+    FPCR_MASK,
+    FPMR_MASK,
+    FPSR_MASK,
     HFG_SME,
     SVCR_ZA_MASK,
     ZCR_ELX_LEN_MASK,
@@ -141,9 +144,9 @@ class HypSwitch(DebugSr):
             self.hyp_sve_restore_guest(vcpu)
         else:
             cpu.z = vcpu.fpsimd_state
-        cpu.fpsr, cpu.fpcr = vcpu.fpsr, vcpu.fpcr
+        cpu.fpsr, cpu.fpcr = held(vcpu.fpsr, FPSR_MASK), held(vcpu.fpcr, FPCR_MASK)
         if vcpu.fpmr_vm:
-            cpu.fpmr = vcpu.fpmr
+            cpu.fpmr = held(vcpu.fpmr, FPMR_MASK)
         self.cost.guest_loads += 1
         self.set_hyp_fp_owner(vcpu, FP_STATE_GUEST_OWNED)
         return True

@@ -324,9 +324,10 @@ def test_names_of_registers(vhe: bool) -> None:
     for name, el2 in (("zcr", "zcr_el2"), ("cpacr", "cptr_el2"), ("smcr", "smcr_el2")):
         model.write_sysreg(1, name + "_el1")
         assert getattr(model.cpu, el2 if vhe else name + "_el1") == 1 & ~model.cpacr_res0
-        model.write_sysreg_el1(2, name + "_el1")
-        assert getattr(model.cpu, name + "_el1") == 2
-        assert model.read_sysreg_el1(name + "_el1") == 2
+        value = 3 << 20 if name == "cpacr" else 2  # FPEN, LEN
+        model.write_sysreg_el1(value, name + "_el1")
+        assert getattr(model.cpu, name + "_el1") == value
+        assert model.read_sysreg_el1(name + "_el1") == value
     if vhe:
         assert model.read_sysreg("zcr_el12") == 2
     else:
