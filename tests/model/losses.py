@@ -137,6 +137,7 @@ def aimed_walk(
     fill: Callable[[Event, int], Event],
     rng: random.Random,
     length: int,
+    skip: Callable[[Event], str] = lambda event: "",
 ) -> list[Event]:
     """A random walk on which values move: nobody dies, and nothing is violated.
 
@@ -157,6 +158,8 @@ def aimed_walk(
         else:
             picked = rng.choice(verbs[f"cpu{cpu}"][rng.choice(list(verbs[f"cpu{cpu}"]))])
         event = fill(picked, len(events) + 1)
+        if skip(event):
+            continue
         before = model.capture()
         model.violations.clear()
         model.step = len(events) + 1

@@ -399,13 +399,13 @@ class Guest(Legal):
             owed.timecmp = args[0]
         elif name == "hsm" and function == "hart_start":
             for other in self.vm_vcpus(vcpu):
-                if other.id == args[0]:
-                    self.vcpu_due[other.name].reset = (args[1], other.id, args[2])
+                if self.hart_id(other) == args[0]:
+                    self.vcpu_due[other.name].reset = (args[1], self.hart_id(other), args[2])
         elif name == "susp" and function:
-            owed.reset = (args[1], vcpu.id, args[2])
+            owed.reset = (args[1], self.hart_id(vcpu), args[2])
         elif name == "ipi" and function:
             for other in self.vm_vcpus(vcpu):
-                bit = other.id - args[1]
+                bit = self.hart_id(other) - args[1]
                 if args[1] == _XLEN or (0 <= bit < 64 and args[0] >> bit & 1):
                     due.interrupt(self.vcpu_due[other.name], IRQ_VS_SOFT, True)
         elif name == "sta":

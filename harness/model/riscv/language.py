@@ -219,9 +219,9 @@ class Riscv:
     def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
         return self.fresh(kernel, world, record)
 
-    def fresh(self, kernel: Kernel, world: World, record: bool) -> Machine:
-        """A fresh machine. There is one mode."""
-        cls: Any = patched(self.name, Machine, kernel.fixes)
+    def fresh(self, kernel: Kernel, world: World, record: bool, cls: Any = None) -> Machine:
+        """A fresh machine, of another class if one is given. There is one mode."""
+        cls = cls or patched(self.name, Machine, kernel.fixes)
         cpus = world.settings.get("cpus", (1, 1))[1]
         hosts = [self._host(world, "")]
         where = [0] * cpus
