@@ -13,8 +13,11 @@ import functools
 import operator
 import random
 import re
+import tokenize
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from harness.model.base import Refused, wrapped
@@ -125,6 +128,19 @@ def field(name: str, objects: Callable[[Any], Iterable[Any]], ways: dict[str, Lo
         setattr(each, path[0], value)
 
     return Slot(name, objects, get, put, ways)
+
+
+def names_of_what_is_due(package: ModuleType, folder: str) -> list[str]:
+    """Where modules in a folder of a package name an entitlement."""
+    modules = sorted((Path(str(package.__file__)).parent / folder).glob("*.py"))
+    assert len(modules) > 5
+    found = []
+    for module in modules:
+        with tokenize.open(module) as source:
+            names = {t.string for t in tokenize.generate_tokens(source.readline) if t.type == 1}
+        due = re.compile(r"(\w+_)?(due|logical|right|entitled)(_\w+)?")
+        found += [f"{module.name}: {name}" for name in sorted(names) if due.fullmatch(name)]
+    return found
 
 
 # Scenarios ---------------------------------------------------------------------------

@@ -52,6 +52,7 @@ from harness.model.riscv.cpu.warl import (
 )
 from harness.model.riscv.kvm.sbi import EXTENSIONS, FWFT, extension_of, function_of
 from harness.model.riscv.kvm.state import STOPPED, Vcpu
+from harness.model.riscv.kvm.uapi import SBI_STA, SBI_STATE, STA_REGS, U64, one_reg
 from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
 from harness.model.riscv.legal import Legal
 from harness.model.values import ZERO, Bank, Quads, Val
@@ -61,6 +62,7 @@ FWFT_DUE = {
     FWFT["MISALIGNED_EXC_DELEG"]: "misaligned_deleg",
     FWFT["POINTER_MASKING_PMLEN"]: "pointer_masking",
 }
+SHMEM_LO = one_reg(SBI_STATE, SBI_STA, STA_REGS.index("shmem_lo"), U64)
 _XLEN = (1 << 64) - 1
 _SATP_BITS = {8: 39, 9: 48, 10: 57}
 _FETCH = {
@@ -395,8 +397,8 @@ class Guest(Legal):
             due.forget(owed, frozenset(["fwft"]))
         elif name == "fwft" and function == "get" and args[0] in FWFT_DUE:
             self._fwft_read(vcpu, FWFT_DUE[args[0]], answer.out_val)
-        elif name == "time" and function and self.has("sstc"):
-            owed.timecmp = args[0]
+        elif name == "time" and function:
+            owed.timecmp, owed.armed = args[0], True
         elif name == "hsm" and function == "hart_start":
             for other in self.vm_vcpus(vcpu):
                 if self.hart_id(other) == args[0]:
@@ -410,6 +412,7 @@ class Guest(Legal):
                     due.interrupt(self.vcpu_due[other.name], IRQ_VS_SOFT, True)
         elif name == "sta":
             due.forget(owed, frozenset(["sta"]))
+            due.set_accepted(owed, SHMEM_LO, (args[0],))
 
     def _fwft_read(self, vcpu: Vcpu, feature: str, got: int) -> None:
         owed = self.vcpu_due[vcpu.name]

@@ -289,7 +289,7 @@ class Stimuli(Programs):
         vcpu = self.vcpus[actor]
         if not vcpu.next_set or "sstc" in self.hosts[vcpu.host].isa:
             raise Refused(f"{actor} has no timer on; its `sbi time set_timer` would set one")
-        vcpu.next_set = False
+        vcpu.next_set = self.vcpu_due[actor].armed = False
         self.kvm_riscv_vcpu_set_interrupt(vcpu, IRQ_VS_TIMER)
 
     def on_guest_exit(self, actor: str, why: str) -> None:

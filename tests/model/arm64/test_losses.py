@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
-import tokenize
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +13,7 @@ from harness.model.arm64.kvm.uapi import name_of, reg_id
 from harness.model.arm64.machine import VheMachine
 from harness.model.base import World, kernel_functions
 from tests.model.arm64.losing import ARM64, CONFIGS, SLOTS, UNSEEN, scenarios
-from tests.model.losses import Book
+from tests.model.losses import Book, names_of_what_is_due
 
 FUNCTIONS = sorted(kernel_functions(*language.MACHINES.values()))
 
@@ -45,14 +42,7 @@ def test_there_is_something_to_lose() -> None:
 @pytest.mark.parametrize("folder", ["host", "kvm"])
 def test_the_kernel_knows_nothing_of_what_is_due(folder: str) -> None:
     """No module of the modelled kernel names an entitlement."""
-    home = Path(harness.model.arm64.__file__).parent / folder
-    modules = sorted(home.glob("*.py"))
-    assert len(modules) > 9
-    for module in modules:
-        with tokenize.open(module) as source:
-            names = {t.string for t in tokenize.generate_tokens(source.readline) if t.type == 1}
-        wrong = [n for n in names if re.fullmatch(r"(\w+_)?(due|logical|right|entitled)(_\w+)?", n)]
-        assert not wrong, f"{module.name}: {wrong}"
+    assert not names_of_what_is_due(harness.model.arm64, folder)
 
 
 WORLD = World(

@@ -84,15 +84,15 @@ class VcpuTimer(VcpuConfig):
         elif name == "compare":
             vcpu.next_cycles = val.bits
         elif val.bits == KVM_RISCV_TIMER_STATE_ON:
-            due = vcpu.next_cycles if "timer-state-restore" in self.fixes else val.bits
+            cycles = vcpu.next_cycles if "timer-state-restore" in self.fixes else val.bits
             before = vcpu.next_cycles
-            self.kvm_riscv_vcpu_timer_next_event(vcpu, due)
+            self.kvm_riscv_vcpu_timer_next_event(vcpu, cycles)
             if vcpu.next_cycles != before:
                 self.violated(
                     "round-trip",
                     vcpu.name,
                     "timer.compare",
-                    f"{vcpu.name}'s timer is armed for cycle {due:#x}, its VMM said {before:#x}",
+                    f"{vcpu.name}'s timer is armed for cycle {cycles:#x}, its VMM said {before:#x}",
                 )
         else:
             self.kvm_riscv_vcpu_timer_cancel(vcpu)
