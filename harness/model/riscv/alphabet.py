@@ -12,6 +12,7 @@ from harness.model.exploring import Anatomy, Who
 from harness.model.riscv.cpu.state import Mode
 from harness.model.riscv.kvm.uapi import reg_id
 from harness.model.riscv.machine import Machine
+from harness.model.riscv.settings import settings
 
 GROUPS: dict[str, str] = {
     "run": "KVM_RUN, guest exits and entries",
@@ -22,6 +23,8 @@ GROUPS: dict[str, str] = {
     "kernel": "vectors in the kernel, in a system call",
     "softirq": "vectors in the kernel, in a softirq",
     "vmm": "a VMM that switches a vcpu's extensions off before it runs",
+    "onereg": "a VMM that sets every kind of register: to zero, all ones, each limit, one more",
+    "migrate": "a VMM that saves and restores a vcpu",
     "signal": "signals and their return",
     "life": "fork, exec and exit",
     "power": "CPU_PM and hotplug",
@@ -50,6 +53,7 @@ class RiscvAlphabet(EventTable):
     def __init__(self, world: World, groups: tuple[str, ...]) -> None:
         super().__init__(world, groups)
         self.isa = set(world.words.get("isa", ()))
+        self.vlenb = world.settings.get("vlen", (128, 128))[1] // 8
         for name in self.tasks:
             self._task(name, [v for v, thread, _ in world.vcpus if thread == name])
         for name, *_ in world.vcpus:
@@ -76,6 +80,13 @@ class RiscvAlphabet(EventTable):
                     if reg is not None:
                         off = (vcpu, ("id", reg), (0,))
                         self.add(name, Mode.USER, "one_reg_set", *off)
+            if self.has("onereg"):
+                for reg, bits in settings(self.isa, self.vlenb):
+                    self.add(name, Mode.USER, "one_reg_set", vcpu, ("id", reg), bits)
+            if self.has("migrate"):
+                self.add(name, Mode.USER, "save", vcpu)
+                for source, *_ in self.world.vcpus:
+                    self.add(name, Mode.USER, "restore", vcpu, source)
         if self.has("kernel", "v"):
             self.add(name, Mode.KERNEL, "kernel_vector_begin")
             self.add(name, Mode.KERNEL, "kernel_vector_end")
@@ -170,7 +181,7 @@ class Reach:
 
     def of(self, event: Event) -> int:
         m, (actor, verb, args) = self.m, event
-        if verb in ("fork", "exec", "exit", "hotplug", "one_reg_set"):
+        if verb in ("fork", "exec", "exit", "hotplug", "one_reg_set", "save", "restore"):
             return 0
         known = actor in m.tasks or actor in m.vcpus
         cpu = m.place(actor) if known else int(actor[3:])

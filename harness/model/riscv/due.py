@@ -231,7 +231,7 @@ def trap_entry(due: VcpuDue, cause: int, stval: int, from_supervisor: bool) -> N
     status |= SR_SPP if from_supervisor else 0
     status |= SR_SPIE if vs.vsstatus & SR_SIE else 0
     due.vs = vs._replace(vsstatus=status, vscause=cause, vstval=stval, vsepc=due.pc)
-    due.pc = vs.vstvec
+    due.pc = vs.vstvec & ~0b11  # BASE
 
 
 def set_fwft(due: VcpuDue, feature: str, value: int) -> None:

@@ -15,6 +15,7 @@ from harness.model.riscv.kvm.uapi import (
     ISA_EXT,
     SBI_EXT,
     VECTOR_REGS,
+    reg_id,
     reg_name,
     size_of,
 )
@@ -41,16 +42,16 @@ VIEWS = (
     r"timer\.(compare|state|time)",
 )
 ONE_BY_ONE = ("isa_ext", "sbi_ext", "fp_f", "fp_d", "timer")
-# What is no longer there once an extension is switched off.
+# What is there only with an extension.
 GOES_WITH = {
-    "isa_ext.f": r"fp_f\..*",
-    "isa_ext.d": r"fp_d\..*",
-    "isa_ext.v": r"vector\..*",
-    "isa_ext.ssaia": r"aia\..*",
-    "isa_ext.smstateen": r"smstateen\..*",
-    "isa_ext.smnpm": r"fwft\.pointer_masking\..*",
-    "sbi_ext.fwft": r"fwft\..*",
-    "sbi_ext.sta": r"sta\..*",
+    r"fp_f\..*": "isa_ext.f",
+    r"fp_d\..*": "isa_ext.d",
+    r"vector\..*": "isa_ext.v",
+    r"aia\..*": "isa_ext.ssaia",
+    r"smstateen\..*": "isa_ext.smstateen",
+    r"fwft\.pointer_masking\..*": "isa_ext.smnpm",
+    r"fwft\..*": "sbi_ext.fwft",
+    r"sta\..*": "sbi_ext.sta",
 }
 
 
@@ -130,33 +131,42 @@ class Vmm(Guest):
             # asm/kvm.h had no vlenb: from there on an id was of the next register.
             member = VECTOR_REGS[VECTOR_REGS.index(member) + (member in VECTOR_REGS[4:])]
         self._owe(vcpu, group, member, vals)
-        self._replaces(owed, name, vals[0].bits)
+        self._replaces(vcpu, name)
         got = self.would_get(vcpu, reg)
         if got is None or name in RUN_BY_THEMSELVES:
             return
         due.set_accepted(owed, reg, tuple(val.bits for val in got))
-        mask = (1 << 8 * min(size_of(reg), 8)) - 1
+        mask = (1 << 8 * min(size_of(reg), 16)) - 1
         for want, there in zip(vals, got, strict=False):
             if want.bits & mask != there.bits and not re.fullmatch(PARTLY_KEPT, name):
                 text = f"KVM has taken {name} = {want.bits:#x} for {vcpu.name}, "
                 text += f"and reads {there.bits:#x}"
                 self.violated("set-lost", vcpu.name, name, text)
 
-    def _replaces(self, owed: due.VcpuDue, name: str, bits: int) -> None:
+    def _replaces(self, vcpu: Vcpu, name: str) -> None:
         """A register that shows the same thing is no longer what it was set to.
 
         Nor is one that has gone with its extension.
         """
+        owed = self.vcpu_due[vcpu.name]
         views = next((views for views in VIEWS if re.fullmatch(views, name)), "")
-        gone = GOES_WITH.get(name, "") if not bits else ""
         kept = []
         for reg, was in owed.accepted:
             other = reg_name(reg)
             same_kind = other.partition(".")[0] == name.partition(".")[0] in ONE_BY_ONE
             shares = views and re.fullmatch(views, other) and not same_kind
-            if not shares and not (gone and re.fullmatch(gone, other)):
+            if not shares and not (views and self._gone(vcpu, other)):
                 kept.append((reg, was))
         owed.accepted = tuple(kept)
+
+    def _gone(self, vcpu: Vcpu, name: str) -> bool:
+        """Whether a register is no longer there, as its extension is switched off."""
+        for names, extension in GOES_WITH.items():
+            if re.fullmatch(names, name):
+                vals = self.would_get(vcpu, reg_id(extension, 0) or 0)
+                if vals is None or not vals[0].bits:
+                    return True
+        return False
 
     def would_get(self, vcpu: Vcpu, reg: int) -> Quads | None:
         """What KVM_GET_ONE_REG would give now, None for an errno; nobody has called it."""

@@ -24,6 +24,9 @@ def known(m: Machine, event: Event) -> str:
         if name == "csr.senvcfg" and pmlen_of(value) not in (0, *m.hosts[vcpu.host].pmlen):
             return "migration-to-a-host-without-ssnpm"
         return _switches_off(vcpu, name, value)
+    reads_sip = verb == "save" or (verb == "one_reg_get" and reg_name(args[1][1]) == "csr.sip")
+    if reads_sip and m.vcpus[args[0]].irqs_pending_mask:
+        return "interrupt-lost-by-reading-sip"
     if verb == "restore":
         return _restore_goes_wrong(m, args[0], args[1])
     return _loaded_elsewhere(m, event)
