@@ -42,8 +42,11 @@ def _switches_off(vcpu: Vcpu, name: str, value: int) -> str:
         d, v = name == "isa_ext.d", name == "isa_ext.v"
     if v and "v" in vcpu.isa:
         return "v-switched-off-still-runs"
-    if (name, value) in (("sbi_ext.fwft", 0), ("sbi_multi_dis.0", 1 << 12)):
+    off = value if name == "sbi_multi_dis.0" else 0
+    if (name, value) == ("sbi_ext.fwft", 0) or off >> 12 & 1:
         return "fwft-switched-off-with-a-value"
+    if vcpu.shmem != INVALID_GPA and ((name, value) == ("sbi_ext.sta", 0) or off >> 10 & 1):
+        return "sta-outlives-a-reset-while-disabled"
     smnpm = (name == "isa_multi_dis.0" and value >> 62 & 1) or (name, value) == ("isa_ext.smnpm", 0)
     if smnpm and pmlen_of(vcpu.cfg.henvcfg):
         return "pmlen-outlives-smnpm"
