@@ -20,6 +20,7 @@ from harness.model.riscv.cpu.csr import (
 )
 from harness.model.riscv.cpu.csrs import COUNTERS
 from harness.model.riscv.cpu.state import Trap
+from harness.model.riscv.cpu.warl import legal_sepc
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.vcpu import VcpuCore
 from harness.model.values import ZERO
@@ -69,7 +70,7 @@ class VcpuExit(VcpuCore):
         if vs.vsstatus & SR_SIE:
             status |= SR_SPIE
         self.cpu.vs = vs._replace(vsstatus=status, vscause=cause, vstval=stval, vsepc=vcpu.sepc)
-        vcpu.sepc = vs.vstvec
+        vcpu.sepc = legal_sepc(vs.vstvec)  # the mode is no part of the address
 
     @kernel_function()
     def kvm_riscv_vcpu_exit(self, vcpu: Vcpu, cause: int, stval: int, csr: str = "") -> None:
