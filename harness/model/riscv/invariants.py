@@ -17,7 +17,12 @@ from harness.model.riscv.cpu.csr import (
 )
 from harness.model.riscv.cpu.pointer_masking import pmlen_of
 from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Mode
-from harness.model.riscv.cpu.warl import SCOUNTEREN_MASK, SISELECT_MASK, SSTATEEN0_MASK
+from harness.model.riscv.cpu.warl import (
+    SCOUNTEREN_MASK,
+    SISELECT_MASK,
+    SSTATEEN0_MASK,
+    legal_sepc,
+)
 from harness.model.riscv.due import INTERRUPTS, NEVER, VcpuDue, f_on, v_on, vs_on
 from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import Vcpu
@@ -150,7 +155,7 @@ def _csrs(m: Machine, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> Non
     others: list[tuple[str, int | None, int]] = [
         ("scounteren", due.scounteren, vcpu.scounteren),
         ("siselect", due.siselect, vcpu.aia[0]),
-        ("pc", due.pc, vcpu.sepc),
+        ("pc", legal_sepc(due.pc), legal_sepc(vcpu.sepc)),
     ]
     timer = hart.vstimecmp if "sstc" in host.isa else vcpu.next_cycles & NEVER
     others.append(("stimecmp", due.timecmp, timer))

@@ -64,7 +64,7 @@ def _restore_goes_wrong(m: Machine, name: str, source: str) -> str:
 
 def _put_before_it_entered(m: Machine, event: Event) -> str:
     """A vcpu is put whose hvip in memory is newer than the CPU's: the older one is read back."""
-    actor, verb, args = event
+    actor, verb, _ = event
     if verb not in ("switch", "sched_switch", "vcpu_put"):
         return ""
     name = actor if verb == "vcpu_put" else m.tasks[m.rqs[int(actor[3:])].current].vcpu

@@ -305,7 +305,8 @@ def test_a_reset_by_the_vmm_leaves_a_call_to_complete() -> None:
     """KVM_RUN completes an SBI call that user space was to answer, whatever came in between."""
     body = (
         "A ioctl KVM_ENABLE_CAP v0 KVM_CAP_RISCV_MP_STATE_RESET\nA ioctl KVM_RUN v0\n"
-        "v0 sbi 0x9000000 0\nA ret_to_user\nA ioctl KVM_SET_MP_STATE v0 KVM_MP_STATE_INIT_RECEIVED\n"
+        "v0 sbi 0x9000000 0\nA ret_to_user\n"
+        "A ioctl KVM_SET_MP_STATE v0 KVM_MP_STATE_INIT_RECEIVED\n"
         "A ioctl KVM_RUN v0\nv0 read x10\nexpect read x10 = 0xfffffffffffffffe\n"
     )
     assert complaint(body) == ""

@@ -241,4 +241,5 @@ def test_a_trap_goes_to_the_base_of_a_vectored_stvec() -> None:
     write(m, "stvec", 0x80001001)
     for _ in range(2):
         m.apply("p", "fault", ("breakpoint",))
-    assert m.cpu.vs.vsepc == 0x80001000 and not m.violations
+    assert m.cpu.vs.vsepc == 0x80001000
+    assert not m.violations
