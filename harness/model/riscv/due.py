@@ -22,7 +22,14 @@ from harness.model.riscv.cpu.csr import (
 )
 from harness.model.riscv.cpu.pointer_masking import pmm_of
 from harness.model.riscv.cpu.state import FCSR, NO_CSRS, VsCsrs
-from harness.model.riscv.cpu.warl import legal_fp, legal_sepc, legal_vector, legal_vs, vlmax
+from harness.model.riscv.cpu.warl import (
+    legal_fp,
+    legal_sepc,
+    legal_stvec,
+    legal_vector,
+    legal_vs,
+    vlmax,
+)
 from harness.model.riscv.host.process import (
     PR_PMLEN_MASK,
     PR_PMLEN_SHIFT,
@@ -231,7 +238,7 @@ def trap_entry(due: VcpuDue, cause: int, stval: int, from_supervisor: bool) -> N
     status |= SR_SPP if from_supervisor else 0
     status |= SR_SPIE if vs.vsstatus & SR_SIE else 0
     due.vs = vs._replace(vsstatus=status, vscause=cause, vstval=stval, vsepc=due.pc)
-    due.pc = legal_sepc(vs.vstvec)
+    due.pc = legal_sepc(legal_stvec(vs.vstvec))
 
 
 def set_fwft(due: VcpuDue, feature: str, value: int) -> None:
