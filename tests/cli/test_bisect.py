@@ -81,7 +81,7 @@ def test_reduce_writes_a_trace(cli: Cli, tmp_path: Path) -> None:
     ran = cli("reduce", "fwft-value-lost-by-fast-path", "--kernel", "v7.1", "-o", path)
     assert (ran.status, ran.out) == (0, "")
     text = path.read_text()
-    assert "verdict v7.1 violates not-loaded\n" in text
+    assert "verdict v7.1 violates not-loaded, set-lost\n" in text
     assert text.count("# without it: ") == 5
     assert cli("run", "--update", path).status == 0
     assert cli("fmt", "--check", path).status == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.model.riscv.cpu.pointer_masking import pmlen_of
+from harness.model.riscv.cpu.state import Mode
 from harness.model.riscv.cpu.warl import legal_vs
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import reg_name
@@ -24,12 +25,9 @@ def known(m: Machine, event: Event) -> str:
         if name == "csr.senvcfg" and pmlen_of(value) not in (0, *m.hosts[vcpu.host].pmlen):
             return "migration-to-a-host-without-ssnpm"
         return _switches_off(vcpu, name, value)
-    reads_sip = verb == "save" or (verb == "one_reg_get" and reg_name(args[1][1]) == "csr.sip")
-    if reads_sip and m.vcpus[args[0]].irqs_pending_mask:
-        return "interrupt-lost-by-reading-sip"
     if verb == "restore":
         return _restore_goes_wrong(m, args[0], args[1])
-    return _loaded_elsewhere(m, event)
+    return _put_before_it_entered(m, event) or _loaded_elsewhere(m, event)
 
 
 def _switches_off(vcpu: Vcpu, name: str, value: int) -> str:
@@ -65,6 +63,19 @@ def _restore_goes_wrong(m: Machine, name: str, source: str) -> str:
     if regs.get("sta.shmem_lo", INVALID_GPA) != INVALID_GPA and "sbi-sta-align" in m.fixes:
         return "shmem_hi = 0, which comes next, throws shmem_lo away (fa9681ed5c6a)"
     return next(filter(None, (_switches_off(vcpu, reg, n) for reg, n in regs.items())), "")
+
+
+def _put_before_it_entered(m: Machine, event: Event) -> str:
+    """A vcpu is put whose hvip in memory is newer than the CPU's: the older one is read back."""
+    actor, verb, _ = event
+    if verb not in ("switch", "sched_switch", "vcpu_put"):
+        return ""
+    name = actor if verb == "vcpu_put" else m.tasks[m.rqs[int(actor[3:])].current].vcpu
+    if not name or m.vcpus[name].cpu < 0:
+        return ""
+    hart = m.harts[m.vcpus[name].cpu]
+    stale = hart.mode is not Mode.GUEST and hart.vs.hvip != m.vcpus[name].csr.hvip
+    return "interrupt-lost-by-reading-sip" if stale else ""
 
 
 def _loaded_elsewhere(m: Machine, event: Event) -> str:

@@ -233,3 +233,13 @@ def test_vsetvli_gives_as_many_elements_as_there_are(vtype: int, vl: int) -> Non
     assert m.seen[0].bits == vl
     m.apply("p", "read", (("vtype", 0),))
     assert m.seen[0].bits == (vtype if vl else 1 << 63)
+
+
+def test_a_trap_goes_to_the_base_of_a_vectored_stvec() -> None:
+    """The mode, in bits 0 and 1 of stvec, is no part of where it goes."""
+    m = in_guest(ALL)
+    write(m, "stvec", 0x80001001)
+    for _ in range(2):
+        m.apply("p", "fault", ("breakpoint",))
+    assert m.cpu.vs.vsepc == 0x80001000
+    assert not m.violations
