@@ -94,7 +94,8 @@ def _loaded_elsewhere(m: Machine, event: Event) -> str:
         return ""
     vcpu, hart = m.vcpus[name], m.harts[cpu]
     fast = m.rqs[cpu].kvm_former_vcpu == name and vcpu.last_exit_cpu == cpu and not vcpu.csr_dirty
-    elsewhere = sum(rq.kvm_former_vcpu == name for rq in m.rqs) > 1
+    # Another vcpu may have been loaded there since.
+    elsewhere = any(rq.kvm_former_vcpu for n, rq in enumerate(m.rqs) if n != cpu)
     loaded = hart.vs, hart.henvcfg, hart.hstateen0, hart.hedeleg
     host = m.hosts[hart.host]
     want = legal_vs(host.isa, host.sv, vcpu.csr, hart.vs), legal_henvcfg(host, vcpu.cfg.henvcfg, 0)
