@@ -140,7 +140,8 @@ def _value(quads: tuple[int, ...]) -> str:
 
 def _register(arch: Architecture, world: World, view: str, reg: tuple[str, int]) -> str:
     kind, n = reg
-    for name in (f"{kind}{n}", kind, hex(n), arch.long_names.get(kind, kind)):
+    by_id = arch.id_name(n) if kind == "id" else ""
+    for name in (by_id or kind, f"{kind}{n}", kind, hex(n), arch.long_names.get(kind, kind)):
         try:
             if arch.register(name, view, world) == reg:
                 return name

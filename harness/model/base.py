@@ -239,6 +239,9 @@ class Architecture(Protocol):
         The name can be a path (`a.b`) or an id. Raises BadOperand.
         """
 
+    def id_name(self, number: int) -> str:
+        """What a register is called whose ONE_REG id this is; '' if nothing else."""
+
     def argument(self, request: str, words: tuple[str, ...]) -> tuple[int, ...] | None:
         """What the words after an ioctl mean, None if it takes none. Raises BadOperand."""
 

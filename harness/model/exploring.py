@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from harness.model.catalogue import Kernel
@@ -46,6 +46,12 @@ class Alphabet(Protocol):
         """The numbers of the events that could be legal now; the model refuses some of them."""
 
 
+def narrow(explorable: Explorable, verbs: Collection[str]) -> tuple[str, ...]:
+    """The groups to make another trace of one that has these verbs."""
+    wide = explorable.wide
+    return tuple(g for g in explorable.groups if g not in wide or wide[g] in verbs)
+
+
 class Explorable(Protocol):
     """What `kvm-replay explore` needs of an architecture; None where it has none."""
 
@@ -60,6 +66,10 @@ class Explorable(Protocol):
     @property
     def waste(self) -> tuple[str, ...]:
         """Counters of what no kernel needs to do, though nothing goes wrong by it."""
+
+    @property
+    def wide(self) -> dict[str, str]:
+        """Groups of very many events, each with its verb: for traces that have it alone."""
 
     def alphabet(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> Alphabet:
         """The events of these groups in a world."""

@@ -20,6 +20,7 @@ from harness.dsl.write import sentence
 from harness.engine.replay import world
 from harness.model import architecture
 from harness.model.base import Event, World
+from harness.model.exploring import narrow
 from harness.search.bounds import MOST_ORDERS, Bounds, Found, orders
 from harness.search.explore import Search
 from harness.search.play import units
@@ -95,7 +96,7 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
     now = world(dataclasses.replace(trace, **whole))
     arch = architecture(trace.arch)
     assert arch.explorable is not None
-    groups = tuple(arch.explorable.groups)
+    groups = narrow(arch.explorable, reducer.verbs)
     symmetry = orders(now) <= MOST_ORDERS
     search = Search(
         Bounds(

@@ -13,6 +13,7 @@ from harness.engine.replay import world
 from harness.model import architecture
 from harness.model.base import Event, Model, Refused, State
 from harness.model.catalogue import Kernel
+from harness.model.exploring import narrow
 from harness.search.explorer import happening
 from harness.search.play import Way, units, way_of
 
@@ -26,8 +27,9 @@ def swaps(trace: Trace, kernel: Kernel, mode: str, way: Way) -> Iterator[list[Ev
     assert explorable is not None
     now = world(trace)
     model = arch.machine(kernel, mode, now, False)
-    alphabet = explorable.alphabet(now, kernel, tuple(explorable.groups))
     events = [(u.event.actor.text, u.event.verb, u.event.args) for u in units(trace)]
+    groups = narrow(explorable, [verb for _, verb, _ in events])
+    alphabet = explorable.alphabet(now, kernel, groups)
     states = [model.capture()]
     for n, event in enumerate(events[:-1], 1):
         _apply(model, event, n)

@@ -293,6 +293,7 @@ class Arm64Explorable:
 
     groups: ClassVar[dict[str, str]] = GROUPS
     usual: ClassVar[tuple[str, ...]] = USUAL
+    wide: ClassVar[dict[str, str]] = {}
     waste: ClassVar[tuple[str, ...]] = ("reloads", "neon_reloads")
 
     def alphabet(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> Arm64Alphabet:

@@ -241,6 +241,9 @@ class Arm64:
             total |= known[word]
         return total
 
+    def id_name(self, number: int) -> str:
+        return ""  # those that have a name are told by it
+
     def argument(self, request: str, words: tuple[str, ...]) -> tuple[int, ...] | None:
         if request == "KVM_ARM_VCPU_INIT" and words == ("none",):
             return ()

@@ -204,6 +204,7 @@ class RiscvExplorable:
 
     groups: ClassVar[dict[str, str]] = GROUPS
     usual: ClassVar[tuple[str, ...]] = USUAL
+    wide: ClassVar[dict[str, str]] = {"onereg": "one_reg_set"}
     waste: ClassVar[tuple[str, ...]] = ()  # a switch always loads
 
     def alphabet(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> RiscvAlphabet:

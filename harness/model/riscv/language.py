@@ -161,6 +161,9 @@ class Riscv:
         number = reg_id(name, vlen // 8) or 0
         return "id", number
 
+    def id_name(self, number: int) -> str:
+        return reg_name(number)
+
     def argument(self, request: str, words: tuple[str, ...]) -> tuple[int, ...] | None:
         known = ARGUMENTS.get(request, {} if request in ARGUMENT_BITS else WORDS)
         bits = ARGUMENT_BITS.get(request, 64)

@@ -1,0 +1,47 @@
+"""What a VMM sets, tried with every kind of register and number: what was lost is found by that."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.model.riscv.kvm.uapi import groups, known_names
+from harness.model.riscv.settings import representatives, settings
+from harness.search.explore import Search
+from tests.search.worlds import bounds, world
+
+WORDS: dict[str, tuple[str, ...]] = {"isa": (), "firmware": ("misaligned",)}
+LOST = {
+    "v6.18-hedeleg-init-early": (WORDS, {"hedeleg, misaligned"}),
+    "v6.2-config-size-check": ({}, {"config.mvendorid", "config.marchid", "config.mimpid"}),
+    "v6.12": ({"isa": ("zicbom",)}, {"config.zicbom_block_size"}),
+    "v6.6": ({}, {"sbi_ext.time", "sbi_ext.hsm"}),
+    "v6.19": ({}, {"aia.siselect"}),
+}
+
+
+def lost(spec: str, words: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+    within = bounds(
+        *(spec, "rv64", world(1, 1, 1, words=words), 2), arch="riscv", groups=("run", "onereg")
+    )
+    search = Search(within, every=True)
+    search.run()
+    return set(search.tally.found)
+
+
+@pytest.mark.parametrize("spec", LOST)
+def test_what_a_setter_accepted_is_followed(spec: str) -> None:
+    words, registers = LOST[spec]
+    assert {what for kind, what in lost(spec, words) if kind == "set-lost"} >= registers
+
+
+def test_the_newest_kernel_keeps_what_it_accepts() -> None:
+    isa = ("f", "d", "v", "zicbom", "ssnpm", "smstateen", "ssaia", "sstc")
+    assert not lost("v7.2", {"isa": isa, "firmware": ("misaligned",)})
+
+
+def test_every_group_of_registers_is_tried() -> None:
+    isa = known_names("isa_ext")
+    tried = {name.partition(".")[0] for name in representatives(isa)}
+    assert tried == set(groups())
+    assert {f"isa_ext.{name}" for name in isa} <= set(representatives(isa))
+    assert len({*settings(isa, 16)}) == len([*settings(isa, 16)]) > 400
