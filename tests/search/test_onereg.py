@@ -45,3 +45,16 @@ def test_every_group_of_registers_is_tried() -> None:
     assert tried == set(groups())
     assert {f"isa_ext.{name}" for name in isa} <= set(representatives(isa))
     assert len({*settings(isa, 16)}) == len([*settings(isa, 16)]) > 400
+
+
+@pytest.mark.parametrize("mode", ["vhe", "nvhe"])
+def test_arm64_keeps_what_it_accepts(mode: str) -> None:
+    """The same on arm64, where what is lost is `lost` or `stale`: each value has its origin."""
+    machine = {"sve": (16, 64), "fpmr": (1, 1), "brps": (1, 1)}
+    w = world(1, 1, 1, ("sve", "fpmr"), machine)
+    search = Search(bounds("v7.2", mode, w, 3, groups=("run", "onereg", "vmm")), every=True)
+    search.run()
+    assert not search.tally.found
+    assert {args[1][0] for _, verb, args in search.explorer.events if verb == "one_reg_set"} == {
+        *("v", "fpsr", "fpcr", "fpmr", "cpacr_el1", "dbgbvr0_el1", "z", "p", "ffr", "zcr_el1")
+    }

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from harness.model.alphabet import EventTable
 from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
 from harness.model.arm64.machine import Machine
+from harness.model.arm64.settings import settings
 from harness.model.base import Event, World
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Anatomy, Who
@@ -28,6 +29,7 @@ GROUPS: dict[str, str] = {
     "vl": "vector lengths, by prctl()",
     "ptrace": "a task that reads and writes another's V and Z registers",
     "vmm": "a VMM that writes a vcpu's V and Z registers, saves and restores it",
+    "onereg": "a VMM that sets every kind of register: to zero, all ones, each limit, one more",
     "efi": "EFI runtime services, and calls of the firmware",
     "signal": "signals and their return",
     "life": "fork, exec and exit",
@@ -116,6 +118,10 @@ class Arm64Alphabet(EventTable):
                 self.add(name, "user", "one_reg_set", vcpu, vectors[-1], None)
                 self.add(name, "user", "save", vcpu)
                 self.add(name, "user", "restore", vcpu, vcpu)
+        if self.has("onereg"):
+            for vcpu in vcpus:
+                for reg, bits in settings(self.settings):
+                    self.add(name, "user", "one_reg_set", vcpu, reg, (bits,))
         if self.has("signal"):
             self.add(name, "user", "signal")
             self.add(name, "user", "sigreturn", "whole")
@@ -293,7 +299,7 @@ class Arm64Explorable:
 
     groups: ClassVar[dict[str, str]] = GROUPS
     usual: ClassVar[tuple[str, ...]] = USUAL
-    wide: ClassVar[dict[str, str]] = {}
+    wide: ClassVar[dict[str, str]] = {"onereg": "one_reg_set"}
     waste: ClassVar[tuple[str, ...]] = ("reloads", "neon_reloads")
 
     def alphabet(self, world: World, kernel: Kernel, groups: tuple[str, ...]) -> Arm64Alphabet:

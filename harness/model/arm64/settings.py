@@ -1,0 +1,37 @@
+"""What a search sets of a vcpu by ONE_REG: zero, all ones, each limit and the number after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+# One register of each kind, how many bits it has, and the numbers at which it changes its meaning.
+_REGISTERS: tuple[tuple[str, int, tuple[int, ...]], ...] = (
+    ("v", 128, ()),
+    ("fpsr", 32, ()),
+    ("fpcr", 32, ()),
+    ("cpacr_el1", 64, (0b11 << 20,)),  # FPEN
+)
+_DEBUG = (("dbgbvr0_el1", 64, ()),)
+_FPMR = (("fpmr", 64, ()),)
+_SVE: tuple[tuple[str, int, tuple[int, ...]], ...] = (
+    *(("z", 128, ()), ("p", 16, ()), ("ffr", 16, ())),
+    ("zcr_el1", 64, (0xF,)),  # LEN
+)
+
+
+class Setting(NamedTuple):
+    """A register, and what it is set to."""
+
+    reg: tuple[str, int]
+    bits: int
+
+
+def settings(machine: Mapping[str, object]) -> Iterator[Setting]:
+    """Every kind of register that this machine has, with every kind of number."""
+    registers = [*_REGISTERS]
+    for name, more in (("brps", _DEBUG), ("fpmr", _FPMR), ("sve", _SVE)):
+        registers += more if name in machine else ()
+    for kind, width, limits in registers:
+        for number in sorted({0, (1 << width) - 1, *limits, *(n + 1 for n in limits)}):
+            yield Setting((kind, 0), number)
