@@ -36,6 +36,7 @@ def trace_of(bounds: Bounds, found: Found) -> Trace:
         tasks=world.tasks,
         unborn=world.unborn,
         vcpus=world.vcpus,
+        vms=world.vms,
     )
     return Checker("explore", "explore").read([*header(plain), *lines_of(bounds, found.events)])
 

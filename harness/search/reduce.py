@@ -8,8 +8,9 @@ trace, parsed and checked like any other, so what comes out is one.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from harness.dsl.check import Checker
 from harness.dsl.nodes import Statement, Trace
@@ -186,7 +187,8 @@ class Reducer:
         for group in ("vcpus", "tasks"):
             for member in getattr(self.trace, group):
                 rest = tuple(m for m in getattr(self.trace, group) if m != member)
-                self.offer(self.lines(), **{group: rest})
+                vms = self._vms(rest) if group == "vcpus" else self.trace.vms
+                self.offer(self.lines(), vms=vms, **{group: rest})
         for group in ("tasks", "vcpus"):
             members = [m[0] for m in getattr(self.trace, group)]
             for keep in members:
@@ -200,13 +202,15 @@ class Reducer:
         lines = [line for line in lines if not re.search(r"\b(\w+) -> \1\b", line)]
         trace = self.trace
         tasks = tuple(t for t in trace.tasks if t[0] != drop)
-        vcpus = tuple(
-            (n, rename.get(thread, thread), features)
-            for n, thread, features in trace.vcpus
-            if n != drop
-        )
+        left = tuple(v for v in trace.vcpus if v[0] != drop)
+        vcpus = tuple((n, rename.get(thread, thread), features) for n, thread, features in left)
         if len(tasks) + len(vcpus) < len(trace.tasks) + len(trace.vcpus):
-            self.offer(lines, tasks=tasks, vcpus=vcpus)
+            self.offer(lines, tasks=tasks, vcpus=vcpus, vms=self._vms(left))
+
+    def _vms(self, left: Collection[tuple[str, str, tuple[str, ...]]]) -> tuple[int, ...]:
+        """The virtual machines of these vcpus."""
+        pairs = zip(self.trace.vcpus, self.trace.vms, strict=False)
+        return tuple(vm for vcpu, vm in pairs if vcpu in left)
 
     def cpus(self) -> None:
         """As few CPUs as it takes."""
@@ -341,14 +345,18 @@ def header(trace: Trace) -> list[str]:
         "task " + ", ".join(_task(n, name, cpu) for n, (name, cpu) in enumerate(trace.tasks))
     )
     if trace.vcpus:
-        vcpus = (f"vcpu {' '.join((n, 'in', t, *f))}" for n, t, f in trace.vcpus)
-        lines.append(f"vm {_vm(trace)} {{ {'; '.join(vcpus)} }}")
+        members: dict[int, list[str]] = {}
+        for (n, t, f), vm in zip(trace.vcpus, trace.vms or (0,) * len(trace.vcpus), strict=True):
+            members.setdefault(vm, []).append(f"vcpu {' '.join((n, 'in', t, *f))}")
+        free = _vm_names(trace)
+        lines += [f"vm {next(free)} {{ {'; '.join(vcpus)} }}" for vcpus in members.values()]
     return lines
 
 
-def _vm(trace: Trace) -> str:
+def _vm_names(trace: Trace) -> Iterator[str]:
     names = {n for n, _ in trace.tasks} | {*trace.unborn, *(v[0] for v in trace.vcpus)}
-    return next(name for name in ("V", "W", "VM0") if name not in names)
+    every = itertools.chain(("V", "W"), (f"VM{n}" for n in itertools.count()))
+    return (name for name in every if name not in names)
 
 
 def _task(n: int, name: str, cpu: int) -> str:

@@ -142,7 +142,8 @@ def _whole(reducer: Reducer, everybody: bool) -> dict[str, Any]:
     """All of the machine that there was; with everybody, or with those who are left, on CPUs."""
     trace, origin = reducer.trace, reducer.origin
     if everybody:
-        return {name: getattr(origin, name) for name in ("settings", "words", "tasks", "vcpus")}
+        kept = ("settings", "words", "tasks", "vcpus", "vms")
+        return {name: getattr(origin, name) for name in kept}
     features = tuple(dict.fromkeys(f for *_, every in origin.vcpus for f in every))
     return {
         **_machine(reducer),

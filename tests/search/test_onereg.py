@@ -10,7 +10,8 @@ from harness.search.explore import Search
 from tests.search.worlds import bounds, world
 
 WORDS: dict[str, tuple[str, ...]] = {"isa": (), "firmware": ("misaligned",)}
-LOST = {
+Words = dict[str, tuple[str, ...]]
+LOST: dict[str, tuple[Words, set[str]]] = {
     "v6.18-hedeleg-init-early": (WORDS, {"hedeleg, misaligned"}),
     "v6.2-config-size-check": ({}, {"config.mvendorid", "config.marchid", "config.mimpid"}),
     "v6.12": ({"isa": ("zicbom",)}, {"config.zicbom_block_size"}),
@@ -19,7 +20,7 @@ LOST = {
 }
 
 
-def lost(spec: str, words: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+def lost(spec: str, words: Words) -> set[tuple[str, str]]:
     within = bounds(
         *(spec, "rv64", world(1, 1, 1, words=words), 2), arch="riscv", groups=("run", "onereg")
     )

@@ -220,3 +220,21 @@ def test_a_bug_is_told_by_what_ends_it(last: tuple[str, ...], same: bool) -> Non
         bugs.append(bug_of(t, kernel(t, "v6.1"), "vhe", Way("lost", "z")))
         assert any(bugs[-1].releases)
     assert bugs[0].same(bugs[1]) is bool(same)
+
+
+def test_a_vcpu_stays_in_its_virtual_machine() -> None:
+    """An IPI reaches the vcpus of one VM, so a trace of two is one of two when it is written."""
+    head = [
+        *('trace "two"', 'link "a@b.c"', "machine riscv rv64 { cpus 2; isa f d zicboz }"),
+        *("verdict v6.6 violates leak", "task A, B on cpu1"),
+        *("vm V { vcpu u0 in B }", "vm W { vcpu v0 in A; vcpu v1 in A }"),
+    ]
+    lines = ("A ioctl KVM_RUN v0", "v0 write senvcfg = 0x80", "v0 guest_exit irq", "A ret_to_user")
+    trace = Checker("two.trace", "two").read([*head, *lines])
+    again = Checker("two.trace", "two").read([*header(trace), *lines])
+    assert (again.vcpus, again.vms) == (trace.vcpus, trace.vms)
+    assert again.vms == (0, 1, 1)
+    reducer = Reducer(trace, kernel(trace, "v6.6"), "rv64")
+    reducer.run()
+    shorten(reducer, 5)
+    assert len(reducer.trace.vcpus) == len(reducer.trace.vms) == 1
