@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -73,3 +74,11 @@ def test_the_readme_has_two_set_up_commands() -> None:
             "kvm-replay run", "kvm-replay run -q"
         )
         assert plain in gate
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_what_no_invariant_sees_is_documented(arch: str) -> None:
+    """Each made patch that goes unnoticed is listed."""
+    losing = importlib.import_module(f"tests.model.{arch}.losing")
+    page = (ROOT / "docs" / "oracle.md").read_text(encoding="utf-8")
+    assert [p for p in losing.UNSEEN if f"\n- `{p}`: " not in page] == []
