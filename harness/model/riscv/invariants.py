@@ -6,6 +6,8 @@ find in the registers with what it is entitled to, and the settings with each ot
 
 from __future__ import annotations
 
+from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from harness.model.base import Violation, classify, shown
@@ -75,6 +77,7 @@ def _wrong(who: str, what: str, want: Val, got: Val) -> Violation:
     return Violation(kind, who, what, text, want, got)
 
 
+_OF_VCPU = attrgetter(*(field.name for field in fields(Vcpu)))
 _CSR_NAMES = {n: name for name, n in V_CSRS.items()}
 
 
@@ -185,6 +188,11 @@ def _accepted(m: Machine, due: VcpuDue, found: Found) -> None:
     vcpu = m.vcpus[due.name]
     if vcpu.cpu >= 0 or not vcpu.created:
         return
+    # What a GET gives depends on nothing else.
+    state = due.accepted, _OF_VCPU(vcpu)
+    if m.read_back.get(due.name) == state:
+        return
+    n = len(found)
     for reg, bits in due.accepted:
         got = m.would_get(vcpu, reg)
         if got is None or tuple(val.bits for val in got) != bits:
@@ -192,6 +200,8 @@ def _accepted(m: Machine, due: VcpuDue, found: Found) -> None:
             there = "there is none now" if got is None else f"it is {got[0].bits:#x} now"
             text = f"{vcpu.name}'s VMM has set {name} to {bits[0]:#x}, and {there}"
             found.append(Violation("set-lost", vcpu.name, name, text))
+    if len(found) == n:
+        m.read_back[due.name] = state
 
 
 def _config(m: Machine, hart: Hart, vcpu: Vcpu, found: Found) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 
 from harness.model.base import Refused, State, Violation, shown
 from harness.model.riscv import due
@@ -53,6 +54,18 @@ GOES_WITH = {
     r"fwft\..*": "sbi_ext.fwft",
     r"sta\..*": "sbi_ext.sta",
 }
+
+
+@cache
+def view_of(name: str) -> str:
+    """The one of VIEWS that a register is of, or ''."""
+    return next((views for views in VIEWS if re.fullmatch(views, name)), "")
+
+
+@cache
+def needs(name: str) -> frozenset[str]:
+    """The extensions without which there is no such register."""
+    return frozenset(ext for names, ext in GOES_WITH.items() if re.fullmatch(names, name))
 
 
 class Vmm(Guest):
@@ -148,25 +161,26 @@ class Vmm(Guest):
 
         Nor is one that has gone with its extension.
         """
-        owed = self.vcpu_due[vcpu.name]
-        views = next((views for views in VIEWS if re.fullmatch(views, name)), "")
+        view, owed = view_of(name), self.vcpu_due[vcpu.name]
+        if not view or not owed.accepted:
+            return
+        group, off = name.partition(".")[0], self._off(vcpu)
         kept = []
         for reg, was in owed.accepted:
             other = reg_name(reg)
-            same_kind = other.partition(".")[0] == name.partition(".")[0] in ONE_BY_ONE
-            shares = views and re.fullmatch(views, other) and not same_kind
-            if not shares and not (views and self._gone(vcpu, other)):
+            same_kind = other.partition(".")[0] == group in ONE_BY_ONE
+            if (same_kind or view_of(other) != view) and off.isdisjoint(needs(other)):
                 kept.append((reg, was))
         owed.accepted = tuple(kept)
 
-    def _gone(self, vcpu: Vcpu, name: str) -> bool:
-        """Whether a register is no longer there, as its extension is switched off."""
-        for names, extension in GOES_WITH.items():
-            if re.fullmatch(names, name):
-                vals = self.would_get(vcpu, reg_id(extension, 0) or 0)
-                if vals is None or not vals[0].bits:
-                    return True
-        return False
+    def _off(self, vcpu: Vcpu) -> set[str]:
+        """The registers of GOES_WITH that say no."""
+        found = set()
+        for extension in dict.fromkeys(GOES_WITH.values()):
+            vals = self.would_get(vcpu, reg_id(extension, 0) or 0)
+            if vals is None or not vals[0].bits:
+                found.add(extension)
+        return found
 
     def would_get(self, vcpu: Vcpu, reg: int) -> Quads | None:
         """What KVM_GET_ONE_REG would give now, None for an errno; nobody has called it."""

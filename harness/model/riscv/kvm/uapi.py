@@ -8,6 +8,7 @@ KVM_REG_RISCV_ISA_EXT | KVM_REG_RISCV_ISA_SINGLE | KVM_RISCV_ISA_EXT_SMNPM, and 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 KVM_INTERRUPT_SET, KVM_INTERRUPT_UNSET = 0xFFFF_FFFF, 0xFFFF_FFFE
 _MP_STATES = """
@@ -166,6 +167,7 @@ def all_ids(vlenb: int) -> tuple[int, ...]:
     )
 
 
+@lru_cache(4096)
 def reg_name(reg: int) -> str:
     """`isa_ext.smnpm`; '' for an id that has no name."""
     kind, index = (reg & KVM_REG_RISCV_TYPE_MASK) >> 24, reg & 0xFFFF
