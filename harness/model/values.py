@@ -145,6 +145,15 @@ class Bank:
 EMPTY = Bank({})
 
 
+def set_both(want: Bank, got: Bank, reg: int, quads: Quads) -> tuple[Bank, Bank]:
+    """What is due and what is there, after a write. While they are one object they stay one.
+
+    To compare an object with itself costs nothing, and they are compared after every step.
+    """
+    now = want.set(reg, quads)
+    return now, now if got is want else got.set(reg, quads)
+
+
 def first_difference(want: Bank, got: Bank) -> tuple[int, int, Val, Val] | None:
     """The lowest (register, quadword, wanted, found) where two banks differ."""
     if want.same(got):

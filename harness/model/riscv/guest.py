@@ -55,7 +55,7 @@ from harness.model.riscv.kvm.state import STOPPED, Vcpu
 from harness.model.riscv.kvm.uapi import SBI_STA, SBI_STATE, STA_REGS, U64, one_reg
 from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
 from harness.model.riscv.legal import Legal
-from harness.model.values import ZERO, Bank, Quads, Val
+from harness.model.values import ZERO, Bank, Quads, Val, set_both
 
 Reg = tuple[str, int]
 FWFT_DUE = {
@@ -211,12 +211,11 @@ class Guest(Legal):
         vals = tuple(self.val(b, vcpu.name) for b in self.legal(kind, bits))
         owed = self.vcpu_due[vcpu.name]
         if kind in ("f", "fcsr"):
-            owed.f = due.f_on(owed).set(number_of(reg), vals)
-            self.cpu.f = self.cpu.f.set(number_of(reg), vals)
+            owed.f, self.cpu.f = set_both(due.f_on(owed), self.cpu.f, number_of(reg), vals)
             self.dirty(vcpu, SR_FS)
         elif kind == "v" or kind in V_CSRS:
-            owed.v = due.v_on(owed, self.host).set(number_of(reg), vals)
-            self.cpu.v = self.cpu.v.set(number_of(reg), vals)
+            want = due.v_on(owed, self.host)
+            owed.v, self.cpu.v = set_both(want, self.cpu.v, number_of(reg), vals)
             self.dirty(vcpu, SR_VS)
         else:
             self._write_csr(vcpu, kind, vals[0])
@@ -235,8 +234,7 @@ class Guest(Legal):
         owed.v = due.v_on(owed, self.host)
         for name, bits in due.vsetvli(vtype, self.host.vlenb):
             vals = (self.val(bits, vcpu.name),)
-            owed.v = owed.v.set(V_CSRS[name], vals)
-            self.cpu.v = self.cpu.v.set(V_CSRS[name], vals)
+            owed.v, self.cpu.v = set_both(owed.v, self.cpu.v, V_CSRS[name], vals)
         self.dirty(vcpu, SR_VS)
 
     def dirty(self, vcpu: Vcpu, field: int) -> None:
@@ -377,7 +375,7 @@ class Guest(Legal):
         owed = self.vcpu_due[vcpu.name]
         for n, value in enumerate(values, first):
             vals = (self.val(value & _XLEN, vcpu.name),)
-            owed.x, vcpu.x = owed.x.set(n, vals), vcpu.x.set(n, vals)
+            owed.x, vcpu.x = set_both(owed.x, vcpu.x, n, vals)
 
     def _answered(self, vcpu: Vcpu, error: int, value: int) -> None:
         """a0 and a1 of a call that is done."""

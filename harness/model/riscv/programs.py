@@ -10,6 +10,7 @@ from harness.model.riscv.cpu.state import V_CSRS, Mode
 from harness.model.riscv.guest import Reg, number_of
 from harness.model.riscv.host.state import Task
 from harness.model.riscv.vmm import Vmm
+from harness.model.values import set_both
 
 
 class Programs(Vmm):
@@ -37,12 +38,10 @@ class Programs(Vmm):
         vals = tuple(self.val(b, actor) for b in self.legal(reg[0], bits))
         owed = self.task_due[actor]
         if self._vector(reg):
-            owed.v = owed.v.set(number_of(reg), vals)
-            self.cpu.v = self.cpu.v.set(number_of(reg), vals)
+            owed.v, self.cpu.v = set_both(owed.v, self.cpu.v, number_of(reg), vals)
             task.status = with_vs(task.status, DIRTY)
         else:
-            owed.f = owed.f.set(number_of(reg), vals)
-            self.cpu.f = self.cpu.f.set(number_of(reg), vals)
+            owed.f, self.cpu.f = set_both(owed.f, self.cpu.f, number_of(reg), vals)
             task.status = with_fs(task.status, DIRTY)
 
     def on_vsetvli(self, actor: str, vtype: int) -> None:
@@ -55,8 +54,7 @@ class Programs(Vmm):
         owed = self.task_due[actor]
         for name, bits in due.vsetvli(vtype, self.host.vlenb):
             vals = (self.val(bits, actor),)
-            owed.v = owed.v.set(V_CSRS[name], vals)
-            self.cpu.v = self.cpu.v.set(V_CSRS[name], vals)
+            owed.v, self.cpu.v = set_both(owed.v, self.cpu.v, V_CSRS[name], vals)
         task.status = with_vs(task.status, DIRTY)
 
     def on_insn(self, actor: str, what: str) -> None:

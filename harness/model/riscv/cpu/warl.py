@@ -6,6 +6,8 @@ masking 1.0. A write of a reserved value keeps what was there, where a field can
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from harness.model.riscv.cpu.csr import (
     DIRTY,
     ENVCFG_CBCFE,
@@ -104,6 +106,7 @@ def legal_aia(csrs: tuple[int, ...]) -> tuple[int, ...]:
     return (csrs[0] & SISELECT_MASK, csrs[1] & ~HVIPRIO1_RES0, *csrs[2:])
 
 
+@lru_cache(4096)  # asked after every step, of the same few CSRs
 def legal_vs(isa: frozenset[str], sv: int, csrs: VsCsrs, was: VsCsrs) -> VsCsrs:
     """What VS-mode's CSRs hold once a hypervisor has written all of these."""
     return VsCsrs(

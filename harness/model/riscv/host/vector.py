@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from harness.model.base import kernel_function
 from harness.model.riscv.cpu.csr import CLEAN, DIRTY, INITIAL, OFF, get_vs, with_vs
 from harness.model.riscv.cpu.state import VTYPE
@@ -17,6 +19,7 @@ from harness.model.values import EMPTY, Bank, Quads, Val
 VILL = 1 << 63
 
 
+@cache
 def discarded(vlenb: int) -> Bank:
     """V registers after __riscv_v_vstate_discard(): all ones, with vtype.vill set and vl 0."""
     ones: Quads = tuple(Val((1 << 8 * size) - 1) for size in chunks(vlenb))
