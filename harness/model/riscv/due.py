@@ -13,16 +13,32 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.model.riscv.cpu.csr import (
+    ENVCFG_ADUE,
+    ENVCFG_CBCFE,
+    ENVCFG_CBIE,
+    ENVCFG_CBZE,
+    ENVCFG_PBMTE,
     ENVCFG_PMM,
+    ENVCFG_STCE,
+    EXC_INST_MISALIGNED,
+    EXC_INST_PAGE_FAULT,
+    EXC_LOAD_PAGE_FAULT,
+    EXC_STORE_PAGE_FAULT,
+    EXC_SYSCALL,
     IRQ_VS_EXT,
     IRQ_VS_SOFT,
+    IRQ_VS_TIMER,
+    SMSTATEEN0_AIA,
+    SMSTATEEN0_AIA_IMSIC,
+    SMSTATEEN0_AIA_ISEL,
+    SMSTATEEN0_SSTATEEN0,
     SR_SIE,
     SR_SPIE,
     SR_SPP,
 )
 from harness.model.riscv.cpu.pointer_masking import pmm_of
-from harness.model.riscv.cpu.state import FCSR, NO_CSRS, VsCsrs
-from harness.model.riscv.cpu.warl import legal_fp, legal_vector, legal_vs, vlmax
+from harness.model.riscv.cpu.state import FCSR, NO_CSRS, V_CSRS, VsCsrs
+from harness.model.riscv.cpu.warl import legal_fp, legal_sepc, legal_vector, legal_vs, vlmax
 from harness.model.riscv.host.process import (
     PR_PMLEN_MASK,
     PR_PMLEN_SHIFT,
@@ -32,13 +48,14 @@ from harness.model.riscv.host.state import Host
 from harness.model.riscv.host.vector import discarded
 from harness.model.riscv.kvm.uapi import reg_name
 from harness.model.riscv.kvm.vcpu_fp import set_word
-from harness.model.values import EMPTY, ZERO, Bank, Val
+from harness.model.values import EMPTY, ZERO, Bank, Val, trim
 
 # Tasks -------------------------------------------------------------------------------
 
 V_ALLOWED = 2  # PR_RISCV_V_VSTATE_CTRL_ON
 V_INHERIT = 1 << 4
-_NAN_BOX = (1 << 32) - 1 << 32
+_WORD = (1 << 32) - 1
+_NAN_BOX = _WORD << 32
 
 
 class FrameDue(NamedTuple):
@@ -210,6 +227,68 @@ def take_over(due: VcpuDue, kept: Kept, missed: frozenset[str]) -> None:
     accepted |= dict(due.accepted)
     due.accepted = tuple(sorted(accepted.items()))
     due.fresh = False
+
+
+# What of henvcfg and hstateen0 is on for a guest with an extension (privileged specification,
+# 1.13, 18.2.5; AIA 1.0, 1.4). ADUE is not where Svade is what the guest asks for.
+HENVCFG = {
+    "svpbmt": ENVCFG_PBMTE,
+    "sstc": ENVCFG_STCE,
+    "zicbom": ENVCFG_CBIE | ENVCFG_CBCFE,
+    "zicboz": ENVCFG_CBZE,
+    "svadu": ENVCFG_ADUE,
+}
+HSTATEEN0 = {
+    "smstateen": SMSTATEEN0_SSTATEEN0,
+    "ssaia": SMSTATEEN0_AIA_IMSIC | SMSTATEEN0_AIA | SMSTATEEN0_AIA_ISEL,
+}
+# Exceptions that a guest's kernel handles itself, and the interrupts of VS-mode.
+HEDELEG = sum(
+    1 << n
+    for n in (
+        *(EXC_INST_MISALIGNED, EXC_SYSCALL),
+        *(EXC_INST_PAGE_FAULT, EXC_LOAD_PAGE_FAULT, EXC_STORE_PAGE_FAULT),
+    )
+)
+HIDELEG = 1 << IRQ_VS_SOFT | 1 << IRQ_VS_TIMER | 1 << IRQ_VS_EXT
+
+
+def granted(table: dict[str, int], isa: frozenset[str]) -> int:
+    """The bits of these that a guest with this ISA has."""
+    return sum(bits for name, bits in table.items() if name in isa)
+
+
+def read_back(due: VcpuDue, name: str, host: Host, doubles: bool) -> tuple[tuple[int, ...], ...]:
+    """What KVM_GET_ONE_REG may give for a register of the guest's; () where anything goes.
+
+    As it was set, or as this machine holds it: a vcpu may have been loaded since. Zeros at the
+    top are left out.
+    """
+    group, _, member = name.partition(".")
+    field = f"v{member}"
+    if group == "core" and member[0] == "x":
+        return (_bits(due.x, int(member[1:])),)
+    if name in ("core.pc", "timer.compare"):
+        number = due.pc if member == "pc" else due.timecmp
+        return (number,) if number else (), (legal_sepc(number),) if legal_sepc(number) else ()
+    if group == "csr" and field in VsCsrs._fields and member != "sstatus":
+        every = {getattr(due.vs, field), getattr(vs_on(due, host), field)}
+        return tuple((number,) if number else () for number in every)
+    if group == "fp_f" and not doubles and member != "fcsr":
+        return (_bits(due.f, int(member[1:]), _WORD),)  # a NaN box is not read
+    if group == "fp_d":
+        n = FCSR if member == "fcsr" else int(member[1:])
+        return _bits(due.f, n), _bits(f_on(due), n)
+    if group == "vector" and member not in ("vlenb", "datap"):
+        n = V_CSRS.get(member, -1)
+        n = int(member[1:]) if n < 0 else n
+        return _bits(due.v, n), _bits(v_on(due, host), n)
+    return ()
+
+
+def _bits(bank: Bank, n: int, mask: int = -1) -> tuple[int, ...]:
+    quads = tuple(Val(val.bits & mask) for val in bank.regs.get(n, ()))
+    return tuple(val.bits for val in trim(quads))
 
 
 def reset_vcpu(due: VcpuDue, pc: int = 0, a0: int = 0, a1: int = 0) -> None:

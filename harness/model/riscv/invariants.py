@@ -20,7 +20,19 @@ from harness.model.riscv.cpu.csr import (
 from harness.model.riscv.cpu.pointer_masking import pmlen_of
 from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Mode
 from harness.model.riscv.cpu.warl import SCOUNTEREN_MASK, SISELECT_MASK, SSTATEEN0_MASK, legal_sepc
-from harness.model.riscv.due import INTERRUPTS, NEVER, VcpuDue, f_on, v_on, vs_on
+from harness.model.riscv.due import (
+    HEDELEG,
+    HENVCFG,
+    HIDELEG,
+    HSTATEEN0,
+    INTERRUPTS,
+    NEVER,
+    VcpuDue,
+    f_on,
+    granted,
+    v_on,
+    vs_on,
+)
 from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import reg_name
@@ -38,6 +50,7 @@ INVARIANTS: dict[str, str] = {
     "alias": "writing ISA_EXT of one extension changes no other",
     "unobservable": "an extension that can be disabled makes a difference when it is",
     "not-loaded": "the CSRs of a CPU that runs a guest are what KVM has for the vcpu",
+    "not-granted": "a guest runs with what its extensions call for, and no more",
     "masking": "a guest has pointer masking only as its extensions and the host allow",
     "lock": "a FWFT_SET that fails locks nothing",
     "reset": "a vcpu that is reset has nothing of its former life",
@@ -224,7 +237,27 @@ def _config(m: Machine, hart: Hart, vcpu: Vcpu, found: Found) -> None:
                 f"{vcpu.name} runs on cpu{hart.id} with {name} {got:#x}, KVM has {bits:#x} for it"
             )
             found.append(Violation("not-loaded", vcpu.name, name, text))
+    _granted(m, hart, vcpu, found)
     pmlen = pmlen_of(hart.henvcfg)
     if hart.henvcfg & ENVCFG_PMM and "smnpm" not in vcpu.isa:
         text = f"{vcpu.name} has no Smnpm, and VS-mode masks {pmlen} bits"
         found.append(Violation("masking", vcpu.name, "henvcfg.PMM", text))
+
+
+def _granted(m: Machine, hart: Hart, vcpu: Vcpu, found: Found) -> None:
+    """What the guest's extensions are for: no record of KVM's is asked, but for what they are."""
+    host, isa = m.hosts[hart.host], vcpu.isa
+    if "svadu-svade" not in m.fixes or "svade" in isa:
+        isa -= {"svadu"}
+    checks = [
+        ("henvcfg", legal_henvcfg(host, granted(HENVCFG, isa), 0), hart.henvcfg & ~ENVCFG_PMM),
+        ("hedeleg", HEDELEG, hart.hedeleg & HEDELEG),
+        ("hideleg", HIDELEG, hart.hideleg & HIDELEG),
+    ]
+    if "smstateen" in host.isa and "smstateen" in m.fixes:
+        every = granted(HSTATEEN0, frozenset(HSTATEEN0))
+        checks.append(("hstateen0", granted(HSTATEEN0, isa), hart.hstateen0 & every))
+    for name, want, got in checks:
+        if want != got:
+            text = f"{vcpu.name} runs with {name} {got:#x}, its extensions call for {want:#x}"
+            found.append(Violation("not-granted", vcpu.name, name, text))

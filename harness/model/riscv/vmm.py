@@ -22,7 +22,7 @@ from harness.model.riscv.kvm.uapi import (
 )
 from harness.model.riscv.kvm.vcpu_timer import KVM_RISCV_TIMER_STATE_ON
 from harness.model.riscv.observability import Observe, observable
-from harness.model.values import Quads, Val
+from harness.model.values import Quads, Val, trim
 
 # Before the first run.
 TAKES_ANYTHING = ("config.mvendorid", "config.marchid", "config.mimpid")
@@ -99,6 +99,15 @@ class Vmm(Guest):
         if not good:
             raise Errno("EFAULT")
         self.seen = vals
+        self._is_due(vcpu, reg_name(reg), vals)
+
+    def _is_due(self, vcpu: Vcpu, name: str, vals: Quads) -> None:
+        """What a VMM reads is what the guest, or somebody before it, has left there."""
+        owed, got = self.vcpu_due[vcpu.name], tuple(val.bits for val in trim(vals))
+        want = due.read_back(owed, name, self.hosts[vcpu.host], "d" in vcpu.isa)
+        if want and got not in want and owed.reset is None:
+            text = f"a VMM reads {vcpu.name}'s {name} = {shown(vals[0])}, "
+            self.violated("set-lost", vcpu.name, name, text + f"not {(*want[0], 0)[0]:#x}")
 
     def on_one_reg_set(self, actor: str, name: str, reg: Reg, bits: tuple[int, ...]) -> None:
         vcpu = self.vmm_vcpu(actor, name)
