@@ -162,6 +162,8 @@ class Kept(NamedTuple):
     siselect: int | None
     pmlen: int
     misaligned: bool
+    armed: bool
+    locked: frozenset[str]
     accepted: tuple[tuple[int, tuple[int, ...]], ...]
     wrong: tuple[str, ...]  # what was not right then
 
@@ -189,6 +191,7 @@ class VcpuDue:
     siselect: int | None = None
     pmlen: int = 0
     misaligned: bool = False
+    locked: frozenset[str] = frozenset()  # features of FWFT
     armed: bool = False  # the timer, where the kernel has to keep time itself
     accepted: tuple[tuple[int, tuple[int, ...]], ...] = ()
     reset: tuple[int, int, int] | None = None
@@ -212,7 +215,7 @@ def forget(due: VcpuDue, gone: frozenset[str]) -> None:
 def keep(due: VcpuDue, wrong: tuple[str, ...]) -> None:
     due.kept = Kept(
         *(due.f, due.v, due.x, due.senvcfg, due.vs, due.timecmp, due.scounteren, due.siselect),
-        *(due.pmlen, due.misaligned, due.accepted, wrong),
+        *(due.pmlen, due.misaligned, due.armed, due.locked, due.accepted, wrong),
     )
 
 
@@ -222,7 +225,7 @@ def take_over(due: VcpuDue, kept: Kept, missed: frozenset[str]) -> None:
     What its own VMM has set stands. That registers are `missed` has been said.
     """
     due.f, due.v, due.x, due.senvcfg, due.vs, due.timecmp = kept[:6]
-    due.scounteren, due.siselect, due.pmlen, due.misaligned = kept[6:10]
+    due.scounteren, due.siselect, due.pmlen, due.misaligned, due.armed, due.locked = kept[6:12]
     accepted = {reg: bits for reg, bits in kept.accepted if reg_name(reg) not in missed}
     accepted |= dict(due.accepted)
     due.accepted = tuple(sorted(accepted.items()))
@@ -295,7 +298,7 @@ def reset_vcpu(due: VcpuDue, pc: int = 0, a0: int = 0, a1: int = 0) -> None:
     """Every register of the guest is zero; an SBI call says where it goes on."""
     due.f = due.v = due.x = EMPTY
     due.senvcfg, due.vs, due.pc = ZERO, NO_CSRS, pc
-    due.timecmp, due.armed = NEVER, False
+    due.timecmp, due.armed, due.locked = NEVER, False, frozenset()
     due.scounteren = due.siselect = None
     due.pmlen, due.misaligned, due.fresh, due.answer = 0, False, True, False
     due.reset = None

@@ -50,7 +50,13 @@ from harness.model.riscv.cpu.warl import (
     legal_vs,
     read_sstatus,
 )
-from harness.model.riscv.kvm.sbi import EXTENSIONS, FWFT, extension_of, function_of
+from harness.model.riscv.kvm.sbi import (
+    EXTENSIONS,
+    FWFT,
+    SBI_FWFT_SET_FLAG_LOCK,
+    extension_of,
+    function_of,
+)
 from harness.model.riscv.kvm.state import STOPPED, Vcpu
 from harness.model.riscv.kvm.uapi import SBI_STA, SBI_STATE, STA_REGS, U64, one_reg
 from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
@@ -392,6 +398,8 @@ class Guest(Legal):
         function = function_of(name, fid)
         if name == "fwft" and function == "set" and args[0] in FWFT_DUE:
             due.set_fwft(owed, FWFT_DUE[args[0]], args[1])
+            if args[2] & SBI_FWFT_SET_FLAG_LOCK:
+                owed.locked |= {FWFT_DUE[args[0]]}
             due.forget(owed, frozenset(["fwft"]))
         elif name == "fwft" and function == "get" and args[0] in FWFT_DUE:
             self._fwft_read(vcpu, FWFT_DUE[args[0]], answer.out_val)

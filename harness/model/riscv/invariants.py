@@ -117,6 +117,9 @@ def _user(m: Machine, hart: Hart, task: Task, found: Found) -> None:
     if task.vstate is None and get_vs(task.status) != OFF:
         text = f"{task.name} has vectors on, and nowhere to save them"
         found.append(Violation("memory", task.name, "vstate", text))
+    sstateen0 = Val(m.hosts[hart.host].sstateen0)
+    if "smstateen" in isa and hart.sstateen0.bits != sstateen0.bits:
+        found.append(_wrong(task.name, "sstateen0", sstateen0, hart.sstateen0))
     if hart.senvcfg.bits != due.envcfg:
         found.append(_wrong(task.name, "senvcfg", Val(due.envcfg), hart.senvcfg))
     if "v" in isa and task.vstate_ctrl != due.control:
@@ -177,6 +180,13 @@ def _csrs(m: Machine, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> Non
     if "fwft-base" in m.fixes:
         misaligned = hart.hedeleg & MIS_DELEG == MIS_DELEG
         others.append(("hedeleg, misaligned", int(due.misaligned), int(misaligned)))
+    for number, conf in enumerate(vcpu.fwft):
+        feature, locked = m.fwft_features[number].name, bool(conf.flags & 1)
+        if locked is not (feature in due.locked):
+            what = "locked, which nobody has asked for" if locked else "not locked any more"
+            text = f"{vcpu.name} finds FWFT {feature} {what}"
+            kind = "lock" if locked else "set-lost"
+            found.append(Violation(kind, vcpu.name, f"fwft.{feature}.flags", text))
     for name, wanted, there in others:
         mask = SCOUNTEREN_MASK if name == "scounteren" else SISELECT_MASK
         if name in ("scounteren", "siselect") and wanted is not None:

@@ -46,8 +46,8 @@ PRCTLS = (
 )
 MEANWHILE = ("raise", "lower")
 # What a running guest changes of what ONE_REG has set, and what a reset clears.
-GUEST_GROUPS = frozenset(["core", "csr", "aia", "smstateen", "timer", "fp_f", "fp_d", "vector"])
-RESET_GROUPS = GUEST_GROUPS | {"fwft", "sta"}
+GUEST_GROUPS = frozenset(["core", "csr", "aia", "timer", "fp_f", "fp_d", "vector"])
+RESET_GROUPS = GUEST_GROUPS | {"smstateen", "fwft", "sta"}  # a guest's sstateen0 is read-only
 # What a reset leaves that is not zero: kvm_riscv_vcpu_timer_reset(), and so on. Of scounteren
 # it depends on the kernel, and who asks for the reset says where the vcpu goes on.
 AFTER_RESET: dict[str, tuple[int, ...]] = {

@@ -9,7 +9,7 @@ from functools import cache
 from harness.model.base import Refused, State, Violation, shown
 from harness.model.riscv import due
 from harness.model.riscv.cpu.state import FCSR, V_CSRS
-from harness.model.riscv.cpu.warl import ALL_PMLEN, legal_senvcfg
+from harness.model.riscv.cpu.warl import legal_senvcfg
 from harness.model.riscv.guest import Guest, Reg
 from harness.model.riscv.kvm.state import Errno, Saved, Vcpu
 from harness.model.riscv.kvm.uapi import (
@@ -219,9 +219,10 @@ class Vmm(Guest):
         elif group == "core" and member == "pc":
             owed.pc = val.bits
         elif member == "senvcfg":
-            # What a hart cannot hold nobody is entitled to. But a length that this one does not
-            # mask is a promise of the host that the guest came from.
-            bits = legal_senvcfg(host.isa, ALL_PMLEN, val.bits, 0)
+            # What no hart can hold nobody is entitled to. But a length that another host masks is
+            # a promise of the one that the guest came from.
+            lengths = frozenset().union(*(each.pmlen for each in self.hosts))
+            bits = legal_senvcfg(host.isa, lengths, val.bits, 0)
             owed.senvcfg = Val(bits, val.origin)
         elif group == "csr" or member == "siselect":
             due.csr_set(owed, member, val, val.bits << 1 & due.INTERRUPTS)
@@ -229,6 +230,9 @@ class Vmm(Guest):
             owed.timecmp = val.bits
         elif group == "timer" and member == "state":
             owed.armed = val.bits == KVM_RISCV_TIMER_STATE_ON
+        elif group == "fwft" and member.endswith(".flags"):
+            feature = frozenset([member.partition(".")[0]])
+            owed.locked = owed.locked | feature if val.bits & 1 else owed.locked - feature
         elif group == "fwft" and member.endswith(".value"):
             due.set_fwft(owed, member.partition(".")[0], val.bits)
 
@@ -293,9 +297,11 @@ class Vmm(Guest):
         regs = tuple(sorted(saved.regs, key=order))
         kept = self.vcpu_due[source].kept
         assert kept is not None
-        self.vcpu_ioctl(lambda: self._restore(vcpu, saved._replace(regs=regs), kept))
+        same_host = self.hosts[vcpu.host] == self.hosts[saved.host]
+        alike = same_host and first is None and not vcpu.ran_atleast_once
+        self.vcpu_ioctl(lambda: self._restore(vcpu, saved._replace(regs=regs), kept, alike))
 
-    def _restore(self, vcpu: Vcpu, saved: Saved, kept: due.Kept) -> None:
+    def _restore(self, vcpu: Vcpu, saved: Saved, kept: due.Kept, alike: bool) -> None:
         for reg, vals in saved.regs:
             if reg_name(reg) == "timer.state" and not (vals[0].bits or vcpu.next_set):
                 continue  # switching off what is off is an error, and no VMM tries
@@ -304,6 +310,9 @@ class Vmm(Guest):
             except Errno as error:
                 self.refused_reg = reg_name(reg)
                 self.note("errno", f"{error.name} for {reg_name(reg)}")
+                if alike:
+                    text = f"{vcpu.name} is on a machine like the saved vcpu's, and KVM refuses "
+                    self.violated("round-trip", vcpu.name, reg_name(reg), text + reg_name(reg))
                 raise
         self._round_trip(vcpu, saved)
         missed = frozenset(v.what for v in self.violations)
