@@ -686,8 +686,8 @@ RULES: dict[str, Rule] = {
 }
 
 # Where the catalogue says that a fix requires another for the sake of sense, but its code
-# stands without it, so that nothing follows from the one for the other. Stable trees have
-# such kernels: 6.1.192 has sig-merge without sig-fptype.
+# stands without it, so that nothing follows from the one for the other. Stable trees can
+# have such kernels.
 LOOSE = frozenset(
     {
         ("clone-preserve", "load-by-type"),
@@ -712,8 +712,8 @@ LOOSE = frozenset(
         ("ptrace-sme-only", "ptrace-errors"),
         ("ptrace-ssve-payload", "ptrace-ssve-setup"),
         ("save-and-flush", "to-save"),
+        ("sig-flush", "sig-fptype"),
         ("sig-flush", "sig-merge"),
-        ("sig-merge", "sig-fptype"),
         ("sig-sve-restore", "sig-flush"),
         ("sme-kvm-load", "drop-host-sve"),
         ("sme-no-free", "vl-sve-storage"),

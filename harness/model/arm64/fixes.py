@@ -1812,7 +1812,7 @@ CATALOGUE = Catalogue(
                     "arm64/fpsimd: Fix merging of FPSIMD state during signal return",
                 ),
             ),
-            requires=("sig-fptype",),
+            requires=("fp-type",),  # stable trees have it without sig-fptype
             repairs=("85ed24dad290",),
             link="20250409164010.3480271-10-mark.rutland@arm.com",
         ),
@@ -1826,7 +1826,7 @@ CATALOGUE = Catalogue(
                 Commit("929fa99b1215", "arm64/fpsimd: signal: Always save+flush state early"),
                 Commit("d3a181588df9", "arm64/fpsimd: Add fpsimd_save_and_flush_current_state()"),
             ),
-            requires=("sig-merge",),
+            requires=("sig-merge", "sig-fptype"),
             repairs=(
                 "8c46def44409",
                 "40a8e87bb328",

@@ -43,6 +43,8 @@ HYBRIDS = (
             Backport("vl-sve-storage", _6_1_IMAGE),
             Backport("ffr-pfalse", "CVE-2023-53713 (6.1.39)"),
             Backport("vl-before-alloc", "the source of 6.1.192-3, vec_set_vector_length()"),
+            # Without sig-fptype; Debian builds no SME, where it would show.
+            Backport("sig-merge", "the source of 6.1.192-3, fpsimd_update_current_state()"),
             Backport("sve-stale-cpu", _6_1_IMAGE),
             Backport("smccc-no-hint", _6_1_IMAGE),
         ),

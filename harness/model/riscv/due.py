@@ -207,8 +207,11 @@ def set_accepted(due: VcpuDue, reg: int, bits: tuple[int, ...]) -> None:
 def forget(due: VcpuDue, gone: frozenset[str]) -> None:
     """Registers of these groups are no longer the VMM's: a guest, or a reset, has them now."""
     if due.accepted:
+        # The time is the VM's, which no guest and no reset changes.
         due.accepted = tuple(
-            pair for pair in due.accepted if reg_name(pair[0]).partition(".")[0] not in gone
+            (reg, bits)
+            for reg, bits in due.accepted
+            if reg_name(reg) == "timer.time" or reg_name(reg).partition(".")[0] not in gone
         )
 
 

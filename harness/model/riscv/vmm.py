@@ -148,7 +148,6 @@ class Vmm(Guest):
         group, _, member = name.partition(".")
         if not group:
             return
-        owed = self.vcpu_due[vcpu.name]
         if group == "vector" and "vlenb-reg" not in self.fixes:
             # asm/kvm.h had no vlenb: from there on an id was of the next register.
             member = VECTOR_REGS[VECTOR_REGS.index(member) + (member in VECTOR_REGS[4:])]
@@ -157,7 +156,9 @@ class Vmm(Guest):
         got = self.would_get(vcpu, reg)
         if got is None or name in RUN_BY_THEMSELVES:
             return
-        due.set_accepted(owed, reg, tuple(val.bits for val in got))
+        # The time is of all vcpus of a VM.
+        for other in self.vm_vcpus(vcpu) if name == "timer.time" else (vcpu,):
+            due.set_accepted(self.vcpu_due[other.name], reg, tuple(val.bits for val in got))
         mask = (1 << 8 * min(size_of(reg), 16)) - 1
         for want, there in zip(vals, got, strict=False):
             if want.bits & mask != there.bits and not re.fullmatch(PARTLY_KEPT, name):

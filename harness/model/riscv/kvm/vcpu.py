@@ -52,6 +52,7 @@ class VcpuCore(VcpuOnereg):
         self.kvm_riscv_reset_vcpu(vcpu)
         vcpu.stopped = vcpu.secondary  # kvm_arch_vcpu_postcreate()
         vcpu.mp_state_reset = any(v.mp_state_reset for v in self.vm_vcpus(vcpu))
+        vcpu.time_delta = next((v.time_delta for v in self.vm_vcpus(vcpu)), 0)
         vcpu.created = True
 
     @kernel_function()

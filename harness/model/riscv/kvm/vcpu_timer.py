@@ -80,7 +80,8 @@ class VcpuTimer(VcpuConfig):
             if val.bits != RISCV_TIMEBASE:
                 raise Errno("EINVAL")
         elif name == "time":
-            vcpu.time_delta = val.bits
+            for each in self.vm_vcpus(vcpu):  # kvm->arch.timer
+                each.time_delta = val.bits
         elif name == "compare":
             vcpu.next_cycles = val.bits
         elif val.bits == KVM_RISCV_TIMER_STATE_ON:
