@@ -176,36 +176,32 @@ def aimed_walk(
         event = fill(picked, len(events) + 1)
         if skip(event):
             continue
-        before = model.capture()
-        model.violations.clear()
-        model.step = len(events) + 1
-        try:
-            model.apply(*event)
-        except Refused:
-            model.restore(before)
-            continue
-        if model.violations or model.fatal or model.check():
-            model.restore(before)
-        else:
+        if happens(model, event, len(events) + 1):
             events.append(event)
     return events
+
+
+def happens(machine: Any, event: Event, step: int) -> bool:
+    """Whether this is legal, and violates nothing; if not, it has not happened."""
+    before = machine.capture()
+    machine.violations.clear()
+    machine.step = step
+    try:
+        machine.apply(*event)
+    except Refused:
+        machine.restore(before)
+        return False
+    if machine.violations or machine.fatal or machine.check():
+        machine.restore(before)
+        return False
+    return True
 
 
 def legal(machine: Any, script: Sequence[Event]) -> list[Event]:
     """The events of a script that a machine does not refuse, and that violate nothing."""
     events: list[Event] = []
     for event in script:
-        before = machine.capture()
-        machine.violations.clear()
-        machine.step = len(events) + 1
-        try:
-            machine.apply(*event)
-        except Refused:
-            machine.restore(before)
-            continue
-        if machine.violations or machine.fatal or machine.check():
-            machine.restore(before)
-        else:
+        if happens(machine, event, len(events) + 1):
             events.append(event)
     return events
 

@@ -78,6 +78,7 @@ def _put_siselect(vcpu: Any, value: int) -> None:
     vcpu.aia = (value, *vcpu.aia[1:])
 
 
+_HYPERVISOR = ("henvcfg", "hedeleg", "hideleg", "hstateen0")
 _CSRS = tuple(name for name in VsCsrs._fields if name != "hvip")
 SLOTS: tuple[Slot, ...] = (
     field("hart.f", _harts, _F),
@@ -87,6 +88,8 @@ SLOTS: tuple[Slot, ...] = (
     field("hart.vstimecmp", _harts, NUMBER),
     _bits("hart.henvcfg PMM", _harts, ENVCFG_PMM),
     _bits("hart.hedeleg misaligned", _harts, MIS_DELEG),
+    *(field(f"hart.{name}", _harts, NUMBER) for name in _HYPERVISOR),
+    *(field(f"vcpu.cfg.{name}", _vcpus, NUMBER) for name in _HYPERVISOR),
     field("task.fstate", _tasks, _F),
     field("task.vstate", _tasks, _V),
     field("task.kernel_vstate", _tasks, BANK),
