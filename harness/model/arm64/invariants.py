@@ -24,6 +24,7 @@ from harness.model.arm64.cpu.sysreg import (
 )
 from harness.model.arm64.due import Regs, TaskDue
 from harness.model.arm64.host.state import (
+    NO_RECORD,
     TIF_FOREIGN_FPSTATE,
     TIF_KERNEL_FPSTATE,
     TIF_SME,
@@ -228,6 +229,11 @@ def _frame(m: Machine, task: Task, frame: Frame, found: Found) -> None:
     # The low quadwords are the FPSIMD record's; what stands above them is compared here.
     _bank(task, "frame z", due.z.over(frame.v), sve.z.over(frame.v), found)
     _bank(task, "frame p", due.p, sve.p, found)
+    if m.sme_host and frame.vl != NO_RECORD and frame.streaming is not due.streaming:
+        want, got = (
+            Val(SVCR_SM_MASK if is_on else 0) for is_on in (due.streaming, frame.streaming)
+        )
+        found.append(_wrong(task, "frame SM", want, got))
     _bank(task, "frame za", due.za, frame.za or EMPTY, found)
     scalars = ["fpsr", "fpcr", *(["fpmr"] if m.fpmr_host else [])]
     if m.sme_host and "sig-tpidr2-restore" in m.fixes:

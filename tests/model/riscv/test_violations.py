@@ -59,6 +59,8 @@ def v1(who: str) -> Plant:
     return lambda m: setattr(m.cpu, "v", m.cpu.v.set(1, foreign(0x77, who)))
 
 
+# KVM has another for the vcpu, and its extensions call for another.
+BOTH = ("not-granted", "not-loaded")
 PLANTS: list[tuple[str, Callable[[], Machine], Plant, set[tuple[str, str, str]]]] = [
     ("f lost", machine, put("f", EMPTY), {("lost", "A", "f1")}),
     ("f stale", machine, f1("A"), {("stale", "A", "f1")}),
@@ -90,9 +92,10 @@ PLANTS: list[tuple[str, Callable[[], Machine], Plant, set[tuple[str, str, str]]]
         {("leak", "p0", "senvcfg")},
     ),
     ("sstateen0", in_guest, put("sstateen0", Val(4)), {("not-loaded", "p0", "sstateen0")}),
-    ("henvcfg", in_guest, put("henvcfg", 0), {("not-loaded", "p0", "henvcfg")}),
-    ("hedeleg", in_guest, put("hedeleg", 0), {("not-loaded", "p0", "hedeleg")}),
-    ("hstateen0", in_guest, put("hstateen0", 0), {("not-loaded", "p0", "hstateen0")}),
+    ("henvcfg", in_guest, put("henvcfg", 0), {(kind, "p0", "henvcfg") for kind in BOTH}),
+    ("hedeleg", in_guest, put("hedeleg", 0), {(kind, "p0", "hedeleg") for kind in BOTH}),
+    ("hideleg", in_guest, put("hideleg", 0), {("not-granted", "p0", "hideleg")}),
+    ("hstateen0", in_guest, put("hstateen0", 0), {(kind, "p0", "hstateen0") for kind in BOTH}),
 ]
 
 
