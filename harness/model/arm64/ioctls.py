@@ -9,7 +9,7 @@ from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_EL1_32BIT, OneReg, name_of, named, reg_id
 from harness.model.arm64.legal import Legal
 from harness.model.base import Refused, Violation, classify, shown
-from harness.model.values import Quads
+from harness.model.values import Quads, trim
 
 Reg = tuple[str, int]
 Bits = tuple[int, ...]
@@ -131,9 +131,13 @@ class Ioctls(Legal):
     def get_one_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
         """KVM_GET_ONE_REG: a value that is not the guest's is a violation. Raises Errno."""
         got = self.kvm_arm_get_reg(vcpu, reg)
+        self._is_due(vcpu, reg, got)
+        return got
+
+    def _is_due(self, vcpu: Vcpu, reg: OneReg, got: Quads) -> None:
         known, owed = named(reg.id), self.vcpu_due[vcpu.name]
         if known is None:
-            return got
+            return
         want = due.read_back(owed, *known, self.abi, owed.vq(self.host_lengths(vcpu)))
         for quad, (a, b) in enumerate(zip(want or (), got, strict=False)):
             if a.bits != due.kept(known[0], b, self.abi).bits:
@@ -142,7 +146,6 @@ class Ioctls(Legal):
                 kind = classify(vcpu.name, a, b)
                 self.violations.append(Violation(kind, vcpu.name, f"one_reg {name}", text, a, b))
                 break
-        return got
 
     def _set(self, vcpu: Vcpu, reg: Reg, vals: Quads) -> None:
         """No values stand for a bad pointer."""
@@ -153,8 +156,21 @@ class Ioctls(Legal):
         """KVM_SET_ONE_REG: what it has accepted is the guest's. Raises Errno."""
         self.kvm_arm_set_reg(vcpu, reg, vals)
         known = named(reg.id)
-        if known is not None:
-            due.one_reg(self.vcpu_due[vcpu.name], *known, vals, self.abi)
+        if known is None:
+            return
+        due.one_reg(self.vcpu_due[vcpu.name], *known, vals, self.abi)
+        n = len(self.log)
+        try:
+            got = self.kvm_arm_get_reg(vcpu, reg)  # nobody has called it
+        except Errno:
+            return
+        finally:
+            del self.log[n:]
+        self._is_due(vcpu, reg, got)
+        asked, there = ([val.bits for val in trim(quads)] for quads in (vals, got))
+        if known[0] == "sve_vls" and asked != there:
+            text = f"KVM has taken {shown(vals[0])} for {vcpu.name}, and reads {shown(got[0])}"
+            self.violate("lost", vcpu.name, "one_reg KVM_REG_ARM64_SVE_VLS", text)
 
     @property
     def abi(self) -> due.Abi:

@@ -88,3 +88,21 @@ def test_a_register_that_is_not_listed_is_missed(
         assert m.errno == ""
         wrong = {v.what.partition("[")[0] for v in m.violations if v.kind == "round-trip"}
         assert wrong - {"VL"} == what
+
+
+@pytest.mark.parametrize(("vcpus", "reg"), REGISTERS, ids=lambda each: str(each[0]))
+def test_a_setter_that_keeps_nothing_is_found(vcpus: tuple[str, str], reg: tuple[str, int]) -> None:
+    """KVM_SET_ONE_REG succeeds, and has done nothing: nobody has to read it."""
+
+    class Forgetful(VheMachine):
+        __slots__ = ()
+
+        def kvm_arm_set_reg(self, vcpu: Any, reg: Any, vals: Any) -> None:
+            pass
+
+    kernel = ARM64.catalogue.kernel("v7.2")
+    value = {"zcr_el1": 1, "cpacr_el1": 0}.get(reg[0], 0x5)
+    for cls, found in ((VheMachine, False), (Forgetful, True)):
+        m = language.ARM64.fresh(kernel, "vhe", WORLD, record=False, cls=cls)
+        m.apply("A", "one_reg_set", (vcpus[0], reg, (value,)))
+        assert bool(m.violations) is found

@@ -83,3 +83,21 @@ def test_a_register_that_is_not_listed_is_missed(name: str) -> None:
         kinds = {v.kind for v in (*m.violations, *m.check())}
         assert bool(kinds) is forgotten, (name, kinds)
         assert kinds <= {"round-trip", "set-lost", "lost", "stale"}
+
+
+@pytest.mark.parametrize("name", SET)
+def test_a_setter_that_keeps_nothing_is_found(name: str) -> None:
+    """KVM_SET_ONE_REG succeeds, and has done nothing: nobody has to read it."""
+
+    class Forgetful(Machine):
+        __slots__ = ()
+
+        def kvm_riscv_vcpu_set_reg(self, vcpu: Any, reg: int, vals: Any) -> None:
+            pass
+
+    reg = register(name, WORLD)
+    for cls, found in ((Machine, False), (Forgetful, True)):
+        m = language.RISCV.fresh(KERNEL, WORLD, record=False, cls=cls)
+        n = len(m.kvm_riscv_vcpu_get_reg(m.vcpus["p0"], reg[1]))
+        m.apply("A", "one_reg_set", ("p0", reg, (SET[name],) * n))
+        assert bool({v.kind for v in m.violations} & {"set-lost"}) is found
