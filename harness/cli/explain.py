@@ -10,6 +10,7 @@ from harness.cli.term import Terminal
 from harness.dsl import Trace
 from harness.engine import Step
 from harness.errors import HarnessError
+from harness.model.base import Violation
 from harness.report.cause import Cause, explain
 from harness.report.story import reaction_line, source_of
 
@@ -23,7 +24,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_target(parser)
     parser.add_argument(
-        "-n", dest="number", type=int, metavar="N", help="the Nth violation (default: the last)"
+        "-n",
+        dest="number",
+        type=int,
+        metavar="N",
+        help="the Nth violation (default: the last wrong value, or the first of an invariant)",
     )
     parser.set_defaults(command=run)
 
@@ -31,7 +36,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace, out: Terminal) -> int:
     trace, kernel, mode = target(args)
     cause = explain(trace, kernel, mode)
-    count = sum(len(s.violations) for s in cause.steps) if cause else 0
+    found = [v for step in cause.steps for v in step.violations] if cause else []
+    count = len(found)
     if args.number is not None and not 1 <= args.number <= count:
         there = "is 1 violation" if count == 1 else f"are {count or 'no'} violations"
         raise HarnessError(f"-n {args.number}: there {there} on {kernel.name} {mode}")
@@ -39,11 +45,18 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if cause is None:
         out.line("holds: there is nothing to explain")
         return 0
-    number = count if args.number is None else args.number
+    number = args.number or _telling(found)
     cause = explain(trace, kernel, mode, number)
     assert cause is not None
     _tell(out, trace, cause, number, count)
     return 0
+
+
+def _telling(found: list[Violation]) -> int:
+    """Which to explain: the last wrong value, else what an invariant saw first, else the last."""
+    values = [n for n, v in enumerate(found, 1) if v.got is not None]
+    seen = [n for n, v in enumerate(found, 1) if v.kind != "expect"]
+    return values[-1] if values else seen[0] if seen else len(found)
 
 
 def _tell(out: Terminal, trace: Trace, cause: Cause, number: int, count: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.main import main
 from harness.dsl import read_trace
 from harness.engine import cases
 from tests.cli.conftest import Cli
@@ -157,3 +158,14 @@ def test_event_that_cannot_happen(project: Path, cli: Cli, command: str) -> None
     ran = cli(command, "traces/one.trace")
     assert ran.status == 2
     assert ran.err.startswith("traces/one.trace:10:1: B is not current on any CPU")
+
+
+def test_what_an_invariant_saw_first_is_told_before_a_failed_expectation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The first run overwrites hedeleg; that a later read is wrong is what comes of it."""
+    name = "delegation-set-before-the-first-run"
+    main(["explain", name, "--kernel", "v6.18-hedeleg-init-early"])
+    said = capsys.readouterr().out
+    assert "set-lost" in said
+    assert "at: A ioctl KVM_RUN v0" in said
