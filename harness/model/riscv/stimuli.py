@@ -493,9 +493,10 @@ class Stimuli(Programs):
         if request == "KVM_INTERRUPT":
             due.interrupt(owed, IRQ_VS_EXT, number == KVM_INTERRUPT_SET)
         elif request == "KVM_SET_MP_STATE" and number == KVM_MP_STATE_INIT_RECEIVED:
-            answer = owed.answer  # the next KVM_RUN completes the call, reset or not
+            # The next KVM_RUN completes a call, and starts where hart_start has said: reset or not.
+            answer, asked = owed.answer, owed.reset
             due.reset_vcpu(owed)
-            owed.answer = answer
+            owed.answer, owed.reset = answer, asked
             due.forget(owed, RESET_GROUPS)
             self.has_no_past(vcpu)
 
