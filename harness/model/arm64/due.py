@@ -4,6 +4,8 @@ The modelled kernel (host/, kvm/) neither reads nor writes any of it. A stimulus
 asked for and how that was answered (an errno, a signal), and these functions make the new
 entitlement of the old one and of that alone: by the Arm ARM, Documentation/arch/arm64 (sve.rst,
 sme.rst) and Documentation/virt/kvm/api.rst. No function here looks at a register or at memory.
+
+One module, so that all that decides what is right can be read in one place.
 """
 
 from __future__ import annotations

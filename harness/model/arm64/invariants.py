@@ -2,7 +2,8 @@
 
 None of this calls a function of the modelled kernel: it compares what a
 program would find in the registers with what it is entitled to (due.py), and
-the settings with each other.
+the settings with each other. In one module: each check is short, and they share how
+a difference is told.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What a guest does: its registers, its CSRs, its memory, its calls to the firmware."""
+"""What a guest does: its registers, its CSRs, its memory, its calls to the firmware.
+
+In one module, as each of them is an instruction of the guest that traps or does not, and says
+what is due.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What must hold after every step, judged from the state alone.
 
-None of this calls a function of the modelled kernel: it compares what a program would
-find in the registers with what it is entitled to, and the settings with each other.
+It compares what a program would find in the registers with what it is entitled to (due.py),
+and the settings with each other. One function of the modelled kernel is called, as a VMM would
+call it: KVM_GET_ONE_REG, for what KVM_SET_ONE_REG has accepted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The stimuli: what the modelled kernel does not decide, verb by verb."""
+"""The stimuli: what the modelled kernel does not decide, verb by verb.
+
+Long, as it has a short method for each verb of the language; what more they need is in programs.py,
+guest.py and vmm.py.
+"""
 
 from __future__ import annotations
 
