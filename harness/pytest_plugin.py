@@ -12,7 +12,7 @@ from harness.dsl import read_trace
 from harness.engine import Case, cases, judge
 from harness.engine.judge import check_verdicts
 from harness.errors import HarnessError
-from harness.golden import Status, examine, golden_path, load
+from harness.golden import examine, golden_path, load
 
 
 def pytest_collect_file(parent: pytest.Collector, file_path: Path) -> pytest.Collector | None:
@@ -46,7 +46,7 @@ class TraceItem(pytest.Item):
 
     def runtest(self) -> None:
         (result,) = examine([judge(self.case)], load(golden_path(self.path)))
-        if result.status is Status.SKIPPED:
+        if result.status.skipped:
             pytest.skip(result.judgement.unsupported)
         if result.status.failed:
             raise Mismatch("\n".join([result.status.value, *result.details]))

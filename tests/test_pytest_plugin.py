@@ -52,14 +52,14 @@ def test_good_trace(folder: Path) -> None:
     """Each case of a trace is a test, named by kernel and mode, and passes as it should."""
     done = run(folder)
     assert done.returncode == 0
-    assert "PASSED good.trace::v6.14-vhe\n" in done.stdout
-    assert "PASSED good.trace::v6.14-nvhe\n" in done.stdout
+    assert "PASSED good.trace::v6.16-vhe\n" in done.stdout
+    assert "PASSED good.trace::v6.16-nvhe\n" in done.stdout
     assert "2 passed" in done.stdout
 
 
 def test_one_case(folder: Path) -> None:
     """A case can be run by its name."""
-    done = run(folder, "good.trace::v6.14-nvhe")
+    done = run(folder, "good.trace::v6.16-nvhe")
     assert done.returncode == 0
     assert "1 passed" in done.stdout
 
@@ -98,7 +98,7 @@ def test_broken_trace(folder: Path) -> None:
 
 def test_case_that_cannot_be_judged(tmp_path: Path) -> None:
     """A mode that a kernel cannot run the trace in is skipped, with the reason."""
-    path = put(tmp_path, SAMPLE.replace("v6.14", "v5.10").replace(" sve }", " }"))
+    path = put(tmp_path, SAMPLE.replace("v6.16", "v5.10").replace(" sve }", " }"))
     assert main(["run", "--update", str(path)]) == 0
     done = run(tmp_path)
     assert done.returncode == 0
@@ -108,7 +108,7 @@ def test_case_that_cannot_be_judged(tmp_path: Path) -> None:
 
 def test_verdict_that_cannot_be_judged(tmp_path: Path) -> None:
     """A verdict on a kernel that can run the trace in no mode fails here as on the command line."""
-    path = put(tmp_path, SAMPLE.replace("v6.14", "v4.15"))
+    path = put(tmp_path, SAMPLE.replace("v6.16", "v4.15"))
     assert main(["run", str(path)]) == 2
     done = run(tmp_path)
     assert done.returncode != 0

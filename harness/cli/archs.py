@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 
 from harness.model import ARCHITECTURES, architecture
-from harness.model.catalogue import KernelError, UnknownName
+from harness.model.catalogue import Catalogue, Kernel, KernelError, UnknownName
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +43,34 @@ def by_architecture(specs: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """
     owners = {spec: having(spec) for spec in specs}
     return {a: tuple(s for s, names in owners.items() if a in names) for a in ARCHITECTURES}
+
+
+def bad_backports(catalogue: Catalogue, kernel: Kernel) -> list[str]:
+    """What `kernel` has without something that it needs, a sentence each."""
+    return [_sentence(catalogue, kernel, *pair) for pair in catalogue.bad_backports(kernel)]
+
+
+def _sentence(catalogue: Catalogue, kernel: Kernel, fix: str, need: str) -> str:
+    asks = need in catalogue.fixes[fix].asks
+    why = "its message asks for" if asks else "its code builds on"
+    return f"{kernel.name} has {fix} without {need}, which {why}"
+
+
+def warn(args: argparse.Namespace) -> None:
+    """Say aside what `++FIX` on the command line is there without."""
+    named = [getattr(args, option, None) or [] for option in ("kernel", "good", "bad")]
+    specs = [s for some in named for s in ([some] if isinstance(some, str) else some)]
+    for spec in dict.fromkeys(specs):
+        for name in ARCHITECTURES:
+            catalogue = architecture(name).catalogue
+            try:
+                kernel = catalogue.kernel(spec)
+            except KernelError:  # the command says so
+                continue
+            for fix, need in catalogue.bad_backports(kernel):
+                if fix in catalogue.added(spec):
+                    sentence = _sentence(catalogue, kernel, fix, need)
+                    print(f"kvm-replay: warning: {sentence}", file=sys.stderr)
 
 
 def left_out(specs: Iterable[str], names: Iterable[str]) -> None:

@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from harness.cli.archs import bad_backports
 from harness.cli.select import find_traces
 from harness.cli.term import Terminal
 from harness.dsl import Trace, read_trace
+from harness.engine.judge import Case, unbuilt
 from harness.errors import HarnessError, nearest, one_of
 from harness.model import architecture
-from harness.model.catalogue import Fix
-from harness.search.culprit import Flip, Verdict, between, flips, verdict
+from harness.model.catalogue import RELEASES, Fix, Kernel
+from harness.search.culprit import Flip, Verdict, backports, between, flips, verdict
 from harness.search.repository import Question, bisect, git, root_of
 
 
@@ -23,7 +25,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "bisect",
         help="find the fix that makes a trace's verdict change",
         description="Judge a trace on every release and say of each change of verdict which fix "
-        "makes it: the smallest set of fixes that alone turns the one into the other. With --good "
+        "makes it: the smallest set of fixes that alone turns the one into the other. A bad "
+        "backport that a verdict names is compared with its base. With --good "
         "and --bad: between two kernels, whatever else they differ in. Exit status 0 if something "
         "was found, 1 if the verdict never changes.",
     )
@@ -63,6 +66,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         tree = {
             "schema": "kvm-replay/bisect/1",
             "trace": trace.id,
+            "not_built": not_built(trace),
             "modes": {
                 mode: [_plain(trace, flip) for flip in flips] for mode, flips in found.items()
             },
@@ -76,12 +80,15 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
 def _flips(trace: Trace, args: argparse.Namespace, mode: str) -> list[Flip]:
     catalogue = architecture(trace.arch).catalogue
     if args.good is None:
-        return flips(trace, catalogue, mode)
+        return flips(trace, catalogue, mode) + backports(trace, catalogue, mode)
     good, bad = catalogue.kernel(args.good), catalogue.kernel(args.bad)
     on_good, on_bad = verdict(trace, good, mode), verdict(trace, bad, mode)
     for kernel, what in ((good, on_good), (bad, on_bad)):
         if what is None:
-            raise HarnessError(f"{kernel.name} {mode}: the trace cannot be judged there")
+            case = Case(trace, kernel, mode, None)
+            state = "cannot be judged there" if case.built else "is not built there"
+            why = case.unsupported or "an event of it cannot happen"
+            raise HarnessError(f"{kernel.name} {mode}: the trace {state}: {why}")
     if not on_bad:
         raise HarnessError(f"{bad.name} {mode}: the trace holds there, so it is not a bad kernel")
     if on_good == on_bad:
@@ -141,6 +148,21 @@ def _print(trace: Trace, found: dict[str, list[Flip]], out: Terminal) -> None:
         out.line()
         out.line(out.paint(" ".join(modes), "bold"))
         out.line(text or "  the verdict is the same on every release")
+    off = not_built(trace)
+    if off:
+        last = f" to {off[-1]}" if len(off) > 1 else ""
+        option = architecture(trace.arch).catalogue.unbuilt(_fixes(trace, off[0]))[0].option
+        out.line()
+        out.line(f"not built: {off[0]}{last} as released, where {option} cannot be selected")
+
+
+def not_built(trace: Trace) -> list[str]:
+    """The releases that cannot be built with what the trace's machine has."""
+    return [r for r in RELEASES if unbuilt(trace, Kernel(r, _fixes(trace, r)))]
+
+
+def _fixes(trace: Trace, release: str) -> frozenset[str]:
+    return architecture(trace.arch).catalogue.landed_by(release)
 
 
 def _lines(trace: Trace, flips: list[Flip], out: Terminal) -> list[str]:
@@ -151,7 +173,14 @@ def _lines(trace: Trace, flips: list[Flip], out: Terminal) -> list[str]:
         lines.append(f"  {flip.before.name} -> {flip.after.name}: {out.paint(change, style)}")
         lines += _sets(flip)
         lines += [f"    {tag}" for tag in tags(trace, flip)]
+        lines += [f"    {sentence}" for sentence in _bad(trace, flip)]
     return lines
+
+
+def _bad(trace: Trace, flip: Flip) -> list[str]:
+    """What is bad about the backports between the two kernels."""
+    catalogue = architecture(trace.arch).catalogue
+    return bad_backports(catalogue, flip.after) or bad_backports(catalogue, flip.before)
 
 
 def _sets(flip: Flip) -> list[str]:
@@ -174,14 +203,16 @@ def _sign(flip: Flip, fix: Fix) -> str:
 def tags(trace: Trace, flip: Flip) -> list[str]:
     """`Fixes:` lines for a patch that ends what this flip begins.
 
-    Only where one fix, alone, is to blame, and it has a commit.
+    Only where one set of fixes is to blame, and each has a commit.
     """
-    if not begins(flip) or len(flip.sets) != 1 or len(flip.sets[0]) != 1 or flip.was is None:
+    if not begins(flip) or len(flip.sets) != 1 or not flip.exact or flip.was is None:
         return []
-    fix = flip.sets[0][0]
-    if fix.id not in flip.after.fixes:
+    fixes = flip.sets[0]
+    if _bad(trace, flip):
+        return []  # it is not the commit that is wrong, but where it was put
+    if not all(fix.commits and fix.id in flip.after.fixes for fix in fixes):
         return []
-    return [f'Fixes: {commit.id} ("{commit.title}")' for commit in fix.commits[:1]]
+    return [f'Fixes: {fix.commits[0].id} ("{fix.commits[0].title}")' for fix in fixes]
 
 
 def _plain(trace: Trace, flip: Flip) -> dict[str, Any]:
@@ -194,5 +225,6 @@ def _plain(trace: Trace, flip: Flip) -> dict[str, Any]:
         "sets": [[_sign(flip, fix) + fix.id for fix in chosen] for chosen in flip.sets],
         "commits": {fix.id: [c.id for c in fix.commits] for s in flip.sets for fix in s},
         "fixes": tags(trace, flip),
+        "bad_backports": _bad(trace, flip),
         "tried": flip.tried,
     }

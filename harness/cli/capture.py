@@ -19,6 +19,7 @@ from harness.cli.term import Terminal, plain
 from harness.dsl.format import format_lines
 from harness.errors import HarnessError, nearest, one_of
 from harness.model import ARCHITECTURES, architecture
+from harness.model.catalogue import Catalogue, Kernel
 
 _PARSED = 10_000  # lines between two reports of progress
 
@@ -140,6 +141,19 @@ def _settings(
     return found
 
 
+def _check_built(
+    catalogue: Catalogue, kernels: list[Kernel], settings: dict[str, tuple[int, int]]
+) -> None:
+    """Raise HarnessError for a kernel that cannot have made a recording on such a machine."""
+    for kernel in kernels:
+        for build in catalogue.unbuilt(kernel.fixes):
+            if build.setting in settings:
+                raise HarnessError(
+                    f"{kernel.name} is not built with {build.option}, and the recording shows "
+                    f"{build.setting}: give --kernel {kernel.name}+{build.built}"
+                )
+
+
 # import -----------------------------------------------------------------------------
 
 
@@ -169,6 +183,7 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
     stimuli = [s for s in stream if not isinstance(s, Line)]
     mode = _mode(args, tools, shown.survey.mode)
     settings = _settings(arch, tools, args.machine, shown.survey.settings())
+    _check_built(catalogue, kernels, settings)
     wanted = (args.violation,) if args.violation else ()
     deriver = tools.Deriver(kernels[0], mode, settings, cast)
     replayed = deriver.replay(stimuli, wanted)
@@ -291,7 +306,9 @@ def run_conform(args: argparse.Namespace, out: Terminal) -> int:
         raise HarnessError("conform reads a recording twice: give a file, not -")
     survey = tools.survey(Recording(args.capture))
     mode = _mode(args, tools, survey.mode)
-    config = tools.config(_settings(arch, tools, args.machine, survey.settings()), mode)
+    settings = _settings(arch, tools, args.machine, survey.settings())
+    _check_built(catalogue, [kernel], settings)
+    config = tools.config(settings, mode)
     recording = Recording(args.capture)
     follower = tools.Follower(_Bar(recording, "conforming").lines(), survey.states)
     items = list(follower.items())

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import textwrap
 
+from harness.cli.archs import bad_backports
+from harness.cli.bisect import words
 from harness.cli.show import add_target, head, target
 from harness.cli.term import Terminal
 from harness.dsl import Trace
 from harness.engine import Step
 from harness.errors import HarnessError
+from harness.model import architecture
 from harness.model.base import Violation
+from harness.model.catalogue import Kernel
 from harness.report.cause import Cause, explain
 from harness.report.story import reaction_line, source_of
+from harness.search.culprit import verdict
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,7 +54,20 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     cause = explain(trace, kernel, mode, number)
     assert cause is not None
     _tell(out, trace, cause, number, count)
+    _backports(out, trace, kernel, mode, cause.violation.kind)
     return 0
+
+
+def _backports(out: Terminal, trace: Trace, kernel: Kernel, mode: str, kind: str) -> None:
+    """The bad backports in `kernel` without which nothing of this kind goes wrong."""
+    catalogue = architecture(trace.arch).catalogue
+    pairs = catalogue.bad_backports(kernel)
+    for (_, need), sentence in zip(pairs, bad_backports(catalogue, kernel), strict=True):
+        mended = catalogue.adding(kernel, need)
+        kinds = verdict(trace, mended, mode)
+        if kinds is not None and kind not in kinds:
+            out.line()
+            _wrap(out, f"{sentence}. With {need} the trace {words(kinds)}.")
 
 
 def _telling(found: list[Violation]) -> int:

@@ -141,7 +141,7 @@ def _if(leaf: Leaf) -> str:
 def ask(subject: Subject) -> Identity:
     """What an image tells of every fix."""
     image, _, evidence = subject
-    return identify(image, subject.catalogue, evidence.rules, evidence.options, evidence.loose)
+    return identify(image, subject.catalogue, evidence.rules, evidence.options)
 
 
 def read_traces(subject: Subject, paths: Iterable[Path]) -> list[Trace]:
@@ -153,7 +153,7 @@ def read_traces(subject: Subject, paths: Iterable[Path]) -> list[Trace]:
 def expose(subject: Subject, identity: Identity, traces: list[Trace]) -> list[Exposure]:
     """What comes of the traces on the identified kernel."""
     image, _, evidence = subject
-    judge = Judge(identity, subject.catalogue, evidence.options, image.name, evidence.loose)
+    judge = Judge(identity, subject.catalogue, evidence.options, image.name)
     gc.freeze()  # the image stays as it is
     gc.enable()
     progress = Progress(len(traces))

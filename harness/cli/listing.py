@@ -6,7 +6,7 @@ import argparse
 import json
 import textwrap
 
-from harness.cli.archs import add_option, chosen, having, left_out
+from harness.cli.archs import add_option, bad_backports, chosen, having, left_out
 from harness.cli.term import Terminal
 from harness.errors import HarnessError, nearest
 from harness.model import architecture
@@ -36,7 +36,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     fixes = commands.add_parser(
         "fixes",
         help="list the fixes: commit, title, release, link",
-        description="List every fix of every catalogue, or the ones named (by id or commit).",
+        description="List every fix of every catalogue, or the ones named (by id or commit). With "
+        "--kernel: the fixes that a kernel has, and which of them are in its tree but not built.",
     )
     fixes.add_argument("ids", nargs="*", metavar="FIX", help="an id, or a commit of 12 hex digits")
     fixes.add_argument("--kernel", metavar="K", help="only fixes that K has")
@@ -77,7 +78,7 @@ def _landed(catalogue: Catalogue) -> dict[str, list[str]]:
 
 def _kernels_tree(catalogue: Catalogue) -> dict[str, object]:
     tree = {
-        r: {"landed": new, "fixes": sorted(catalogue.landed_by(r))}
+        r: {"landed": new, "fixes": sorted(catalogue.landed_by(r)), **_state(catalogue, r)}
         for r, new in _landed(catalogue).items()
     }
     hybrids = {
@@ -85,10 +86,20 @@ def _kernels_tree(catalogue: Catalogue) -> dict[str, object]:
             "base": h.base,
             "backports": {b.fix: b.source for b in h.backports},
             "fixes": sorted(catalogue.named(h.name)),
+            **_state(catalogue, h.name),
         }
         for h in catalogue.hybrids.values()
     }
     return {"kernels": tree, "hybrids": hybrids}
+
+
+def _state(catalogue: Catalogue, name: str) -> dict[str, object]:
+    """What is in a kernel's tree and not built, and what it has without what it needs."""
+    kernel = catalogue.kernel(name)
+    return {
+        "not_built": sorted(catalogue.not_built(kernel)),
+        "bad_backports": [list(pair) for pair in catalogue.bad_backports(kernel)],
+    }
 
 
 def _print_kernels(catalogue: Catalogue, out: Terminal) -> None:
@@ -106,6 +117,8 @@ def _print_kernels(catalogue: Catalogue, out: Terminal) -> None:
         text = ", ".join(new + gone + back) or "-"
         lines = textwrap.wrap(text, 80 - len(head), break_on_hyphens=False)
         out.line(head + f"\n{'':{len(head)}}".join(lines))
+        if catalogue.unbuilt(catalogue.landed_by(release)):
+            out.line(f"{'':{len(head)}}{_unbuilt(catalogue, release)}")
     newer = ", ".join(f.id for f in catalogue.fixes.values() if f.landed in LATER)
     if newer:
         out.line(f"newer      {newer}")
@@ -116,11 +129,23 @@ def _print_kernels(catalogue: Catalogue, out: Terminal) -> None:
             for text in (f"+ {names}", f"  ({source})"):
                 lines = textwrap.wrap(text, 70, break_on_hyphens=False, subsequent_indent="  ")
                 out.line("\n".join("        " + line for line in lines))
+        if catalogue.unbuilt(catalogue.named(hybrid.name)):
+            out.line(f"        {_unbuilt(catalogue, hybrid.name)}")
+        for sentence in bad_backports(catalogue, catalogue.kernel(hybrid.name)):
+            out.line(textwrap.indent(textwrap.fill(sentence, 70, break_on_hyphens=False), " " * 8))
     for kind, says in _UNLANDED.items():
         names = ", ".join(f.id for f in catalogue.fixes.values() if f.kind == kind)
         if not names:
             continue
         out.line(textwrap.fill(f"{says}: {names}", 80, break_on_hyphens=False))
+
+
+def _unbuilt(catalogue: Catalogue, name: str) -> str:
+    """`not built: CONFIG_ARM64_SME, 22 fixes; see v6.13+sme-built`."""
+    kernel = catalogue.kernel(name)
+    (build,) = catalogue.unbuilt(kernel.fixes)
+    count = len(catalogue.not_built(kernel))
+    return f"not built: {build.option}, {count} fixes; see {name}+{build.built}"
 
 
 _UNLANDED = {"variant": "never merged", "stable": "in stable trees alone"}
@@ -141,9 +166,11 @@ def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
         for name, fixes in found.items():
             have = architecture(name).catalogue.kernel(args.kernel).fixes
             found[name] = [f for f in fixes if f.id in have]
+    off = _not_built(args.kernel, names)
     if args.json:
         trees: dict[str, dict[str, object]] = {
-            name: {"fixes": [_plain(f) for f in fixes]} for name, fixes in found.items()
+            name: {"fixes": [_plain(f) | _built(f, off, args.kernel) for f in fixes]}
+            for name, fixes in found.items()
         }
         out.line(_document("fixes", trees, args.arch))
         return 0
@@ -151,8 +178,14 @@ def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
     for n, (name, fixes) in enumerate(shown.items()):
         if len(shown) > 1:
             out.line("\n" * bool(n) + out.paint(name, "bold"))
-        _print_fixes(fixes, out)
+        _print_fixes(fixes, off, out)
     return 0
+
+
+def _not_built(spec: str | None, names: tuple[str, ...]) -> frozenset[str]:
+    """The fixes that are in the tree of the kernel `spec` and not built."""
+    catalogues = [architecture(name).catalogue for name in names if spec]
+    return frozenset().union(*(c.not_built(c.kernel(spec or "")) for c in catalogues))
 
 
 def _all(names: tuple[str, ...]) -> dict[str, list[Fix]]:
@@ -173,13 +206,19 @@ def _find_all(ids: list[str], names: tuple[str, ...]) -> dict[str, list[Fix]]:
     return found
 
 
-def _print_fixes(fixes: list[Fix], out: Terminal) -> None:
+def _built(fix: Fix, off: frozenset[str], spec: str | None) -> dict[str, object]:
+    return {"built": fix.id not in off} if spec else {}
+
+
+def _print_fixes(fixes: list[Fix], off: frozenset[str], out: Terminal) -> None:
     for n, fix in enumerate(fixes):
         if n:
             out.line()
         landed = f"{fix.landed}, {fix.kind}" if fix.landed else _UNLANDED[fix.kind]
         if fix.gone:
             landed += f"; reverted in {fix.gone[0]}, again in {fix.gone[1]}"
+        if fix.id in off:
+            landed += "; not built"
         out.line(f"{out.paint(fix.id, 'bold')}  {landed}")
         for commit in fix.commits:
             # Never wrapped: it is copied into mails and searched for.
@@ -188,7 +227,7 @@ def _print_fixes(fixes: list[Fix], out: Terminal) -> None:
             out.line(f"  {line}")
         for name, value in (
             ("Fixes", ", ".join(fix.repairs) or _UNTAGGED[fix.untagged]),
-            ("Needs", ", ".join(fix.requires)),
+            ("Needs", ", ".join(fix.needs)),
             ("Link", fix.link or ""),
         ):
             if value:
@@ -212,6 +251,7 @@ def _plain(fix: Fix) -> dict[str, object]:
         "what": fix.what,
         "commits": [{"id": c.id, "title": c.title} for c in fix.commits],
         "requires": list(fix.requires),
+        "asks": list(fix.asks),
         "repairs": list(fix.repairs),
         "untagged": fix.untagged,
         "link": fix.link,

@@ -29,6 +29,7 @@ from harness.cli import (
     run,
     show,
 )
+from harness.cli.archs import warn
 from harness.cli.term import Terminal
 from harness.errors import HarnessError, SourceError
 from harness.model.patch import load
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for path in args.model:
             load(Path(path))
+        warn(args)
         status: int = args.command(args, Terminal(sys.stdout, args.color))
         sys.stdout.flush()
         return status

@@ -13,6 +13,7 @@ from harness.cli.select import find_traces
 from harness.cli.term import Progress, Terminal
 from harness.dsl import Trace, read_trace
 from harness.engine.audit import Noticed, audit, branches, verdict
+from harness.engine.judge import unbuilt
 from harness.errors import HarnessError
 from harness.model import architecture
 from harness.model.catalogue import RELEASES, KernelError, releases_with_changes
@@ -24,7 +25,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="print traces x kernels",
         description="Judge every trace on every release in which a fix landed (or on the kernels "
         "named) and print one character for each: . holds, X violates, and where the modes differ "
-        "the first letter of the mode that violates; - cannot be judged.",
+        "the first letter of the mode that violates; - cannot be judged, / is not built (the "
+        "kernel has the code, and its configuration cannot be selected).",
     )
     matrix.add_argument("paths", nargs="*", metavar="TRACE")
     matrix.add_argument("-k", dest="expression", metavar="EXPR", help="only traces that match")
@@ -60,7 +62,7 @@ def cell(trace: Trace, spec: str) -> tuple[str, dict[str, str]]:
     judged = {m: v for m, v in verdicts.items() if v == "holds" or v.startswith("violates")}
     bad = [m for m, v in judged.items() if v != "holds"]
     if not judged:
-        return "-", verdicts
+        return ("/" if unbuilt(trace, kernel) else "-"), verdicts
     if not bad:
         return ".", verdicts
     return ("X" if len(bad) == len(judged) else bad[0][0]), verdicts
@@ -94,7 +96,7 @@ def run_matrix(args: argparse.Namespace, out: Terminal) -> int:
         out.line(" " * width + line)
     for name, row in rows.items():
         marks = "".join(
-            out.paint(c, "yellow") if c not in ".-" else out.paint(c, "dim") for c, _ in row
+            out.paint(c, "yellow") if c not in ".-/" else out.paint(c, "dim") for c, _ in row
         )
         out.line(f"{name:<{width}}{marks}")
     return 0

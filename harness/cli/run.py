@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.cli.archs import by_architecture, having, left_out
+from harness.cli.archs import bad_backports, by_architecture, having, left_out
 from harness.cli.proposed import run_proposed
 from harness.cli.select import find_traces
 from harness.cli.term import Progress, Terminal
@@ -20,6 +20,7 @@ from harness.golden import Result, Status, examine, golden_path, load, update, w
 from harness.model import architecture
 from harness.model.patch import loaded
 from harness.report.formats import as_json, as_junit, as_ktap, summary
+from harness.search.culprit import verdict
 
 Judged = tuple[Trace, list[Judgement]]
 
@@ -49,7 +50,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="append",
         default=[],
         metavar="K",
-        help="judge on K instead (v6.12, v6.12+FIX, v6.14-FIX)",
+        help="judge on K instead (v6.12, v6.12+FIX, v6.14-FIX; v6.12++FIX: with FIX, whatever it "
+        "needs)",
     )
     parser.add_argument(
         "--kernel-image",
@@ -195,20 +197,50 @@ def _open(
     those that the trace cites.
     """
     for spec in kernels:
-        rows, archs = [], having(spec)
-        judged = sum(trace.arch in archs for trace in traces)
+        rows, judged, unbuilt = [], 0, 0
         for trace, (_, results) in zip(traces, grouped, strict=True):
             found = [r.judgement for r in results if r.judgement.case.kernel.name == spec]
-            seen = {k for j in found if j.outcome is not None for k in j.outcome.kinds}
-            kinds = sorted(seen - {"expect", "cost"})
-            if kinds:
-                catalogue = architecture(trace.arch).catalogue
-                fixes = catalogue.cited(commit for commit, _ in trace.commits)
-                lacks = [fix for fix in fixes if fix not in catalogue.kernel(spec).fixes]
-                text = f"  {trace.id}: {', '.join(kinds)}"
-                rows.append(text + (f"; it lacks {', '.join(lacks)}" if lacks else ""))
-        yield f"{spec}: {len(rows)} of {judged} traces show a bug"
+            judged += any(j.outcome is not None for j in found)
+            unbuilt += any(not j.case.built for j in found)
+            bad = [j for j in found if _bugs(j)]
+            if bad:
+                kinds = sorted({kind for j in bad for kind in _bugs(j)})
+                rows.append(f"  {trace.id}: {', '.join(kinds)}{_lacks(trace, bad)}")
+        aside = f"; {unbuilt} are not built there" if unbuilt else ""
+        yield f"{spec}: {len(rows)} of {judged} traces show a bug{aside}"
+        for arch in sorted({trace.arch for trace in traces} & set(having(spec))):
+            catalogue = architecture(arch).catalogue
+            yield from (f"  {s}" for s in bad_backports(catalogue, catalogue.kernel(spec)))
         yield from rows
+
+
+def _bugs(judgement: Judgement) -> set[str]:
+    """What goes wrong there; what a trace expects of a kernel, or allows it, is no bug."""
+    kinds = judgement.outcome.kinds if judgement.outcome is not None else ()
+    return set(kinds) - {"expect", "cost"}
+
+
+def _lacks(trace: Trace, bad: list[Judgement]) -> str:
+    """The fixes that the trace cites and this kernel lacks, and whether they end what is shown."""
+    kernel = bad[0].case.kernel
+    catalogue = architecture(trace.arch).catalogue
+    cited = catalogue.cited(commit for commit, _ in trace.commits)
+    lacks = [fix for fix in cited if fix not in kernel.fixes]
+
+    def ends(*fixes: str) -> bool:
+        mended = catalogue.adding(kernel, *fixes)
+        return all(
+            what is not None and set(what) <= {"expect", "cost"}
+            for what in (verdict(trace, mended, j.case.mode) for j in bad)
+        )
+
+    if not lacks:
+        return ""
+    alone = [fix for fix in lacks if ends(fix)]
+    if alone:
+        return f"; it lacks {', '.join(alone)}"
+    tail = " (together)" if ends(*lacks) else ", which is not enough"
+    return f"; it lacks {', '.join(lacks)}{tail}"
 
 
 def _table(
@@ -245,7 +277,9 @@ def _table(
     total = summary(grouped)
     good = total["cases"] - total["failed"] - total["skipped"]
     text = f"{total['traces']} traces, {total['cases']} cases: {good} as expected"
-    text += f", {total['skipped']} not judged" if total["skipped"] else ""
+    skipped = total["skipped"] - total["unbuilt"]
+    text += f", {skipped} not judged" if skipped else ""
+    text += f", {total['unbuilt']} not built" if total["unbuilt"] else ""
     text += f", {total['failed']} NOT" if total["failed"] else ""
     for line in known:
         out.line(line)

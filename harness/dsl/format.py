@@ -9,7 +9,9 @@ from harness.dsl.nodes import Event, Expect, Snapshot
 from harness.dsl.syntax import code_of, parse_line
 
 COMMENT_COLUMN = 32
-_TOKEN = re.compile(r'"[^"]*"|->|[0-9]+ *\.\. *[0-9]+|[A-Za-z0-9_.]+(?:[+-][A-Za-z0-9.]+)*|\S')
+_TOKEN = re.compile(
+    r'"[^"]*"|->|[0-9]+ *\.\. *[0-9]+|[A-Za-z0-9_.]+(?:(?:\+\+|[+-])[A-Za-z0-9.]+)*|\S'
+)
 
 
 def format_lines(lines: Sequence[str]) -> list[str]:

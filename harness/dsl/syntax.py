@@ -27,7 +27,7 @@ _TERMINALS = {
     "WORD": "a word",
     "INT": "a number",
     "STRING": 'a text in "quotes"',
-    "KERNEL": "a kernel (v6.12, v6.12+FIX, v6.14-FIX)",
+    "KERNEL": "a kernel (v6.12, v6.12+FIX, v6.14-FIX, v6.12++FIX)",
     "PATH": "a path such as cpu0.fpsimd_last_state",
     "NULL": "NULL",
     "ARROW": "'->'",

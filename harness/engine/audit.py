@@ -36,20 +36,23 @@ def with_and_without(
 ) -> list[tuple[Kernel, Kernel]]:
     """Pairs of a kernel that has `fix` and one that differs by lacking it.
 
-    First the release in which it landed, without it and without what needs it;
-    then the backports of it that verdicts speak of, and kernels with backports
-    that lack it. A change that was never merged has only the former.
+    First the release in which it landed, without it and without what needs it, as released
+    and built with everything; then the backports of it that verdicts speak of, and kernels
+    with backports that lack it. A change that was never merged has only the former.
     """
     pairs = []
     first = catalogue.first(fix)
     if first is not None:
         has = catalogue.kernel(first)
         pairs.append((has, catalogue.without(has, fix.id)))
-    names = {v.kernel for t in traces for v in t.verdicts if f"+{fix.id}" in v.kernel}
-    for name in sorted(names):
-        has = catalogue.kernel(name)
-        if fix.id in has.fixes:
+        built = {f.id for f in catalogue.fixes.values() if f.kind == "build"} - has.fixes
+        if fix.kind != "build" and built:
+            has = Kernel("+".join((has.name, *sorted(built))), has.fixes | built)
             pairs.append((has, catalogue.without(has, fix.id)))
+    names = {v.kernel for t in traces for v in t.verdicts}
+    for name in sorted(n for n in names if fix.id in catalogue.added(n)):
+        has = catalogue.kernel(name)
+        pairs.append((has, catalogue.without(has, fix.id)))
     for name in sorted({v.kernel for t in traces for v in t.verdicts if f"-{fix.id}+" in v.kernel}):
         has = catalogue.kernel(name.replace(f"-{fix.id}+", "+"))
         pairs.append((has, catalogue.without(has, fix.id)))

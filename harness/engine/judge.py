@@ -37,6 +37,23 @@ class Case:
         arch = architecture(self.trace.arch)
         return arch.unsupported(self.kernel, self.mode, world(self.trace))
 
+    @property
+    def built(self) -> bool:
+        """Whether this kernel can be built with all that the trace's machine has."""
+        return not unbuilt(self.trace, self.kernel)
+
+
+def unbuilt(trace: Trace, kernel: Kernel) -> str:
+    """The fix that `kernel` lacks to be built with all that the trace's machine has, or ''."""
+    builds = architecture(trace.arch).catalogue.unbuilt(kernel.fixes)
+    return next((b.built for b in builds if b.setting in trace.settings), "")
+
+
+def as_built(trace: Trace, kernel: Kernel) -> Kernel:
+    """The same tree, built with all that the trace's machine has."""
+    fix = unbuilt(trace, kernel)
+    return Kernel(f"{kernel.name}+{fix}", kernel.fixes | {fix}) if fix else kernel
+
 
 @dataclass(slots=True)
 class Judgement:
@@ -49,7 +66,7 @@ class Judgement:
     @property
     def text(self) -> str:
         if self.outcome is None:
-            return f"not judged: {self.unsupported}"
+            return f"{'not judged' if self.case.built else 'not built'}: {self.unsupported}"
         kinds = self.outcome.kinds
         return "violates " + ", ".join(kinds) if kinds else "holds"
 

@@ -20,10 +20,16 @@ class Status(Enum):
     GOLDEN = "differs"
     MISSING = "no golden file"
     SKIPPED = "not judged"
+    UNBUILT = "not built"
 
     @property
     def failed(self) -> bool:
         return self in (Status.VERDICT, Status.GOLDEN, Status.MISSING)
+
+    @property
+    def skipped(self) -> bool:
+        """Whether there is no outcome to compare."""
+        return self in (Status.SKIPPED, Status.UNBUILT)
 
 
 @dataclass(slots=True)
@@ -54,7 +60,8 @@ def _examine(judgement: Judgement, golden: Golden | None) -> Result:
         )
         return Result(judgement, Status.VERDICT, details)
     if outcome is None:
-        return Result(judgement, Status.SKIPPED, [judgement.unsupported])
+        status = Status.SKIPPED if case.built else Status.UNBUILT
+        return Result(judgement, status, [judgement.unsupported])
     if case.verdict is None:
         return Result(judgement, Status.OK)
     if golden is None or case.label not in golden:

@@ -162,23 +162,24 @@ class Judge:
         catalogue: Catalogue,
         options: Iterable[Option],
         name: str,
-        loose: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         self.name = name
         self.replays = 0
         self.absent = identity.having("absent")
         self.present = identity.having("present")
-        # What has no switch is never asked for; what may be there or not has one.
+        # What has no switch is never asked for; what may be there or not has one. What was
+        # built is seen by the options.
         self.unknown = frozenset(
-            fix for fix in identity.having("unknown") if catalogue.fixes[fix].switch
+            fix
+            for fix in identity.having("unknown")
+            if catalogue.fixes[fix].switch and catalogue.fixes[fix].kind != "build"
         )
         self._needs: dict[str, list[str]] = {}
         self._needed_by: dict[str, list[str]] = {}
         for entry in catalogue.fixes.values():
             for need in entry.requires:
-                if (entry.id, need) not in loose:
-                    self._needs.setdefault(entry.id, []).append(need)
-                    self._needed_by.setdefault(need, []).append(entry.id)
+                self._needs.setdefault(entry.id, []).append(need)
+                self._needed_by.setdefault(need, []).append(entry.id)
         self.lacking = [o for o in options if identity.options.get(o.name) is False]
 
     def expose(self, trace: Trace) -> Exposure:

@@ -190,12 +190,8 @@ def identify(
     catalogue: Catalogue,
     table: Mapping[str, e.Rule],
     options: Iterable[e.Option] = (),
-    loose: frozenset[tuple[str, str]] = frozenset(),
 ) -> Identity:
-    """What an image tells of every fix of the catalogue.
-
-    `loose` are pairs of a fix and one that it requires, from which nothing follows.
-    """
+    """What an image tells of every fix of the catalogue."""
     witness = Witness(image)
     found: dict[str, Finding] = {}
     # Rules speak of other fixes, so that one finding may allow the next. What the image itself
@@ -204,7 +200,7 @@ def identify(
         rest = [fix for fix in catalogue.fixes if fix not in found]
         more = {fix: _judge(fix, table.get(fix), witness, found) for fix in rest}
         if not any(more.values()):
-            more = {fix: _follow(fix, catalogue, table.get(fix), found, loose) for fix in rest}
+            more = {fix: _follow(fix, catalogue, table.get(fix), found) for fix in rest}
         if not any(more.values()):
             break
         found.update({fix: finding for fix, finding in more.items() if finding})
@@ -250,20 +246,17 @@ def _follow(
     catalogue: Catalogue,
     rule: e.Rule | None,
     found: Mapping[str, Finding],
-    loose: frozenset[tuple[str, str]],
 ) -> Finding | None:
     """What the other findings leave of a fix; nothing if they contradict each other."""
     absent = [
         f"it needs {need}, which is absent"
         for need in catalogue.fixes[fix].requires
-        if _is(need, "absent", found) and (fix, need) not in loose
+        if _is(need, "absent", found)
     ]
     present = [
         f"{other.id} is present, and needs it"
         for other in catalogue.fixes.values()
-        if fix in other.requires
-        and _is(other.id, "present", found)
-        and (other.id, fix) not in loose
+        if fix in other.requires and _is(other.id, "present", found)
     ] + [
         f"{other} is present, and rewrote or took away the code that this changed"
         for other in (rule.within if rule else ())

@@ -15,7 +15,7 @@ from typing import Literal
 
 from harness.errors import HarnessError, nearest
 
-Kind = Literal["feature", "fix", "rework", "refactor", "outside", "variant", "stable"]
+Kind = Literal["feature", "fix", "rework", "refactor", "build", "outside", "variant", "stable"]
 
 # Why a fix names no commit that it repairs: upstream's message has no `Fixes:` tag, or nobody
 # who filled in the row has seen that message.
@@ -60,10 +60,12 @@ class Fix:
 
     `landed` is the first mainline release with it (it may be older than every
     release that is modelled, or newer), None for a `variant`, which was proposed and never
-    merged, and for what stands in `stable` trees alone. `requires` names the fixes
-    without which it does not make sense (a backport without them is refused).
-    `repairs` names the commits that its `Fixes:` tags blame; a `fix` without any says
-    in `untagged` why. A `refactor` changes no step, by its own account, and what is
+    merged, and for what stands in `stable` trees alone. `requires` names the fixes whose
+    code it changes or uses, so that it cannot exist without them; `asks` those that its
+    own message names as prerequisites, though its code can exist without them. What
+    merely landed earlier stands in neither. `repairs` names the commits that its `Fixes:`
+    tags blame; a `fix` without any says in `untagged` why. A `build` change decides whether
+    an option can be selected. A `refactor` changes no step, by its own account, and what is
     `outside` changes what is not modelled: the model has no switch for them. `gone` are
     the first release in which it was reverted and the first that has it again.
     """
@@ -74,6 +76,7 @@ class Fix:
     what: str
     commits: tuple[Commit, ...] = ()
     requires: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
     repairs: tuple[str, ...] = ()
     untagged: Untagged | None = None
     link: str | None = None
@@ -83,6 +86,26 @@ class Fix:
     def switch(self) -> bool:
         """Whether the model behaves differently with and without it."""
         return self.kind not in ("refactor", "outside")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The fixes without which a backport of it is refused."""
+        return self.requires + self.asks
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """An option that some kernels cannot be built with, whatever code they have.
+
+    `broken` is the fix that ended it, `built` the one that allows it again, `feature` the
+    one that the option's code begins with, `setting` what a machine has that needs it.
+    """
+
+    option: str
+    setting: str
+    feature: str
+    broken: str
+    built: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +136,11 @@ class Hybrid:
 class Catalogue:
     """All fixes of one architecture, and the kernels that can be made of them."""
 
-    def __init__(self, fixes: Iterable[Fix], hybrids: Iterable[Hybrid] = ()) -> None:
+    def __init__(
+        self, fixes: Iterable[Fix], hybrids: Iterable[Hybrid] = (), builds: Iterable[Build] = ()
+    ) -> None:
         fixes = tuple(fixes)
+        self.builds = tuple(builds)
         self.fixes = {f.id: f for f in fixes}
         assert len(self.fixes) == len(fixes), "two fixes have one id"
         self.hybrids = {h.name: h for h in hybrids}
@@ -123,7 +149,7 @@ class Catalogue:
             assert all(b.fix in self.fixes for b in hybrid.backports), hybrid.name
         for fix in self.fixes.values():
             assert fix.landed is None or fix.landed in _ORDER | EARLIER | LATER, fix.id
-            assert all(r in self.fixes for r in fix.requires), fix.id
+            assert all(r in self.fixes for r in fix.needs), fix.id
         self._by_commit = {c.id: f.id for f in self.fixes.values() for c in f.commits}
         self._longest_first = sorted(self.fixes, key=len, reverse=True)
 
@@ -131,7 +157,7 @@ class Catalogue:
         """One more fix. Raises KernelError for an id that is taken, or a need that is unknown."""
         if fix.id in self.fixes:
             raise KernelError(f"{fix.id}: there is a fix of this name; take another")
-        for need in fix.requires:
+        for need in fix.needs:
             if need not in self.fixes:
                 raise KernelError(
                     f"{fix.id} requires {need!r}, which is no fix{self.suggest(need)}"
@@ -172,45 +198,91 @@ class Catalogue:
         """`fix` and every fix that needs it, directly or not."""
         found = {fix}
         while True:
-            more = {f.id for f in self.fixes.values() if found & set(f.requires)} - found
+            more = {f.id for f in self.fixes.values() if found & set(f.needs)} - found
             if not more:
                 return frozenset(found)
             found |= more
+
+    def unbuilt(self, fixes: frozenset[str]) -> tuple[Build, ...]:
+        """The options that a kernel with these fixes has code for and cannot be built with."""
+        return tuple(b for b in self.builds if b.broken in fixes and b.built not in fixes)
+
+    def not_built(self, kernel: Kernel) -> frozenset[str]:
+        """The fixes that are in `kernel`'s tree and not in what is built from it."""
+        off = (self.dependents(b.feature) for b in self.unbuilt(kernel.fixes))
+        return kernel.fixes & frozenset().union(*off)
 
     def without(self, kernel: Kernel, fix: str) -> Kernel:
         """`kernel` without `fix` and without all that needs it."""
         gone = sorted(self.dependents(fix) & kernel.fixes)
         return Kernel("-".join((kernel.name, *gone)), kernel.fixes - frozenset(gone))
 
+    def adding(self, kernel: Kernel, *fixes: str) -> Kernel:
+        """`kernel` with these fixes and everything that they need."""
+        have, add = set(kernel.fixes), list(fixes)
+        while add:
+            name = add.pop()
+            have.add(name)
+            add += [need for need in self.fixes[name].needs if need not in have]
+        return Kernel("+".join((kernel.name, *fixes)), frozenset(have))
+
     def kernel(self, spec: str) -> Kernel:
         """The kernel that `spec` names, such as `v6.12`, `v6.12+ID` or `v6.14-ID`.
 
         A hybrid's name may stand for the release. A fix may also be named by
-        its commit (12 hex digits or more). Raises KernelError for an unknown
-        release, hybrid or fix, for a fix that is added
-        twice or taken away where it is not, and for a set in which a fix lacks
-        what it requires.
+        its commit (12 hex digits or more). `++ID` is a backport as somebody made it, whatever
+        it needs. Raises KernelError for an unknown release, hybrid or fix, for a fix that is
+        added twice or taken away where it is not, and for a set in which a fix lacks
+        what it needs, unless a hybrid is known to be so.
         """
         release, edits = self._split(spec)
-        have = set(self.named(release))
+        named = self.named(release)
+        have = set(named)
+        as_it_is = set[str]()
         for sign, fix in edits:
+            if sign == "++":
+                as_it_is.add(fix)
             if sign == "+" and fix in have:
                 raise KernelError(f"{spec}: {release} already has {fix}")
             if sign == "-" and fix not in have:
                 raise KernelError(f"{spec}: {release} does not have {fix}")
-            have.symmetric_difference_update({fix})
-        for fix in sorted(have):
-            for need in self.fixes[fix].requires:
-                if need not in have:
-                    add = f"-{fix}" if f"-{need}" in spec else self._missing(have)
-                    raise KernelError(f"{spec}: {fix} needs {need}; add {add}")
+            (have.discard if sign == "-" else have.add)(fix)
+        known = frozenset(self.unmet(named)) if release in self.hybrids else frozenset()
+        for fix, need in self.unmet(have):
+            if fix not in as_it_is and (fix, need) not in known:
+                add = f"-{fix}" if f"-{need}" in spec else self._missing(have, known, as_it_is)
+                raise KernelError(
+                    f"{spec}: {fix} needs {need}; add {add}, or ++{fix} for a kernel without it"
+                )
         return Kernel(spec, frozenset(have))
 
-    def _missing(self, have: set[str]) -> str:
+    def bad_backports(self, kernel: Kernel) -> list[tuple[str, str]]:
+        """What is built of `kernel` without a fix that it needs, and that fix."""
+        off = self.not_built(kernel)
+        return [(fix, need) for fix, need in self.unmet(kernel.fixes) if fix not in off]
+
+    def added(self, spec: str) -> frozenset[str]:
+        """The fixes that `spec` adds to a release or a hybrid. Raises KernelError."""
+        return frozenset(fix for sign, fix in self._split(spec)[1] if sign != "-")
+
+    def unmet(self, fixes: Iterable[str]) -> list[tuple[str, str]]:
+        """Every fix that is there without one that it needs, and that one."""
+        have = frozenset(fixes)
+        return [
+            (fix, need)
+            for fix in sorted(have)
+            for need in self.fixes[fix].needs
+            if need not in have
+        ]
+
+    def _missing(
+        self, have: set[str], known: frozenset[tuple[str, str]], as_it_is: set[str]
+    ) -> str:
         """Everything that the fixes in `have` need and is not there, to be added to a spec."""
         whole = set(have)
         while True:
-            more = {need for fix in whole for need in self.fixes[fix].requires} - whole
+            unmet = (u for u in self.unmet(whole) if u not in known and u[0] not in as_it_is)
+            more = {need for _, need in unmet}
             if not more:
                 return "".join(f"+{fix}" for fix in self.fixes if fix in whole - have)
             whole |= more
@@ -235,11 +307,12 @@ class Catalogue:
             others = "".join(f", {name}" for name in self.hybrids)
             raise UnknownName(
                 f"unknown kernel {word[:40]!r}{hint}: mainline "
-                f"{RELEASES[0]} to {RELEASES[-1]}{others}, then +FIX or -FIX"
+                f"{RELEASES[0]} to {RELEASES[-1]}{others}, then +FIX, ++FIX or -FIX"
             )
         edits = []
         while rest:
-            sign, rest = rest[0], rest[1:]
+            sign = "++" if rest.startswith("++") else rest[0]
+            rest = rest[len(sign) :]
             fix = self._fix_at(rest)
             if fix is None:
                 word = rest.split("+")[0]
@@ -264,11 +337,14 @@ class Catalogue:
         """A hint at the known fix nearest to `word`."""
         return nearest(word, self.fixes)
 
+    def base(self, spec: str) -> str:
+        """The release that `spec` is based on. Raises KernelError."""
+        release = self._split(spec)[0]
+        return self.hybrids[release].base if release in self.hybrids else release
+
     def order(self, spec: str) -> tuple[int, str]:
         """A sort key: by release, then by name."""
-        release = self._split(spec)[0]
-        hybrid = self.hybrids.get(release)
-        return _ORDER[hybrid.base if hybrid else release], spec
+        return _ORDER[self.base(spec)], spec
 
 
 def releases_with_changes(catalogue: Catalogue) -> list[str]:

@@ -199,15 +199,13 @@ class Field:
 class Evidence(NamedTuple):
     """All that an image can show of an architecture's kernels.
 
-    `machine` is the number that ELF files of it have (e_machine). From the pairs in `loose`, a
-    fix and one that it requires, nothing follows. `structs`, `fields` and `symbols`
-    are what a layout shows.
+    `machine` is the number that ELF files of it have (e_machine). `structs`, `fields` and
+    `symbols` are what a layout shows.
     """
 
     machine: int
     rules: Mapping[str, Rule]
     options: tuple[Option, ...] = ()
-    loose: frozenset[tuple[str, str]] = frozenset()
     structs: tuple[str, ...] = ()
     fields: tuple[Field, ...] = ()
     symbols: tuple[str, ...] = ()

@@ -21,13 +21,14 @@ Broken = Sequence[tuple[str, str]]
 
 
 def summary(grouped: Grouped) -> dict[str, int]:
-    """How many cases of each kind, and how many traces."""
+    """How many cases of each kind, and how many traces. What is not built is skipped, too."""
     results = [r for _, results in grouped for r in results]
     return {
         "traces": len(grouped),
         "cases": len(results),
         "failed": sum(r.status.failed for r in results),
-        "skipped": sum(r.status is Status.SKIPPED for r in results),
+        "skipped": sum(r.status.skipped for r in results),
+        "unbuilt": sum(r.status is Status.UNBUILT for r in results),
     }
 
 
@@ -69,7 +70,7 @@ def as_ktap(grouped: Grouped, broken: Broken = ()) -> str:
             lines += [f"  # {detail}" for detail in result.details if result.status.failed]
             state = "not ok" if result.status.failed else "ok"
             skip = f" # SKIP {result.judgement.unsupported}"
-            tail = skip if result.status is Status.SKIPPED else ""
+            tail = skip if result.status.skipped else ""
             lines.append(f"  {state} {n} {result.judgement.case.label.replace(' ', '_')}{tail}")
         failed = any(r.status.failed for r in results)
         lines.append(f"{'not ok' if failed else 'ok'} {number} {trace}")
@@ -95,7 +96,7 @@ def as_junit(grouped: Grouped, broken: Broken = ()) -> str:
             name=_clean(trace),
             tests=str(len(results)),
             failures=str(sum(r.status.failed for r in results)),
-            skipped=str(sum(r.status is Status.SKIPPED for r in results)),
+            skipped=str(sum(r.status.skipped for r in results)),
         )
         for result in results:
             label = result.judgement.case.label
@@ -104,7 +105,7 @@ def as_junit(grouped: Grouped, broken: Broken = ()) -> str:
             if result.status.failed:
                 bad = ElementTree.SubElement(case, "failure", message=result.status.value)
                 bad.text = text
-            elif result.status is Status.SKIPPED:
+            elif result.status.skipped:
                 ElementTree.SubElement(case, "skipped", message=text)
     for trace, text in broken:
         suite = ElementTree.SubElement(root, "testsuite", name=_clean(trace), tests="1", errors="1")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from harness.dsl.nodes import Trace
 from harness.engine.replay import world
 from harness.model import architecture
-from harness.model.catalogue import Catalogue, Kernel, releases_with_changes
+from harness.model.catalogue import Kernel, releases_with_changes
 from harness.search.play import Way, play, units
 
 
@@ -39,7 +39,7 @@ def bug_of(trace: Trace, kernel: Kernel, mode: str, way: Way) -> Bug:
         for fix in catalogue.fixes.values()
         if fix.landed is not None
         and fix.id not in kernel.fixes
-        and _shows(trace, _with(catalogue, kernel, fix.id), mode, way) is False
+        and _shows(trace, catalogue.adding(kernel, fix.id), mode, way) is False
     ]
     return Bug(shows, frozenset(ends))
 
@@ -48,13 +48,3 @@ def _shows(trace: Trace, kernel: Kernel, mode: str, way: Way) -> bool | None:
     if architecture(trace.arch).unsupported(kernel, mode, world(trace)):
         return None
     return play(trace, units(trace), kernel, mode, way).violation is not None
-
-
-def _with(catalogue: Catalogue, kernel: Kernel, fix: str) -> Kernel:
-    """The kernel with a fix and all that it needs."""
-    have, add = set(kernel.fixes), [fix]
-    while add:
-        name = add.pop()
-        have.add(name)
-        add += [need for need in catalogue.fixes[name].requires if need not in have]
-    return Kernel(f"{kernel.name}+{fix}", frozenset(have))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from harness.dsl.nodes import Trace
-from harness.engine.judge import Case, judge
+from harness.engine.judge import Case, as_built, judge
 from harness.errors import SourceError
 from harness.model.catalogue import RELEASES, Catalogue, Fix, Kernel
 from harness.search.shrink import shrink
@@ -117,14 +117,18 @@ def minimal(
 def closed(
     catalogue: Catalogue, base: frozenset[str], chosen: frozenset[str], allowed: frozenset[str]
 ) -> frozenset[str] | None:
-    """`base` with these changes and what goes with them, None if that is not `allowed`."""
+    """`base` with these changes and what goes with them, None if that is not `allowed`.
+
+    A fix that lacks what it needs at one of the two ends may lack it in between.
+    """
     change = set(chosen)
+    bad = {*catalogue.unmet(base), *catalogue.unmet(base ^ allowed)}
     while True:
         kernel = base ^ change
         more = set()
         for name in kernel:
-            for need in catalogue.fixes[name].requires:
-                if need not in kernel:
+            for need in catalogue.fixes[name].needs:
+                if need not in kernel and (name, need) not in bad:
                     # An added fix brings what it needs; one that is taken away takes this along.
                     more.add(name if need in change else need)
         if not more:
@@ -134,9 +138,25 @@ def closed(
         change |= more
 
 
+def backports(trace: Trace, catalogue: Catalogue, mode: str) -> list[Flip]:
+    """What each bad backport that the trace's verdicts name changes on its base."""
+    found = []
+    for name in dict.fromkeys(v.kernel for v in trace.verdicts if v.mode in (None, mode)):
+        kernel = catalogue.kernel(name)
+        if catalogue.bad_backports(kernel):
+            base = as_built(trace, catalogue.kernel(catalogue.base(name)))
+            flip = between(trace, catalogue, base, kernel, mode)
+            found += [flip] if flip else []
+    return found
+
+
 def history(trace: Trace, catalogue: Catalogue, mode: str) -> list[tuple[Kernel, Verdict]]:
-    """The verdict on every release, in order."""
-    kernels = [catalogue.kernel(release) for release in RELEASES]
+    """The verdict on every release, in order.
+
+    A release that is not built with what the trace's machine has stands there as the same
+    tree built with it, `v6.13+sme-built`: what its commits changed can be told all the same.
+    """
+    kernels = [as_built(trace, catalogue.kernel(release)) for release in RELEASES]
     return [(kernel, verdict(trace, kernel, mode)) for kernel in kernels]
 
 

@@ -31,6 +31,7 @@ from harness.model import architecture
 HERE = Path(__file__).parent / "recordings"
 CATALOGUE = architecture("arm64").catalogue
 DEBIAN = "debian-6.1.192"
+DEBIAN_SME = "debian-6.1.192+sme-built"  # the same tree, built with SME
 BUG17 = "v6.1+fp-type+to-save+kvm-prepare+load-by-type+sve-stays-on+discard-closes-sve"
 BUG16 = "debian-6.1.192+load-by-type+sve-stays-on+discard-closes-sve"
 BUG7 = "v6.1+fp-type+sme-reset-smen+recorded-no-bug"
@@ -43,8 +44,8 @@ CONFORM = [
     ("protected-kp-tiny", DEBIAN, "protected"),
     ("vhe-ft-compete", DEBIAN, "vhe"),
     ("vhe-trace-cmd-report", DEBIAN, "vhe"),
-    ("sme-vhe-fixed-regs", DEBIAN, "vhe"),
-    ("sme-vhe-fixed-sme", DEBIAN, "vhe"),
+    ("sme-vhe-fixed-regs", DEBIAN_SME, "vhe"),
+    ("sme-vhe-fixed-sme", DEBIAN_SME, "vhe"),
     ("sve-vhe-fpbug16-regs", BUG16, "vhe"),
     ("sve-vhe-fpbug17-regs", BUG17, "vhe"),
     ("sve-vhe-fpbug17-compete", BUG17, "vhe"),
@@ -71,7 +72,7 @@ DEPART = [
     # At vcpu_load: with the fix the kernel saves and flushes, without it does not.
     ("sve-vhe-fpbug16-regs", BUG17, "fpsimd_save_and_flush_cpu_state", "call"),
     ("sve-vhe-fpbug17-regs", BUG16, "load_fp.end", "sve"),
-    ("sme-vhe-fpbug7-ptrace", DEBIAN, "load_fp.end", "vcpu"),
+    ("sme-vhe-fpbug7-ptrace", DEBIAN_SME, "load_fp.end", "vcpu"),
     # A kernel that never existed: the host's state is not saved at vcpu_load.
     ("sve-vhe-fpbug8-regs", DEBIAN, "kvm_arch_vcpu_load_fp", "call"),
     # A system call leaves TIF_SVE set from v6.2 on.

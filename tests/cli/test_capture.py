@@ -32,7 +32,7 @@ def test_a_recording_becomes_a_trace(cli: Cli, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kernel", "outcome"),
     [
-        ("sme-vhe-fixed-sme", "debian-6.1.192", "holds"),
+        ("sme-vhe-fixed-sme", "debian-6.1.192+sme-built", "holds"),
         (
             "sme-vhe-fpbug7-ptrace",
             "v6.1+fp-type+sme-reset-smen+recorded-no-bug",

@@ -45,12 +45,16 @@ def test_kernels_json(cli: Cli) -> None:
     assert tree["kernels"]["v4.13"] == {
         "fixes": ["cpu-pm-last", "hotplug-last", "lazy-reload"],
         "landed": [],
+        "not_built": [],
+        "bad_backports": [],
     }
+    assert "sme-host" in tree["kernels"]["v6.13"]["not_built"]
     for release, row in tree["kernels"].items():
         assert set(row["landed"]) <= set(row["fixes"]) == CATALOGUE.landed_by(release)
     debian = tree["hybrids"]["debian-6.1.192"]
     assert debian["base"] == "v6.1"
     assert set(debian["fixes"]) == CATALOGUE.landed_by("v6.1") | set(debian["backports"])
+    assert debian["bad_backports"] == [["sig-merge", "sig-fptype"]]
 
 
 def test_fixes(cli: Cli) -> None:

@@ -85,13 +85,13 @@ def test_show_without_a_kernel(cli: Cli) -> None:
 
 def test_show_without_failures(project: Path, cli: Cli) -> None:
     """Without --kernel, and if none is said to fail, the first one is shown."""
-    assert cli("show", "traces/one.trace").out.startswith("one on v6.14 vhe\n")
+    assert cli("show", "traces/one.trace").out.startswith("one on v6.16 vhe\n")
 
 
 def test_show_in_a_mode(project: Path, cli: Cli) -> None:
     """--mode chooses among the trace's modes."""
     out = cli("show", "traces/one.trace", "--mode", "nvhe").out
-    assert out.startswith("one on v6.14 nvhe\n")
+    assert out.startswith("one on v6.16 nvhe\n")
 
 
 def test_page(project: Path, cli: Cli) -> None:

@@ -39,7 +39,7 @@ def test_only_what_changed(project: Path, cli: Cli) -> None:
     put(project, CHANGED, "traces/one.trace")
     before = content(project)
     ran = cli("run", "--update", "traces")
-    assert (ran.status, ran.out) == (0, "one: 2 changed: v6.14 vhe, v6.14 nvhe\n")
+    assert (ran.status, ran.out) == (0, "one: 2 changed: v6.16 vhe, v6.16 nvhe\n")
     after = content(project)
     assert {name for name in after if after[name] != before.get(name)} == {"expected/one.yaml"}
     assert before.keys() == after.keys()
@@ -91,18 +91,18 @@ def test_broken_golden_file_is_not_overwritten(changed: Path, cli: Cli) -> None:
 
 def test_some_kernels(project: Path, cli: Cli) -> None:
     """With --kernel, the cases that did not run keep what the golden file says of them."""
-    text = SAMPLE.replace("task", "verdict v6.12 holds\ntask", 1)
+    text = SAMPLE.replace("task", "verdict v6.17 holds\ntask", 1)
     put(project, text, "traces/one.trace")
     cli("run", "--update", "traces")
     put(project, text + 'snapshot "new"\n', "traces/one.trace")
-    ran = cli("run", "--update", "--kernel", "v6.12", "traces/one.trace")
-    assert ran.out == "one: 2 changed: v6.12 vhe, v6.12 nvhe\n"
+    ran = cli("run", "--update", "--kernel", "v6.17", "traces/one.trace")
+    assert ran.out == "one: 2 changed: v6.17 vhe, v6.17 nvhe\n"
     golden = load(project / "expected/one.yaml") or {}
     assert {label: "snapshots" in outcome for label, outcome in golden.items()} == {
-        "v6.14 vhe": False,
-        "v6.14 nvhe": False,
-        "v6.12 vhe": True,
-        "v6.12 nvhe": True,
+        "v6.16 vhe": False,
+        "v6.16 nvhe": False,
+        "v6.17 vhe": True,
+        "v6.17 nvhe": True,
     }
 
 
@@ -191,6 +191,6 @@ def test_interrupted_update_can_be_finished(
 def test_update_in_two_processes(changed: Path, cli: Cli) -> None:
     """-j does not change what --update writes and says."""
     assert cli("run", "--update", "-j", "2", "traces").out == (
-        "one: 2 changed: v6.14 vhe, v6.14 nvhe\ntwo: 2 changed: v6.14 vhe, v6.14 nvhe\n"
+        "one: 2 changed: v6.16 vhe, v6.16 nvhe\ntwo: 2 changed: v6.16 vhe, v6.16 nvhe\n"
     )
     assert cli("run", "traces").status == 0

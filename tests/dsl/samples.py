@@ -16,7 +16,7 @@ HEADER = """\
 trace "a sample"
 link "user-1@host.example"
 machine arm64 vhe nvhe { cpus 2; sve 16..64; sme 16..32 }
-verdict v6.14 holds
+verdict v6.16 holds
 task A, B
 vm V { vcpu v0 in A; vcpu v1 in B sve }
 """

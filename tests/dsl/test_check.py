@@ -27,8 +27,8 @@ commit "0123456789ab" "A title"
 machine arm64 vhe nvhe { cpus 2; sve 16..64; sme 32 }
 needs sve-host, fp-type
 budget saves 3, reloads 0
-verdict v6.14 holds
-verdict v6.13 nvhe violates stale, lost
+verdict v6.16 holds
+verdict v6.11 nvhe violates stale, lost
 task A, B on cpu1, D
 vm V { vcpu v0 in A; vcpu v1 in B sve }
 vm W { vcpu w0 in D }
@@ -56,8 +56,8 @@ A syscall
         (
             "verdicts",
             (
-                Verdict("v6.14", None, (), 10, 9),
-                Verdict("v6.13", "nvhe", ("lost", "stale"), 11, 9),
+                Verdict("v6.16", None, (), 10, 9),
+                Verdict("v6.11", "nvhe", ("lost", "stale"), 11, 9),
             ),
         ),
         ("tasks", (("A", 0), ("B", 1), ("D", -1))),
@@ -319,18 +319,18 @@ IN_HEADERS: dict[str, tuple[str, str, int, int, str]] = {
     "vector too long": ("16..64", "16..512", 3, 34, "sve 16..512: expected a range within 16..256"),
     "range reversed": ("16..64", "64..16", 3, 34, "sve 64..16: expected a range within 16..256"),
     "no power of two": ("16..64", "16..48", 3, 34, "sve: 48 is no power of two"),
-    "release": ("v6.14", "v6.41", 4, 9, "unknown kernel 'v6.41'"),
-    "fix": ("v6.14", "v6.14+fp-tpye", 4, 9, "unknown fix 'fp-tpye' (did you mean 'fp-type'?)"),
-    "fix it has": ("v6.14", "v6.14+fp-type", 4, 9, "v6.14 already has fp-type"),
-    "fix it lacks": ("v6.14", "v6.1-fp-type", 4, 9, "v6.1 does not have fp-type"),
-    "verdict mode": ("v6.14 holds", "v6.14 vhee holds", 4, 15, "mode 'vhee' is not on the machine"),
+    "release": ("v6.16", "v6.61", 4, 9, "unknown kernel 'v6.61'"),
+    "fix": ("v6.16", "v6.16+fp-tpye", 4, 9, "unknown fix 'fp-tpye' (did you mean 'fp-type'?)"),
+    "fix it has": ("v6.16", "v6.16+fp-type", 4, 9, "v6.16 already has fp-type"),
+    "fix it lacks": ("v6.16", "v6.1-fp-type", 4, 9, "v6.1 does not have fp-type"),
+    "verdict mode": ("v6.16 holds", "v6.16 vhee holds", 4, 15, "mode 'vhee' is not on the machine"),
     "invariant": ("holds", "violates lots", 4, 24, "unknown invariant 'lots' (did you mean 'lost'"),
     "verdict twice": (
-        "verdict v6.14 holds",
-        "verdict v6.14 holds\nverdict v6.14 violates lost",
+        "verdict v6.16 holds",
+        "verdict v6.16 holds\nverdict v6.16 violates lost",
         5,
         9,
-        "v6.14 is judged in line 4 already",
+        "v6.16 is judged in line 4 already",
     ),
     "task twice": ("task A, B", "task A, A", 5, 9, "'A' is named already"),
     "task like a cpu": ("task A, B", "task A, B, cpu7", 5, 12, "'cpu7' is the name of a CPU or"),
@@ -373,7 +373,7 @@ IN_HEADERS: dict[str, tuple[str, str, int, int, str]] = {
     ),
     "no title": ('trace "a sample"\n', "", 1, 1, 'no title: a trace begins with: trace "'),
     "no source": ('link "user-1@host.example"\n', "", 8, 1, "no source: expected a line such as"),
-    "no verdict": ("verdict v6.14 holds\n", "", 8, 1, "no verdict: expected a line such as"),
+    "no verdict": ("verdict v6.16 holds\n", "", 8, 1, "no verdict: expected a line such as"),
     "no events": (BODY, "\n", 7, 1, "no events: nothing happens in this trace"),
     "setting twice": ("cpus 2", "cpus 2; cpus 1", 3, 34, "cpus"),
     "counter twice": ("task A, B", "budget saves 1, saves 2\ntask A, B", 5, 17, "saves"),
@@ -451,7 +451,7 @@ def test_registers_the_machine_lacks(tmp_path: Path) -> None:
 
 def test_several_mistakes_at_once(tmp_path: Path) -> None:
     """One run reports the mistakes of all lines, in their order."""
-    text = SAMPLE.replace("v6.14", "v9.9").replace("A     read", "A     raed") + "A read z32\n"
+    text = SAMPLE.replace("v6.16", "v9.9").replace("A     read", "A     raed") + "A read z32\n"
     found = places(complaints(tmp_path, text))
     assert [(line, column) for line, column, _ in found] == [(4, 9), (9, 7), (10, 8)]
 
@@ -503,14 +503,14 @@ def test_event_that_cannot_happen(tmp_path: Path, events: str) -> None:
         judge_all(trace)
     (found,) = caught.value.diagnostics
     assert message in found.message
-    assert found.message.endswith("(on v6.14 vhe)")
+    assert found.message.endswith("(on v6.16 vhe)")
     assert (found.at.line, found.at.column) == (L + lines.index(refused), 1)
     assert (found.source, found.width) == (refused, len(refused))
 
 
 def test_verdict_on_a_kernel_that_cannot_run_the_trace(tmp_path: Path) -> None:
     """A verdict that no mode can be judged by is an error at the verdict."""
-    trace = read(tmp_path, SAMPLE.replace("v6.14 holds", "v4.15 holds"))
+    trace = read(tmp_path, SAMPLE.replace("v6.16 holds", "v4.15 holds"))
     with pytest.raises(SourceError) as caught:
         judge_all(trace)
     assert places(caught.value.diagnostics) == [

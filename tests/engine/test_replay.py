@@ -30,14 +30,14 @@ def outcome(t: Trace, spec: str = "v7.2", mode: str = "vhe") -> Outcome:
 
 def test_a_violation_is_reported_once() -> None:
     """What stays wrong is reported at the step that made it so, and not again."""
-    steps = replay(trace(BUG), "v6.13")
+    steps = replay(trace(BUG), "v6.11")
     assert [[v.kind for v in s.violations] for s in steps] == [[], [], [], ["missing-trap"], [], []]
 
 
 def test_a_violation_that_comes_back_is_reported_again() -> None:
     """Once it was right in between, the same thing wrong is news."""
     again = "A ioctl KVM_RUN v0\nv0 write v0 = 0xb1\nv0 guest_exit\nA ret_to_user\n"
-    steps = replay(trace(BUG + again + BUG), "v6.13")
+    steps = replay(trace(BUG + again + BUG), "v6.11")
     found = [s.event.line for s in steps for v in s.violations if v.kind == "missing-trap"]
     assert len(found) == 2
 
@@ -59,7 +59,7 @@ def test_reactions_are_recorded_on_request() -> None:
 def test_recording_changes_nothing() -> None:
     """A recording replay comes to the same outcome as a silent one."""
     t = trace(BUG)
-    kernel = CATALOGUE.kernel("v6.13")
+    kernel = CATALOGUE.kernel("v6.11")
     silent, loud = Replay(t, kernel, "vhe"), Replay(t, kernel, "vhe", record=True)
     assert silent.run().plain() == loud.run().plain()
     assert fingerprint(silent.model) == fingerprint(loud.model)
@@ -202,11 +202,11 @@ def test_names_do_not_count_in_a_fingerprint() -> None:
         from harness.dsl.check import Checker
 
         t = Checker("x", "x").read(lines)
-        run = Replay(t, CATALOGUE.kernel("v6.13"), "vhe")
+        run = Replay(t, CATALOGUE.kernel("v6.11"), "vhe")
         run.run()
         return fingerprint(run.model)
 
-    text = HEAD.format(extra="verdict v6.13 holds") + BUG
+    text = HEAD.format(extra="verdict v6.11 holds") + BUG
     other = {"task A, B, C": "task X, Y, Z", "in A": "in X", "in B": "in Y"}
     other |= {"v0": "w7", "\nA ": "\nX "}
     assert state(text, {}) == state(text, other)
@@ -224,7 +224,7 @@ def test_values_count_in_a_fingerprint() -> None:
 
 def test_a_verdict_of_a_mode_stands_before_one_of_all() -> None:
     """`verdict K nvhe ..` is said of nVHE, `verdict K ..` of the other modes."""
-    extra = "verdict v6.13 holds\nverdict v6.13 nvhe violates lost"
+    extra = "verdict v6.11 holds\nverdict v6.11 nvhe violates lost"
     judged = judge_all(trace("A syscall", extra))
     assert [(j.case.mode, str(j.case.verdict), j.agrees) for j in judged] == [
         ("vhe", "holds", True),

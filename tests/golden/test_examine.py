@@ -11,7 +11,7 @@ from harness.engine import Judgement, judge_all
 from harness.golden import Status, examine, load, update
 from tests.dsl.samples import SAMPLE, read
 
-TWO = SAMPLE.replace("verdict", "verdict v6.12 holds\nverdict").replace(" sve }", " }")
+TWO = SAMPLE.replace("verdict", "verdict v6.17 holds\nverdict").replace(" sve }", " }")
 
 
 def judged(folder: Path, text: str, kernels: tuple[str, ...] = ()) -> list[Judgement]:
@@ -44,14 +44,14 @@ def test_case_not_in_the_golden_file(tmp_path: Path) -> None:
     """A case that the golden file lacks is reported as such, the others are not."""
     js = judged(tmp_path, SAMPLE)
     golden = golden_of(js)
-    del golden["v6.14 nvhe"]
+    del golden["v6.16 nvhe"]
     assert statuses(js, golden) == [Status.OK, Status.MISSING]
 
 
 def test_difference(tmp_path: Path) -> None:
     """A case that shows something else than its golden file says differs, with the details."""
     js = judged(tmp_path, SAMPLE)
-    golden = golden_of(js) | {"v6.14 vhe": {"counts": {"saves": 7}}}
+    golden = golden_of(js) | {"v6.16 vhe": {"counts": {"saves": 7}}}
     first, second = examine(js, golden)
     assert (first.status, second.status) == (Status.GOLDEN, Status.OK)
     assert first.details == ["counts: expected {saves: 7}, got nothing"]
@@ -59,7 +59,7 @@ def test_difference(tmp_path: Path) -> None:
 
 def test_wrong_verdict_says_who_says_what(tmp_path: Path) -> None:
     """A verdict that the model does not share is shown with its line and the model's own."""
-    js = judged(tmp_path, SAMPLE.replace("v6.14 holds", "v6.14 violates lost"))
+    js = judged(tmp_path, SAMPLE.replace("v6.16 holds", "v6.16 violates lost"))
     result = examine(js, golden_of(js))[0]
     assert result.status is Status.VERDICT
     assert result.details == ["line 4 says: violates lost", "the model: holds"]
@@ -73,7 +73,7 @@ def test_wrong_verdict_lists_the_violations(tmp_path: Path) -> None:
 
 def test_kernel_nobody_speaks_of(tmp_path: Path) -> None:
     """A kernel that no verdict names is held against nothing."""
-    results = examine(judged(tmp_path, SAMPLE, ("v6.16",)), {})
+    results = examine(judged(tmp_path, SAMPLE, ("v6.18",)), {})
     assert [r.status for r in results] == [Status.OK, Status.OK]
 
 
@@ -87,7 +87,7 @@ def test_kernel_that_cannot_run_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", Status)
 def test_failed(status: Status) -> None:
     """Only a case that was judged and is as expected, or was not judged, has not failed."""
-    assert status.failed == (status not in (Status.OK, Status.SKIPPED))
+    assert status.failed == (status is not Status.OK and not status.skipped)
 
 
 # Update -----------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def _update(folder: Path, text: str, kernels: tuple[str, ...] = ()) -> str | Non
 def test_update_writes(tmp_path: Path) -> None:
     """A golden file that is not there is written."""
     assert _update(tmp_path, SAMPLE) == "written, 2 cases"
-    assert set(load(tmp_path / "x.yaml") or {}) == {"v6.14 vhe", "v6.14 nvhe"}
+    assert set(load(tmp_path / "x.yaml") or {}) == {"v6.16 vhe", "v6.16 nvhe"}
 
 
 def test_update_does_not_touch_what_is_right(tmp_path: Path) -> None:
@@ -116,21 +116,21 @@ def test_update_does_not_touch_what_is_right(tmp_path: Path) -> None:
 def test_update_names_what_changed(tmp_path: Path) -> None:
     """Cases with another outcome are named."""
     _update(tmp_path, SAMPLE)
-    assert _update(tmp_path, SAMPLE + 'snapshot "s"\n') == "2 changed: v6.14 vhe, v6.14 nvhe"
+    assert _update(tmp_path, SAMPLE + 'snapshot "s"\n') == "2 changed: v6.16 vhe, v6.16 nvhe"
 
 
 def test_update_names_what_is_new(tmp_path: Path) -> None:
     """Cases of a new verdict are named."""
     _update(tmp_path, SAMPLE)
-    text = SAMPLE.replace("task", "verdict v6.13 vhe holds\ntask", 1)
-    assert _update(tmp_path, text) == "1 changed: v6.13 vhe"
+    text = SAMPLE.replace("task", "verdict v6.18 vhe holds\ntask", 1)
+    assert _update(tmp_path, text) == "1 changed: v6.18 vhe"
 
 
 def test_update_names_what_is_gone(tmp_path: Path) -> None:
     """Cases of a verdict that was taken away are named, and leave the file."""
     _update(tmp_path, TWO)
-    assert _update(tmp_path, SAMPLE.replace(" sve }", " }")) == "2 gone: v6.12 vhe, v6.12 nvhe"
-    assert set(load(tmp_path / "x.yaml") or {}) == {"v6.14 vhe", "v6.14 nvhe"}
+    assert _update(tmp_path, SAMPLE.replace(" sve }", " }")) == "2 gone: v6.17 vhe, v6.17 nvhe"
+    assert set(load(tmp_path / "x.yaml") or {}) == {"v6.16 vhe", "v6.16 nvhe"}
 
 
 def test_update_says_if_only_the_layout_changed(tmp_path: Path) -> None:
@@ -146,14 +146,14 @@ def test_update_says_if_only_the_layout_changed(tmp_path: Path) -> None:
 def test_update_of_some_kernels_keeps_the_others(tmp_path: Path) -> None:
     """Cases that were not run keep what the file says of them."""
     _update(tmp_path, TWO)
-    changed = _update(tmp_path, TWO + 'snapshot "s"\n', ("v6.14",))
+    changed = _update(tmp_path, TWO + 'snapshot "s"\n', ("v6.16",))
     golden = load(tmp_path / "x.yaml") or {}
-    assert changed == "2 changed: v6.14 vhe, v6.14 nvhe"
+    assert changed == "2 changed: v6.16 vhe, v6.16 nvhe"
     assert {label for label, outcome in golden.items() if "snapshots" in outcome} == {
-        "v6.14 vhe",
-        "v6.14 nvhe",
+        "v6.16 vhe",
+        "v6.16 nvhe",
     }
-    assert set(golden) == {f"{k} {m}" for k in ("v6.12", "v6.14") for m in ("vhe", "nvhe")}
+    assert set(golden) == {f"{k} {m}" for k in ("v6.17", "v6.16") for m in ("vhe", "nvhe")}
 
 
 def test_update_of_a_kernel_nobody_speaks_of(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from harness.golden import GoldenError, dump, golden_path, load, write
 from harness.model.base import Tree
 from tests.dsl.samples import SAMPLE, TRACES, put
 
-CASE = "outcomes:\n- kernels: [v6.14 vhe]\n"
+CASE = "outcomes:\n- kernels: [v6.16 vhe]\n"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "outcomes a mapping": ("outcomes: {}\n", ": outcomes: expected a list, got a mapping"),
     "outcome a list": ("outcomes: [[]]\n", ": outcomes[0]: expected a mapping, got a list"),
     "kernels text": (
-        "outcomes: [{kernels: v6.14 vhe}]\n",
+        "outcomes: [{kernels: v6.16 vhe}]\n",
         ": outcomes[0].kernels: expected a list of texts, got text",
     ),
     "kernels numbers": (
@@ -141,7 +141,7 @@ def test_truncated_file(tmp_path: Path, cut: int) -> None:
         golden = load(path)
     except GoldenError:
         return
-    assert set(golden or {}) <= {"v6.14 vhe"}
+    assert set(golden or {}) <= {"v6.16 vhe"}
 
 
 # Each of forty mappings holds the one before it twice.

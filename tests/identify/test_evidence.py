@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from harness.identify import Finding, identify
 from harness.identify.evidence import Identity
 from harness.image import Image
 from harness.model import evidence as e
-from harness.model.arm64.evidence import LOOSE, OPTIONS, RULES
+from harness.model.arm64.evidence import OPTIONS, RULES
 from harness.model.arm64.fixes import CATALOGUE
 from harness.model.catalogue import Catalogue, Fix
 from tests.image import build
@@ -157,7 +158,7 @@ def test_the_banner_is_no_evidence() -> None:
         elf.sections[0] = (name, kind, flags, text.replace(b"6.1.0", version))
         image = Image(bytes(elf))
         assert version.decode() in image.banner
-        seen.append(identify(image, CATALOGUE, RULES, OPTIONS, LOOSE).findings)
+        seen.append(identify(image, CATALOGUE, RULES, OPTIONS).findings)
     assert seen[0] == seen[1] == seen[2]
 
 
@@ -184,7 +185,7 @@ def kernel(*functions: str, fp_type: bool = True) -> bytes:
 
 
 def state(data: bytes, fix: str) -> str:
-    return identify(Image(data), CATALOGUE, RULES, OPTIONS, LOOSE).findings[fix].state
+    return identify(Image(data), CATALOGUE, RULES, OPTIONS).findings[fix].state
 
 
 def test_the_2025_fix() -> None:
@@ -199,10 +200,10 @@ def test_the_2025_fix() -> None:
 
 def test_a_kernel_without_sme_has_no_less_fixes() -> None:
     """What is built only with SME is unknown without it, not absent."""
-    identity = identify(Image(kernel()), CATALOGUE, RULES, OPTIONS, LOOSE)
+    identity = identify(Image(kernel()), CATALOGUE, RULES, OPTIONS)
     assert identity.options["SME"] is False
     assert identity.findings["sme-resume"].state in ("unknown", "absent")
-    built = identify(Image(kernel("sme_set_current_vl")), CATALOGUE, RULES, OPTIONS, LOOSE)
+    built = identify(Image(kernel("sme_set_current_vl")), CATALOGUE, RULES, OPTIONS)
     assert built.options["SME"] is True
     assert built.findings["sme-resume"].state == "absent"
 
@@ -214,14 +215,10 @@ def test_a_truncated_symbol_table_is_an_error() -> None:
         Image(bytes(data))
 
 
-def test_what_is_loose_is_required_by_the_catalogue() -> None:
-    for fix, need in LOOSE:
-        assert need in CATALOGUE.fixes[fix].requires, (fix, need)
-
-
-def test_nothing_follows_from_what_is_loosely_required() -> None:
-    catalogue = fixes(("a", ()), ("b", ("a",)), ("c", ("a",)))
+def test_nothing_follows_from_what_a_message_asks_for() -> None:
+    """6.1.142 has sig-merge, and not sig-fptype, which its message asks for."""
+    asking = dataclasses.replace(fixes(("b", ())).fixes["b"], asks=("a",))
+    catalogue = Catalogue((*fixes(("a", ()), ("c", ("a",))).fixes.values(), asking))
     rules = {"a": e.Rule(absent=((e.Symbol(LOAD),),))}
-    image = Image(bytes(sample_elf()))
-    identity = identify(image, catalogue, rules, loose=frozenset({("b", "a")}))
+    identity = identify(Image(bytes(sample_elf())), catalogue, rules)
     assert states(identity) == {"a": "absent", "b": "unknown", "c": "absent"}

@@ -16,7 +16,7 @@ import pytest
 
 from harness.identify import Identity, identify
 from harness.image import Image
-from harness.model.arm64.evidence import LOOSE, OPTIONS, RULES
+from harness.model.arm64.evidence import OPTIONS, RULES
 from harness.model.arm64.fixes import CATALOGUE
 
 FETCH = os.environ.get("KVM_REPLAY_FETCH")
@@ -117,7 +117,7 @@ def series(path: Path) -> str:
 
 
 def ask(path: Path, btf: bool = True) -> Identity:
-    return identify(Image.open(path, btf=btf), CATALOGUE, RULES, OPTIONS, LOOSE)
+    return identify(Image.open(path, btf=btf), CATALOGUE, RULES, OPTIONS)
 
 
 def test_what_is_found_is_what_the_kernel_has(kernel: Path) -> None:

@@ -12,7 +12,7 @@ from harness.errors import HarnessError
 from harness.identify import identify
 from harness.identify.layout import layout
 from harness.image import Image
-from harness.model.arm64.evidence import FIELDS, LOOSE, OPTIONS, RULES, STRUCTS
+from harness.model.arm64.evidence import FIELDS, OPTIONS, RULES, STRUCTS
 from harness.model.arm64.fixes import CATALOGUE
 from tests.image.build import sample_btf, sample_elf
 from tests.image.build_dwarf import sample_dwarf
@@ -23,7 +23,7 @@ ELF, BTF, DWARF = bytes(sample_elf()), bytes(sample_btf()), bytes(sample_dwarf()
 def use(data: bytes) -> None:
     """Everything that the commands ask of an image."""
     image = Image(data)
-    identify(image, CATALOGUE, RULES, OPTIONS, LOOSE)
+    identify(image, CATALOGUE, RULES, OPTIONS)
     layout(image, STRUCTS, FIELDS)
     for name in list(image.symbols)[:20]:
         image.calls(name)

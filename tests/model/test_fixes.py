@@ -82,7 +82,8 @@ def test_every_branch_on_a_fix_is_reached_both_ways(arch: str) -> None:
 @pytest.mark.parametrize(("arch", "fix"), each(True), ids=ids)
 def test_every_switch_is_asked_for(arch: str, fix: Fix) -> None:
     """A switch that the model never asks for is no switch."""
-    assert fix.id in words(arch)
+    builds = {name for b in catalogue(arch).builds for name in (b.broken, b.built)}
+    assert fix.id in words(arch) | builds
 
 
 @pytest.mark.parametrize(("arch", "fix"), each(False), ids=ids)

@@ -21,7 +21,7 @@ cpu0 switch B -> A
 def test_the_event_that_made_it_inevitable() -> None:
     """SVE is left open by vcpu_load already; from KVM_RUN on, A returns to that."""
     t = trace(LOST)
-    cause = explain(t, CATALOGUE.kernel("v6.13"), "vhe", 1)
+    cause = explain(t, CATALOGUE.kernel("v6.11"), "vhe", 1)
     assert cause is not None
     assert cause.violation.kind == "missing-trap"
     assert cause.inevitable is not None
@@ -31,7 +31,7 @@ def test_the_event_that_made_it_inevitable() -> None:
 def test_where_the_values_came_from_and_went() -> None:
     """The lost value was written by A, and last seen before the switch that saved only V."""
     t = trace(LOST)
-    cause = explain(t, CATALOGUE.kernel("v6.13"), "vhe", 2)
+    cause = explain(t, CATALOGUE.kernel("v6.11"), "vhe", 2)
     assert cause is not None
     assert cause.violation.kind == "lost"
     assert cause.inevitable is not None
@@ -67,4 +67,4 @@ def test_an_act_has_no_moment_of_inevitability() -> None:
 
 def test_nothing_to_explain() -> None:
     """A trace that holds has no cause."""
-    assert explain(trace(LOST), CATALOGUE.kernel("v6.14"), "vhe") is None
+    assert explain(trace(LOST), CATALOGUE.kernel("v6.16"), "vhe") is None

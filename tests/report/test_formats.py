@@ -27,11 +27,11 @@ def grouped(tmp_path: Path) -> Grouped:
     ok = SAMPLE.replace("vhe nvhe", "vhe")
     results: Grouped = []
     rows: list[tuple[str, str, dict[str, Tree] | None, tuple[str, ...]]] = [
-        ("ok", ok, {"v6.14 vhe": {}}, ()),
+        ("ok", ok, {"v6.16 vhe": {}}, ()),
         ("verdict", ok + "expect read v0 = 2\n", {}, ()),
-        ("differs", ok, {"v6.14 vhe": {"counts": {"saves": 7}}}, ()),
+        ("differs", ok, {"v6.16 vhe": {"counts": {"saves": 7}}}, ()),
         ("missing", ok, None, ()),
-        ("skipped", ok, {"v6.14 vhe": {}}, ("v4.15", "v6.14")),
+        ("skipped", ok, {"v6.16 vhe": {}}, ("v4.15", "v6.16")),
     ]
     for name, text, golden, kernels in rows:
         trace = read_trace(put(tmp_path, text, f"{name}.trace"))
@@ -41,7 +41,7 @@ def grouped(tmp_path: Path) -> Grouped:
 
 def test_summary(grouped: Grouped) -> None:
     """The summary counts traces, cases, and those that failed or were not judged."""
-    assert summary(grouped) == {"traces": 5, "cases": 6, "failed": 3, "skipped": 1}
+    assert summary(grouped) == {"traces": 5, "cases": 6, "failed": 3, "skipped": 1, "unbuilt": 0}
 
 
 # JSON -----------------------------------------------------------------------------
@@ -70,7 +70,7 @@ def test_json_has_a_schema(grouped: Grouped) -> None:
             0,
             {
                 "trace": "ok",
-                "kernel": "v6.14",
+                "kernel": "v6.16",
                 "mode": "vhe",
                 "said": "holds",
                 "verdict": "holds",
@@ -151,15 +151,15 @@ def test_ktap_of_each_kind(grouped: Grouped) -> None:
     tests = parse_ktap(lines)
     assert lines == []
     assert tests == [
-        (True, "ok", "", [(True, "v6.14_vhe", "", None)]),
-        (False, "verdict", "", [(False, "v6.14_vhe", "", None)]),
-        (False, "differs", "", [(False, "v6.14_vhe", "", None)]),
-        (False, "missing", "", [(False, "v6.14_vhe", "", None)]),
+        (True, "ok", "", [(True, "v6.16_vhe", "", None)]),
+        (False, "verdict", "", [(False, "v6.16_vhe", "", None)]),
+        (False, "differs", "", [(False, "v6.16_vhe", "", None)]),
+        (False, "missing", "", [(False, "v6.16_vhe", "", None)]),
         (
             True,
             "skipped",
             "",
-            [(True, "v4.15_vhe", f"SKIP {SKIP}", None), (True, "v6.14_vhe", "", None)],
+            [(True, "v4.15_vhe", f"SKIP {SKIP}", None), (True, "v6.16_vhe", "", None)],
         ),
     ]
 
@@ -170,7 +170,7 @@ def test_ktap_says_why(grouped: Grouped) -> None:
     at = lines.index("not ok 3 differs")
     assert lines[at - 2 : at] == [
         "  # counts: expected {saves: 7}, got nothing",
-        "  not ok 1 v6.14_vhe",
+        "  not ok 1 v6.16_vhe",
     ]
 
 
@@ -193,7 +193,7 @@ def test_ktap_names_do_not_depend_on_the_result(grouped: Grouped) -> None:
         for _, _, _, below in parse_ktap(as_ktap(grouped[:4]).splitlines())
         for _, name, _, _ in below
     }
-    assert names == {"v6.14_vhe"}
+    assert names == {"v6.16_vhe"}
 
 
 def test_ktap_of_nothing() -> None:

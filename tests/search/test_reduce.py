@@ -135,10 +135,10 @@ def test_another_bug_of_the_same_kind_is_not_the_same() -> None:
     )
     head = [
         *('trace "stale"', 'link "a@b.c"', "machine arm64 vhe { cpus 1; sme 16 }"),
-        *("verdict v6.13 violates stale", "task A, B", "vm V { vcpu v0 in A }"),
+        *("verdict v6.11 violates stale", "task A, B", "vm V { vcpu v0 in A }"),
     ]
     t = Checker("stale.trace", "stale").read([*head, *events])
-    reducer = Reducer(t, kernel(t, "v6.13"), "vhe")
+    reducer = Reducer(t, kernel(t, "v6.11"), "vhe")
     reducer.run()
     assert reducer.way == Way("stale", "svcr")
     assert len(reducer.lines()) == 7

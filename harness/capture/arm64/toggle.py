@@ -73,7 +73,7 @@ def _toggled(catalogue: Catalogue, kernel: Kernel, fix: str) -> tuple[Kernel, st
         return other, "".join(f"-{f}" for f in sorted(kernel.fixes - other.fixes))
     more = {fix}
     while True:
-        needs = {n for f in more for n in catalogue.fixes[f].requires} - more - kernel.fixes
+        needs = {n for f in more for n in catalogue.fixes[f].needs} - more - kernel.fixes
         if not needs:
             break
         more |= needs

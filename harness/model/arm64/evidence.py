@@ -685,48 +685,6 @@ RULES: dict[str, Rule] = {
     ),
 }
 
-# Where the catalogue says that a fix requires another for the sake of sense, but its code
-# stands without it, so that nothing follows from the one for the other. Stable trees can
-# have such kernels.
-LOOSE = frozenset(
-    {
-        ("clone-preserve", "load-by-type"),
-        ("clone-preserve", "sig-flush"),
-        ("cptr-reset", "nvhe-sve"),
-        ("cptr-split", "save-and-flush"),
-        ("eager-zcr", "cptr-scratch"),
-        ("eager-zcr", "save-and-flush"),
-        ("effective", "load-by-type"),
-        ("efi-kill", "efi-buffers"),
-        ("fp-tristate", "drop-host-sve"),
-        ("kneon-preempt", "drop-busy-flag"),
-        ("kvm-fpmr", "fp-owner"),
-        ("neon-irqs-off", "drop-busy-flag"),
-        ("nv-fp-elision", "nv-sve"),
-        ("nv-sve", "owner-check"),
-        ("pkvm-sme-refuse", "pkvm-host-sve"),
-        ("ptrace-errors", "ptrace-partial"),
-        ("ptrace-errors", "ptrace-ssve-payload"),
-        ("ptrace-inactive", "ptrace-fptype"),
-        ("ptrace-partial", "load-by-type"),
-        ("ptrace-sme-only", "ptrace-errors"),
-        ("ptrace-ssve-payload", "ptrace-ssve-setup"),
-        ("save-and-flush", "to-save"),
-        ("sig-flush", "sig-fptype"),
-        ("sig-flush", "sig-merge"),
-        ("sig-sve-restore", "sig-flush"),
-        ("sme-kvm-load", "drop-host-sve"),
-        ("sme-no-free", "vl-sve-storage"),
-        ("sme-reset-smen", "sme-kvm-load"),
-        ("sve-stays-on", "load-by-type"),
-        ("sve-stays-on", "to-save"),
-        ("vl-stale", "load-by-type"),
-        ("vl-stale", "sig-flush"),
-        ("vl-valid", "sme-no-free"),
-        ("vl-valid", "vl-stale"),
-    }
-)
-
 # What can be left out of a kernel, and with it all that a machine with it would show.
 OPTIONS = (
     Option(
@@ -798,7 +756,6 @@ EVIDENCE = Evidence(
     machine=183,  # EM_AARCH64
     rules=RULES,
     options=OPTIONS,
-    loose=LOOSE,
     structs=STRUCTS,
     fields=FIELDS,
     symbols=("kvm_host_data", "__kvm_nvhe_kvm_host_data"),

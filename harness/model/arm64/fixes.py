@@ -8,7 +8,7 @@ but by its own account it changes no step, so it is no switch. A table, as long 
 from __future__ import annotations
 
 from harness.model.arm64.hybrids import HYBRIDS
-from harness.model.catalogue import Catalogue, Commit, Fix
+from harness.model.catalogue import Build, Catalogue, Commit, Fix
 
 CATALOGUE = Catalogue(
     (
@@ -530,7 +530,7 @@ CATALOGUE = Catalogue(
             "a guest is entered with the host's PSTATE.SM and ZA -> vcpu_load saves and flushes "
             "if either is set; vcpu_put restores CPACR_EL1.SMEN",
             (Commit("861262ab8627", "KVM: arm64: Handle SME host state when running guests"),),
-            requires=("sme-host", "drop-host-sve"),
+            requires=("sme-host",),
             untagged="none",
             link="20220419112247.711548-27-broonie@kernel.org",
         ),
@@ -604,7 +604,7 @@ CATALOGUE = Catalogue(
                 ),
                 Commit("0affa37fcd1d", "KVM: arm64: Move vcpu SVE/SME flags to the state flag set"),
             ),
-            requires=("drop-host-sve",),
+            requires=("kvm-fp-2018",),
             link="20220610092838.1205755-5-maz@kernel.org",
         ),
         Fix(
@@ -694,7 +694,7 @@ CATALOGUE = Catalogue(
                     "arm64/sve: Leave SVE enabled on syscall if we don't context switch",
                 ),
             ),
-            requires=("to-save", "load-by-type"),
+            requires=("fp-type",),
             link="20221115094640.112848-8-broonie@kernel.org",
         ),
         Fix(
@@ -791,7 +791,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Rework CPTR_EL2 programming for HVHE configuration",
                 ),
             ),
-            requires=("nvhe-sve",),
+            requires=("kvm-fp-2018",),
             link="20230609162200.2024064-14-maz@kernel.org",
         ),
         Fix(
@@ -806,7 +806,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Fix resetting SME trap values on reset for (h)VHE",
                 ),
             ),
-            requires=("sme-kvm-load",),
+            requires=("sme-host",),
             untagged="unseen",
         ),
         Fix(
@@ -1115,7 +1115,7 @@ CATALOGUE = Catalogue(
                     "arm64: fpsimd: Preserve/restore kernel mode NEON at context switch",
                 ),
             ),
-            requires=("flush-sets-foreign", "kvm-fp-2018", "drop-busy-flag"),
+            requires=("flush-sets-foreign", "kvm-fp-2018"),
             link="20231208113218.3001940-8-ardb@google.com",
         ),
         Fix(
@@ -1231,7 +1231,6 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Allow the use of SVE+NV",
                 ),
             ),
-            requires=("owner-check",),
         ),
         Fix(
             "sme-guest",
@@ -1372,7 +1371,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Ensure that SME controls are disabled in protected mode",
                 ),
             ),
-            requires=("sme-host", "pkvm-host-sve"),
+            requires=("sme-host",),
             untagged="unseen",
             link="20240603122852.3923848-10-tabba@google.com",
         ),
@@ -1431,7 +1430,7 @@ CATALOGUE = Catalogue(
                 Commit("7d9c1ed6f4bf", "KVM: arm64: Move FPMR into the sysreg array"),
                 Commit("ef3be86021c3", "KVM: arm64: Add save/restore support for FPMR"),
             ),
-            requires=("fpmr", "fp-owner"),
+            requires=("fpmr",),
         ),
         Fix(
             "ptrace-fpmr-partial",
@@ -1606,7 +1605,7 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Unconditionally save+flush host FPSIMD/SVE/SME state",
                 ),
             ),
-            requires=("to-save",),
+            requires=("kvm-fp-2018",),
             repairs=("93ae6b01bafe", "8c845e273104", "ef3be86021c3"),
             link="20250210195226.1215254-2-mark.rutland@arm.com",
         ),
@@ -1649,7 +1648,7 @@ CATALOGUE = Catalogue(
             "VHE hyp leaves the host with CPACR_EL1.ZEN and SMEN open to EL1 alone -> to EL0 too, "
             "until the next bind; one helper for every mode becomes one for each",
             (Commit("ee14db31a9c8", "KVM: arm64: Refactor CPTR trap deactivation"),),
-            requires=("save-and-flush",),
+            requires=("kvm-fp-2018",),
             link="20250210195226.1215254-6-mark.rutland@arm.com",
         ),
         Fix(
@@ -1684,7 +1683,7 @@ CATALOGUE = Catalogue(
             "the guest's ZCR_EL1 stays live until vcpu_put, ZCR_EL2 until the host uses SVE -> "
             "both switched around every entry",
             (Commit("59419f10045b", "KVM: arm64: Eagerly switch ZCR_EL{1,2}"),),
-            requires=("nvhe-sve", "save-and-flush", "cptr-scratch"),
+            requires=("nvhe-sve",),
             repairs=("8c8010d69c13", "2e3cf82063a0"),
             link="20250210195226.1215254-9-mark.rutland@arm.com",
         ),
@@ -1701,7 +1700,7 @@ CATALOGUE = Catalogue(
                     "arm64/fpsimd: Consistently preserve FPSIMD state during clone()",
                 ),
             ),
-            requires=("load-by-type", "sig-flush"),
+            requires=("fp-type",),
             repairs=("bc0ee4760364", "f130ac0ae441"),
             link="20250508132644.1395904-12-mark.rutland@arm.com",
         ),
@@ -1759,7 +1758,7 @@ CATALOGUE = Catalogue(
             "a change of the SVE vector length frees ZA's storage and sets the SME trap, if "
             "neither SM nor ZA is set -> leaves them",
             (Commit("d7649a4a601e", "arm64/fpsimd: Remove opportunistic freeing of SME state"),),
-            requires=("vl-sve-storage",),
+            requires=("sme-host",),
             link="20250409164010.3480271-5-mark.rutland@arm.com",
         ),
         Fix(
@@ -1812,7 +1811,8 @@ CATALOGUE = Catalogue(
                     "arm64/fpsimd: Fix merging of FPSIMD state during signal return",
                 ),
             ),
-            requires=("fp-type",),  # stable trees have it without sig-fptype
+            requires=("fp-type",),
+            asks=("sig-fptype",),  # stable trees have it without sig-fptype
             repairs=("85ed24dad290",),
             link="20250409164010.3480271-10-mark.rutland@arm.com",
         ),
@@ -1826,7 +1826,7 @@ CATALOGUE = Catalogue(
                 Commit("929fa99b1215", "arm64/fpsimd: signal: Always save+flush state early"),
                 Commit("d3a181588df9", "arm64/fpsimd: Add fpsimd_save_and_flush_current_state()"),
             ),
-            requires=("sig-merge", "sig-fptype"),
+            requires=("fp-type",),
             repairs=(
                 "8c46def44409",
                 "40a8e87bb328",
@@ -1930,7 +1930,7 @@ CATALOGUE = Catalogue(
                     "arm64/fpsimd: ptrace: Consistently handle partial writes to NT_ARM_(S)SVE",
                 ),
             ),
-            requires=("load-by-type",),
+            requires=("sve-host",),
             repairs=("43d4da2c45b2",),
             link="20250508132644.1395904-6-mark.rutland@arm.com",
         ),
@@ -1941,7 +1941,7 @@ CATALOGUE = Catalogue(
             "the helper that takes V into the SVE image goes by TIF_SVE and SM, and may copy "
             "where no one looks -> by fp_type",
             (Commit("b255be426913", "arm64/fpsimd: Clarify sve_sync_*() functions"),),
-            requires=("load-by-type",),
+            requires=("fp-type",),
             link="20250508132644.1395904-7-mark.rutland@arm.com",
         ),
         Fix(
@@ -1956,7 +1956,7 @@ CATALOGUE = Catalogue(
                     "arm64/fpsimd: ptrace/prctl: Ensure VL changes do not resurrect stale data",
                 ),
             ),
-            requires=("load-by-type", "sig-flush"),
+            requires=("fp-type",),
             repairs=("8c845e273104",),
             link="20250508132644.1395904-15-mark.rutland@arm.com",
         ),
@@ -1973,10 +1973,7 @@ CATALOGUE = Catalogue(
                     "arm64/fpsimd: ptrace/prctl: Ensure VL changes leave task in a valid state",
                 ),
             ),
-            requires=(
-                "vl-stale",
-                "sme-no-free",
-            ),
+            requires=("fp-type", "sme-host"),
             repairs=("8bd7f91c03d8", "baa8515281b3"),
             link="20250508132644.1395904-16-mark.rutland@arm.com",
         ),
@@ -1992,10 +1989,7 @@ CATALOGUE = Catalogue(
                     "arm64/fpsimd: ptrace: Do not present register data for inactive mode",
                 ),
             ),
-            requires=(
-                "ptrace-fptype",
-                "sme-host",
-            ),
+            requires=("sme-host",),
             repairs=("e12310a0d30f",),
             link="20250508132644.1395904-18-mark.rutland@arm.com",
         ),
@@ -2026,7 +2020,7 @@ CATALOGUE = Catalogue(
                     "arm64/fpsimd: ptrace: Mandate SVE payload for streaming-mode state",
                 ),
             ),
-            requires=("ptrace-ssve-setup",),
+            requires=("sme-host",),
             repairs=("e12310a0d30f",),
             link="20250508132644.1395904-19-mark.rutland@arm.com",
         ),
@@ -2037,10 +2031,7 @@ CATALOGUE = Catalogue(
             "a write with data for a vector length that there is not sets PSTATE.SM, then "
             "fails without fp_type -> storage, flags and fp_type first",
             (Commit("9f8bf718f292", "arm64/fpsimd: ptrace: Gracefully handle errors"),),
-            requires=(
-                "ptrace-partial",
-                "ptrace-ssve-payload",
-            ),
+            requires=("fp-type",),
             repairs=("e12310a0d30f", "baa8515281b3", "5d0a8d2fba50"),
             link="20250508132644.1395904-20-mark.rutland@arm.com",
         ),
@@ -2073,24 +2064,23 @@ CATALOGUE = Catalogue(
             ),
         ),
         Fix(
-            "sme-unbroken",
-            "outside",
+            "sme-built",
+            "build",
             "v6.16",
-            "CONFIG_ARM64_SME depends on BROKEN -> no longer",
+            "CONFIG_ARM64_SME depends on BROKEN -> can be selected",
             (
                 Commit(
                     "33c4618d0ac0",
                     "arm64/fpsimd: Allow CONFIG_ARM64_SME to be selected",
                 ),
             ),
-            requires=("sme-broken",),
         ),
         Fix(
             "sme-broken",
-            "outside",
+            "build",
             "v6.12",
-            "CONFIG_ARM64_SME -> depends on BROKEN; the model is of a kernel that has it where the "
-            "machine has SME",
+            "CONFIG_ARM64_SME can be selected -> depends on BROKEN, so that no kernel is built "
+            "with SME",
             (
                 Commit(
                     "81235ae0c846",
@@ -2105,7 +2095,7 @@ CATALOGUE = Catalogue(
             "may_use_simd() is false with interrupts off, EFI calls then keep the registers as "
             "they are -> kernel-mode NEON as elsewhere",
             (Commit("7137a203b251", "arm64/fpsimd: Permit kernel mode NEON with IRQs off"),),
-            requires=("drop-busy-flag",),
+            requires=("neon-nonest",),
             link="20250924152651.3328941-13-ardb+git@google.com",
         ),
         Fix(
@@ -2145,7 +2135,7 @@ CATALOGUE = Catalogue(
                     "arm64/efi: Remove unneeded SVE/SME fallback preserve/store handling",
                 ),
             ),
-            requires=("neon-irqs-off", "efi-buffers"),
+            requires=("neon-irqs-off",),
         ),
         Fix(
             "kneon-stack",
@@ -2173,7 +2163,7 @@ CATALOGUE = Catalogue(
                     "arm64/sme: Support disabling streaming mode via ptrace on SME only systems",
                 ),
             ),
-            requires=("ptrace-errors",),
+            requires=("sme-host",),
             link="20250820-arm64-sme-ptrace-sme-only-v1-3-f7c22b2871f8@kernel.org",
         ),
         Fix(
@@ -2192,7 +2182,7 @@ CATALOGUE = Catalogue(
             "sigreturn with a streaming SVE record leaves TIF_SME clear and ZA without storage, "
             "one that is not streaming leaves SM -> both mended",
             (Commit("d2907cbe9ea0", "arm64/fpsimd: signal: Fix restoration of SVE context"),),
-            requires=("sig-flush",),
+            requires=("sme-host",),
             repairs=("85ed24dad290",),
         ),
         Fix(
@@ -2373,8 +2363,8 @@ CATALOGUE = Catalogue(
                     "exception",
                 ),
             ),
-            requires=("nv-sve",),
         ),
     ),
     HYBRIDS,
+    (Build("CONFIG_ARM64_SME", "sme", "sme-host", "sme-broken", "sme-built"),),
 )

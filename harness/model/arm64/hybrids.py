@@ -1,9 +1,8 @@
 """Kernels that people run and that no mainline release is: a base, and what was backported.
 
 A fix is listed where a public source says that this kernel's branch has it; one
-of which no source tells is left out. Both kernels are built without SME
-(CONFIG_ARM64_SME depends on BROKEN there, Linux kernel commit 81235ae0c846),
-so what they have of SME matters to kernels that are built otherwise.
+of which no source tells is left out. Neither kernel is built with SME (`sme-broken`), so
+its SME fixes count only for `debian-6.1.192+sme-built`, the same tree built against BROKEN.
 """
 
 from __future__ import annotations
@@ -43,10 +42,11 @@ HYBRIDS = (
             Backport("vl-sve-storage", _6_1_IMAGE),
             Backport("ffr-pfalse", "CVE-2023-53713 (6.1.39)"),
             Backport("vl-before-alloc", "the source of 6.1.192-3, vec_set_vector_length()"),
-            # Without sig-fptype; Debian builds no SME, where it would show.
+            # Without sig-fptype, which it asks for: a bad backport.
             Backport("sig-merge", "the source of 6.1.192-3, fpsimd_update_current_state()"),
             Backport("sve-stale-cpu", _6_1_IMAGE),
             Backport("smccc-no-hint", _6_1_IMAGE),
+            Backport("sme-broken", "the source of 6.1.192-3, arch/arm64/Kconfig"),
         ),
     ),
     Hybrid(

@@ -314,6 +314,10 @@ class Arm64:
         fixes = kernel.fixes
         sve = "sve" in world.settings
         refused = "kvm-fp-2018" in fixes and "nvhe-sve" not in fixes
+        for build in CATALOGUE.unbuilt(fixes):
+            if build.setting in world.settings:
+                same = f"{kernel.name}+{build.built}"
+                return f"{build.option} cannot be selected; {same} is the same tree built with it"
         if mode == "hvhe" and "cptr-reset" not in fixes:
             return "there is no hVHE (until cptr-reset)"
         if mode == "protected" and "nvhe-sve" not in fixes:

@@ -92,7 +92,6 @@ CATALOGUE = Catalogue(
             "an illegal instruction that comes to KVM ends KVM_RUN with EFAULT -> given to the "
             "guest",
             (Commit("cdeb59bbf19f", "RISC-V: KVM: Redirect illegal instruction traps to guest"),),
-            requires=("redirect-spp",),
         ),
         Fix(
             "sbi-ext-regs",
@@ -178,7 +177,6 @@ CATALOGUE = Catalogue(
                     "19bff88e65b5", "RISC-V: KVM: Redirect AMO load/store misaligned traps to guest"
                 ),
             ),
-            requires=("redirect-spp",),
         ),
         Fix(
             "v-prctl",
@@ -465,7 +463,7 @@ CATALOGUE = Catalogue(
             "an SBI extension that cannot be had reads as disabled, can be enabled and is listed "
             "-> ENOENT, not listed",
             (Commit("23e1dc45022e", "RISC-V: KVM: Make SBI uapi consistent with ISA uapi"),),
-            requires=("sbi-dbcn", "onereg-enoent"),
+            requires=("sbi-dbcn",),
         ),
         Fix(
             "sbi-sta",
@@ -477,7 +475,7 @@ CATALOGUE = Catalogue(
                 Commit("f61ce890b1f0", "RISC-V: KVM: Add support for SBI STA registers"),
                 Commit("e9f12b5fff8a", "RISC-V: KVM: Implement SBI STA extension"),
             ),
-            requires=("sbi-enoent", "reglist"),
+            requires=("sbi-dbcn", "reglist"),
         ),
         Fix(
             "isa-zbc",
@@ -667,7 +665,6 @@ CATALOGUE = Catalogue(
                     "RISC-V: KVM: Redirect AMO load/store access fault traps to guest",
                 ),
             ),
-            requires=("redirect-spp",),
         ),
         Fix(
             "smnpm-v4",
@@ -739,7 +736,7 @@ CATALOGUE = Catalogue(
             "v6.14",
             "SBI id 11 SUSP unknown -> known, disabled until user space asks",
             (Commit("023c15151fbb", "RISC-V: KVM: Add SBI system suspend support"),),
-            requires=("sbi-enoent",),
+            requires=("sbi-dbcn",),
         ),
         Fix(
             "sbi-hsm-suspend-status",
@@ -799,7 +796,6 @@ CATALOGUE = Catalogue(
                     "51c58956732b", "RISC-V: KVM: Redirect instruction access fault trap to guest"
                 ),
             ),
-            requires=("redirect-spp",),
         ),
         Fix(
             "isa-zaamo-zalrsc",
@@ -1005,7 +1001,7 @@ CATALOGUE = Catalogue(
                     "RISC-V: KVM: Change zicbom/zicboz block size to depend on the host isa",
                 ),
             ),
-            requires=("onereg-enoent", "isa-zicboz"),
+            requires=("isa-zicboz",),
             link="fef5907425455ecd41b224e0093f1b6bc4067138.1754646071.git.zhouquan@iscas.ac.cn",
         ),
         Fix(
@@ -1049,7 +1045,7 @@ CATALOGUE = Catalogue(
             "v6.19",
             "SBI id 13 MPXY unknown -> known, disabled until user space asks",
             (Commit("7050f1d79f1c", "RISC-V: KVM: Add SBI MPXY extension support for Guest"),),
-            requires=("sbi-enoent",),
+            requires=("sbi-dbcn",),
         ),
         Fix(
             "pmm-with-abi",
@@ -1088,7 +1084,7 @@ CATALOGUE = Catalogue(
                 ),
                 Commit("24433b2b5c74", "RISC-V: KVM: Fix error code returned for Ssaia ONE_REG"),
             ),
-            requires=("smstateen", "onereg-enoent"),
+            requires=("smstateen",),
             repairs=("c04913f2b54e", "2a88f38cd58d"),
             link="20260120080013.2153519-2-anup.patel@oss.qualcomm.com",
         ),

@@ -1,0 +1,90 @@
+"""Kernels as they are: bad backports, and options that cannot be selected."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from harness.dsl import read_trace
+from harness.engine.judge import Case, judge
+from harness.errors import SourceError
+from harness.model import architecture
+from harness.model.catalogue import RELEASES, KernelError
+from harness.resources import folder
+
+CATALOGUE = architecture("arm64").catalogue
+TRACES = [read_trace(path) for path in sorted((folder("traces") / "arm64").glob("*.trace"))]
+NEEDY = [(fix.id, need) for fix in CATALOGUE.fixes.values() for need in fix.needs if fix.switch]
+
+
+def test_a_backport_as_somebody_made_it() -> None:
+    kernel = CATALOGUE.kernel("v6.7++sig-merge")
+    assert kernel.fixes == CATALOGUE.landed_by("v6.7") | {"sig-merge"}
+    assert CATALOGUE.bad_backports(kernel) == [("sig-merge", "sig-fptype")]
+    assert CATALOGUE.kernel("v6.7++c94f2f326146").fixes == kernel.fixes
+
+
+def test_a_backport_that_is_asked_to_be_sound() -> None:
+    with pytest.raises(KernelError, match=r"sig-merge needs sig-fptype; add \+sig-fptype, or "):
+        CATALOGUE.kernel("v6.7+sig-merge")
+
+
+def test_what_stays_when_its_need_is_reverted() -> None:
+    """`++` of a fix that is there already: it stays whatever is taken away."""
+    with pytest.raises(KernelError, match="sig-merge needs sig-fptype"):
+        CATALOGUE.kernel("v6.16-sig-fptype")
+    kernel = CATALOGUE.kernel("v6.16-sig-fptype++sig-merge")
+    assert ("sig-merge", "sig-fptype") in CATALOGUE.bad_backports(kernel)
+
+
+def test_one_bad_backport_does_not_excuse_another() -> None:
+    with pytest.raises(KernelError, match="no-zen-restore needs save-and-flush"):
+        CATALOGUE.kernel("v6.1+no-zen-restore++sig-merge")
+
+
+def test_a_hybrid_is_as_it_is() -> None:
+    """linux-6.1.y has c94f2f326146 without 61da7c8e2a60; what is added to it is held to account."""
+    kernel = CATALOGUE.kernel("debian-6.1.192")
+    assert CATALOGUE.bad_backports(kernel) == [("sig-merge", "sig-fptype")]
+    assert CATALOGUE.bad_backports(CATALOGUE.kernel("debian-6.1.192+sig-fptype")) == []
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_releases_are_sound_and_say_what_they_are_not_built_with(release: str) -> None:
+    kernel = CATALOGUE.kernel(release)
+    assert CATALOGUE.bad_backports(kernel) == []
+    broken = release in ("v6.12", "v6.13", "v6.14", "v6.15")
+    assert bool(CATALOGUE.unbuilt(kernel.fixes)) is broken
+    assert ("sme-host" in CATALOGUE.not_built(kernel)) is broken
+
+
+def test_the_same_tree_with_sme() -> None:
+    """The fixes are the same, and are built."""
+    plain, built = CATALOGUE.kernel("v6.13"), CATALOGUE.kernel("v6.13+sme-built")
+    assert built.fixes - plain.fixes == {"sme-built"}
+    assert not CATALOGUE.not_built(built)
+    trace = read_trace(folder("traces") / "arm64/clone-inherits-za.trace")
+    said = judge(Case(trace, plain, "vhe", None))
+    assert said.outcome is None
+    assert said.text.startswith("not built: CONFIG_ARM64_SME ")
+    assert "v6.13+sme-built" in said.text
+    assert judge(Case(trace, built, "vhe", None)).outcome is not None
+
+
+def test_a_fix_that_matters_without_sme_is_built() -> None:
+    kernel = CATALOGUE.kernel("v6.13")
+    assert {"save-and-flush", "fp-type", "sve-stale-cpu"}.isdisjoint(CATALOGUE.not_built(kernel))
+
+
+@pytest.mark.parametrize(("fix", "need"), NEEDY)
+def test_every_bad_backport_can_be_judged(fix: str, need: str) -> None:
+    """Whatever is left out, the model has an answer for each trace, or says why not."""
+    newest = CATALOGUE.kernel(RELEASES[-1])
+    gone = CATALOGUE.dependents(need) & newest.fixes - {fix}
+    without = "".join(f"-{name}" for name in sorted(gone))
+    bad = CATALOGUE.kernel(f"{RELEASES[-1]}{without}++{fix}")
+    assert (fix, need) in CATALOGUE.unmet(bad.fixes)
+    for trace in TRACES:
+        with contextlib.suppress(SourceError):  # an event that cannot happen there
+            judge(Case(trace, bad, trace.modes[-1], None))
