@@ -123,7 +123,8 @@ class Vmm(Ioctls):
         """The vector length that the guest would find."""
         if vcpu.svcr & SVCR_SM_MASK:
             return vcpu.sme_max_vl
-        return supported_vq(min(vcpu.zcr_el1 + 1, vcpu.sve_max_vl), self.host_lengths(vcpu))
+        asks = due.kept("zcr_el1", Val(vcpu.zcr_el1)).bits + 1
+        return supported_vq(min(asks, vcpu.sve_max_vl), self.host_lengths(vcpu))
 
     def _bank(self, vcpu: Vcpu, name: str, want: Bank, got: Bank) -> None:
         difference = first_difference(want, got)
