@@ -17,10 +17,12 @@ have the same titles; they have not been read.
 - One KVM_ARM_VCPU_FINALIZE fixes the lengths of SVE and SME.
 
 `sme-larger-vl` has Z, P and FFR always, and V never, as v2 of the series
-(20231222-kvm-arm64-sme-v2-17-da226cb180bb@kernel.org); that it lists them is assumed. `sme-za-raz` is about ZA and ZT0 alone:
-nobody has said what Z, P and FFR would be without an error. Of the ID registers there is nothing: a
-vcpu with SME has SME2 and FA64 where the machine has them. Left out too: TPIDR2_EL0, SMPRI_EL1 and
-SMIDR_EL1 by ONE_REG.
+(20231222-kvm-arm64-sme-v2-17-da226cb180bb@kernel.org). That it lists Z, P and FFR with SME alone is
+an assumption. `sme-za-raz` covers ZA and ZT0 only: the thread does not work out what it would mean
+for Z, P and FFR.
+
+The ID registers are not modelled: a vcpu with SME has SME2 and FA64 where the machine has them.
+TPIDR2_EL0, SMPRI_EL1 and SMIDR_EL1 are not reached by ONE_REG here.
 """
 
 from __future__ import annotations
