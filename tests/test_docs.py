@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,17 @@ def test_the_readme_shows_what_explain_says(capsys: pytest.CaptureFixture[str]) 
     lines = [line.removeprefix("    ") for line in shown[1:] if line.strip()]
     assert len(lines) > 3
     assert [line for line in lines if line not in said] == []
+
+
+def test_the_page_on_arm64_shows_what_reglist_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """The end of the list, as the page has it."""
+    (command, shown) = re.findall(
+        r"    \$ kvm-replay (reglist .*) \| tail -4\n((?:    0x.*\n)+)",
+        (ROOT / "docs" / "arm64.md").read_text(encoding="utf-8"),
+    )[0]
+    assert main(shlex.split(command)) == 0
+    told = capsys.readouterr().out.splitlines()[-4:]
+    assert told == textwrap.dedent(shown).splitlines()
 
 
 def test_the_readme_has_two_set_up_commands() -> None:

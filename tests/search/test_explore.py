@@ -40,6 +40,9 @@ SMALL = {
     "vmm": bounds(
         "v6.1", "nvhe", world(2, 2, 1, ("sve",), SVE), 4, groups=("run", "switch", "vmm")
     ),
+    "vmm, sme": bounds(
+        "v7.2+sme-guest", "vhe", world(1, 1, 2, ("sme",), SME), 2, groups=("vmm", "onereg")
+    ),
     "efi": bounds("v6.8", "vhe", world(2, 1, 1, settings=SVE), 4, groups=("run", "switch", "efi")),
     "power": bounds("v4.15", "vhe", world(2, 1, 1), 5, groups=("run", "switch", "power")),
 }

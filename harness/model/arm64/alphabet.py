@@ -28,7 +28,8 @@ GROUPS: dict[str, str] = {
     "softirq": "kernel-mode NEON in a softirq",
     "vl": "vector lengths, by prctl()",
     "ptrace": "a task that reads and writes another's V and Z registers",
-    "vmm": "a VMM that writes a vcpu's V and Z registers, saves and restores it",
+    "vmm": "a VMM that writes a vcpu's V and Z registers (with SME also SVCR, ZA and ZT0), saves "
+    "and restores it",
     "onereg": "a VMM that sets every kind of register: to zero, all ones, each limit, one more",
     "efi": "EFI runtime services, and calls of the firmware",
     "signal": "signals and their return",
@@ -69,6 +70,7 @@ class Arm64Alphabet(EventTable):
     def __init__(self, world: World, groups: tuple[str, ...]) -> None:
         super().__init__(world, groups)
         self.settings = world.settings
+        self.features = {name: features for name, _, features in world.vcpus}
         for name in self.tasks:
             self._task(name, [v for v, thread, _ in world.vcpus if thread == name])
         for name, _, features in world.vcpus:
@@ -85,7 +87,8 @@ class Arm64Alphabet(EventTable):
         self.add(name, "kernel", "ret_to_user")
         if self.has("run"):
             for vcpu in vcpus:
-                self.add(name, "user", "ioctl", "KVM_RUN", vcpu)
+                if "sme" not in self.features[vcpu]:  # which does not run here
+                    self.add(name, "user", "ioctl", "KVM_RUN", vcpu)
         if self.has("sve", "sve") or self.has("sme", "sme"):
             self.add(name, "user", "write", ("z", 0), None)
         if self.has("sve", "sve") and self.has("trap"):
@@ -115,12 +118,16 @@ class Arm64Alphabet(EventTable):
                     self.add(name, "user", "ptrace_set", other, reg, None)
         if self.has("vmm"):
             for vcpu in vcpus:
-                self.add(name, "user", "one_reg_set", vcpu, vectors[-1], None)
+                for reg in self._vmm_sets(vcpu, vectors[-1]):
+                    self.add(name, "user", "one_reg_set", vcpu, reg, None)
+                if "sme" in self.features[vcpu]:
+                    for svcr in range(4):
+                        self.add(name, "user", "one_reg_set", vcpu, ("svcr", 0), (svcr,))
                 self.add(name, "user", "save", vcpu)
                 self.add(name, "user", "restore", vcpu, vcpu)
         if self.has("onereg"):
             for vcpu in vcpus:
-                for reg, bits in settings(self.settings):
+                for reg, bits in settings(self.settings, self.features[vcpu]):
                     self.add(name, "user", "one_reg_set", vcpu, reg, (bits,))
         if self.has("signal"):
             self.add(name, "user", "signal")
@@ -131,8 +138,15 @@ class Arm64Alphabet(EventTable):
             for child in self.world.unborn:
                 self.add(name, "user", "fork", child)
 
+    def _vmm_sets(self, vcpu: str, vector: tuple[str, int]) -> list[tuple[str, int]]:
+        """The vector register that a VMM writes, and what there is besides with SME."""
+        if "sme" not in self.features[vcpu]:
+            return [vector]
+        zt0 = [("zt0", 0)] if self.settings.get("sme2") == (1, 1) else []
+        return [("v", 0), vector, ("za", 0), *zt0]
+
     def _vcpu(self, name: str, features: tuple[str, ...]) -> None:
-        if not self.has("run"):
+        if not self.has("run") or "sme" in features:
             return
         self.add(name, "guest", "write", ("v", 0), None)
         self.add(name, "guest", "guest_exit", "irq")

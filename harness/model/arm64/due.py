@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.model.arm64.cpu.cpu import held, supported_vq
+from harness.model.arm64.cpu.cpu import VectorLengths, held, supported_vq
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.cpu.state import FFR, UNSET, ZA, ZA_ROWS, ZT0, SysRegs
 from harness.model.arm64.cpu.sysreg import (
@@ -40,7 +40,7 @@ from harness.model.arm64.host.vl import (
     PR_SVE_VL_INHERIT,
     VL_ARCH_MAX,
 )
-from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE
+from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SME, KVM_ARM_VCPU_SVE
 from harness.model.values import EMPTY, ZERO, Bank, Quads, Val, spread
 
 # Registers ---------------------------------------------------------------------------
@@ -355,16 +355,23 @@ RESET = GuestSys()
 
 
 class Kept(NamedTuple):
-    """What a vcpu was entitled to when its VMM saved it, and its vector length then."""
+    """What a vcpu was entitled to when its VMM saved it, and its vector lengths then.
+
+    `vq` is the present one, `sme_vq` the largest of SME (0 without).
+    """
 
     regs: Regs
     sys: GuestSys
     vq: int
+    sme_vq: int
 
 
 @dataclass(slots=True, eq=False)
 class VcpuDue:
-    """What a guest is entitled to. `sve_vq` is its largest vector length, 0 without SVE."""
+    """What a guest is entitled to.
+
+    `sve_vq` and `sme_vq` are its largest vector lengths, 0 without SVE and without SME.
+    """
 
     name: str
     regs: Regs = UNTOUCHED
@@ -381,11 +388,13 @@ class VcpuDue:
         return supported_vq(min(self.sys.zcr_el1 + 1, self.sve_vq or 1), lengths)
 
 
-def vcpu_init(due: VcpuDue, features: tuple[int, ...], lengths: tuple[int, ...]) -> None:
+def vcpu_init(due: VcpuDue, features: tuple[int, ...], lengths: VectorLengths) -> None:
     """KVM_ARM_VCPU_INIT: every register is reset; lengths stay once they are final."""
     due.regs, due.sys = UNTOUCHED, RESET
     if KVM_ARM_VCPU_SVE in features and not due.finalized:
-        due.sve_vq = lengths[-1]
+        due.sve_vq = lengths.sve[-1]
+    if KVM_ARM_VCPU_SME in features and not due.finalized:
+        due.sme_vq = lengths.sme[-1]
 
 
 def boot(due: VcpuDue) -> GuestSys:
@@ -400,11 +409,15 @@ def one_reg(due: VcpuDue, kind: str, n: int, vals: Quads, abi: Abi) -> None:
     regs, sys = due.regs, due.sys
     if kind == "sve_vls":
         due.sve_vq = vals[0].bits.bit_length()
+    elif kind == "sme_vls":
+        due.sme_vq = vals[0].bits.bit_length()
     elif kind in ("z", "p", "ffr"):
         due.regs = vector(regs, kind, n, spread(vals, _visible_vq(due, abi)))
-    elif kind == "za":
-        row = regs.za.set(ZA_ROWS + n, spread(vals, due.sme_vq))
-        due.regs = regs._replace(za=row if regs.svcr & SVCR_ZA_MASK else regs.za)
+    elif kind in ("za", "zt0"):
+        # While SVCR.ZA is 0 neither exists, and a write that is accepted does nothing.
+        number, width = (ZT0, 4) if kind == "zt0" else (ZA_ROWS + n, due.sme_vq)
+        if regs.svcr & SVCR_ZA_MASK:
+            due.regs = regs._replace(za=regs.za.set(number, spread(vals, width)))
     elif kind == "svcr":
         svcr = vals[0].bits
         due.regs = regs._replace(svcr=svcr) if abi.larger_vl else msr_svcr(regs, svcr)
@@ -432,14 +445,15 @@ def read_back(due: VcpuDue, kind: str, n: int, abi: Abi, vq: int) -> Quads | Non
         return tuple(bank.get(FFR if kind == "ffr" else n, quad) for quad in range(width))
     if kind == "v":
         return (regs.z.get(n),)
-    if kind == "za":
+    if kind in ("za", "zt0"):
+        number, width = (ZT0, 4) if kind == "zt0" else (ZA_ROWS + n, due.sme_vq)
         on = regs.svcr & SVCR_ZA_MASK
-        return tuple(regs.za.get(ZA_ROWS + n, quad) for quad in range(due.sme_vq)) if on else None
+        return tuple(regs.za.get(number, quad) for quad in range(width)) if on else None
     if kind in ("fpsr", "fpcr", "fpmr"):
         return (getattr(regs, kind),)
     if kind == "svcr":
         return (Val(regs.svcr),)
-    if kind == "sve_vls":
+    if kind in ("sve_vls", "sme_vls"):
         return None  # the lengths of the host up to the largest one
     value = getattr(sys, kind)
     return (value if isinstance(value, Val) else Val(value),)

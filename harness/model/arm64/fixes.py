@@ -1237,9 +1237,9 @@ CATALOGUE = Catalogue(
             "variant",
             None,
             "guests have no SME -> SVCR selects the length of Z and P, and its changes zero "
-            "registers; ZA is EBUSY while SVCR.ZA is 0",
+            "registers; ZA and ZT0 are EBUSY while SVCR.ZA is 0",
             requires=("kvm-sve-guest", "sme-host"),
-            link="20260709-kvm-arm64-sme-v11-21-32799f66db9d@kernel.org",
+            link="20260709-kvm-arm64-sme-v12-21-d0301d79ef58@kernel.org",
         ),
         Fix(
             "sme-larger-vl",
@@ -1254,7 +1254,7 @@ CATALOGUE = Catalogue(
             "sme-za-raz",
             "variant",
             None,
-            "ZA is EBUSY while SVCR.ZA is 0 -> reads as zero, and writes do nothing",
+            "ZA and ZT0 are EBUSY while SVCR.ZA is 0 -> read as zero, and writes do nothing",
             requires=("sme-guest",),
             link="20240302111935.129994-6-maz@kernel.org",
         ),

@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 from harness.model.arm64 import due
 from harness.model.arm64.kvm.state import Errno, Vcpu
-from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_EL1_32BIT, OneReg, name_of, named, reg_id
+from harness.model.arm64.kvm.uapi import (
+    KVM_ARM_VCPU_EL1_32BIT,
+    LONG_NAMES,
+    OneReg,
+    name_of,
+    named,
+    reg_id,
+)
 from harness.model.arm64.legal import Legal
 from harness.model.base import Refused, Violation, classify, shown
 from harness.model.values import Quads, trim
@@ -74,10 +81,8 @@ class Ioctls(Legal):
                 f"{vcpu.name} is powered off (KVM_ARM_VCPU_POWER_OFF): KVM_RUN waits until another "
                 "vcpu wakes it"
             )
-        if vcpu.sme:
-            raise Refused(
-                f"{vcpu.name} has SME, and is not run here: its registers are all there is"
-            )
+        if self.kvm_arm_vcpu_is_finalized(vcpu):
+            self.can_run(vcpu)
         self.svc()
         try:
             self.kvm_arch_vcpu_run_pid_change(vcpu)
@@ -90,10 +95,18 @@ class Ioctls(Legal):
         if not self.oops:
             self.guest_enter(vcpu)
 
+    def can_run(self, vcpu: Vcpu) -> None:
+        if vcpu.sme:
+            raise Refused(
+                f"{vcpu.name} has SME, and a vcpu with SME does not run yet; `one_reg`, `save` and "
+                f"`restore` reach its registers, and without `sme` on its `vm` line it would run"
+            )
+
     def init_vcpu(self, vcpu: Vcpu, features: tuple[int, ...]) -> None:
         """KVM_ARM_VCPU_INIT. Raises Errno."""
         self.kvm_arch_vcpu_ioctl_vcpu_init(vcpu, features)
-        due.vcpu_init(self.vcpu_due[vcpu.name], features, self.host_lengths(vcpu))
+        lengths = self.lengths._replace(sve=self.host_lengths(vcpu))
+        due.vcpu_init(self.vcpu_due[vcpu.name], features, lengths)
 
     def finalize_vcpu(self, vcpu: Vcpu, feature: int) -> None:
         """KVM_ARM_VCPU_FINALIZE. Raises Errno."""
@@ -168,9 +181,9 @@ class Ioctls(Legal):
             del self.log[n:]
         self._is_due(vcpu, reg, got)
         asked, there = ([val.bits for val in trim(quads)] for quads in (vals, got))
-        if known[0] == "sve_vls" and asked != there:
+        if known[0] in LONG_NAMES and asked != there:
             text = f"KVM has taken {shown(vals[0])} for {vcpu.name}, and reads {shown(got[0])}"
-            self.violate("lost", vcpu.name, "one_reg KVM_REG_ARM64_SVE_VLS", text)
+            self.violate("lost", vcpu.name, f"one_reg {name_of(reg.id)}", text)
 
     @property
     def abi(self) -> due.Abi:

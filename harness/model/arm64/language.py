@@ -17,7 +17,7 @@ from harness.model.arm64.host.ptrace import (
 )
 from harness.model.arm64.host.state import COUNTERS, NR_CPUS
 from harness.model.arm64.invariants import INVARIANTS
-from harness.model.arm64.kvm.uapi import FEATURE_BITS, FEATURES, named, size
+from harness.model.arm64.kvm.uapi import FEATURE_BITS, FEATURES, LONG_NAMES, named, size
 from harness.model.arm64.machine import (
     HvheMachine,
     Machine,
@@ -43,9 +43,11 @@ _VCPU_REGISTERS = (
 )
 _ONE_REGS = (
     *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1", "dbgbvr0_el1"),
-    *("za", "svcr", "smcr_el1"),
-    "KVM_REG_ARM64_SVE_VLS",
+    *("za", "zt0", "svcr", "smcr_el1"),
+    *LONG_NAMES.values(),
 )
+
+_SHORT_NAMES = {long: kind for kind, long in LONG_NAMES.items()}
 
 # What the register sets of ptrace hold beside registers with a number.
 REGSETS: dict[str, tuple[str, ...]] = {
@@ -119,7 +121,7 @@ class Arm64:
     trap_marks = ("ec", "el", "smtc")
     counters = COUNTERS
     regsets = tuple(REGSETS)
-    long_names: ClassVar[dict[str, str]] = {"sve_vls": "KVM_REG_ARM64_SVE_VLS"}
+    long_names: ClassVar[dict[str, str]] = LONG_NAMES
 
     @property
     def probing(self) -> Probing:
@@ -187,20 +189,20 @@ class Arm64:
             if n > _HIGHEST[kind]:
                 raise BadOperand(f"no register {name!r}: {kind}0 to {kind}{_HIGHEST[kind]}")
         elif name in others:
-            kind, n = "sve_vls" if name == "KVM_REG_ARM64_SVE_VLS" else name, 0
+            kind, n = _SHORT_NAMES.get(name, name), 0
         else:
             hint = nearest(name, (*others, "v0", "z0", "p0"))
             raise BadOperand(
                 f"unknown register {name!r}{hint}: v0-v31, z0-z31, p0-p15, " + ", ".join(others)
             )
-        vectors = "sve" in world.settings or (actor == "task" and "sme" in world.settings)
-        if kind in ("zcr_el1", "sve_vls"):
+        vectors = "sve" in world.settings or (actor != "vcpu" and "sme" in world.settings)
+        if kind in ("zcr_el1", "sve_vls") and actor != "one_reg":
             vectors = "sve" in world.settings
         if kind in ("z", "p", "ffr", "zcr_el1", "sve_vls") and not vectors:
             raise BadOperand(f"{name}: this machine has no SVE (`sve 16..64` would give it some)")
         if kind == "fpmr" and "fpmr" not in world.settings:
             raise BadOperand("fpmr: this machine has no FPMR (`fpmr 1` would give it one)")
-        if kind == "zt0" and not world.settings.get("sme2", (0, 0))[1]:
+        if kind == "zt0" and actor != "one_reg" and not world.settings.get("sme2", (0, 0))[1]:
             raise BadOperand("zt0: this machine has no SME2 (`sme2 1` would give it some)")
         if (
             kind in ("za", "svcr", "tpidr2_el0")
@@ -288,12 +290,14 @@ class Arm64:
             "tpidr2_el0": 64,
             "svcr": 64,
             "zcr_el1": 64,
+            "smcr_el1": 64,
             "vl": 16,
             "flags": 16,
             "size": 32,
             "cpacr_el1": 64,
             "dbgbvr0_el1": 64,
             "sve_vls": 512,
+            "sme_vls": 512,
         }
         width = bits.get(kind, 128)
         for quad in quads:
@@ -332,8 +336,8 @@ class Arm64:
         wanted = any("sme" in features for *_, features in world.vcpus)
         if wanted and "sme-guest" not in fixes:
             return "KVM has no SME guests (but for sme-guest)"
-        if any("sme" in features and "sve" not in features for *_, features in world.vcpus):
-            return "a vcpu with SME alone is not modelled: expected `sve sme`"
+        if any({"sme", "protected"} <= set(features) for *_, features in world.vcpus):
+            return "protected guests have no SME"
         wanted = any("fpmr" in features for *_, features in world.vcpus)
         if wanted and "kvm-fpmr" not in fixes:
             return "KVM has no guests with FPMR (until kvm-fpmr)"

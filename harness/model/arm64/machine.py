@@ -8,13 +8,13 @@ from typing import Any
 
 from harness.model.arm64.cpu.cpu import Trap
 from harness.model.arm64.cpu.machine import Config
-from harness.model.arm64.cpu.state import FFR, ZT0
+from harness.model.arm64.cpu.state import FFR, ZA_ROWS, ZT0
 from harness.model.arm64.host.state import COUNTERS, Counts
 from harness.model.arm64.invariants import check
 from harness.model.arm64.kvm.nvhe import Hvhe, Nvhe
 from harness.model.arm64.kvm.pkvm import Pkvm
 from harness.model.arm64.kvm.state import Errno, FpOwner, Vcpu
-from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE, name_of, named
+from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SME, KVM_ARM_VCPU_SVE, name_of, named
 from harness.model.arm64.kvm.vhe import Vhe
 from harness.model.arm64.stimuli import Stimuli
 from harness.model.arm64.view import owners, snapshot
@@ -24,6 +24,7 @@ from harness.model.observing import observed_read, observed_state
 from harness.model.saving import Saved
 from harness.model.values import Bank, Val
 
+_ASKED = {"sve": KVM_ARM_VCPU_SVE, "sme": KVM_ARM_VCPU_SME}
 _WHAT = re.compile(r"(?:kernel |frame )?(zt0|za|ffr|[vzp])(\d*)(?:\[(\d+)\])?")
 
 
@@ -54,11 +55,9 @@ class Machine(Stimuli):
             Vcpu(
                 name,
                 thread=thread,
-                asked=(KVM_ARM_VCPU_SVE,) if "sve" in features else (),
+                asked=tuple(n for name, n in _ASKED.items() if name in features),
                 fpmr_vm="fpmr" in features,
                 elsewhere="elsewhere" in features,
-                sme="sme" in features,
-                sme_max_vl=setup.config.sme[-1] if "sme" in features else 1,
                 protected="protected" in features,
             )
             for name, thread, features in setup.vcpus
@@ -99,7 +98,7 @@ class Machine(Stimuli):
     def start_vcpu(self, vcpu: Vcpu) -> None:
         """A vcpu's life up to where its guest has booted."""
         self.init_vcpu(vcpu, vcpu.asked if self.sve_guests else ())
-        if vcpu.sve:
+        if vcpu.has_vec:
             self.finalize_vcpu(vcpu, KVM_ARM_VCPU_SVE)
         self.boot(vcpu)
 
@@ -192,10 +191,13 @@ class Machine(Stimuli):
         if match is None:
             return []
         kind, n, quad = match[1], int(match[2] or 0), int(match[3] or 0)
+        saved_as = (kind, n)
         if kind == "ffr":
             kind, n = "p", FFR
         elif kind == "zt0":
             kind, n = "za", ZT0
+        elif kind == "za" and match[2]:
+            n += ZA_ROWS  # a vcpu's
         found = []
 
         def look(where: str, bank: Bank | None) -> None:
@@ -223,7 +225,7 @@ class Machine(Stimuli):
                 look(f"{context.name}.sme_state", context.sme_state)
         for vcpu in self.vcpus.values():
             for reg, vals in vcpu.saved or ():
-                if named(reg) in ((kind, n), ("ffr", n - FFR)) and val in vals[quad : quad + 1]:
+                if named(reg) == saved_as and val in vals[quad : quad + 1]:
                     found.append(f"{vcpu.name}, saved by its VMM")
         return found
 

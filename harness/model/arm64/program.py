@@ -78,7 +78,7 @@ class Program(SmeGuest):
 
     def add_vcpu(self, vcpu: Vcpu) -> None:
         self.vcpus[vcpu.name] = self.contexts[vcpu.name] = vcpu
-        self.vcpu_due[vcpu.name] = VcpuDue(vcpu.name, sme_vq=vcpu.sme_max_vl if vcpu.sme else 0)
+        self.vcpu_due[vcpu.name] = VcpuDue(vcpu.name)
 
     def due_of(self, who: Context) -> TaskDue | VcpuDue:
         return self.vcpu_due[who.name] if isinstance(who, Vcpu) else self.task_due[who.name]

@@ -18,6 +18,12 @@ _SVE: tuple[tuple[str, int, tuple[int, ...]], ...] = (
     *(("z", 128, ()), ("p", 16, ()), ("ffr", 16, ())),
     ("zcr_el1", 64, (0xF,)),  # LEN
 )
+_SME: tuple[tuple[str, int, tuple[int, ...]], ...] = (
+    ("svcr", 64, (0b01, 0b10, 0b11)),  # SM, ZA
+    ("smcr_el1", 64, (0xF,)),  # LEN
+    ("za", 128, ()),
+)
+_SME2 = (("zt0", 128, ()),)
 
 
 class Setting(NamedTuple):
@@ -27,11 +33,14 @@ class Setting(NamedTuple):
     bits: int
 
 
-def settings(machine: Mapping[str, object]) -> Iterator[Setting]:
-    """Every kind of register that this machine has, with every kind of number."""
+def settings(machine: Mapping[str, object], features: tuple[str, ...] = ()) -> Iterator[Setting]:
+    """Every kind of register of this machine, for a vcpu with these features, with every number."""
     registers = [*_REGISTERS]
     for name, more in (("brps", _DEBUG), ("fpmr", _FPMR), ("sve", _SVE)):
         registers += more if name in machine else ()
+    if "sme" in features:
+        registers += [*(_SVE[:3] if "sve" not in machine else ()), *_SME]
+        registers += _SME2 if machine.get("sme2") == (1, 1) else ()
     for kind, width, limits in registers:
         for number in sorted({0, (1 << width) - 1, *limits, *(n + 1 for n in limits)}):
             yield Setting((kind, 0), number)

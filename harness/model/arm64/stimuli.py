@@ -64,6 +64,7 @@ class Stimuli(Userland):
             raise Refused(f"{task.name} has loaded {task.vcpu} already")
         if not (vcpu.initialized and self.kvm_arm_vcpu_is_finalized(vcpu)):
             raise Refused(f"{actor} cannot run yet: KVM_RUN would fail before it is loaded")
+        self.can_run(vcpu)
         self.boot(vcpu)
         self.vcpu_load(vcpu)
 

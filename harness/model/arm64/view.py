@@ -213,6 +213,10 @@ def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
             tree["debug_owner" if "debug-owner" in m.fixes else "iflags"] = (
                 "VCPU_DEBUG_GUEST_OWNED" if "debug-owner" in m.fixes else "DEBUG_DIRTY"
             )
+    if vcpu.sme and vcpu.sme_max_vl != m.lengths.sme[-1]:
+        tree["sme_max_vl"] = 16 * vcpu.sme_max_vl
     if vcpu.sve:
         tree["zcr_el1"] = f"{vcpu.zcr_el1:#x}"
+    if vcpu.smcr_el1:
+        tree["smcr_el1"] = f"{vcpu.smcr_el1:#x}"
     return tree

@@ -110,6 +110,7 @@ SLOTS: tuple[Slot, ...] = (
     *(_frame(name, SCALAR) for name in ("fpsr", "fpcr", "fpmr", "tpidr2_el0")),
     *(field(f"vcpu.{name}", _vcpus, ways) for name, ways in _CONTEXT),
     *(field(f"vcpu.{name}", _vcpus, NUMBER) for name in ("zcr_el1", "cpacr_el1", "sve_max_vl")),
+    *(field(f"vcpu.{name}", _vcpus, NUMBER) for name in ("smcr_el1", "sme_max_vl")),
     field("vcpu.debug.dbgbvr0_el1", _vcpus, SCALAR),
     field("data.host_ctxt_fp", _data, BANK),
     *(field(f"data.host_ctxt_{name}", _data, SCALAR) for name in ("fpsr", "fpcr", "fpmr")),
@@ -131,6 +132,7 @@ CONFIGS: tuple[Config, ...] = (
     ("v7.2", "nvhe", True, True),
     ("v7.2", "protected", True, True),
     ("v7.2", "nvhe", False, False),
+    ("v7.2+sme-guest", "vhe", True, True),
     ("v6.13", "vhe", False, False),
     ("v6.13", "protected", True, False),
     ("v5.10", "vhe", False, False),
@@ -269,6 +271,40 @@ SCRIPTS: tuple[tuple[Event, ...], ...] = (
         ("B", "save", ("v1",)),
     ),
 )
+SME_SCRIPTS: tuple[tuple[Event, ...], ...] = (
+    (  # a vcpu with the longest vectors that the host has
+        ("B", "ioctl", ("KVM_ARM_VCPU_INIT", "v2")),
+        ("B", "ioctl", ("KVM_ARM_VCPU_FINALIZE", "v2", (4,))),
+        ("B", "one_reg_set", ("v2", ("svcr", 0), (3,))),
+        ("B", "one_reg_set", ("v2", _Z, None)),
+        ("B", "save", ("v2",)),
+    ),
+    (  # a vcpu with SVE and SME, which only its VMM writes
+        ("B", "ioctl", ("KVM_ARM_VCPU_INIT", "v2")),
+        ("B", "one_reg_set", ("v2", ("sme_vls", 0), (1,))),
+        ("B", "ioctl", ("KVM_ARM_VCPU_FINALIZE", "v2", (4,))),
+        ("B", "one_reg_set", ("v2", _Z, None)),
+        ("B", "one_reg_set", ("v2", ("p", 0), None)),
+        ("B", "one_reg_set", ("v2", ("ffr", 0), None)),
+        ("B", "one_reg_set", ("v2", ("fpmr", 0), None)),
+        ("B", "one_reg_set", ("v2", ("svcr", 0), (3,))),
+        ("B", "save", ("v2",)),
+        ("B", "one_reg_set", ("v2", _Z, None)),
+        ("B", "one_reg_set", ("v2", ("p", 0), None)),
+        ("B", "one_reg_set", ("v2", ("za", 0), None)),
+        ("B", "one_reg_set", ("v2", ("zt0", 0), None)),
+        ("B", "one_reg_set", ("v2", ("smcr_el1", 0), (1,))),
+        ("B", "one_reg_set", ("v2", ("svcr", 0), (1,))),
+        ("B", "one_reg_set", ("v2", ("svcr", 0), (3,))),
+        ("B", "save", ("v2",)),
+        ("B", "one_reg_set", ("v2", ("za", 0), None)),
+        ("B", "one_reg_set", ("v2", _Z, None)),
+        ("B", "ioctl", ("KVM_ARM_VCPU_INIT", "v2")),
+        ("B", "save", ("v2",)),
+        ("B", "one_reg_set", ("v2", ("svcr", 0), (3,))),
+        ("B", "save", ("v2",)),
+    ),
+)
 
 # What no invariant can see, and why it is right that none does.
 UNSEEN: dict[str, str] = {
@@ -300,7 +336,10 @@ def _world(kernel: str, sve: bool, sme: bool) -> World:
     if sme:
         settings |= {"sme": (16, 32), "sme2": (1, 1)}
     tasks = (("A", 0), ("B", 1), ("C", -1))
-    return World(settings, tasks, CHILDREN, (("v0", "A", ()), ("v1", "B", features)))
+    vcpus: tuple[tuple[str, str, tuple[str, ...]], ...] = (("v0", "A", ()), ("v1", "B", features))
+    if kernel.endswith("+sme-guest"):
+        vcpus += (("v2", "B", (*features, "sme", "created")),)
+    return World(settings, tasks, CHILDREN, vcpus)
 
 
 def scenarios(config: Config, length: int) -> list[Scenario]:
@@ -322,8 +361,9 @@ def scenarios(config: Config, length: int) -> list[Scenario]:
         rng, choices = random.Random(seed), partial(switches, machine)
         return made(f"walk{seed}", aimed_walk(machine, calm, choices, fill, rng, length))
 
+    guests = spec.endswith("+sme-guest")
     scripts = [
         legal(fresh(cls), [fill(event, n) for n, event in enumerate(script, 1)])
-        for script in SCRIPTS
+        for script in (SME_SCRIPTS if guests else SCRIPTS)
     ]
     return [*(made(f"script{n}", events) for n, events in enumerate(scripts)), walk(-1)]

@@ -36,6 +36,52 @@ def calls(r: random.Random, value: int) -> list[tuple[str, str, tuple[Any, ...]]
     ]
 
 
+SME_GUESTS = ("", "+sme-v-visible", "+sme-za-raz", "+sme-larger-vl")
+
+
+@pytest.mark.parametrize("variant", SME_GUESTS)
+@pytest.mark.parametrize("sve", [True, False])
+def test_no_order_of_ioctls_upsets_a_vcpu_with_sme(variant: str, sve: bool) -> None:
+    """What a VMM has set is there, and a copy of the vcpu has it too."""
+    settings = {"cpus": (1, 1), "sve": (16, 32), "sme": (16, 32), "sme2": (1, 1), "fpmr": (1, 1)}
+    features = ("sve", "sme", "fpmr") if sve else ("sme",)
+    vcpus = tuple((name, "A", (*features, "created")) for name in ("v0", "v1"))
+    world = World(settings, (("A", 0),), (), vcpus)
+    kernel = ARM64.catalogue.kernel(f"v7.2+sme-guest{variant}")
+    registers = ("v", "z", "p", "ffr", "fpsr", "fpmr", "za", "zt0", "svcr", "smcr_el1", "zcr_el1")
+    asked = (4, 9) if sve else (9,)
+    restored = 0
+    for seed in range(20):
+        r = random.Random(seed)
+        m = ARM64.machine(kernel, "vhe", world, False)
+        for step in range(1, 100):
+            m.step = step
+            kind = r.choice((*registers, "svcr", "sve_vls", "sme_vls"))
+            bits = {"svcr": r.randrange(5), "sve_vls": r.randrange(4), "sme_vls": r.randrange(4)}
+            calls: list[tuple[str, tuple[Any, ...]]] = [
+                ("ioctl", ("KVM_ARM_VCPU_INIT", "v0", r.choice((asked, asked, (20,))))),
+                ("ioctl", ("KVM_ARM_VCPU_FINALIZE", "v0", (r.choice((4, 4, 9)),))),
+                ("ioctl", ("KVM_GET_REG_LIST", "v0")),
+                *[("one_reg_get", ("v0", (kind, 0)))] * 2,
+                *[("one_reg_set", ("v0", (kind, 0), (bits.get(kind, step),)))] * 4,
+            ]
+            verb, args = r.choice(calls)
+            m.apply("A", verb, args)
+            # With V beside Z, V before FINALIZE is not where Z is afterwards.
+            early = variant == "+sme-v-visible" and kind in ("v", "z")
+            assert not m.violations or early
+            assert not list(m.check())
+            m.snapshot()
+            m.violations.clear()
+        m.apply("A", "save", ("v0",))
+        if not m.errno:  # type: ignore[attr-defined]
+            m.apply("A", "restore", ("v1", "v0", ("svcr", 0)))
+            assert not m.errno  # type: ignore[attr-defined]
+            assert not m.violations or variant == "+sme-v-visible"
+            restored += 1
+    assert restored
+
+
 @pytest.mark.parametrize(
     ("spec", "mode"),
     # Until v6.14 nVHE leaves SVE open to guests without it (nvhe-guest-sve-untrapped).

@@ -191,3 +191,16 @@ def test_vector_lengths_of_a_vcpu() -> None:
     for value in (0, (1 << 512) - 1, 1 << 511, 0b1111, 0b1010):
         m.apply("A", "one_reg_set", ("v0", ("sve_vls", 0), (value,)))
         assert m.errno == "EINVAL"  # type: ignore[attr-defined]
+
+
+def test_vector_lengths_of_a_vcpu_with_sme() -> None:
+    """Likewise KVM_REG_ARM64_SME_VLS; SME need not have the shortest length."""
+    world = World({"cpus": (1, 1), "sme": (32, 64)}, (("A", 0),), (), (("v0", "A", ("created",)),))
+    m = ARM64.machine(ARM64.catalogue.kernel("v7.2+sme-guest"), "vhe", world, False)
+    m.apply("A", "ioctl", ("KVM_ARM_VCPU_INIT", "v0", (9,)))
+    for value in (0, (1 << 512) - 1, 1 << 511, 0b1111, 0b1000, 0b1011, 0b1):
+        m.apply("A", "one_reg_set", ("v0", ("sme_vls", 0), (value,)))
+        assert m.errno == "EINVAL"  # type: ignore[attr-defined]
+    for value in (0b10, 0b1010):
+        m.apply("A", "one_reg_set", ("v0", ("sme_vls", 0), (value,)))
+        assert not m.errno  # type: ignore[attr-defined]

@@ -37,6 +37,8 @@ FEATURES = {
     "KVM_ARM_VCPU_HAS_EL2": 7,
     "KVM_ARM_VCPU_HAS_EL2_E2H0": 8,
 }
+# The SME series (v10 to v12), in no release.
+SME_FEATURES = {"KVM_ARM_VCPU_SME": 9, "KVM_ARM_VCPU_VEC": 4}
 # elf.h, with the structures of ptrace.h that they begin with.
 NOTES = {
     "NT_PRFPREG": (0x2, ()),
@@ -75,7 +77,7 @@ def test_ioctls() -> None:
 
 
 def test_features() -> None:
-    assert uapi.FEATURES == FEATURES
+    assert uapi.FEATURES == FEATURES | SME_FEATURES
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,24 @@ def test_register_ids() -> None:
     # ARM64_SYS_REG(3, 0, 1, 2, 0) and (3, 0, 1, 0, 2)
     assert uapi.reg_id("zcr_el1", 0) == 0x603000000013C090
     assert uapi.reg_id("cpacr_el1", 0) == 0x603000000013C082
+
+
+def test_register_ids_of_the_sme_series() -> None:
+    """Documentation/virt/kvm/api.rst, as its v12 would have it, and ARM64_SYS_REG()."""
+    for n in (0, 15, 255):
+        assert uapi.reg_id("za", n) == 0x6080000000170000 | n << 5
+    assert uapi.reg_id("zt0", 0) == 0x6060000000170600
+    assert uapi.reg_id("sme_vls", 0) == 0x606000000017FFFE
+    assert uapi.reg_id("smcr_el1", 0) == 0x603000000013C096
+    assert uapi.reg_id("svcr", 0) == 0x603000000013DA12
+
+
+def test_names_of_registers() -> None:
+    """An id and its name lead to each other."""
+    names = ("v31", "z0", "p15", "ffr", "za255", "zt0", "fpsr", "fpcr", *uapi.LONG_NAMES.values())
+    for name in (*names, *uapi.SYS_REGS):
+        reg = uapi.reg_id(*ARM64.register(name, "one_reg", WORLD))
+        assert uapi.name_of(reg) == name
 
 
 def test_register_sets() -> None:

@@ -11,6 +11,7 @@ from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_HAS_EL2_E2H0,
     KVM_ARM_VCPU_PMU_V3,
     KVM_ARM_VCPU_POWER_OFF,
+    KVM_ARM_VCPU_SME,
 )
 from harness.model.base import Refused, kernel_function
 from harness.model.tasks import At
@@ -36,6 +37,8 @@ class Arm(HypSwitch):
         """ENOENT for unknown features, EINVAL for others than before and what cannot be."""
         # KVM_VCPU_MAX_FEATURES: SVE came with the two of pointer authentication.
         most = 7 if self.sve_guests else 4
+        if "sme-guest" in self.fixes:
+            most = KVM_ARM_VCPU_SME + 1
         wants = sum(1 << f for f in set(features))
         unknown = any(f >= most for f in features)
         if "vcpu-features-checked" in self.fixes:

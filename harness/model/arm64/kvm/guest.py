@@ -43,6 +43,19 @@ from harness.model.values import Quads, Val, spread
 _DEMUX, _FW, _FW_FEAT_BMAP = 0x11 << 16, 0x14 << 16, 0x16 << 16
 
 
+def vector_lengths(host: tuple[int, ...], most: int) -> int:
+    """The lengths of the host up to `most`, as a bitmap: bit n - 1 is n quadwords."""
+    return sum(1 << vq - 1 for vq in host if vq <= most)
+
+
+def longest_of(vls: int, host: tuple[int, ...]) -> int:
+    """The longest in such a bitmap, which must have all that the host has up to it."""
+    most = vls.bit_length()
+    if not most or vls != vector_lengths(host, most):
+        raise Errno("EINVAL")
+    return most
+
+
 class Guest(Arm):
     """User space's view of a vcpu's registers.
 
@@ -106,7 +119,7 @@ class Guest(Arm):
 
     def hides_v(self, vcpu: Vcpu) -> bool:
         """Whether V0 to V31 are no core registers of this vcpu."""
-        return vcpu.sve
+        return self.vcpu_has_sve_regs(vcpu)
 
     def get_core_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
         offset = self.core_reg_offset(vcpu, reg)
@@ -115,7 +128,8 @@ class Guest(Arm):
             return (vcpu.fpsr,)
         if offset == FPCR:
             return (vcpu.fpcr,)
-        live = vcpu.sve_state.z if vcpu.sve_state else vcpu.fpsimd_state
+        image = vcpu.sve_state if self.vcpu_has_sve_regs(vcpu) else None
+        live = image.z if image else vcpu.fpsimd_state
         return (live.get((offset - VREGS) // 4),)
 
     def set_core_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
@@ -127,7 +141,7 @@ class Guest(Arm):
             vcpu.fpcr = vals[0]
         else:
             n = (offset - VREGS) // 4
-            image = vcpu.sve_state
+            image = vcpu.sve_state if self.vcpu_has_sve_regs(vcpu) else None
             if image:
                 vcpu.sve_state = SveState(image.z.set(n, vals), image.p)
             else:
@@ -141,15 +155,21 @@ class Guest(Arm):
         if found is None:
             raise Errno("EINVAL")
         kind, n, slice_ = found
-        if not vcpu.sve or slice_ or (kind == "ffr" and not self.vcpu_ffr_enabled(vcpu)):
+        if not self.vcpu_has_sve_regs(vcpu) or slice_:
+            raise Errno("ENOENT")
+        if kind == "ffr" and not self.vcpu_ffr_enabled(vcpu):
             raise Errno("ENOENT")
         if not vcpu.sve_finalized:
             raise Errno("EPERM")
         self._copy_user(reg)
         return kind, FFR if kind == "ffr" else n
 
+    def vcpu_has_sve_regs(self, vcpu: Vcpu) -> bool:
+        """Whether this vcpu has Z and P now, which stand for V."""
+        return vcpu.sve
+
     def vcpu_ffr_enabled(self, vcpu: Vcpu) -> bool:
-        """Whether a vcpu with SVE has its FFR."""
+        """Whether a vcpu that has Z and P has its FFR too."""
         return True
 
     def get_sve_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
@@ -180,11 +200,7 @@ class Guest(Arm):
         if not vcpu.sve:
             raise Errno("ENOENT")
         self._copy_user(reg)
-        return (Val(self._vls(vcpu, vcpu.sve_max_vl)),)
-
-    def _vls(self, vcpu: Vcpu, most: int) -> int:
-        """The lengths of the host up to `most`, as a bitmap: bit n - 1 is n quadwords."""
-        return sum(1 << vq - 1 for vq in self.host_lengths(vcpu) if vq <= most)
+        return (Val(vector_lengths(self.host_lengths(vcpu), vcpu.sve_max_vl)),)
 
     @kernel_function()
     def set_sve_vls(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
@@ -194,11 +210,7 @@ class Guest(Arm):
         if vcpu.sve_finalized:
             raise Errno("EPERM")
         self._copy_user(reg)
-        vls = vals[0].bits
-        most = vls.bit_length()
-        if not most or vls != self._vls(vcpu, most):
-            raise Errno("EINVAL")
-        vcpu.sve_max_vl = most
+        vcpu.sve_max_vl = longest_of(vals[0].bits, self.host_lengths(vcpu))
 
     # System registers --------------------------------------------------------------
 
@@ -257,9 +269,9 @@ class Guest(Arm):
         """The ids of what this vcpu has (of what is modelled), in the kernel's order."""
         ids = [] if self.hides_v(vcpu) else [reg_id("v", n) for n in range(32)]
         ids += [reg_id("fpsr", 0), reg_id("fpcr", 0)]
-        if vcpu.sve:
+        if self.vcpu_has_sve_regs(vcpu):
             # First, so that a VMM can restore in the order of the list.
-            ids.append(KVM_REG_ARM64_SVE_VLS)
+            ids += [KVM_REG_ARM64_SVE_VLS] if vcpu.sve else []
             ids += [reg_id("z", n) for n in range(32)]
             ids += [reg_id("p", n) for n in range(16)]
             if self.vcpu_ffr_enabled(vcpu):

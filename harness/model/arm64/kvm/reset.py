@@ -11,6 +11,7 @@ from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_PMU_V3,
     KVM_ARM_VCPU_PTRAUTH_ADDRESS,
     KVM_ARM_VCPU_PTRAUTH_GENERIC,
+    KVM_ARM_VCPU_SME,
     KVM_ARM_VCPU_SVE,
 )
 from harness.model.base import Refused, kernel_function
@@ -60,6 +61,8 @@ class Reset(Ptrace):
         """
         if features >> KVM_ARM_VCPU_SVE & 1 and not self.system_supports_sve:
             return False
+        if features >> KVM_ARM_VCPU_SME & 1 and not self.system_supports_sme:
+            return False
         address = features >> KVM_ARM_VCPU_PTRAUTH_ADDRESS & 1
         if address != features >> KVM_ARM_VCPU_PTRAUTH_GENERIC & 1:
             return False
@@ -81,7 +84,7 @@ class Reset(Ptrace):
     @kernel_function()
     def kvm_arm_vcpu_finalize(self, vcpu: Vcpu, feature: int) -> None:
         """KVM_ARM_VCPU_FINALIZE. Raises Errno."""
-        if feature != KVM_ARM_VCPU_SVE or not vcpu.sve:
+        if feature != KVM_ARM_VCPU_SVE or not vcpu.has_vec:
             raise Errno("EINVAL")
         if vcpu.sve_finalized:
             raise Errno("EPERM")
@@ -89,4 +92,4 @@ class Reset(Ptrace):
         vcpu.sve_finalized = True
 
     def kvm_arm_vcpu_is_finalized(self, vcpu: Vcpu) -> bool:
-        return vcpu.sve_finalized or not vcpu.sve
+        return vcpu.sve_finalized or not vcpu.has_vec

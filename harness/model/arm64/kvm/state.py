@@ -72,7 +72,7 @@ class Vcpu(Context):
     powered_off: bool = False  # by KVM_ARM_VCPU_POWER_OFF: another vcpu would have to wake it
     sve: bool = False  # vcpu_has_sve()
     fpmr_vm: bool = False  # kvm_has_fpmr(): the VM has FEAT_FPMR
-    sve_finalized: bool = False  # kvm_arm_vcpu_sve_finalized()
+    sve_finalized: bool = False  # kvm_arm_vcpu_sve_finalized(); SME series: _vec_finalized()
     elsewhere: bool = False  # on another host, where this one's VMM restores it
     sve_max_vl: int = 1
     sme: bool = False  # vcpu_has_sme(), in no release
@@ -90,6 +90,11 @@ class Vcpu(Context):
     saved: Saved | None = None
     debug: VcpuDebug = NO_DEBUG
     protected: bool = False  # kvm_vm_is_protected(): hyp trusts the host with nothing of it
+
+    @property
+    def has_vec(self) -> bool:
+        """vcpu_has_vec(): its vector lengths have to be finalized. Without SME vcpu_has_sve()."""
+        return self.sve or self.sme
 
 
 @dataclass(slots=True, eq=False)

@@ -15,6 +15,7 @@ KVM_ARM_VCPU_PMU_V3 = 3
 KVM_ARM_VCPU_SVE = 4
 KVM_ARM_VCPU_PTRAUTH_ADDRESS, KVM_ARM_VCPU_PTRAUTH_GENERIC = 5, 6
 KVM_ARM_VCPU_HAS_EL2, KVM_ARM_VCPU_HAS_EL2_E2H0 = 7, 8
+KVM_ARM_VCPU_SME = 9  # The SME series (v10, on v7.2). It calls the finalisation KVM_ARM_VCPU_VEC.
 
 FEATURE_BITS = 7 * 32  # struct kvm_vcpu_init: __u32 features[7]
 FEATURES = {
@@ -27,6 +28,8 @@ FEATURES = {
     "KVM_ARM_VCPU_PTRAUTH_GENERIC": KVM_ARM_VCPU_PTRAUTH_GENERIC,
     "KVM_ARM_VCPU_HAS_EL2": KVM_ARM_VCPU_HAS_EL2,
     "KVM_ARM_VCPU_HAS_EL2_E2H0": KVM_ARM_VCPU_HAS_EL2_E2H0,
+    "KVM_ARM_VCPU_SME": KVM_ARM_VCPU_SME,
+    "KVM_ARM_VCPU_VEC": KVM_ARM_VCPU_SVE,
 }
 
 KVM_REG_ARM64 = 0x60 << 56
@@ -46,10 +49,11 @@ U32, U64, U128, U256, U512, U2048 = (
 # Core registers are named by their offset in struct kvm_regs, in 32-bit words.
 VREGS, FPSR, FPCR, CORE_END = 0x54, 0xD4, 0xD5, 0xD8
 
-# The SME series, v11 (20260709-kvm-arm64-sme-v11-21-32799f66db9d@kernel.org): in no release.
+# The SME series, v12 (20260709-kvm-arm64-sme-v12-21-d0301d79ef58@kernel.org): in no release.
 KVM_REG_ARM64_SME = 0x17 << 16
 _SME = KVM_REG_ARM64 | KVM_REG_ARM64_SME
 KVM_REG_ARM64_SME_VLS = _SME | U512 | 0xFFFE
+KVM_REG_ARM64_SME_ZT0 = _SME | U512 | 0x600  # KVM_REG_ARM64_SME_ZTREG(0)
 _ROWS = 0xFF
 
 _SVE = KVM_REG_ARM64 | KVM_REG_ARM64_SVE
@@ -72,7 +76,15 @@ SYS_REGS = {
     "fpmr": arm64_sys_reg(3, 3, 4, 4, 2),
     "dbgbvr0_el1": arm64_sys_reg(2, 0, 0, 0, 4),
 }
-_SYS_REG_OF = {reg_id: name for name, reg_id in SYS_REGS.items()}
+# The names of pseudo-registers, which are short only here.
+LONG_NAMES = {"sve_vls": "KVM_REG_ARM64_SVE_VLS", "sme_vls": "KVM_REG_ARM64_SME_VLS"}
+_ALONE = {
+    "sve_vls": KVM_REG_ARM64_SVE_VLS,
+    "sme_vls": KVM_REG_ARM64_SME_VLS,
+    "zt0": KVM_REG_ARM64_SME_ZT0,
+    **SYS_REGS,
+}
+_KIND_OF = {reg_id: name for name, reg_id in _ALONE.items()}
 
 
 class OneReg(NamedTuple):
@@ -96,7 +108,7 @@ def reg_id(kind: str, n: int) -> int:
         return _SVE | U256 | (_FFR if kind == "ffr" else _P | n << 5)
     if kind == "za":
         return _SME | U2048 | n << 5
-    return KVM_REG_ARM64_SVE_VLS if kind == "sve_vls" else SYS_REGS[kind]
+    return _ALONE[kind]
 
 
 def za_row(reg: int) -> int | None:
@@ -119,16 +131,14 @@ def sve_reg(reg: int) -> tuple[str, int, int] | None:
 
 def named(reg: int) -> tuple[str, int] | None:
     """The kind and number of the register with this id, None if there is none here."""
-    if reg == KVM_REG_ARM64_SVE_VLS:
-        return "sve_vls", 0
+    if reg in _KIND_OF:
+        return _KIND_OF[reg], 0
     sve = sve_reg(reg)
     if sve:
         return sve[:2]
     row = za_row(reg)
     if row is not None:
         return "za", row
-    if reg in _SYS_REG_OF:
-        return _SYS_REG_OF[reg], 0
     offset = reg & 0xFFFF
     for kind, n in (("v", (offset - VREGS) // 4), ("fpsr", 0), ("fpcr", 0)):
         if 0 <= n < 32 and reg_id(kind, n) == reg:
@@ -139,9 +149,7 @@ def named(reg: int) -> tuple[str, int] | None:
 def name_of(reg: int) -> str:
     """The name that the trace language has for the register with this id, or ''."""
     kind, n = named(reg) or ("", 0)
-    if kind == "sve_vls":
-        return "KVM_REG_ARM64_SVE_VLS"
-    return f"{kind}{n}" if kind in ("v", "z", "p", "za") else kind
+    return f"{kind}{n}" if kind in ("v", "z", "p", "za") else LONG_NAMES.get(kind, kind)
 
 
 def size(reg: int) -> int:
