@@ -52,10 +52,10 @@ BUGS = (
     ),
     Bug(
         "fp-type-case-2",
-        "v6.13+trap-sve-v1",
+        "v6.13+trap-sve-v1+sme-built",
         f"{SME} --depth 7",
         "stale",
-        "v6.13+save-and-flush",
+        "v6.13+save-and-flush+sme-built",
         "z",
     ),
     Bug(
@@ -117,7 +117,11 @@ BUGS = (
         "neon_reloads",
     ),
     Bug(
-        "kneon-smstop-clobbers", "v6.13", f"{SME} --vcpus 0 --depth 7", "lost", "v6.13+kneon-smstop"
+        "kneon-smstop-clobbers",
+        "v6.13+sme-built",
+        f"{SME} --vcpus 0 --depth 7",
+        "lost",
+        "v6.13+kneon-smstop+sme-built",
     ),
     Bug(
         "kneon-user-reload-elided",

@@ -41,7 +41,7 @@ KERNELS: tuple[tuple[str, str, str, dict[str, tuple[int, int]]], ...] = (
     ("arm64", "v4.15", "vhe", {"sve": (16, 64)}),
     ("arm64", "v6.1", "nvhe", VECTORS),
     ("arm64", "v6.8", "vhe", VECTORS),
-    ("arm64", "v6.13", "vhe", VECTORS),
+    ("arm64", "v6.13+sme-built", "vhe", VECTORS),
     ("riscv", "v6.6", "rv64", {}),
     ("riscv", "v6.8", "rv64", {}),
 )
