@@ -19,6 +19,7 @@ from harness.dsl.syntax import LineError, UnknownEvent, code_of, parse_line, spe
 from harness.errors import SourceError, nearest, one_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import BadOperand
+from harness.model.observing import unknown_place
 
 # Some errors have two names. The first is the kernel's, which is what a model says.
 ALIASES = {"ENOTSUP": "EOPNOTSUPP", "EWOULDBLOCK": "EAGAIN", "EDEADLOCK": "EDEADLK"}
@@ -339,6 +340,13 @@ class Checker(HeaderChecker):
             known = [*cpus, *self.tasks, *self.unborn, *self.vcpus]
             if root not in known:
                 self.unknown(node.line, Name(root, node.column), "CPU, task or vcpu", known)
+            else:
+                kind = "cpu" if root in cpus else "vcpu" if root in self.vcpus else "task"
+                path = node.operands[0][1:]
+                why = unknown_place(self.arch.shown[kind], path)
+                if why:
+                    name = Name(".".join((root, *path)), node.column)
+                    self.wrong_name(node.line, name, why)
         if node.what == "errno":
             (name,) = node.operands
             return dataclasses.replace(node, args=(ALIASES.get(name, name),))

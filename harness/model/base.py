@@ -8,8 +8,9 @@ its `violations`; what it cost is in its `counts`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol, TypeVar
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from harness.model.catalogue import Catalogue, Kernel
 from harness.model.evidence import Evidence
@@ -54,6 +55,10 @@ class Reaction(NamedTuple):
 
 Tree = dict[str, Any]
 """A snapshot: nested, sparse (what differs from reset), JSON-like."""
+
+Shape: TypeAlias = "tuple[str, ...] | re.Pattern[str] | Mapping[str, Shape] | None"
+"""What a snapshot can have in a place: a value, a register with fields of these names, registers
+whose names match, or more places by name."""
 
 State = tuple[Any, ...]
 
@@ -207,6 +212,7 @@ class Architecture(Protocol):
     invariants: dict[str, str]
     verbs: dict[str, Verb]
     expectations: tuple[str, ...]  # what Model.observe() knows
+    shown: Mapping[str, Mapping[str, Shape]]  # what a snapshot can have of cpu, task and vcpu
     answers: dict[str, tuple[str, ...]]  # the words that such an expectation can take, if few
     trap_marks: tuple[str, ...]  # what an `expect trap` can ask of it
     counters: tuple[str, ...]

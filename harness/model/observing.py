@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.model.base import Tree
+from harness.errors import nearest, one_of
+from harness.model.base import Shape, Tree
 from harness.model.values import Val
 
 
@@ -36,6 +37,28 @@ def observed_state(snapshot: Tree, path: tuple[str, ...], want: str) -> str:
     return "" if _same(want, got) or want in words else f"it is {got}"
 
 
+def unknown_place(shape: Shape, path: Sequence[str]) -> str:
+    """Why no snapshot has such a place, or ''. What is as after reset is left out of one."""
+    for n, name in enumerate(path):
+        if isinstance(shape, Mapping):
+            rest = ".".join(path[n:])
+            if rest in shape:
+                return ""
+            if name not in shape:
+                hint = nearest(name, shape)
+                return f"there is no {name!r}{hint or ': expected ' + one_of(sorted(shape))}"
+            shape = shape[name]
+        elif isinstance(shape, tuple):
+            if name not in shape or n + 1 < len(path):
+                return f"there is no field {name!r}: expected {one_of(shape)}"
+            return ""
+        elif shape is None or not shape.fullmatch(name) or n + 1 < len(path):
+            return f"there is no {name!r} in {path[n - 1]}" if n else f"there is no {name!r}"
+        else:
+            return ""
+    return ""
+
+
 def _plain(text: str) -> str:
     """A number as one says it: 3, not 0b11."""
     try:
@@ -45,5 +68,5 @@ def _plain(text: str) -> str:
 
 
 def _same(want: str, got: str) -> bool:
-    """Whether two texts are equal, or equal numbers."""
-    return want == got or _plain(want) == _plain(got)
+    """Whether two texts are equal, or equal numbers. Nothing is zero: a snapshot leaves it out."""
+    return {"nothing": "0"}.get(want, _plain(want)) == {"nothing": "0"}.get(got, _plain(got))

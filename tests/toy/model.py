@@ -10,6 +10,7 @@ from harness.model.base import (
     Reaction,
     Refused,
     Setting,
+    Shape,
     State,
     Tree,
     Verb,
@@ -130,6 +131,7 @@ class Toy:
         "spill": Verb(("cpu",), ("?number",), "spills r0, once or so many times"),
     }
     expectations = ("read", "calm")
+    shown: ClassVar[dict[str, dict[str, Shape]]] = {"cpu": {"r0": None}, "task": {}, "vcpu": {}}
     answers: ClassVar[dict[str, tuple[str, ...]]] = {}
     trap_marks = ()
     counters = ("spills",)

@@ -27,7 +27,8 @@ from harness.model.arm64.machine import (
     VheMachine,
 )
 from harness.model.arm64.verbs import VERBS
-from harness.model.base import BadOperand, Model, RegTest, Setting, World, recording
+from harness.model.arm64.view import SHOWN
+from harness.model.base import BadOperand, Model, RegTest, Setting, Shape, World, recording
 from harness.model.catalogue import Kernel
 from harness.model.evidence import Evidence
 from harness.model.exploring import Explorable
@@ -117,6 +118,7 @@ class Arm64:
     invariants = INVARIANTS
     verbs = VERBS
     expectations = ("trap", "no_trap", "errno", "signal", "undef", "read", "no_read", "state")
+    shown: ClassVar[dict[str, dict[str, Shape]]] = SHOWN
     answers: ClassVar[dict[str, tuple[str, ...]]] = {}
     trap_marks = ("ec", "el", "smtc")
     counters = COUNTERS

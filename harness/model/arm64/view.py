@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from harness.model.arm64.cpu.state import FFR, ZA, ZA_ROWS, ZT0, Mode, Registers, SysRegs
-from harness.model.arm64.cpu.sysreg import fields
+from harness.model.arm64.cpu.sysreg import FIELDS, fields
 from harness.model.arm64.host.state import (
     ARM64_VEC_SME,
     ARM64_VEC_SVE,
@@ -16,13 +17,51 @@ from harness.model.arm64.host.state import (
     Context,
     Task,
 )
-from harness.model.arm64.kvm.state import FP_STATE_FREE, HostData, Vcpu
-from harness.model.base import Tree, shown
+from harness.model.arm64.kvm.state import FP_STATE_FREE, HostData, HostDebugState, Vcpu
+from harness.model.base import Shape, Tree, shown
 from harness.model.tasks import At
 from harness.model.values import Bank, Quads, Val
 
 if TYPE_CHECKING:
     from harness.model.arm64.machine import Machine
+
+_BANK = re.compile(r"[vz]\d+|p\d+|ffr|za\d*|zt0|[vzp]0-\w+")
+_SVCR = tuple(name for name, *_ in FIELDS["svcr"])
+_CPTR = tuple(dict.fromkeys(n for reg in ("cpacr_el1", "cptr_el2") for n, *_ in FIELDS[reg]))
+_CONTEXT: dict[str, Shape] = {
+    **dict.fromkeys(("fpsr", "fpcr", "fpmr", "fp_type", "state")),
+    **dict.fromkeys(("fpsimd_state", "sve_state", "sme_state"), _BANK),
+    "svcr": _SVCR,
+}
+_HOST_DATA: dict[str, Shape] = {
+    "fp_owner": None,
+    "sve_state": _BANK,
+    "host_ctxt": re.compile(f"{_BANK.pattern}|__hyp_running_vcpu|pmuserenr_el0"),
+    "host_debug_state": dict.fromkeys(HostDebugState._fields),
+}
+
+SHOWN: dict[str, dict[str, Shape]] = {
+    "cpu": {
+        **dict.fromkeys(("current", "panic", "fpsr", "fpcr", "fpmr", "tpidr2_el0")),
+        **dict.fromkeys((*SysRegs._fields, "pmscr_el12", "fpsimd_last_state")),
+        **dict.fromkeys(("cptr_el2", "cpacr_el1"), _CPTR),
+        **dict.fromkeys(("kvm_host_data", "kvm_nvhe_host_data"), _HOST_DATA),
+        "regs": _BANK,
+        "svcr": _SVCR,
+    },
+    "task": {
+        **_CONTEXT,
+        **dict.fromkeys(("flags", "fpsimd_cpu", "tpidr2_el0", "sve_vl", "sme_vl")),
+        **dict.fromkeys(("sve_vl_onexec", "sme_vl_onexec")),
+        "kernel_fpsimd_state": _BANK,
+    },
+    "vcpu": {
+        **_CONTEXT,
+        **dict.fromkeys(("fp_state", "cpu", "sve_max_vl", "sme_max_vl", "zcr_el1", "smcr_el1")),
+        **dict.fromkeys(("dbgbvr0_el1", "debug_owner", "iflags")),
+    },
+}
+"""What a snapshot can have: an `expect` of anything else is a mistake."""
 
 
 def quads(values: Quads) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from harness.errors import nearest, one_of
-from harness.model.base import BadOperand, Model, RegTest, Setting, World, recording
+from harness.model.base import BadOperand, Model, RegTest, Setting, Shape, World, recording
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Explorable
 from harness.model.patch import patched
@@ -30,6 +30,7 @@ from harness.model.riscv.kvm.uapi import (
 )
 from harness.model.riscv.machine import Machine, Setup
 from harness.model.riscv.verbs import VERBS
+from harness.model.riscv.view import SHOWN
 
 # What every host here has: RV64IMAC, the hypervisor, and the counters of the base.
 BASE = frozenset(("a", "c", "h", "i", "m", "zicntr", "zicsr", "zifencei", "zihpm"))
@@ -75,6 +76,7 @@ class Riscv:
         *("trap", "no_trap", "errno", "signal", "sbi", "value", "address"),
         *("refused", "read", "no_read", "state"),
     )
+    shown: ClassVar[dict[str, dict[str, Shape]]] = SHOWN
     answers: ClassVar[dict[str, tuple[str, ...]]] = {"sbi": tuple(ERRORS)}
     trap_marks = ("cause", "v", "stval")
     counters = COUNTERS

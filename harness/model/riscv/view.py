@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from harness.model.base import Tree, shown
+from harness.model.base import Shape, Tree, shown
 from harness.model.riscv.cpu.csr import (
     CONTEXT_STATUS,
     ENVCFG_ADUE,
@@ -23,10 +24,11 @@ from harness.model.riscv.cpu.csr import (
     get_fs,
     get_vs,
 )
-from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart
+from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, VsCsrs
 from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import SbiStatus, Vcpu
 from harness.model.riscv.kvm.uapi import ISA_EXTENSIONS, SBI_EXTENSIONS
+from harness.model.riscv.kvm.vcpu_sbi_fwft import FEATURES
 from harness.model.tasks import At
 from harness.model.values import Bank
 
@@ -49,6 +51,41 @@ _HSTATEEN0 = {
     "envcfg": SMSTATEEN0_HSENVCFG,
     "se0": SMSTATEEN0_SSTATEEN0,
 }
+
+_OTHERS = ("others",)
+_F = re.compile(r"f\d+|fcsr|f0 to f31")
+_V = re.compile("|".join((r"v\d+", "v0 to v31", *V_CSRS)))
+_STATUS = ("fs", "vs")
+
+SHOWN: dict[str, dict[str, Shape]] = {
+    "cpu": {
+        **dict.fromkeys(("current", "mode", "host", "online", "hedeleg", "hideleg", "sstateen0")),
+        **dict.fromkeys(("kvm_former_vcpu", *VsCsrs._fields)),
+        **dict.fromkeys(("henvcfg", "senvcfg"), (*_ENVCFG, *_OTHERS)),
+        "hstateen0": (*_HSTATEEN0, *_OTHERS),
+        "f": _F,
+        "v": _V,
+    },
+    "task": {
+        **dict.fromkeys(("at", "killed", "flags", "vstate_ctrl", "vcpu")),
+        "status": _STATUS,
+        "fstate": _F,
+        "vstate": _V,
+        "envcfg": (*_ENVCFG, *_OTHERS),
+        "mm": {"pmlen": None, "locked": None},
+    },
+    "vcpu": {
+        **dict.fromkeys(("state", "isa", "cpu", "ran_atleast_once", "hedeleg", "sstateen0")),
+        **dict.fromkeys(("sbi_disabled", "csr_dirty", "mp_state", "run")),
+        **dict.fromkeys(("henvcfg", "senvcfg"), (*_ENVCFG, *_OTHERS)),
+        **dict.fromkeys(f"fwft.{feature.name}" for feature in FEATURES),
+        "sstatus": _STATUS,
+        "hstateen0": (*_HSTATEEN0, *_OTHERS),
+        "fp": _F,
+        "vector": _V,
+    },
+}
+"""What a snapshot can have: an `expect` of anything else is a mistake."""
 
 
 def fields(value: int, names: dict[str, int]) -> str:
