@@ -724,7 +724,7 @@ CATALOGUE = Catalogue(
             link="20250121100026.3974971-1-mark.rutland@arm.com",
         ),
         Fix(
-            "hyp-sets-fp-type",
+            "hyp-fptype",
             "variant",
             None,
             "hyp saves the host's V and leaves fp_type -> sets fp_type to FP_STATE_FPSIMD",
@@ -737,7 +737,7 @@ CATALOGUE = Catalogue(
             None,
             "vcpu_load clears TIF_SVE, and hyp saves the host's V -> TIF_SVE stays; hyp saves Z, P "
             "and FFR where it is set, and says so in fp_type; svcr is saved as well",
-            requires=("hyp-sets-fp-type",),
+            requires=("hyp-fptype",),
             link="86plkful48.wl-maz@kernel.org",
         ),
         Fix(

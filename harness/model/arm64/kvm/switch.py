@@ -174,7 +174,7 @@ class HypSwitch(DebugSr):
             owner.sve_state = SveState(cpu.z.limit(vq), cpu.p.limit(vq))
         else:
             owner.fpsimd_state = cpu.z.limit(1)
-        if "hyp-sets-fp-type" in self.fixes:  # upstream does not write it
+        if "hyp-fptype" in self.fixes:  # upstream does not write it
             owner.fp_type = FP_STATE_SVE if sve else FP_STATE_FPSIMD
         owner.fpsr, owner.fpcr = cpu.fpsr, cpu.fpcr
         if vcpu.fpmr_vm:  # and else the host's FPMR is not saved
