@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import main
+from harness.dsl.nodes import Trace
+from harness.dsl.reader import read_trace
 from harness.dsl.syntax import spelled
 from harness.model import ARCHITECTURES, architecture
 
@@ -95,3 +97,56 @@ def test_what_no_invariant_sees_is_documented(arch: str) -> None:
     losing = importlib.import_module(f"tests.model.{arch}.losing")
     page = (ROOT / "docs" / "oracle.md").read_text(encoding="utf-8")
     assert [p for p in losing.UNSEEN if f"\n- `{p}`: " not in page] == []
+
+
+STATEMENTS = (ROOT / "docs" / "statements.md").read_text(encoding="utf-8")
+KINDS = {
+    kind: int(count)
+    for kind, count in re.findall(r"^\| (\w+) \| (\d+) \| ", STATEMENTS.split("\n## ")[0], re.M)
+}
+
+
+def statements(section: str) -> list[tuple[str, str]]:
+    """The rows of a section: what is said, and what judges it or why nothing does."""
+    rows = re.findall(r"^\| (.+) \| (.+) \| (.*) \|$", section, re.M)[1:]
+    return [(what, judged) for _, what, judged in rows if set(what) != {"-"}]
+
+
+def traces_in(cell: str) -> list[str]:
+    return re.findall(rf"`((?:{'|'.join(ARCHITECTURES)})/[\w-]+)`", cell)
+
+
+def sources(trace: Trace) -> set[str]:
+    """What a trace cites, as a section of the page spells it."""
+    mails = {f"{date} {who}" for date, who, _ in trace.mails}
+    return mails | set(trace.links) | {commit for commit, _ in trace.commits}
+
+
+@pytest.mark.parametrize("section", STATEMENTS.split("\n## ")[1:], ids=lambda s: s.split(":")[0])
+def test_every_statement_of_the_first_threads_is_judged(section: str) -> None:
+    """Each row has traces that exist and cite the thread, or a reason of a known kind."""
+    cited = re.search(r"^Cited as: (.*)\.$", section, re.M)
+    assert cited
+    thread = set(re.findall(r"`([^`]+)`", cited[1]))
+    rows = statements(section)
+    assert rows
+    for what, cell in rows:
+        named = traces_in(cell)
+        reason = re.search(r"(?:^|; )(\w+): \S", cell)
+        assert named or reason, what
+        assert reason is None or reason[1] in KINDS, cell
+        for name in named:
+            path = ROOT / "traces" / f"{name}.trace"
+            assert path.is_file(), f"{what}: {name}"
+            assert sources(read_trace(path)) & thread, f"{what}: {name} does not cite the thread"
+
+
+def test_the_statements_are_counted() -> None:
+    """The numbers at the top of the page are those of its rows."""
+    rows = [row for section in STATEMENTS.split("\n## ")[1:] for row in statements(section)]
+    judged = [cell for _, cell in rows if traces_in(cell)]
+    part = [cell for cell in judged if "`; " in cell]
+    said = f"{len(rows)} statements: {len(judged)} judged by traces ({len(part)} of them in part), "
+    assert said + f"{len(rows) - len(judged)} not." in STATEMENTS
+    alone = [cell.split(":")[0] for _, cell in rows if not traces_in(cell)]
+    assert {kind: alone.count(kind) for kind in KINDS} == KINDS

@@ -318,7 +318,7 @@ def test_run_changes_nothing(project: Path, cli: Cli) -> None:
         ([str(ROOT / "traces/arm64/eight-steps.trace")], ["arm64/eight-steps"]),
         (["-k", "eight-"], ["arm64/eight-steps"]),
         (["-k", "case-1 or EIGHT"], ["arm64/eight-steps", "arm64/fp-type-case-1"]),
-        (["-k", "fp-type and not case-2"], ["arm64/fp-type-case-1"]),
+        (["-k", "fp-type-case and not case-2"], ["arm64/fp-type-case-1"]),
         (["eight-steps", "-k", "fp-type"], []),
     ],
     ids=" ".join,

@@ -724,6 +724,23 @@ CATALOGUE = Catalogue(
             link="20250121100026.3974971-1-mark.rutland@arm.com",
         ),
         Fix(
+            "hyp-fptype",
+            "variant",
+            None,
+            "hyp saves the host's V and leaves fp_type -> sets fp_type to FP_STATE_FPSIMD",
+            requires=("kvm-prepare", "fp-type"),
+            link="86plkful48.wl-maz@kernel.org",
+        ),
+        Fix(
+            "hyp-saves-sve",
+            "variant",
+            None,
+            "vcpu_load clears TIF_SVE, and hyp saves the host's V -> TIF_SVE stays; hyp saves Z, P "
+            "and FFR where it is set, and says so in fp_type; svcr is saved as well",
+            requires=("hyp-fptype",),
+            link="86plkful48.wl-maz@kernel.org",
+        ),
+        Fix(
             "smen-isb",
             "fix",
             "v6.3",
@@ -1306,7 +1323,7 @@ CATALOGUE = Catalogue(
             None,
             "host_data_ptr() in the kernel finds the copy that hyp uses -> plain "
             "this_cpu_ptr(), the kernel's own copy, as first posted",
-            requires=("fp-owner",),
+            requires=("hd-accessor",),
             link="20240302111935.129994-2-maz@kernel.org",
         ),
         Fix(

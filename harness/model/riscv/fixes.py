@@ -684,6 +684,15 @@ CATALOGUE = Catalogue(
             link="20241016202814.4061541-10-samuel.holland@sifive.com",
         ),
         Fix(
+            "smnpm-on-at-boot",
+            "variant",
+            None,
+            "VS-mode masks nothing until it asks for that -> from the first run on, if the vcpu "
+            "has Smnpm, by the shortest PMLEN there is",
+            requires=("smnpm-v5",),
+            link="8e474b14-e963-4d3e-8240-37f662e7bd8a@sifive.com",
+        ),
+        Fix(
             "svadu-svade",
             "feature",
             "v6.13",

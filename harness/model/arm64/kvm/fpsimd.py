@@ -134,7 +134,9 @@ class KvmFpsimd(Reset):
             self.fpsimd_save_and_flush_cpu_state()
             self.set_fp_owner(vcpu, FP_STATE_FREE)
             return
-        if "kvm-prepare" in self.fixes:
+        if "hyp-saves-sve" in self.fixes:
+            pass  # TIF_SVE stays: hyp will save what it stands for
+        elif "kvm-prepare" in self.fixes:
             self.fpsimd_kvm_prepare()
         elif "drop-host-sve" in self.fixes:
             if current.flags & TIF_SVE and "recorded-no-bug" not in self.fixes:
@@ -143,7 +145,9 @@ class KvmFpsimd(Reset):
         else:
             vcpu.host_sve_in_use = bool(current.flags & TIF_SVE)
         self.set_fp_owner(vcpu, FP_STATE_HOST_OWNED)
-        self.host_data.fpsimd_state = current.addr
+        # In the vcpu until it was moved to kvm_host_data with the owner: hyp finds it there.
+        data = self.host_data if "fp-owner" in self.fixes else self.hyp_host_data
+        data.fpsimd_state = current.addr
         cpacr = self.read_sysreg("cpacr_el1")
         if "drop-host-sve" not in self.fixes or "sve-flag-clear" in self.fixes:
             vcpu.host_sve_enabled = False

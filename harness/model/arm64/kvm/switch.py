@@ -16,7 +16,13 @@ from harness.model.arm64.cpu.sysreg import (
     SVCR_ZA_MASK,
     ZCR_ELX_LEN_MASK,
 )
-from harness.model.arm64.host.state import FP_STATE_FPSIMD, TIF_FOREIGN_FPSTATE, SveState
+from harness.model.arm64.host.state import (
+    FP_STATE_FPSIMD,
+    FP_STATE_SVE,
+    TIF_FOREIGN_FPSTATE,
+    TIF_SVE,
+    SveState,
+)
 from harness.model.arm64.kvm.debug_sr import DebugSr
 from harness.model.arm64.kvm.state import (
     FP_STATE_FREE,
@@ -159,11 +165,17 @@ class HypSwitch(DebugSr):
         owner = self.owner(st, "kvm_hyp_save_fpsimd_host")
         if owner is None:
             return
-        if vcpu.host_sve_in_use and "drop-host-sve" not in self.fixes:
+        sve = vcpu.host_sve_in_use and "drop-host-sve" not in self.fixes
+        if "hyp-saves-sve" in self.fixes:
+            sve = bool(self.current.flags & TIF_SVE)
+            owner.svcr = cpu.svcr
+        if sve:
             vq = self.current_vq()
             owner.sve_state = SveState(cpu.z.limit(vq), cpu.p.limit(vq))
         else:
-            owner.fpsimd_state = cpu.z.limit(1)  # and fp_type is not written
+            owner.fpsimd_state = cpu.z.limit(1)
+        if "hyp-fptype" in self.fixes:  # upstream does not write it
+            owner.fp_type = FP_STATE_SVE if sve else FP_STATE_FPSIMD
         owner.fpsr, owner.fpcr = cpu.fpsr, cpu.fpcr
         if vcpu.fpmr_vm:  # and else the host's FPMR is not saved
             owner.fpmr = cpu.fpmr

@@ -9,6 +9,7 @@ from harness.model.riscv.cpu.csr import (
     ENVCFG_CBIE,
     ENVCFG_CBZE,
     ENVCFG_PBMTE,
+    ENVCFG_PMM,
     ENVCFG_STCE,
     EXC_BREAKPOINT,
     EXC_INST_ILLEGAL,
@@ -26,9 +27,10 @@ from harness.model.riscv.cpu.csr import (
     SMSTATEEN0_HSENVCFG,
     SMSTATEEN0_SSTATEEN0,
 )
-from harness.model.riscv.cpu.pointer_masking import legal_pmm
+from harness.model.riscv.cpu.pointer_masking import legal_pmm, pmm_of
 from harness.model.riscv.host.state import Host
 from harness.model.riscv.kvm.state import Vcpu
+from harness.model.riscv.kvm.uapi import ISA_EXT_ID
 from harness.model.riscv.kvm.vcpu_vector import VcpuVector
 
 
@@ -96,6 +98,8 @@ class VcpuConfig(VcpuVector):
                 henvcfg |= field
         if "svadu-svade" in self.fixes and "svadu" in vcpu.isa and "svade" not in vcpu.isa:
             henvcfg |= ENVCFG_ADUE
+        if "smnpm-on-at-boot" in self.fixes and self.guest_ext(ISA_EXT_ID["smnpm"]) in vcpu.isa:
+            henvcfg = henvcfg & ~ENVCFG_PMM | pmm_of(min(self.host.pmlen))
         if "smstateen" in self.fixes and self.has("smstateen"):
             hstateen0 |= SMSTATEEN0_HSENVCFG
             if "ssaia" in vcpu.isa:
