@@ -86,9 +86,8 @@ def _flips(trace: Trace, args: argparse.Namespace, mode: str) -> list[Flip]:
     for kernel, what in ((good, on_good), (bad, on_bad)):
         if what is None:
             case = Case(trace, kernel, mode, None)
-            state = "cannot be judged there" if case.built else "is not built there"
             why = case.unsupported or "an event of it cannot happen"
-            raise HarnessError(f"{kernel.name} {mode}: the trace {state}: {why}")
+            raise HarnessError(f"{kernel.name} {mode}: the trace cannot be judged there: {why}")
     if not on_bad:
         raise HarnessError(f"{bad.name} {mode}: the trace holds there, so it is not a bad kernel")
     if on_good == on_bad:
@@ -153,7 +152,7 @@ def _print(trace: Trace, found: dict[str, list[Flip]], out: Terminal) -> None:
         last = f" to {off[-1]}" if len(off) > 1 else ""
         option = architecture(trace.arch).catalogue.unbuilt(_fixes(trace, off[0]))[0].option
         out.line()
-        out.line(f"not built: {off[0]}{last} as released, where {option} cannot be selected")
+        out.line(f"{off[0]}{last} as released: not built with {option}, which cannot be selected")
 
 
 def not_built(trace: Trace) -> list[str]:

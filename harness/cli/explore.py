@@ -148,9 +148,10 @@ def _other(place: Place, args: argparse.Namespace) -> Kernel | None:
     for sign, fix in (("+", args.added), ("-", args.removed)):
         if fix is None:
             continue
-        undone = ("-" if sign == "+" else "+") + fix
         # v4.15+null-always without null-always is v4.15
-        name = name.replace(undone, "", 1) if undone in name else f"{name}{sign}{fix}"
+        ways = (f"-{fix}",) if sign == "+" else (f"++{fix}", f"+{fix}")
+        undone = next((way for way in ways if way in name), None)
+        name = f"{name}{sign}{fix}" if undone is None else name.replace(undone, "", 1)
     other = place.arch.catalogue.kernel(name)
     why = place.arch.unsupported(other, bounds.mode, bounds.world)
     if why:

@@ -66,7 +66,7 @@ class Judgement:
     @property
     def text(self) -> str:
         if self.outcome is None:
-            return f"{'not judged' if self.case.built else 'not built'}: {self.unsupported}"
+            return f"not judged: {self.unsupported}" if self.case.built else self.unsupported
         kinds = self.outcome.kinds
         return "violates " + ", ".join(kinds) if kinds else "holds"
 

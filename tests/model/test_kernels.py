@@ -67,7 +67,7 @@ def test_the_same_tree_with_sme() -> None:
     trace = read_trace(folder("traces") / "arm64/clone-inherits-za.trace")
     said = judge(Case(trace, plain, "vhe", None))
     assert said.outcome is None
-    assert said.text.startswith("not built: CONFIG_ARM64_SME ")
+    assert said.text.startswith("not built with CONFIG_ARM64_SME, ")
     assert "v6.13+sme-built" in said.text
     assert judge(Case(trace, built, "vhe", None)).outcome is not None
 

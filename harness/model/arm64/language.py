@@ -323,7 +323,8 @@ class Arm64:
         for build in CATALOGUE.unbuilt(fixes):
             if build.setting in world.settings:
                 same = f"{kernel.name}+{build.built}"
-                return f"{build.option} cannot be selected; {same} is the same tree built with it"
+                why = f"not built with {build.option}, which cannot be selected there"
+                return f"{why}; {same} is the same tree built with it"
         if mode == "hvhe" and "cptr-reset" not in fixes:
             return "there is no hVHE (until cptr-reset)"
         if mode == "protected" and "nvhe-sve" not in fixes:
