@@ -148,10 +148,7 @@ def _other(place: Place, args: argparse.Namespace) -> Kernel | None:
     for sign, fix in (("+", args.added), ("-", args.removed)):
         if fix is None:
             continue
-        # v4.15+null-always without null-always is v4.15
-        ways = (f"-{fix}",) if sign == "+" else (f"++{fix}", f"+{fix}")
-        undone = next((way for way in ways if way in name), None)
-        name = f"{name}{sign}{fix}" if undone is None else name.replace(undone, "", 1)
+        name = place.arch.catalogue.edited(name, sign, fix)
     other = place.arch.catalogue.kernel(name)
     why = place.arch.unsupported(other, bounds.mode, bounds.world)
     if why:

@@ -256,6 +256,17 @@ class Catalogue:
                 )
         return Kernel(spec, frozenset(have))
 
+    def edited(self, spec: str, sign: str, fix: str) -> str:
+        """`spec` with one more edit, or one less if this undoes it: v4.15+X without X is v4.15.
+
+        Raises KernelError.
+        """
+        release, edits = self._split(spec)
+        ((_, name),) = self._split(f"{release}{sign}{fix}")[1]
+        left = [e for e in edits if e[1] != name or (e[0] == "-") is (sign == "-")]
+        more = [(sign, name)] if len(left) == len(edits) else []
+        return release + "".join(s + n for s, n in (*left, *more))
+
     def bad_backports(self, kernel: Kernel) -> list[tuple[str, str]]:
         """What is built of `kernel` without a fix that it needs, and that fix."""
         off = self.not_built(kernel)

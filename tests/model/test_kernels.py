@@ -88,3 +88,18 @@ def test_every_bad_backport_can_be_judged(fix: str, need: str) -> None:
     for trace in TRACES:
         with contextlib.suppress(SourceError):  # an event that cannot happen there
             judge(Case(trace, bad, trace.modes[-1], None))
+
+
+@pytest.mark.parametrize(
+    ("spec", "sign", "fix", "want"),
+    [
+        ("v6.12", "+", "save-and-flush", "v6.12+save-and-flush"),
+        ("v6.12+save-and-flush", "-", "fbc7e61195e2", "v6.12"),
+        ("v6.12-fp-type", "+", "fp-type", "v6.12"),
+        ("v6.7++sig-merge", "-", "sig-merge", "v6.7"),
+        ("v6.15+fpmr-sm", "-", "fpmr", "v6.15+fpmr-sm-fpmr"),
+        ("debian-6.1.192+sme-built", "-", "sme-built", "debian-6.1.192"),
+    ],
+)
+def test_an_edit_that_undoes_another(spec: str, sign: str, fix: str, want: str) -> None:
+    assert CATALOGUE.edited(spec, sign, fix) == want
