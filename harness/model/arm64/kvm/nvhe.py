@@ -122,7 +122,7 @@ class Nvhe(HypSwitch):
 
     def host_sme_access(self) -> None:
         """handle_trap() knows no SME: only stable trees let it come to that."""
-        if self.read_cptr_el2() & CPTR_EL2_TSM and "nvhe-tsm-left" in self.fixes:
+        if self.read_cptr_el2() & CPTR_EL2_TSM:
             self.bug("handle_trap: BUG() in hyp, the host's SME access traps to EL2")
 
     def vcpu_init(self, vcpu: Vcpu) -> None:
