@@ -1,7 +1,7 @@
 """Kernels that people run and that no mainline release is: a base, and what was backported.
 
-Each backport was read in the kernel's source, and names where it is to be found: the version of
-the stable changelog that Debian's lists, or the source itself where a title alone does not tell.
+Each backport was checked in the kernel's source. Its own source is the stable version under which
+Debian's changelog has it, or the place in the code if no title shows it.
 `tests/model/compare_changelog.py` compares both entries with Debian's changelogs. Neither kernel is
 built with SME (`sme-broken`), so its SME fixes count only for `debian-6.1.192+sme-built`, the same
 tree built against BROKEN.
@@ -49,11 +49,11 @@ HYBRIDS = (
             # Without sig-fptype, which it asks for: a bad backport.
             Backport("sig-merge", "changelog 6.1.142"),
             Backport("flush-bh", "changelog 6.1.149"),
-            # In the changelog of 6.1.156 by a title that no mainline commit has.
+            # The changelog of 6.1.156 has it; mainline has no commit of that title.
             Backport("flush-irqs", "the source of 6.1.192-3, fpsimd_save_and_flush_cpu_state()"),
             Backport("sig-za-alloc", "changelog 6.1.162"),
             Backport("sig-sve-restore", "changelog 6.1.162"),
-            # It came with another patch, of 6.1.191.
+            # It came in another patch, e060d9069b49 in 6.1.191.
             Backport("sig-payload", "the source of 6.1.192-3, restore_sve_fpsimd_context()"),
             Backport("sme-broken", "the source of 6.1.192-3, arch/arm64/Kconfig"),
         ),
