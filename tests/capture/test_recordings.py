@@ -31,7 +31,8 @@ from harness.model import architecture
 HERE = Path(__file__).parent / "recordings"
 CATALOGUE = architecture("arm64").catalogue
 DEBIAN = "debian-6.1.192"
-DEBIAN_SME = "debian-6.1.192+sme-built"  # the same tree, built with SME
+# The same tree, built with SME, and with what that needs under VHE (375110ab51de).
+DEBIAN_SME = "debian-6.1.192+sme-reset-smen+sme-built"
 BUG17 = "v6.1+fp-type+to-save+kvm-prepare+load-by-type+sve-stays-on+discard-closes-sve"
 BUG16 = "debian-6.1.192+load-by-type+sve-stays-on+discard-closes-sve"
 BUG7 = "v6.1+fp-type+sme-reset-smen+recorded-no-bug"

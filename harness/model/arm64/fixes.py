@@ -1694,6 +1694,15 @@ CATALOGUE = Catalogue(
             link="Z626RqzA3HMskwJd@J2N7QTR9R3",
         ),
         Fix(
+            "nvhe-tsm-left",
+            "stable",
+            None,
+            "nVHE hyp clears CPTR_EL2.TSM for a host with SME -> leaves it set, since stable 6.1 "
+            "and 6.12 count it among the RES1 bits (mainline stopped that by 1eccad35c926), and "
+            "the host's next SME access is a BUG in hyp",
+            requires=("cptr-scratch", "sme-host"),
+        ),
+        Fix(
             "eager-zcr",
             "fix",
             "v6.14",

@@ -1,51 +1,60 @@
 """Kernels that people run and that no mainline release is: a base, and what was backported.
 
-A fix is listed where a public source says that this kernel's branch has it; one
-of which no source tells is left out. Neither kernel is built with SME (`sme-broken`), so
-its SME fixes count only for `debian-6.1.192+sme-built`, the same tree built against BROKEN.
+Each backport was checked in the kernel's source. Its own source is the stable version under which
+Debian's changelog has it, or the place in the code if no title shows it.
+`tests/model/compare_changelog.py` compares both entries with Debian's changelogs. Neither kernel is
+built with SME (`sme-broken`), so its SME fixes count only for `debian-6.1.192+sme-built`, the same
+tree built against BROKEN.
 """
 
 from __future__ import annotations
 
 from harness.model.catalogue import Backport, Hybrid
 
-# Pushes to the public branches of linux-stable-rc.git, by their lists of commits.
-_6_1_2025_04 = "linux-6.1.y of 2025-04-23, for 6.1.135"
-_6_1_2025_10 = "CAMj1kXEo-4Rw=Nttbfnf2Bjv7zSomw1FAnNwbCe97i5UmQ7EVA@mail.gmail.com (6.1.y)"
-_6_12_2025_03 = "queue/6.12 of 2025-03-25, for 6.12.21"
-_6_12_34 = "20250617152419.512865572@linuxfoundation.org (6.12.34-rc1)"
-# What `kvm-replay identify` finds in the images that Debian ships with debug information.
-_6_1_IMAGE = "the image of linux-image-6.1.0-55-arm64-dbg, 6.1.192-1"
-_6_12_IMAGE = "the image of linux-image-6.12.107+deb13-arm64-dbg, 6.12.107-1"
-
 HYBRIDS = (
     Hybrid(
         "debian-6.1.192",
         "v6.1",
         (
-            Backport("kvm-prepare", _6_1_2025_04),
-            Backport("fp-type", _6_1_2025_04),
-            Backport("to-save", _6_1_2025_04),
-            Backport("save-and-flush", _6_1_2025_04),
-            Backport("no-hyp-host-save", _6_1_2025_04),
-            Backport("no-zen-restore", _6_1_2025_04),
-            Backport("no-smen-restore", _6_1_2025_04),
-            Backport("exit-handlers", _6_1_2025_04),
-            Backport("hyp-inline", _6_1_2025_04),
-            Backport("cptr-scratch", _6_1_2025_04),
-            Backport("eager-zcr", _6_1_2025_04),
-            # Recordings of it, rebuilt with SME, show SMEN = 0b01 after every guest exit.
-            Backport("sme-reset-smen", "recordings of 6.1.192-2 (docs/recording.md)"),
-            Backport("flush-bh", "20250826110940.538650326@linuxfoundation.org (6.1.149-rc1)"),
-            Backport("flush-irqs", _6_1_2025_10),
-            Backport("pmuserenr-restore", _6_1_IMAGE),
-            Backport("vl-sve-storage", _6_1_IMAGE),
-            Backport("ffr-pfalse", "CVE-2023-53713 (6.1.39)"),
-            Backport("vl-before-alloc", "the source of 6.1.192-3, vec_set_vector_length()"),
+            Backport("sig-sme-only", "changelog 6.1.7"),
+            Backport("pmuserenr-restore", "changelog 6.1.36"),
+            Backport("ffr-pfalse", "changelog 6.1.39"),
+            Backport("vl-sve-storage", "changelog 6.1.42"),
+            Backport("vl-before-alloc", "changelog 6.1.43"),
+            Backport("ptrace-v-streaming", "changelog 6.1.45"),
+            Backport("vl-sme-target", "changelog 6.1.45"),
+            Backport("sme-only-sync", "changelog 6.1.45"),
+            Backport("ptrace-ssve-no-sve", "changelog 6.1.45"),
+            Backport("ptrace-ssve-setup", "changelog 6.1.47"),
+            # Without d7b77a0d565b, which is about ZT0: 6.1 has no SME2.
+            Backport("sme-resume", "changelog 6.1.80"),
+            Backport("sve-stale-cpu", "changelog 6.1.120"),
+            Backport("smccc-no-hint", "changelog 6.1.120"),
+            Backport("kvm-prepare", "changelog 6.1.135"),
+            Backport("fp-type", "changelog 6.1.135"),
+            # Without 1192b93ba352, which changes no step.
+            Backport("to-save", "changelog 6.1.135"),
+            Backport("save-and-flush", "changelog 6.1.135"),
+            Backport("no-hyp-host-save", "changelog 6.1.135"),
+            Backport("no-zen-restore", "changelog 6.1.135"),
+            # Without sme-reset-smen: with SME, VHE's kernel is left with SMEN = 0b00.
+            Backport("no-smen-restore", "changelog 6.1.135"),
+            Backport("exit-handlers", "changelog 6.1.135"),
+            Backport("hyp-inline", "changelog 6.1.135"),
+            Backport("cptr-scratch", "changelog 6.1.135"),
+            Backport("nvhe-tsm-left", "the source of 6.1.192-3, __deactivate_cptr_traps()"),
+            Backport("eager-zcr", "changelog 6.1.135"),
+            Backport("sme-alloc-keep", "changelog 6.1.140"),
+            Backport("sme-stale-cpu", "changelog 6.1.142"),
             # Without sig-fptype, which it asks for: a bad backport.
-            Backport("sig-merge", "the source of 6.1.192-3, fpsimd_update_current_state()"),
-            Backport("sve-stale-cpu", _6_1_IMAGE),
-            Backport("smccc-no-hint", _6_1_IMAGE),
+            Backport("sig-merge", "changelog 6.1.142"),
+            Backport("flush-bh", "changelog 6.1.149"),
+            # The changelog of 6.1.156 has it; mainline has no commit of that title.
+            Backport("flush-irqs", "the source of 6.1.192-3, fpsimd_save_and_flush_cpu_state()"),
+            Backport("sig-za-alloc", "changelog 6.1.162"),
+            Backport("sig-sve-restore", "changelog 6.1.162"),
+            # It came in another patch, e060d9069b49 in 6.1.191.
+            Backport("sig-payload", "the source of 6.1.192-3, restore_sve_fpsimd_context()"),
             Backport("sme-broken", "the source of 6.1.192-3, arch/arm64/Kconfig"),
         ),
     ),
@@ -53,22 +62,24 @@ HYBRIDS = (
         "debian-6.12.107",
         "v6.12",
         (
-            Backport("cptr-scratch", _6_12_2025_03),
-            Backport("save-and-flush", _6_12_2025_03),
-            Backport("no-hyp-host-save", _6_12_2025_03),
-            Backport("no-zen-restore", _6_12_2025_03),
-            Backport("no-smen-restore", _6_12_2025_03),
-            Backport("exit-handlers", _6_12_2025_03),
-            Backport("hyp-inline", _6_12_2025_03),
-            Backport("eager-zcr", _6_12_2025_03),
-            Backport("sme-stale-cpu", _6_12_34),
-            Backport("kneon-smstop", _6_12_34),
-            Backport("fpmr-sm", _6_12_34),
-            Backport("fpmr-exec", _6_12_34),
-            Backport("sig-merge", _6_12_34),
-            # Recordings of it show fpsimd_last_state.to_save as this sets it.
-            Backport("discard-modified", _6_12_34),
-            Backport("ptrace-fpmr-partial", _6_12_IMAGE),
+            Backport("ptrace-fpmr-partial", "changelog 6.12.5"),
+            Backport("cptr-scratch", "changelog 6.12.21"),
+            Backport("save-and-flush", "changelog 6.12.21"),
+            Backport("no-hyp-host-save", "changelog 6.12.21"),
+            Backport("no-zen-restore", "changelog 6.12.21"),
+            Backport("no-smen-restore", "changelog 6.12.21"),
+            Backport("exit-handlers", "changelog 6.12.21"),
+            Backport("hyp-inline", "changelog 6.12.21"),
+            Backport("nvhe-tsm-left", "the source of 6.12.118-1, __deactivate_cptr_traps()"),
+            Backport("eager-zcr", "changelog 6.12.21"),
+            Backport("sme-smtc", "changelog 6.12.34"),
+            Backport("sme-stale-cpu", "changelog 6.12.34"),
+            Backport("kneon-smstop", "changelog 6.12.34"),
+            Backport("fpmr-sm", "changelog 6.12.34"),
+            Backport("fpmr-exec", "changelog 6.12.34"),
+            Backport("sig-merge", "changelog 6.12.34"),
+            Backport("discard-modified", "changelog 6.12.34"),
+            Backport("sig-za-alloc", "changelog 6.12.68"),
         ),
     ),
 )

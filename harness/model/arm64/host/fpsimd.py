@@ -101,10 +101,14 @@ class Fpsimd(Softirq):
         self.sysreg_clear_set("cpacr_el1", CPACR_EL1_SMEN_EL0EN, 0)
 
     def kernel_sme_access(self, what: str) -> None:
-        """SVCR or ZA is about to be touched by a kernel at EL2, whose own SMEN must be open."""
+        """The kernel is about to touch SVCR or ZA: at EL2 its own SMEN must be open."""
         closed = self.smen_pending or not self.cpu.cptr_el2 & CPACR_EL1_SMEN_EL1EN
         if self.has_vhe and closed:
             self.bug(f"{what}: SME access traps in the kernel")
+        self.host_sme_access()
+
+    def host_sme_access(self) -> None:
+        """The kernel is about to use SME at EL1, where a hypervisor may trap it."""
 
     def sme_smstop(self, svcr: int = SVCR_SM_MASK | SVCR_ZA_MASK) -> None:
         self.kernel_sme_access("sme_smstop")
@@ -249,6 +253,7 @@ class Fpsimd(Softirq):
         if self.fpmr_host and "fpmr-sm" not in self.fixes:
             cpu.fpmr = held(current.fpmr, FPMR_MASK)
         if self.sme_host:
+            self.kernel_sme_access("task_fpsimd_load")
             if current.flags & TIF_SME:
                 self.sme_set_vq(current.sme_vl)
             set_svcr(cpu, current.svcr)
@@ -258,6 +263,10 @@ class Fpsimd(Softirq):
                 cpu.za = current.sme_state or EMPTY
             if current.svcr & SVCR_SM_MASK and "load-by-type" not in self.fixes:
                 sve = True
+        if "fp-type" in self.fixes and "load-by-type" not in self.fixes:
+            # Stable 6.1: fp_type is recorded and checked, and does not choose.
+            want = FP_STATE_SVE if sve else FP_STATE_FPSIMD
+            self.warn_on(current.fp_type is not want, f"fp_type is not {want.name}")
         if sve and self._is_null("sve_state", current):
             return
         if sve and current.sve_state is not None:

@@ -134,9 +134,9 @@ class Signal(Entry):
             if frame.streaming and "sig-payload" in self.fixes:
                 self.force_signal_inject("SIGSEGV")
                 return
-            if "sig-payload" in self.fixes:
+            if "sig-payload" in self.fixes and "sig-sm-fpsimd" in self.fixes:
                 self.restore_fpsimd_context(frame)
-            else:
+            else:  # stable 6.1 with sig-payload too
                 current.svcr &= ~SVCR_SM_MASK
                 self._fpsimd_only(frame)
             return

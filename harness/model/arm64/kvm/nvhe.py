@@ -105,7 +105,9 @@ class Nvhe(HypSwitch):
     @kernel_function("__deactivate_traps")
     def deactivate_traps(self, vcpu: Vcpu) -> None:
         """Open everything for the host, but SVE if ZCR_EL2 is still the guest's."""
-        self.write_cptr_el2(CPTR_NVHE_EL2_RES1 | self.host_tz(vcpu))
+        left = "nvhe-tsm-left" in self.fixes and self.system_supports_sme and not self.config.hvhe
+        tsm = CPTR_EL2_TSM if left else 0
+        self.write_cptr_el2(CPTR_NVHE_EL2_RES1 | self.host_tz(vcpu) | tsm)
 
     def host_tz(self, vcpu: Vcpu) -> int:
         """CPTR_EL2.TZ as kvm_get_reset_cptr_el2() has it, v5.13 to v6.13."""
@@ -117,6 +119,11 @@ class Nvhe(HypSwitch):
         if self.read_cptr_el2() & CPTR_EL2_TZ:
             self.write_cptr_el2(self.read_cptr_el2() & ~CPTR_EL2_TZ)
             self.write_hyp_zcr(self.lengths.sve[-1] - 1)
+
+    def host_sme_access(self) -> None:
+        """handle_trap() knows no SME: only stable trees let it come to that."""
+        if self.read_cptr_el2() & CPTR_EL2_TSM:
+            self.bug("handle_trap: BUG() in hyp, the host's SME access traps to EL2")
 
     def vcpu_init(self, vcpu: Vcpu) -> None:
         """KVM_ARM_VCPU_INIT: vcpu->arch.cptr_el2 gets its value, v6.5 to v6.13.

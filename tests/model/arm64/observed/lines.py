@@ -71,4 +71,6 @@ def kernel(file: str) -> tuple[str, str]:
     """The kernel that a file is about, and the mode."""
     words = file.split("-")
     tag = next((w for w in words if w in KERNELS), "fixed")
-    return KERNELS[tag], "nvhe" if "nvhe" in words else "vhe"
+    # With SME the rebuilt kernel has 375110ab51de too, which VHE needs.
+    built = "+sme-reset-smen" if tag == "fixed" and "sme" in words else ""
+    return KERNELS[tag] + built, "nvhe" if "nvhe" in words else "vhe"
