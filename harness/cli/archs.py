@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from harness.model import ARCHITECTURES, architecture
 from harness.model.catalogue import Catalogue, Kernel, KernelError, UnknownName
@@ -45,9 +45,18 @@ def by_architecture(specs: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {a: tuple(s for s, names in owners.items() if a in names) for a in ARCHITECTURES}
 
 
-def bad_backports(catalogue: Catalogue, kernel: Kernel) -> list[str]:
-    """What `kernel` has without something that it needs, a sentence each."""
-    return [_sentence(catalogue, kernel, *pair) for pair in catalogue.bad_backports(kernel)]
+def bad_backports(
+    catalogue: Catalogue, kernel: Kernel, named: Container[str] | None = None
+) -> list[str]:
+    """What `kernel` has without something that it needs, a sentence each.
+
+    With `named`: only where one of the two is among these fixes.
+    """
+    return [
+        _sentence(catalogue, kernel, fix, need)
+        for fix, need in catalogue.bad_backports(kernel)
+        if named is None or fix in named or need in named
+    ]
 
 
 def _sentence(catalogue: Catalogue, kernel: Kernel, fix: str, need: str) -> str:
@@ -67,7 +76,7 @@ def warn(args: argparse.Namespace) -> None:
                 kernel = catalogue.kernel(spec)
             except KernelError:  # the command says so
                 continue
-            for fix, need in catalogue.bad_backports(kernel):
+            for fix, need in catalogue.unmet(kernel.fixes):
                 if fix in catalogue.added(spec):
                     sentence = _sentence(catalogue, kernel, fix, need)
                     print(f"kvm-replay: warning: {sentence}", file=sys.stderr)

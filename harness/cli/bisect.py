@@ -15,8 +15,8 @@ from harness.dsl import Trace, read_trace
 from harness.engine.judge import Case, unbuilt
 from harness.errors import HarnessError, nearest, one_of
 from harness.model import architecture
-from harness.model.catalogue import RELEASES, Fix, Kernel
-from harness.search.culprit import Flip, Verdict, backports, between, flips, verdict
+from harness.model.catalogue import RELEASES, Catalogue, Fix, Kernel
+from harness.search.culprit import Flip, Verdict, along, backports, between, closed, flips, verdict
 from harness.search.repository import Question, bisect, git, root_of
 
 
@@ -31,8 +31,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "was found, 1 if the verdict never changes.",
     )
     parser.add_argument("trace", metavar="TRACE", help="a file, or a name")
-    parser.add_argument("--good", metavar="K", help="a kernel where the trace holds")
-    parser.add_argument("--bad", metavar="K", help="a kernel where it does not")
+    parser.add_argument(
+        "--good", metavar="K", help="a kernel where the trace holds, or goes wrong in another way"
+    )
+    parser.add_argument("--bad", metavar="K", help="a kernel where it goes wrong")
     parser.add_argument("--mode", metavar="M", help="default: each mode of the trace")
     parser.add_argument(
         "--git",
@@ -93,7 +95,7 @@ def _flips(trace: Trace, args: argparse.Namespace, mode: str) -> list[Flip]:
     if on_good == on_bad:
         raise HarnessError(f"{good.name} {mode}: it {words(on_good)} there as on {bad.name}")
     # From the older to the newer, as history went.
-    before, after = sorted((good, bad), key=lambda k: (catalogue.order(k.name), len(k.fixes)))
+    before, after = sorted((good, bad), key=lambda k: catalogue.order(k.name))
     flip = between(trace, catalogue, before, after, mode)
     return [flip] if flip else []
 
@@ -170,19 +172,21 @@ def _lines(trace: Trace, flips: list[Flip], out: Terminal) -> list[str]:
         style = "red" if begins(flip) else "green"
         change = f"{words(flip.was)} -> {words(flip.now)}"
         lines.append(f"  {flip.before.name} -> {flip.after.name}: {out.paint(change, style)}")
-        lines += _sets(flip)
+        lines += _sets(architecture(trace.arch).catalogue, flip)
         lines += [f"    {tag}" for tag in tags(trace, flip)]
         lines += [f"    {sentence}" for sentence in _bad(trace, flip)]
     return lines
 
 
 def _bad(trace: Trace, flip: Flip) -> list[str]:
-    """What is bad about the backports between the two kernels."""
+    """What is bad about the backports that make the difference."""
     catalogue = architecture(trace.arch).catalogue
-    return bad_backports(catalogue, flip.after) or bad_backports(catalogue, flip.before)
+    named = {fix.id for chosen in flip.sets for fix in chosen}
+    both = {kernel.name: kernel for kernel in (flip.before, flip.after)}.values()
+    return [s for kernel in both for s in bad_backports(catalogue, kernel, named)]
 
 
-def _sets(flip: Flip) -> list[str]:
+def _sets(catalogue: Catalogue, flip: Flip) -> list[str]:
     if not flip.exact:
         names = ", ".join(_sign(flip, fix) + fix.id for fix in flip.sets[0])
         return [f"    {len(flip.sets[0])} fixes together: {names}"]
@@ -192,7 +196,18 @@ def _sets(flip: Flip) -> list[str]:
         for fix in chosen:
             lines.append(f"      {_sign(flip, fix)}{fix.id} ({fix.landed or fix.kind})")
             lines += [f'        {c.id} ("{c.title}")' for c in fix.commits]
+        more = _along(catalogue, flip, chosen)
+        if more:
+            with_it = ", ".join(_sign(flip, fix) + fix.id for fix in more)
+            lines.append(f"      with {with_it}: one needs the other")
     return lines
+
+
+def _along(catalogue: Catalogue, flip: Flip, chosen: tuple[Fix, ...]) -> tuple[Fix, ...]:
+    """The switches that come with a set of fixes, as they need them or are needed by them."""
+    base, ids = flip.before.fixes, frozenset(fix.id for fix in chosen)
+    whole = closed(catalogue, base, ids, base ^ flip.after.fixes)
+    return () if whole is None else along(catalogue, (whole ^ base) - ids)
 
 
 def _sign(flip: Flip, fix: Fix) -> str:
@@ -215,6 +230,7 @@ def tags(trace: Trace, flip: Flip) -> list[str]:
 
 
 def _plain(trace: Trace, flip: Flip) -> dict[str, Any]:
+    catalogue = architecture(trace.arch).catalogue
     return {
         "before": flip.before.name,
         "after": flip.after.name,
@@ -222,6 +238,10 @@ def _plain(trace: Trace, flip: Flip) -> dict[str, Any]:
         "now": words(flip.now),
         "exact": flip.exact,
         "sets": [[_sign(flip, fix) + fix.id for fix in chosen] for chosen in flip.sets],
+        "along": [
+            [_sign(flip, fix) + fix.id for fix in _along(catalogue, flip, chosen)]
+            for chosen in flip.sets
+        ],
         "commits": {fix.id: [c.id for c in fix.commits] for s in flip.sets for fix in s},
         "fixes": tags(trace, flip),
         "bad_backports": _bad(trace, flip),

@@ -67,6 +67,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     status = SKIP
     for case, judgement in judged:
         if judgement.outcome is None:
+            print(f"{case.label}: {judgement.text}", file=sys.stderr)
             continue
         expected = args.expect or (str(case.verdict) if case.verdict else "holds")
         out.line(f"{case.label}: {judgement.text}")

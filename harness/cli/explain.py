@@ -17,7 +17,7 @@ from harness.model.base import Violation
 from harness.model.catalogue import Kernel
 from harness.report.cause import Cause, explain
 from harness.report.story import reaction_line, source_of
-from harness.search.culprit import verdict
+from harness.search.culprit import along, verdict
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -66,8 +66,10 @@ def _backports(out: Terminal, trace: Trace, kernel: Kernel, mode: str, kind: str
         mended = catalogue.adding(kernel, need)
         kinds = verdict(trace, mended, mode)
         if kinds is not None and kind not in kinds:
+            added = along(catalogue, mended.fixes - kernel.fixes)
+            names = " and ".join(fix.id for fix in added) or need
             out.line()
-            _wrap(out, f"{sentence}. With {need} the trace {words(kinds)}.")
+            _wrap(out, f"{sentence}. With {names} the trace {words(kinds)}.")
 
 
 def _telling(found: list[Violation]) -> int:

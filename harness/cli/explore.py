@@ -148,7 +148,8 @@ def _other(place: Place, args: argparse.Namespace) -> Kernel | None:
     for sign, fix in (("+", args.added), ("-", args.removed)):
         if fix is None:
             continue
-        name = place.arch.catalogue.edited(name, sign, fix)
+        as_it_is = sign == "+" and fix.startswith("++")
+        name = place.arch.catalogue.edited(name, "++" if as_it_is else sign, fix.lstrip("+"))
     other = place.arch.catalogue.kernel(name)
     why = place.arch.unsupported(other, bounds.mode, bounds.world)
     if why:

@@ -158,11 +158,11 @@ _UNTAGGED = {
 
 def list_fixes(args: argparse.Namespace, out: Terminal) -> int:
     names = chosen(args)
-    if args.kernel:
+    if args.kernel is not None:
         left_out([args.kernel], names)
         names = tuple(name for name in names if name in having(args.kernel))
     found = _find_all(args.ids, names) if args.ids else _all(names)
-    if args.kernel:
+    if args.kernel is not None:
         for name, fixes in found.items():
             have = architecture(name).catalogue.kernel(args.kernel).fixes
             found[name] = [f for f in fixes if f.id in have]

@@ -41,7 +41,9 @@ def run_proposed(
         progress.step(trace.id)
         for before, after in pairs:
             for mode in trace.modes:
-                cases = (Case(trace, kernel, mode, None) for kernel in (before, after))
+                cases = [Case(trace, kernel, mode, None) for kernel in (before, after)]
+                if all(case.unsupported for case in cases):
+                    continue
                 (was, had), (now, has) = (_said(case) for case in cases)
                 judged += 1
                 if was != now:
@@ -64,7 +66,8 @@ def run_proposed(
         out.line(f"{out.paint(change.trace, 'bold')} on {change.kernel} {change.mode}")
         out.line(f"  {change.was} -> {out.paint(change.now, style)}")
     names = ", ".join(before.name for before, _ in pairs)
-    text = f"{patch.fix.id} on {names}: {judged} cases, {len(changes)} change"
+    s = "" if len(changes) == 1 else "s"
+    text = f"{patch.fix.id} on {names}: {judged} cases, {len(changes)} change{s}"
     out.line(f"{text}, {worsened} for the worse")
     return 1 if worsened else 0
 

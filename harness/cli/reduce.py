@@ -10,7 +10,7 @@ from harness.cli.show import add_target, target
 from harness.cli.term import Bar, Terminal
 from harness.dsl import Trace
 from harness.dsl.format import format_lines
-from harness.engine import Replay
+from harness.engine import Case, Replay
 from harness.errors import HarnessError, nearest, one_of
 from harness.model import architecture
 from harness.model.catalogue import Kernel
@@ -67,6 +67,10 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         what = args.violation or "invariant"
         print(f"{trace.id}: no {what} is violated on {kernel.name} {mode}", file=sys.stderr)
         return 1
+    if args.good is not None and reducer.good is not None:
+        what = verdict(trace, reducer.good, mode) or ()
+        if reducer.way.kind in what:
+            raise HarnessError(f"--good {args.good}: {reducer.way.kind} is violated there, too")
     start, deep = len(units(trace)), 0
     try:
         reducer.run()
@@ -95,10 +99,15 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
 def _good(trace: Trace, asked: str | None, mode: str) -> Kernel | None:
     catalogue = architecture(trace.arch).catalogue
     if asked is not None:
-        return catalogue.kernel(asked)
+        good = catalogue.kernel(asked)
+        what = verdict(trace, good, mode)
+        if what is None:
+            why = Case(trace, good, mode, None).unsupported or "an event of it cannot happen"
+            raise HarnessError(f"--good {asked}: the trace cannot be judged there: {why}")
+        return good
     said = [v.kernel for v in trace.verdicts if v.holds and v.mode in (None, mode)]
-    good = [catalogue.kernel(name) for name in sorted(said, key=catalogue.order)]
-    return next((k for k in reversed(good) if verdict(trace, k, mode) == ()), None)
+    good_ones = [catalogue.kernel(name) for name in sorted(said, key=catalogue.order)]
+    return next((k for k in reversed(good_ones) if verdict(trace, k, mode) == ()), None)
 
 
 def story(reducer: Reducer, kernel: Kernel, mode: str) -> list[str]:

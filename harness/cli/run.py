@@ -20,7 +20,7 @@ from harness.golden import Result, Status, examine, golden_path, load, update, w
 from harness.model import architecture
 from harness.model.patch import loaded
 from harness.report.formats import as_json, as_junit, as_ktap, summary
-from harness.search.culprit import verdict
+from harness.search.culprit import NO_BUG, cures
 
 Judged = tuple[Trace, list[Judgement]]
 
@@ -217,30 +217,17 @@ def _open(
 def _bugs(judgement: Judgement) -> set[str]:
     """What goes wrong there; what a trace expects of a kernel, or allows it, is no bug."""
     kinds = judgement.outcome.kinds if judgement.outcome is not None else ()
-    return set(kinds) - {"expect", "cost"}
+    return set(kinds) - NO_BUG
 
 
 def _lacks(trace: Trace, bad: list[Judgement]) -> str:
     """The fixes that the trace cites and this kernel lacks, and whether they end what is shown."""
-    kernel = bad[0].case.kernel
-    catalogue = architecture(trace.arch).catalogue
-    cited = catalogue.cited(commit for commit, _ in trace.commits)
-    lacks = [fix for fix in cited if fix not in kernel.fixes]
-
-    def ends(*fixes: str) -> bool:
-        mended = catalogue.adding(kernel, *fixes)
-        return all(
-            what is not None and set(what) <= {"expect", "cost"}
-            for what in (verdict(trace, mended, j.case.mode) for j in bad)
-        )
-
-    if not lacks:
+    sets, ends = cures(trace, bad[0].case.kernel, [j.case.mode for j in bad])
+    if not sets:
         return ""
-    alone = [fix for fix in lacks if ends(fix)]
-    if alone:
-        return f"; it lacks {', '.join(alone)}"
-    tail = " (together)" if ends(*lacks) else ", which is not enough"
-    return f"; it lacks {', '.join(lacks)}{tail}"
+    texts = [" and ".join(fix.id for fix in fixes) for fixes in sets]
+    tail = "" if ends else ", which is not enough"
+    return f"; it lacks {' or '.join(texts)}{tail}"
 
 
 def _table(

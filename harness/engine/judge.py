@@ -39,8 +39,9 @@ class Case:
 
     @property
     def built(self) -> bool:
-        """Whether this kernel can be built with all that the trace's machine has."""
-        return not unbuilt(self.trace, self.kernel)
+        """Whether this kernel, if it has what the trace needs, is built with what it needs."""
+        lacks = any(need not in self.kernel.fixes for need in self.trace.needs)
+        return lacks or not unbuilt(self.trace, self.kernel)
 
 
 def unbuilt(trace: Trace, kernel: Kernel) -> str:
@@ -108,10 +109,22 @@ def judge(case: Case) -> Judgement:
 
 
 def judge_all(trace: Trace, kernels: tuple[str, ...] = ()) -> list[Judgement]:
-    """Every case of `trace`. A verdict that no mode can be judged by is an error."""
+    """Every case of `trace`. A verdict that no mode can be judged by is an error.
+
+    So is an event that cannot happen on a kernel that the author speaks of. On another one it is
+    the reason why the case is not judged.
+    """
     found = list(cases(trace, kernels))
     check_verdicts(trace, found)
-    return [judge(case) for case in found]
+    return [judge(case) if case.verdict else _tried(case) for case in found]
+
+
+def _tried(case: Case) -> Judgement:
+    try:
+        return judge(case)
+    except SourceError as error:
+        first = error.diagnostics[0]
+        return Judgement(case, None, f"line {first.at.line}: {first.message}")
 
 
 def check_verdicts(trace: Trace, found: list[Case]) -> None:

@@ -36,6 +36,7 @@ LATER = {"v7.3": len(RELEASES)}
 
 
 COMMIT = re.compile(r"[0-9a-f]{12,40}")
+COMMIT_LIKE = re.compile(r"[0-9a-fA-F]{7,}")
 
 
 class KernelError(HarnessError):
@@ -207,6 +208,13 @@ class Catalogue:
         """The options that a kernel with these fixes has code for and cannot be built with."""
         return tuple(b for b in self.builds if b.broken in fixes and b.built not in fixes)
 
+    def built(self, kernel: Kernel, build: Build) -> str:
+        """The name of the same tree, built with an option that is off."""
+        try:
+            return self.edited(kernel.name, "+", build.built)
+        except KernelError:  # no name from the catalogue: an image's, a candidate's
+            return f"{kernel.name}+{build.built}"
+
     def not_built(self, kernel: Kernel) -> frozenset[str]:
         """The fixes that are in `kernel`'s tree and not in what is built from it."""
         off = (self.dependents(b.feature) for b in self.unbuilt(kernel.fixes))
@@ -238,21 +246,29 @@ class Catalogue:
         release, edits = self._split(spec)
         named = self.named(release)
         have = set(named)
-        as_it_is = set[str]()
-        for sign, fix in edits:
+        as_it_is, gone = set[str](), set[str]()
+        for n, (sign, fix) in enumerate(edits):
+            if any(fix == other for _, other in edits[:n]):
+                raise KernelError(f"{spec[:80]}: {fix} is named twice")
             if sign == "++":
                 as_it_is.add(fix)
             if sign == "+" and fix in have:
-                raise KernelError(f"{spec}: {release} already has {fix}")
-            if sign == "-" and fix not in have:
-                raise KernelError(f"{spec}: {release} does not have {fix}")
+                raise KernelError(f"{spec[:80]}: {release} already has {fix}")
+            if sign == "-":
+                if fix not in have:
+                    raise KernelError(f"{spec[:80]}: {release} does not have {fix}")
+                gone.add(fix)
             (have.discard if sign == "-" else have.add)(fix)
         known = frozenset(self.unmet(named)) if release in self.hybrids else frozenset()
         for fix, need in self.unmet(have):
             if fix not in as_it_is and (fix, need) not in known:
-                add = f"-{fix}" if f"-{need}" in spec else self._missing(have, known, as_it_is)
+                add = self._missing(have, known, as_it_is)
+                if need in gone:
+                    without = self.dependents(need) & (have - as_it_is)
+                    add = "".join(f"-{name}" for name in self.fixes if name in without)
                 raise KernelError(
-                    f"{spec}: {fix} needs {need}; add {add}, or ++{fix} for a kernel without it"
+                    f"{spec[:80]}: {fix} needs {need}; add {add}, or ++{fix} for a kernel "
+                    "without it"
                 )
         return Kernel(spec, frozenset(have))
 
@@ -327,6 +343,13 @@ class Catalogue:
             fix = self._fix_at(rest)
             if fix is None:
                 word = rest.split("+")[0]
+                if not word:
+                    raise UnknownName(f"{spec[:80]}: expected a fix after {sign!r}")
+                if COMMIT_LIKE.fullmatch(word):
+                    raise UnknownName(
+                        f"{spec[:80]}: {word[:40]!r} is not the commit of a fix here: expected "
+                        "12 to 40 hex digits in lower case"
+                    )
                 raise UnknownName(f"{spec[:80]}: unknown fix {word[:40]!r}{self.suggest(word)}")
             name, used = fix
             edits.append((sign, name))
@@ -353,9 +376,12 @@ class Catalogue:
         release = self._split(spec)[0]
         return self.hybrids[release].base if release in self.hybrids else release
 
-    def order(self, spec: str) -> tuple[int, str]:
-        """A sort key: by release, then by name."""
-        return _ORDER[self.base(spec)], spec
+    def order(self, spec: str) -> tuple[int, int, str]:
+        """A sort key: by release, then by how many fixes it has beyond that, then by name."""
+        release, edits = self._split(spec)
+        hybrid = self.hybrids.get(release)
+        more = sum(-1 if sign == "-" else 1 for sign, _ in edits)
+        return _ORDER[self.base(spec)], more + len(hybrid.backports if hybrid else ()), spec
 
 
 def releases_with_changes(catalogue: Catalogue) -> list[str]:

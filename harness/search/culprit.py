@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from harness.dsl.nodes import Trace
 from harness.engine.judge import Case, as_built, judge
 from harness.errors import SourceError
+from harness.model import architecture
 from harness.model.catalogue import RELEASES, Catalogue, Fix, Kernel
 from harness.search.shrink import shrink
 
+NO_BUG = frozenset({"expect", "cost"})  # what a trace expects of a kernel, or allows it
 MOST_TOGETHER = 3  # sets of more than this are not tried one and all
 
 Verdict = tuple[str, ...] | None
@@ -80,7 +82,7 @@ def smallest(
     """All smallest sets of `changes` with which `base` passes `test`.
 
     A set is closed: what a fix requires comes with it, and what requires it goes with it.
-    Refactors come along only so.
+    Refactors come along only so. Of sets of one size, those with which the fewest come along.
     """
     switches = [fix for fix in changes if fix.switch]
     allowed = frozenset(fix.id for fix in changes)
@@ -91,11 +93,16 @@ def smallest(
             if fixes is not None and fixes not in found and test(fixes):
                 found[fixes] = chosen
         if found:
-            changed = [fixes ^ base for fixes in found]
+            least = min(len(along(catalogue, fixes ^ base)) for fixes in found)
             for fixes, chosen in found.items():
-                if not any(other < fixes ^ base for other in changed):
+                if len(along(catalogue, fixes ^ base)) == least:
                     yield chosen
             return
+
+
+def along(catalogue: Catalogue, change: frozenset[str]) -> tuple[Fix, ...]:
+    """The switches in a change."""
+    return tuple(f for f in catalogue.fixes.values() if f.switch and f.id in change)
 
 
 def minimal(
@@ -138,11 +145,35 @@ def closed(
         change |= more
 
 
+def cures(trace: Trace, kernel: Kernel, modes: Iterable[str]) -> tuple[list[tuple[Fix, ...]], bool]:
+    """What the kernel lacks of the fixes that a trace cites, and whether it ends the bug.
+
+    If it does: the smallest sets of fixes, each with all that it needs, with which nothing
+    goes wrong in any of the modes. If not: all that is cited and lacking.
+    """
+    catalogue = architecture(trace.arch).catalogue
+    cited = [f for f in catalogue.cited(c for c, _ in trace.commits) if f not in kernel.fixes]
+    whole = catalogue.adding(kernel, *cited)
+
+    def ends(fixes: frozenset[str]) -> bool:
+        found = (verdict(trace, Kernel("a candidate", fixes), mode) for mode in modes)
+        return all(what is not None and set(what) <= NO_BUG for what in found)
+
+    if not cited or not ends(whole.fixes):
+        return [tuple(catalogue.fixes[fix] for fix in cited)] if cited else [], False
+    changes = [f for f in catalogue.fixes.values() if f.id in whole.fixes - kernel.fixes]
+    sets = list(smallest(catalogue, kernel.fixes, changes, ends))
+    sets = sets or [minimal(catalogue, kernel.fixes, changes, ends)]
+    allowed = whole.fixes - kernel.fixes
+    closures = (closed(catalogue, kernel.fixes, frozenset(f.id for f in s), allowed) for s in sets)
+    return [along(catalogue, c - kernel.fixes) for c in closures if c is not None], True
+
+
 def backports(trace: Trace, catalogue: Catalogue, mode: str) -> list[Flip]:
     """What each bad backport that the trace's verdicts name changes on its base."""
     found = []
     for name in dict.fromkeys(v.kernel for v in trace.verdicts if v.mode in (None, mode)):
-        kernel = catalogue.kernel(name)
+        kernel = as_built(trace, catalogue.kernel(name))
         if catalogue.bad_backports(kernel):
             base = as_built(trace, catalogue.kernel(catalogue.base(name)))
             flip = between(trace, catalogue, base, kernel, mode)

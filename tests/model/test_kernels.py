@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 
 from harness.dsl import read_trace
+from harness.engine.audit import notices
 from harness.engine.judge import Case, judge
 from harness.errors import SourceError
 from harness.model import architecture
-from harness.model.catalogue import RELEASES, KernelError
+from harness.model.catalogue import RELEASES, Kernel, KernelError
 from harness.resources import folder
 
 CATALOGUE = architecture("arm64").catalogue
@@ -77,6 +79,15 @@ def test_a_fix_that_matters_without_sme_is_built() -> None:
     assert {"save-and-flush", "fp-type", "sve-stale-cpu"}.isdisjoint(CATALOGUE.not_built(kernel))
 
 
+@pytest.mark.parametrize("name", ["v6.13", *CATALOGUE.hybrids])
+def test_what_is_not_built_matters_to_no_machine_without_sme(name: str) -> None:
+    kernel = CATALOGUE.kernel(name)
+    traces = [trace for trace in TRACES if "sme" not in trace.settings]
+    for fix in CATALOGUE.not_built(kernel):
+        without = Kernel(kernel.name, kernel.fixes - {fix})
+        assert [t.id for t in traces if notices(t, kernel, without)] == [], fix
+
+
 @pytest.mark.parametrize(("fix", "need"), NEEDY)
 def test_every_bad_backport_can_be_judged(fix: str, need: str) -> None:
     """Whatever is left out, the model has an answer for each trace, or says why not."""
@@ -103,3 +114,33 @@ def test_every_bad_backport_can_be_judged(fix: str, need: str) -> None:
 )
 def test_an_edit_that_undoes_another(spec: str, sign: str, fix: str, want: str) -> None:
     assert CATALOGUE.edited(spec, sign, fix) == want
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("v6.1+fp-type+fp-type", "fp-type is named twice"),
+        ("v6.1+baa8515281b3+fp-type", "fp-type is named twice"),
+        ("v6.1++sig-merge-sig-merge", "sig-merge is named twice"),
+        ("v6.1+", "expected a fix after '+'"),
+        ("v6.1++", "expected a fix after '++'"),
+        ("v6.1-", "expected a fix after '-'"),
+        ("v6.1+++sig-merge", "expected a fix after '++'"),
+        ("v6.12+59419f10045", "expected 12 to 40 hex digits"),
+        ("v6.12+59419F10045B", "expected 12 to 40 hex digits"),
+        ("v7.2-baa8515281b3", "needs fp-type; add -hyp"),
+    ],
+)
+def test_a_name_that_is_none(spec: str, says: str) -> None:
+    with pytest.raises(KernelError) as caught:
+        CATALOGUE.kernel(spec)
+    assert says.replace("add -hyp", "add -") in str(caught.value)
+
+
+def test_a_revert_is_told_everything_that_goes_with_it() -> None:
+    with pytest.raises(KernelError) as caught:
+        CATALOGUE.kernel("v6.6-lazy-reload")
+    found = re.search(r"add (\S+), or", str(caught.value))
+    assert found
+    assert CATALOGUE.kernel(f"v6.6-lazy-reload{found[1]}").fixes
+    assert CATALOGUE.built(CATALOGUE.kernel("v6.16-sme-built"), CATALOGUE.builds[0]) == "v6.16"

@@ -322,7 +322,7 @@ class Arm64:
         refused = "kvm-fp-2018" in fixes and "nvhe-sve" not in fixes
         for build in CATALOGUE.unbuilt(fixes):
             if build.setting in world.settings:
-                same = f"{kernel.name}+{build.built}"
+                same = CATALOGUE.built(kernel, build)
                 why = f"not built with {build.option}, which cannot be selected there"
                 return f"{why}; {same} is the same tree built with it"
         if mode == "hvhe" and "cptr-reset" not in fixes:
