@@ -56,9 +56,10 @@ class Reaction(NamedTuple):
 Tree = dict[str, Any]
 """A snapshot: nested, sparse (what differs from reset), JSON-like."""
 
-Shape: TypeAlias = "tuple[str, ...] | re.Pattern[str] | Mapping[str, Shape] | None"
+Shape: TypeAlias = "str | tuple[str, ...] | re.Pattern[str] | Mapping[str, Shape]"
 """What a snapshot can have in a place: a value, a register with fields of these names, registers
-whose names match, or more places by name."""
+whose names match, or more places by name. A value is what it is where a snapshot leaves it out:
+`0` if that is zero, another text, or empty if it says nothing."""
 
 State = tuple[Any, ...]
 

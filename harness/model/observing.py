@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,9 +21,36 @@ def observed_read(seen: Sequence[Val] | None, quad: int, bits: int) -> str:
     return "" if got == bits else f"it read {got:#x}"
 
 
-def observed_state(snapshot: Tree, path: tuple[str, ...], want: str) -> str:
-    """Whether a snapshot has this at a path, as a whole or as one of some words."""
-    node: Any = snapshot
+def observed_state(
+    snapshot: Tree, path: tuple[str, ...], want: str, shape: Mapping[str, Shape]
+) -> str:
+    """Whether a snapshot has this at a path, as a whole or as one of some words.
+
+    Where it leaves a place out, the shape of what the path begins with says what that means.
+    """
+    root = snapshot.get(path[0])
+    if not isinstance(root, dict):
+        return "it is nothing"
+    if len(root) == 1 and len(path) > 1 and path[1] not in root:
+        ((name, state),) = root.items()  # it is dead, not created, off line
+        if name in ("state", "online"):
+            return f"{path[0]} is {state}" if name == "state" else f"{path[0]} is off line"
+    got = _found(root, path[1:])
+    if got is None:
+        got = _left_out(shape, path[1:])
+    if want == "nothing":
+        return "" if got in ("", "0", "0x0") else f"it is {got}"
+    words = [word for word in got.replace(",", " ").split() if not _TIMES.fullmatch(word)]
+    same = any(_plain(want) == _plain(text) for text in (got, *words))
+    return "" if same else f"it is {got or 'nothing'}"
+
+
+_TIMES = re.compile(r"x[0-9]+")
+_RANGE = re.compile(r"([a-z]+)([0-9]+)(?:-| to )([a-z]+)([0-9]*)")
+
+
+def _found(node: Any, path: tuple[str, ...]) -> str | None:
+    """What a snapshot has there, None if it has nothing."""
     for n, name in enumerate(path):
         rest = ".".join(path[n:])
         if isinstance(node, dict) and rest in node:
@@ -31,10 +59,38 @@ def observed_state(snapshot: Tree, path: tuple[str, ...], want: str) -> str:
         if isinstance(node, str):  # fields of a register: `pmm=0b10 cbze=0b1`
             pairs = (word.partition("=") for word in node.split())
             node = {field: _plain(text) for field, _, text in pairs}
-        node = node.get(name) if isinstance(node, dict) else None
-    got = "nothing" if node is None else str(node)
-    words = got.replace(",", " ").split()
-    return "" if _same(want, got) or want in words else f"it is {got}"
+        node = (node.get(name) or _of_bank(node, name)) if isinstance(node, dict) else None
+    if isinstance(node, list):
+        return ", ".join(map(str, node))
+    return None if node is None else str(node)
+
+
+def _of_bank(node: dict[str, Any], name: str) -> str | None:
+    """A register that is shown under another name: in a range, or V as the low quad of Z."""
+    kind, number = name[:1], name[1:]
+    for key, value in node.items():
+        found = _RANGE.fullmatch(key)
+        if found and found[1] == kind and number.isdigit():
+            last = int(found[4]) if found[4] else 10**6  # p0-ffr
+            if int(found[2]) <= int(number) <= last:
+                return str(value)
+    z = node.get(f"z{number}") if kind == "v" else None
+    return None if z is None else str(z).split(",")[0]
+
+
+def _left_out(shape: Shape, path: tuple[str, ...]) -> str:
+    """What a place is that a snapshot leaves out: of registers and their fields, zero."""
+    for n, name in enumerate(path):
+        if not isinstance(shape, Mapping):
+            return "0"  # a field, or a register of a bank
+        rest = ".".join(path[n:])
+        if rest in shape:
+            shape = shape[rest]
+            break
+        if name not in shape:
+            return ""
+        shape = shape[name]
+    return shape if isinstance(shape, str) else "0" if isinstance(shape, tuple) else ""
 
 
 def unknown_place(shape: Shape, path: Sequence[str]) -> str:
@@ -52,7 +108,7 @@ def unknown_place(shape: Shape, path: Sequence[str]) -> str:
             if name not in shape or n + 1 < len(path):
                 return f"there is no field {name!r}: expected {one_of(shape)}"
             return ""
-        elif shape is None or not shape.fullmatch(name) or n + 1 < len(path):
+        elif isinstance(shape, str) or not shape.fullmatch(name) or n + 1 < len(path):
             return f"there is no {name!r} in {path[n - 1]}" if n else f"there is no {name!r}"
         else:
             return ""
@@ -65,8 +121,3 @@ def _plain(text: str) -> str:
         return str(int(text, 0))
     except ValueError:
         return text
-
-
-def _same(want: str, got: str) -> bool:
-    """Whether two texts are equal, or equal numbers. Nothing is zero: a snapshot leaves it out."""
-    return {"nothing": "0"}.get(want, _plain(want)) == {"nothing": "0"}.get(got, _plain(got))

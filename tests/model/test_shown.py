@@ -19,11 +19,15 @@ from harness.resources import folder
 
 TRACES = sorted(folder("traces").rglob("*.trace"))
 SHAPE: Mapping[str, Shape] = {
-    "current": None,
+    "current": "",
+    "hedeleg": "0",
+    "zcr": "",
+    "dirty": "no",
+    "cptr": {"zen": ""},
     "henvcfg": ("pmm", "adue"),
     "regs": re.compile(r"v\d+"),
-    "data": {"fp_owner": None},
-    "fwft.misaligned": None,
+    "data": {"fp_owner": "FREE"},
+    "fwft.misaligned": "",
 }
 
 
@@ -38,7 +42,7 @@ def strange(shape: Shape, node: Any, path: tuple[str, ...] = ()) -> list[str]:
             elif isinstance(shape, Mapping):
                 found += strange(shape[name], below, (*path, name))
         return found
-    if isinstance(node, str) and isinstance(shape, tuple):
+    if isinstance(node, str) and isinstance(shape, tuple | Mapping):
         names = [word.partition("=")[0] for word in node.split() if "=" in word]
         return [".".join((*path, name)) for name in names if name not in shape]
     return []
@@ -81,20 +85,55 @@ def test_a_place_that_there_is_not(path: str, says: str) -> None:
     assert said.startswith(says) if says else said == ""
 
 
+SNAPSHOT = {
+    "cpu0": {
+        "henvcfg": "adue=0b1",
+        "zcr": "0x0",
+        "cptr": "zen=0b11",
+        "regs": {"v0-v7": "0x6e (neon)", "z9": "0xa1 (A), 0xa2 (A)", "v8": "0xa1 (A) x4"},
+        "flags": ["TIF_A", "TIF_B"],
+    },
+    "A": {"state": "dead"},
+}
+
+
 @pytest.mark.parametrize(
     ("path", "want", "holds"),
     [
-        ("cpu0.henvcfg.pmm", "0", True),
-        ("cpu0.henvcfg.adue", "1", True),
-        ("cpu0.henvcfg.adue", "0", False),
-        ("cpu0.henvcfg.adue", "nothing", False),
-        ("cpu0.hedeleg", "0", True),
-        ("cpu0.hedeleg", "nothing", True),
-        ("cpu0.zcr", "nothing", True),
-        ("cpu0.zcr", "0", True),
-        ("cpu0.hedeleg", "1", False),
+        ("henvcfg.pmm", "0", True),
+        ("henvcfg.adue", "1", True),
+        ("henvcfg.adue", "0", False),
+        ("henvcfg.adue", "nothing", False),
+        ("hedeleg", "0", True),
+        ("hedeleg", "nothing", True),
+        ("hedeleg", "1", False),
+        ("zcr", "nothing", True),
+        ("zcr", "0", True),
+        ("current", "0", False),
+        ("current", "nothing", True),
+        ("dirty", "no", True),
+        ("dirty", "yes", False),
+        ("data.fp_owner", "FREE", True),
+        ("data.fp_owner", "0", False),
+        ("cptr.zen", "3", True),
+        ("cptr.zen", "0", False),
+        ("regs.v3", "0x6e", True),
+        ("regs.v3", "110", True),
+        ("regs.v3", "0", False),
+        ("regs.v9", "0xa1", True),
+        ("regs.v9", "0", False),
+        ("regs.v8", "x4", False),
+        ("regs.v8", "0xA1", True),
+        ("regs.v10", "0", True),
+        ("flags", "TIF_B", True),
+        ("flags", "TIF_C", False),
     ],
 )
-def test_nothing_is_zero(path: str, want: str, holds: bool) -> None:
-    snapshot = {"cpu0": {"henvcfg": "adue=0b1", "zcr": "0x0"}}
-    assert (observed_state(snapshot, tuple(path.split(".")), want) == "") is holds
+def test_what_is_left_out_is_zero_or_says_nothing(path: str, want: str, holds: bool) -> None:
+    said = observed_state(SNAPSHOT, ("cpu0", *path.split(".")), want, SHAPE)
+    assert (said == "") is holds
+
+
+def test_a_dead_task_has_no_registers() -> None:
+    assert observed_state(SNAPSHOT, ("A", "regs", "v0"), "0", SHAPE) == "A is dead"
+    assert observed_state(SNAPSHOT, ("A", "state"), "dead", SHAPE) == ""

@@ -131,7 +131,7 @@ class Toy:
         "spill": Verb(("cpu",), ("?number",), "spills r0, once or so many times"),
     }
     expectations = ("read", "calm")
-    shown: ClassVar[dict[str, dict[str, Shape]]] = {"cpu": {"r0": None}, "task": {}, "vcpu": {}}
+    shown: ClassVar[dict[str, dict[str, Shape]]] = {"cpu": {"r0": "0"}, "task": {}, "vcpu": {}}
     answers: ClassVar[dict[str, tuple[str, ...]]] = {}
     trap_marks = ()
     counters = ("spills",)

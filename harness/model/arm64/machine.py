@@ -17,7 +17,7 @@ from harness.model.arm64.kvm.state import Errno, FpOwner, Vcpu
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SME, KVM_ARM_VCPU_SVE, name_of, named
 from harness.model.arm64.kvm.vhe import Vhe
 from harness.model.arm64.stimuli import Stimuli
-from harness.model.arm64.view import owners, snapshot
+from harness.model.arm64.view import SHOWN, owners, snapshot
 from harness.model.base import Refused, State, Tree
 from harness.model.catalogue import Kernel
 from harness.model.observing import observed_read, observed_state
@@ -137,7 +137,10 @@ class Machine(Stimuli):
             return observed_read(self.seen, *args)
         if what == "no_read":
             return "" if self.seen is None else "something was read"
-        return observed_state(self.snapshot(), *args)
+        path, want = args
+        who = path[0]
+        kind = "task" if who in self.tasks else "vcpu" if who in self.vcpus else "cpu"
+        return observed_state(self.snapshot(), path, want, SHOWN[kind])
 
     def _observe_trap(self, marks: tuple[tuple[str, int], ...]) -> str:
         for trap in self.traps:

@@ -25,40 +25,46 @@ from harness.model.values import Bank, Quads, Val
 if TYPE_CHECKING:
     from harness.model.arm64.machine import Machine
 
-_BANK = re.compile(r"[vz]\d+|p\d+|ffr|za\d*|zt0|[vzp]0-\w+")
+_V = r"(?:[12]?[0-9]|3[01])"
+_BANK = re.compile(rf"[vz]{_V}|p(?:[0-9]|1[0-5])|ffr|za(?:[0-9]{{1,3}})?|zt0|[vzp]0-\w+")
 _SVCR = tuple(name for name, *_ in FIELDS["svcr"])
 _CPTR = tuple(dict.fromkeys(n for reg in ("cpacr_el1", "cptr_el2") for n, *_ in FIELDS[reg]))
 _CONTEXT: dict[str, Shape] = {
-    **dict.fromkeys(("fpsr", "fpcr", "fpmr", "fp_type", "state")),
+    **dict.fromkeys(("fpsr", "fpcr", "fpmr"), "0"),
+    **dict.fromkeys(("fp_type", "state"), ""),
     **dict.fromkeys(("fpsimd_state", "sve_state", "sme_state"), _BANK),
     "svcr": _SVCR,
 }
 _HOST_DATA: dict[str, Shape] = {
-    "fp_owner": None,
+    "fp_owner": FP_STATE_FREE.name,
     "sve_state": _BANK,
     "host_ctxt": re.compile(f"{_BANK.pattern}|__hyp_running_vcpu|pmuserenr_el0"),
-    "host_debug_state": dict.fromkeys(HostDebugState._fields),
+    "host_debug_state": dict.fromkeys(HostDebugState._fields, "0"),
 }
 
 SHOWN: dict[str, dict[str, Shape]] = {
     "cpu": {
-        **dict.fromkeys(("current", "panic", "fpsr", "fpcr", "fpmr", "tpidr2_el0")),
-        **dict.fromkeys((*SysRegs._fields, "pmscr_el12", "fpsimd_last_state")),
-        **dict.fromkeys(("cptr_el2", "cpacr_el1"), _CPTR),
+        **dict.fromkeys(("current", "panic", "fpsimd_last_state"), ""),
+        **dict.fromkeys(
+            ("fpsr", "fpcr", "fpmr", "tpidr2_el0", *SysRegs._fields, "pmscr_el12"), "0"
+        ),
+        # Which of them is shown, and with which fields, is a matter of the mode.
+        **dict.fromkeys(("cptr_el2", "cpacr_el1"), dict.fromkeys(_CPTR, "")),
         **dict.fromkeys(("kvm_host_data", "kvm_nvhe_host_data"), _HOST_DATA),
         "regs": _BANK,
         "svcr": _SVCR,
     },
     "task": {
         **_CONTEXT,
-        **dict.fromkeys(("flags", "fpsimd_cpu", "tpidr2_el0", "sve_vl", "sme_vl")),
-        **dict.fromkeys(("sve_vl_onexec", "sme_vl_onexec")),
+        **dict.fromkeys(("flags", "fpsimd_cpu", "sve_vl", "sme_vl"), ""),
+        **dict.fromkeys(("tpidr2_el0", "sve_vl_onexec", "sme_vl_onexec"), "0"),
         "kernel_fpsimd_state": _BANK,
     },
     "vcpu": {
         **_CONTEXT,
-        **dict.fromkeys(("fp_state", "cpu", "sve_max_vl", "sme_max_vl", "zcr_el1", "smcr_el1")),
-        **dict.fromkeys(("dbgbvr0_el1", "debug_owner", "iflags")),
+        **dict.fromkeys(("fp_state", "cpu", "sve_max_vl", "sme_max_vl", "zcr_el1"), ""),
+        **dict.fromkeys(("debug_owner", "iflags"), ""),
+        **dict.fromkeys(("smcr_el1", "dbgbvr0_el1"), "0"),
     },
 }
 """What a snapshot can have: an `expect` of anything else is a mistake."""

@@ -20,7 +20,7 @@ from harness.model.riscv.kvm.state import Errno, Vcpu
 from harness.model.riscv.kvm.uapi import all_ids, reg_name
 from harness.model.riscv.observability import Act
 from harness.model.riscv.stimuli import Stimuli
-from harness.model.riscv.view import owners, snapshot
+from harness.model.riscv.view import SHOWN, owners, snapshot
 from harness.model.saving import Saved
 from harness.model.tasks import At
 from harness.model.values import Bank, Origin, Val
@@ -166,7 +166,10 @@ class Machine(Stimuli):
             return observed_read(self.seen, *args)
         if what == "no_read":
             return "" if self.seen is None else "something was read"
-        return observed_state(self.snapshot(), *args)
+        path, want = args
+        who = path[0]
+        kind = "task" if who in self.tasks else "vcpu" if who in self.vcpus else "cpu"
+        return observed_state(self.snapshot(), path, want, SHOWN[kind])
 
     def _observe_trap(self, marks: tuple[tuple[str, int], ...]) -> str:
         for trap in self.traps:

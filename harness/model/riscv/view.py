@@ -53,32 +53,34 @@ _HSTATEEN0 = {
 }
 
 _OTHERS = ("others",)
-_F = re.compile(r"f\d+|fcsr|f0 to f31")
-_V = re.compile("|".join((r"v\d+", "v0 to v31", *V_CSRS)))
+_F = re.compile(r"f(?:[12]?[0-9]|3[01])|fcsr|f0 to f31")
+_V = re.compile("|".join((r"v(?:[12]?[0-9]|3[01])", "v0 to v31", *V_CSRS)))
 _STATUS = ("fs", "vs")
 
 SHOWN: dict[str, dict[str, Shape]] = {
     "cpu": {
-        **dict.fromkeys(("current", "mode", "host", "online", "hedeleg", "hideleg", "sstateen0")),
-        **dict.fromkeys(("kvm_former_vcpu", *VsCsrs._fields)),
+        **dict.fromkeys(("current", "mode", "host", "online", "kvm_former_vcpu"), ""),
+        **dict.fromkeys(("hedeleg", "hideleg", "sstateen0", *VsCsrs._fields), "0"),
         **dict.fromkeys(("henvcfg", "senvcfg"), (*_ENVCFG, *_OTHERS)),
         "hstateen0": (*_HSTATEEN0, *_OTHERS),
         "f": _F,
         "v": _V,
     },
     "task": {
-        **dict.fromkeys(("at", "killed", "flags", "vstate_ctrl", "vcpu")),
+        **dict.fromkeys(("at", "killed", "flags", "vstate_ctrl", "vcpu"), ""),
         "status": _STATUS,
         "fstate": _F,
         "vstate": _V,
         "envcfg": (*_ENVCFG, *_OTHERS),
-        "mm": {"pmlen": None, "locked": None},
+        "mm": {"pmlen": "0", "locked": "False"},
     },
     "vcpu": {
-        **dict.fromkeys(("state", "isa", "cpu", "ran_atleast_once", "hedeleg", "sstateen0")),
-        **dict.fromkeys(("sbi_disabled", "csr_dirty", "mp_state", "run")),
+        **dict.fromkeys(("state", "isa", "cpu", "ran_atleast_once", "sbi_disabled"), ""),
+        **dict.fromkeys(("mp_state", "run"), ""),
+        **dict.fromkeys(("hedeleg", "sstateen0"), "0"),
+        "csr_dirty": "no",
         **dict.fromkeys(("henvcfg", "senvcfg"), (*_ENVCFG, *_OTHERS)),
-        **dict.fromkeys(f"fwft.{feature.name}" for feature in FEATURES),
+        **dict.fromkeys((f"fwft.{feature.name}" for feature in FEATURES), ""),
         "sstatus": _STATUS,
         "hstateen0": (*_HSTATEEN0, *_OTHERS),
         "fp": _F,
