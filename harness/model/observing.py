@@ -39,7 +39,7 @@ def observed_state(
     if got is None:
         got = _left_out(shape, path[1:])
     if want == "nothing":
-        return "" if got in ("", "0", "0x0") else f"it is {got}"
+        return "" if got in ("", "0", "0x0", "NULL") else f"it is {got}"
     words = [word for word in got.replace(",", " ").split() if not _TIMES.fullmatch(word)]
     same = any(_plain(want) == _plain(text) for text in (got, *words))
     return "" if same else f"it is {got or 'nothing'}"
