@@ -251,7 +251,7 @@ def test_a_bad_kernel_is_said_once(cli: Cli) -> None:
         ("v9.9", "unknown kernel 'v9.9'"),
         ("6.14", "unknown kernel '6.14' (did you mean 'v6.14'?)"),
         ("", "unknown kernel ''"),
-        ("v6.14+", "v6.14+: unknown fix ''"),
+        ("v6.14+", "v6.14+: expected a fix after '+'"),
         ("v6.12+save-and-flsh", "unknown fix 'save-and-flsh' (did you mean 'save-and-flush'?)"),
         ("v6.14+save-and-flush", "v6.14 already has save-and-flush"),
         ("v6.12-save-and-flush", "v6.12 does not have save-and-flush"),
