@@ -18,6 +18,7 @@ from harness.capture.text import Line, Recording
 from harness.cli.term import Terminal, plain
 from harness.dsl.format import format_lines
 from harness.errors import HarnessError, nearest, one_of
+from harness.files import write_lines
 from harness.model import ARCHITECTURES, architecture
 from harness.model.catalogue import Catalogue, Kernel
 
@@ -250,27 +251,7 @@ def _write(path: str | None, out: Terminal, lines: Iterable[str]) -> None:
         for line in lines:
             out.stream.write(line)
         return
-    target = Path(path)
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=target.parent, prefix=".", suffix=".trace", delete=False, encoding="utf-8"
-        ) as file:
-            try:
-                for line in lines:
-                    file.write(line)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        os.chmod(file.name, 0o666 & ~_umask())
-        os.replace(file.name, target)
-    except OSError as error:
-        raise HarnessError(f"{path}: {error.strerror}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_lines(Path(path), lines)
 
 
 def _summary(stream: TextIO, recording: Recording, follower: Any, shown: Shown) -> None:

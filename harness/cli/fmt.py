@@ -12,7 +12,7 @@ from harness.cli.term import Terminal
 from harness.dsl import read_source, read_trace
 from harness.dsl.format import format_lines
 from harness.errors import HarnessError, SourceError
-from harness.golden import write
+from harness.files import write
 from harness.resources import display
 
 

@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 from harness.cli.term import Terminal
-from harness.golden import write
+from harness.files import write
 from harness.search.bounds import Bounds, Found
 from harness.search.discovery import lines_of
 
@@ -21,7 +21,7 @@ def write_found(folder: str | None, found: list[Found], texts: list[str]) -> lis
     for one, text in zip(found, texts, strict=True):
         what = "".join(c if c.isalnum() else "-" for c in one.violation.what.lower()).strip("-")
         path = Path(folder) / f"{one.violation.kind}-{what}.trace"
-        write(path, text)
+        write(path, text, parents=True)
         paths.append(path)
     return paths
 

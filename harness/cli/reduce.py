@@ -12,6 +12,7 @@ from harness.dsl import Trace
 from harness.dsl.format import format_lines
 from harness.engine import Case, Replay
 from harness.errors import HarnessError, nearest, one_of
+from harness.files import write
 from harness.model import architecture
 from harness.model.catalogue import Kernel
 from harness.search.culprit import verdict
@@ -86,10 +87,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         for line in lines:
             out.line(line)
     else:
-        try:
-            Path(args.output).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        except OSError as error:
-            raise HarnessError(f"{args.output}: {error.strerror}") from None
+        write(Path(args.output), "".join(line + "\n" for line in lines))
     text = f"{start} events -> {len(units(reducer.trace))}: {reducer.way.kind}"
     none = f"; none of its events with {deep} or fewer" if deep else ""
     print(f"{text} on {kernel.name} {mode}{none}", file=sys.stderr)

@@ -16,7 +16,8 @@ from harness.dsl import Trace, read_trace
 from harness.dsl.reader import trace_id
 from harness.engine import Judgement, judge_all
 from harness.errors import HarnessError, SourceError
-from harness.golden import Result, Status, examine, golden_path, load, update, write
+from harness.files import write
+from harness.golden import Result, Status, examine, golden_path, load, update
 from harness.model import architecture
 from harness.model.patch import loaded
 from harness.report.formats import as_json, as_junit, as_ktap, summary

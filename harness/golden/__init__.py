@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.golden.check import Result, Status, examine, update
 from harness.golden.compare import differences
-from harness.golden.store import GoldenError, dump, golden_path, load, write
+from harness.golden.store import GoldenError, dump, golden_path, load
 
 __all__ = [
     "GoldenError",
@@ -16,5 +16,4 @@ __all__ = [
     "golden_path",
     "load",
     "update",
-    "write",
 ]

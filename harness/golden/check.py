@@ -8,8 +8,9 @@ from pathlib import Path
 
 from harness.dsl.nodes import Trace
 from harness.engine.judge import Judgement
+from harness.files import write
 from harness.golden.compare import differences
-from harness.golden.store import Golden, dump, load, write
+from harness.golden.store import Golden, dump, load
 
 
 class Status(Enum):
@@ -87,7 +88,7 @@ def update(trace: Trace, judgements: list[Judgement], path: Path, whole: bool) -
     text = dump(trace, new)
     if old == new and path.read_text(encoding="utf-8") == text:
         return None
-    write(path, text)
+    write(path, text, parents=True)
     if old is None:
         return f"written, {len(new)} cases"
     changed = [label for label in new if old.get(label) != new[label]]

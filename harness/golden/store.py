@@ -15,8 +15,6 @@ Kernels on which the trace shows the same stand together.
 from __future__ import annotations
 
 import os
-import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -181,34 +179,3 @@ def dump(trace: Trace, golden: Mapping[str, Tree]) -> str:
         document, Dumper=Dumper, sort_keys=False, default_flow_style=False, width=96
     )
     return HEADING + body
-
-
-def write(path: Path, text: str) -> None:
-    """Put `text` into `path`: the old file or the new one, never half of one.
-
-    A link is followed, permissions are kept; what is no regular file (a pipe, a
-    device) is written to as it is. Raises GoldenError where that is not
-    possible; nothing is left behind.
-    """
-    path = Path(os.path.realpath(path))
-    try:
-        old = path.stat().st_mode if path.exists() else None
-        if old is not None and not stat.S_ISREG(old):
-            path.write_text(text, encoding="utf-8")
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise GoldenError(f"{display(path)}: cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644 if old is None else stat.S_IMODE(old))
-        os.replace(name, path)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise GoldenError(f"{display(path)}: cannot be written: {error.strerror}") from None
-        raise

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from array import array
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.errors import HarnessError
+from harness.files import replacing
 from harness.resources import display
 from harness.search.bounds import Bounds
 from harness.search.explore import Search
@@ -75,18 +75,10 @@ def save(search: Search, path: Path) -> None:
         "found": [(parent, event) for _, parent, event in tally.found.values()],
         "costs": [(parent, event) for _, parent, event in tally.costs.values()],
     }
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(json.dumps(head).encode() + b"\n")
-            for column in (tree.visited.table, tree.parents, tree.ways):
-                column.tofile(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise HarnessError(f"{display(path)}: {error.strerror}") from None
+    with replacing(path) as file:
+        file.write(json.dumps(head).encode() + b"\n")
+        for column in (tree.visited.table, tree.parents, tree.ways):
+            file.write(memoryview(column).cast("B"))
 
 
 def resumed(search: Search, path: Path) -> bool:

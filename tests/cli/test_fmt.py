@@ -131,7 +131,7 @@ def test_failed_write(
 ) -> None:
     """A write that does not come to its end leaves the old file and nothing beside it."""
 
-    def fail(*args: Any) -> None:
+    def fail(*args: Any, **more: Any) -> None:
         raise error
 
     before = content(folder)

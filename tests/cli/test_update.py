@@ -117,7 +117,7 @@ def test_unwritable_folder(project: Path, cli: Cli) -> None:
     assert content(project) == before
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "link", "replace"])
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
@@ -137,7 +137,7 @@ def test_failed_write(
 ) -> None:
     """Where writing fails, each file is named, the old ones are whole and no other is left."""
 
-    def fail(*args: Any) -> None:
+    def fail(*args: Any, **more: Any) -> None:
         raise error
 
     before = content(changed)
@@ -150,18 +150,18 @@ def test_failed_write(
     assert content(changed) == before
 
 
-@pytest.mark.parametrize("call", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "fchmod", "link", "replace"])
 def test_interrupted(changed: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """Ctrl-C at the second file leaves the first new, the second old, both whole."""
     before = content(changed)
     real = getattr(os, call)
     calls = []
 
-    def second(*args: Any) -> Any:
+    def second(*args: Any, **more: Any) -> Any:
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*args)
+        return real(*args, **more)
 
     monkeypatch.setattr(os, call, second)
     ran = cli("run", "--update", "traces")
@@ -178,7 +178,7 @@ def test_interrupted_update_can_be_finished(
 ) -> None:
     """After Ctrl-C, the same command does the rest."""
 
-    def interrupt(*args: Any) -> None:
+    def interrupt(*args: Any, **more: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from harness.dsl import read_trace
-from harness.golden import GoldenError, dump, golden_path, load, write
+from harness.errors import HarnessError
+from harness.files import write
+from harness.golden import GoldenError, dump, golden_path, load
 from harness.model.base import Tree
 from tests.dsl.samples import SAMPLE, TRACES, put
 
@@ -206,7 +208,7 @@ def test_dump_joins_equal_outcomes(tmp_path: Path) -> None:
 
 def test_write_makes_folders(tmp_path: Path) -> None:
     """The folders of a new golden file are made."""
-    write(tmp_path / "a" / "b" / "x.yaml", "text\n")
+    write(tmp_path / "a" / "b" / "x.yaml", "text\n", parents=True)
     assert (tmp_path / "a" / "b" / "x.yaml").read_text() == "text\n"
 
 
@@ -220,15 +222,15 @@ def test_write_leaves_no_other_file(tmp_path: Path) -> None:
 def test_write_below_a_file(tmp_path: Path) -> None:
     """A folder that cannot be made is reported by name, with the reason."""
     put(tmp_path, "", "file")
-    with pytest.raises(GoldenError, match=r"x\.yaml: cannot be written: Not a directory"):
-        write(tmp_path / "file" / "a" / "x.yaml", "text\n")
+    with pytest.raises(HarnessError, match=r"file/a: Not a directory"):
+        write(tmp_path / "file" / "a" / "x.yaml", "text\n", parents=True)
 
 
-@pytest.mark.parametrize("call", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "fchmod", "link", "replace"])
 @pytest.mark.parametrize(
     ("error", "raised"),
     [
-        (OSError(28, "No space left on device"), GoldenError),
+        (OSError(28, "No space left on device"), HarnessError),
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
     ids=["full disk", "Ctrl-C"],
@@ -243,7 +245,7 @@ def test_failed_write_loses_nothing(
     """Whatever stops a write, the old file is whole and no other is left."""
     path = put(tmp_path, "old\n", "x.yaml")
 
-    def fail(*args: object) -> None:
+    def fail(*args: object, **more: object) -> None:
         raise error
 
     monkeypatch.setattr(os, call, fail)
