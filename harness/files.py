@@ -24,7 +24,7 @@ def write(path: Path, text: str, parents: bool = False) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise HarnessError(f"{display(path.parent)}: {error.strerror}") from None
+            raise HarnessError(f"{display(path)}: cannot be written: {error.strerror}") from None
     write_lines(path, (text,))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,42 @@ from harness.engine.judge import check_verdicts
 from harness.errors import HarnessError
 from harness.golden import examine, golden_path, load
 
+OPTION = "kvm_replay_traces"
+_HEAD = 1 << 16  # bytes in which a trace must have begun
+_FIRST = re.compile(rb"(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*trace[ \t]+\"")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini(
+        OPTION,
+        "folders or files below the ini file that are traces of kvm-replay, whatever is in them",
+        type="linelist",
+    )
+
 
 def pytest_collect_file(parent: pytest.Collector, file_path: Path) -> pytest.Collector | None:
-    if file_path.suffix == ".trace":
+    if file_path.suffix == ".trace" and _ours(parent.config, file_path):
         return TraceFile.from_parent(parent, path=file_path)
     return None
+
+
+def _ours(config: pytest.Config, path: Path) -> bool:
+    """Whether it is a trace of ours: others have files of this name, too.
+
+    It is named by the ini option, has a golden file, or begins with `trace "` after comments.
+    """
+    named = (config.rootpath / text for text in config.getini(OPTION))
+    if any(path == name or name in path.parents for name in named):
+        return True
+    try:
+        if not path.is_file():
+            return False
+        if golden_path(path).is_file():
+            return True
+        with path.open("rb") as file:
+            return _FIRST.match(file.read(_HEAD)) is not None
+    except OSError:
+        return False
 
 
 class TraceFile(pytest.File):

@@ -78,7 +78,7 @@ def test_bad_traces(folder: Path) -> None:
     assert done.returncode == 1
     assert "10 failed, 2 passed" in out
     assert "wrong verdict\nline 4 says: violates lost\nthe model: holds\n" in out
-    assert "no golden file\n`kvm-replay run --update` writes one\n" in out
+    assert "no golden file\nno golden file yet: `kvm-replay run --update` writes it\n" in out
     assert "golden.yaml:1:1: key True is no text; write it in quotes\n" in out
     assert "refused.trace:10:1: B is not current on any CPU" in out
     assert "differs\ncounts: expected {saves: 7}, got nothing\n" in out
@@ -121,3 +121,21 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
     put(tmp_path, "not a trace", "trace")
     (tmp_path / "folder.trace").mkdir()
     assert run(tmp_path).returncode == 5
+
+
+def test_files_of_others(tmp_path: Path) -> None:
+    """`*.trace` is a name that others use as well: what is not ours is left alone."""
+    put(tmp_path, "TRACE 1.0\nbinary", "other.trace")
+    put(tmp_path, '# a comment\nevent trace "x"\n', "words.trace")
+    (tmp_path / "folder.trace").mkdir()
+    done = run(tmp_path)
+    assert "no tests ran" in done.stdout
+
+
+def test_what_the_ini_file_names_is_ours(tmp_path: Path) -> None:
+    put(tmp_path, "[pytest]\nkvm_replay_traces =\n    mine\n", "pytest.ini")
+    put(tmp_path, "this is no trace\n", "mine/broken.trace")
+    put(tmp_path, "this is no trace\n", "other/broken.trace")
+    done = run(tmp_path)
+    assert "mine/broken.trace" in done.stdout
+    assert "other/broken.trace" not in done.stdout

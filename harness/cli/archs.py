@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Container, Iterable
 
+from harness.cli.term import aside
 from harness.model import ARCHITECTURES, architecture
 from harness.model.catalogue import Catalogue, Kernel, KernelError, UnknownName
 
@@ -79,7 +79,7 @@ def warn(args: argparse.Namespace) -> None:
             for fix, need in catalogue.unmet(kernel.fixes):
                 if fix in catalogue.added(spec):
                     sentence = _sentence(catalogue, kernel, fix, need)
-                    print(f"kvm-replay: warning: {sentence}", file=sys.stderr)
+                    aside(f"kvm-replay: warning: {sentence}")
 
 
 def left_out(specs: Iterable[str], names: Iterable[str]) -> None:
@@ -88,4 +88,4 @@ def left_out(specs: Iterable[str], names: Iterable[str]) -> None:
     for name in names:
         for spec in specs:
             if name not in having(spec):
-                print(f"kvm-replay: {name} has no kernel {spec}: left out", file=sys.stderr)
+                aside(f"kvm-replay: {name} has no kernel {spec}: left out")

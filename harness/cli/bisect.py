@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from harness.cli.archs import bad_backports
 from harness.cli.select import find_traces
-from harness.cli.term import Terminal
+from harness.cli.term import Terminal, aside
 from harness.dsl import Trace, read_trace
 from harness.engine.judge import Case, unbuilt
 from harness.errors import HarnessError, nearest, one_of
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     paths = find_traces([args.trace])
     if len(paths) != 1:
         raise HarnessError(f"{args.trace}: {len(paths)} traces, expected one")
-    trace = read_trace(paths[0])
+    trace = read_trace(paths[0], scratch=True)
     if args.mode is not None and args.mode not in trace.modes:
         hint = nearest(args.mode, trace.modes) or f": it has {one_of(trace.modes)}"
         raise HarnessError(f"--mode {args.mode}: {trace.id} is not for that mode{hint}")
@@ -109,7 +108,7 @@ def _git(args: argparse.Namespace, path: Path, mode: str, out: Terminal) -> int:
     question = Question(path, args.kernel, mode)
 
     def progress(commit: str, says: str) -> None:
-        print(f"{commit[:12]}: {says}", file=sys.stderr)
+        aside(f"{commit[:12]}: {says}")
 
     good, bad = args.git
     found = bisect(root, good, bad, question, progress)

@@ -11,7 +11,7 @@ import sys
 from typing import NoReturn
 
 from harness.cli.select import find_traces
-from harness.cli.term import Terminal
+from harness.cli.term import Terminal, aside
 from harness.dsl import read_trace
 from harness.engine import cases, judge
 from harness.errors import HarnessError, SourceError
@@ -54,20 +54,20 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         paths = find_traces([args.trace])
         if len(paths) != 1:
             raise HarnessError(f"{args.trace}: {len(paths)} traces, expected one")
-        trace = read_trace(paths[0])
+        trace = read_trace(paths[0], scratch=True)
         architecture(trace.arch).catalogue.kernel(args.kernel)
         found = [c for c in cases(trace, (args.kernel,)) if args.mode in (None, c.mode)]
         judged = [(case, judge(case)) for case in found]
     except (SourceError, KernelError) as error:  # this commit does not know what is asked
-        print(error, file=sys.stderr)
+        aside(str(error))
         return SKIP
     except HarnessError as error:
-        print(f"kvm-replay: {error}", file=sys.stderr)
+        aside(f"kvm-replay: {error}")
         return ABORT
     status = SKIP
     for case, judgement in judged:
         if judgement.outcome is None:
-            print(f"{case.label}: {judgement.text}", file=sys.stderr)
+            aside(f"{case.label}: {judgement.text}")
             continue
         expected = args.expect or (str(case.verdict) if case.verdict else "holds")
         out.line(f"{case.label}: {judgement.text}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import sys
 from pathlib import Path
 
 from harness.cli.select import find_traces
-from harness.cli.term import Terminal
-from harness.dsl import read_source, read_trace
+from harness.cli.term import Terminal, aside
+from harness.dsl import read_source
 from harness.dsl.format import format_lines
+from harness.dsl.reader import STDIN, parse
 from harness.errors import HarnessError, SourceError
 from harness.files import write
 from harness.resources import display
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         except HarnessError as error:
             broken += 1
             text = str(error) if isinstance(error, SourceError) else f"kvm-replay: {error}"
-            print(text, file=sys.stderr)
+            aside(text)
     if broken:
         return 2
     return 1 if changed and (args.check or args.diff) else 0
@@ -49,13 +49,18 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
 
 def _format(args: argparse.Namespace, out: Terminal, path: Path) -> bool:
     """Lay one file out, or say how it would be; whether there was anything to do."""
-    read_trace(path)
     lines = read_source(path)
+    parse(path, lines, scratch=True)
     laid = format_lines(lines)
     text = "\n".join(laid) + "\n"
-    if path.read_bytes() == text.encode():
+    if path == STDIN and not (args.check or args.diff):
+        out.stream.write(text)
         return False
-    name = display(path)
+    if path != STDIN and path.read_bytes() == text.encode():
+        return False
+    if path == STDIN and tuple(laid) == lines:
+        return False
+    name = "stdin" if path == STDIN else display(path)
     if args.diff:
         for line in difflib.unified_diff(lines, laid, name, name, lineterm=""):
             out.line(line)

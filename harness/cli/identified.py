@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.cli.select import find_traces
-from harness.cli.term import Progress, Terminal
+from harness.cli.term import Progress, Terminal, aside
 from harness.dsl import Trace, read_trace
 from harness.errors import HarnessError, one_of
 from harness.identify import Exposure, Finding, Identity, Judge, Leaf, identify
@@ -93,7 +92,7 @@ def run_image(path: str, paths: Iterable[Path], args: argparse.Namespace, out: T
     traces = read_traces(subject, paths := list(paths))
     if len(traces) < len(paths):
         rest = f"{len(paths) - len(traces)} traces of other architectures left out"
-        print(f"kvm-replay: {subject.image.name} is of {subject.arch}: {rest}", file=sys.stderr)
+        aside(f"kvm-replay: {subject.image.name} is of {subject.arch}: {rest}")
     exposures = expose(subject, identity, traces)
     if args.json:
         tree = {
@@ -146,7 +145,7 @@ def ask(subject: Subject) -> Identity:
 
 def read_traces(subject: Subject, paths: Iterable[Path]) -> list[Trace]:
     """The traces in these files that are of the image's architecture."""
-    traces = (read_trace(path) for path in paths)
+    traces = (read_trace(path, scratch=True) for path in paths)
     return [trace for trace in traces if trace.arch == subject.arch]
 
 

@@ -30,7 +30,8 @@ from harness.cli import (
     show,
 )
 from harness.cli.archs import warn
-from harness.cli.term import Terminal
+from harness.cli.term import Terminal, aside
+from harness.dsl.reader import choose_root
 from harness.errors import HarnessError, SourceError
 from harness.model.patch import load
 
@@ -69,6 +70,12 @@ def build_parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help="a change of your own as a fix: then K+ID is a kernel (docs/trying-a-patch.md)",
         )
+        command.add_argument(
+            "--traces",
+            metavar="DIR",
+            help="the folder of the project's own traces (default: that of the clone that you are "
+            "in, else those of the package)",
+        )
     return parser
 
 
@@ -77,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _streams()
     args = build_parser().parse_args(argv)
     try:
+        choose_root(_traces(args.traces))
         for path in args.model:
             load(Path(path))
         warn(args)
@@ -101,8 +109,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(3, f"kvm-replay: internal error: {kind}: {error} (-vv shows where)")
 
 
+def _traces(text: str | None) -> Path | None:
+    if text is not None and not Path(text).is_dir():
+        raise HarnessError(f"--traces {text[:80]}: no such folder")
+    return Path(text) if text is not None else None
+
+
 def _fail(status: int, message: str) -> int:
-    print(message, file=sys.stderr)
+    aside(message)
     return status
 
 

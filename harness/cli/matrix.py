@@ -194,4 +194,4 @@ def _print_audit(
 
 
 def _read(paths: list[Path]) -> list[Trace]:
-    return [read_trace(path) for path in paths]
+    return [read_trace(path, scratch=True) for path in paths]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from harness.cli.show import add_target, target
-from harness.cli.term import Bar, Terminal
+from harness.cli.term import Bar, Terminal, aside
 from harness.dsl import Trace
 from harness.dsl.format import format_lines
 from harness.engine import Case, Replay
@@ -66,7 +65,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     reducer = Reducer(trace, kernel, mode, args.violation, _good(trace, args.good, mode), progress)
     if reducer.way is None:
         what = args.violation or "invariant"
-        print(f"{trace.id}: no {what} is violated on {kernel.name} {mode}", file=sys.stderr)
+        aside(f"{trace.id}: no {what} is violated on {kernel.name} {mode}")
         return 1
     if args.good is not None and reducer.good is not None:
         what = verdict(trace, reducer.good, mode) or ()
@@ -79,7 +78,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
             deep = shorten(reducer, args.search)
     except KeyboardInterrupt:
         bar.end()
-        print("interrupted; this is the best so far", file=sys.stderr)
+        aside("interrupted; this is the best so far")
     else:
         bar.end()
     lines = story(reducer, kernel, mode)
@@ -90,7 +89,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         write(Path(args.output), "".join(line + "\n" for line in lines))
     text = f"{start} events -> {len(units(reducer.trace))}: {reducer.way.kind}"
     none = f"; none of its events with {deep} or fewer" if deep else ""
-    print(f"{text} on {kernel.name} {mode}{none}", file=sys.stderr)
+    aside(f"{text} on {kernel.name} {mode}{none}")
     return 0
 
 

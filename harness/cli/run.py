@@ -11,9 +11,9 @@ from pathlib import Path
 from harness.cli.archs import bad_backports, by_architecture, having, left_out
 from harness.cli.proposed import run_proposed
 from harness.cli.select import find_traces
-from harness.cli.term import Progress, Terminal
+from harness.cli.term import Progress, Terminal, aside, many
 from harness.dsl import Trace, read_trace
-from harness.dsl.reader import trace_id
+from harness.dsl.reader import STDIN, default_root, trace_id
 from harness.engine import Judgement, judge_all
 from harness.errors import HarnessError, SourceError
 from harness.files import write
@@ -21,6 +21,7 @@ from harness.golden import Result, Status, examine, golden_path, load, update
 from harness.model import architecture
 from harness.model.patch import loaded
 from harness.report.formats import as_json, as_junit, as_ktap, summary
+from harness.resources import display
 from harness.search.culprit import NO_BUG, cures
 
 Judged = tuple[Trace, list[Judgement]]
@@ -79,7 +80,7 @@ def _jobs(text: str) -> int:
 
 def _judge(path: Path, kernels: Kernels) -> Judged | HarnessError:
     try:
-        trace = read_trace(path)
+        trace = read_trace(path, scratch=bool(kernels))
         if kernels and not kernels[trace.arch]:
             return trace, []
         return trace, judge_all(trace, kernels.get(trace.arch, ()))
@@ -116,7 +117,7 @@ def _judge_each(
 def run(args: argparse.Namespace, out: Terminal) -> int:
     paths = find_traces(args.paths, args.expression)
     if not paths:
-        print("kvm-replay: no trace to run", file=sys.stderr)
+        aside("kvm-replay: no trace to run")
         return 4
     if args.kernel_image is not None:
         for option in ("kernel", "update", "ktap", "junit"):
@@ -135,7 +136,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     kernels = by_architecture(asked) if asked else {}
     seen: set[str] = set()
     # What is said by the way must not spoil what a machine reads.
-    aside = Terminal(sys.stderr, args.color) if args.json or args.ktap else out
+    beside = Terminal(sys.stderr, args.color) if args.json or args.ktap else out
     grouped: list[tuple[str, list[Result]]] = []
     traces: list[Trace] = []
     broken: list[tuple[str, str]] = []
@@ -148,9 +149,11 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
             if not judgements:
                 continue  # of an architecture that has no such kernel
             golden_file = golden_path(path)
-            results = examine(judgements, load(golden_file))
+            if args.update and path == STDIN:
+                raise HarnessError("--update: standard input has no golden file")
+            results = examine(judgements, None if path == STDIN else load(golden_file))
             if args.update:
-                results = _update(aside, trace, results, golden_file, whole=not kernels)
+                results = _update(beside, trace, results, golden_file, whole=not kernels)
             grouped.append((trace.id, results))
             traces.append(trace)
         except HarnessError as error:
@@ -162,11 +165,11 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     elif args.ktap:
         out.line(as_ktap(grouped, broken))
     elif grouped and (not args.update or any(r.status.failed for _, rs in grouped for r in rs)):
-        _table(out, grouped, args.quiet, tuple(_open(traces, grouped, asked)))
+        _table(out, grouped, args.quiet, tuple(_open(traces, grouped, asked)), bool(args.paths))
     if args.junit is not None:
-        write(Path(args.junit), as_junit(grouped, broken) + "\n")
+        write(Path(args.junit), as_junit(grouped, broken) + "\n", parents=True)
     for _, text in broken:
-        print(text, file=sys.stderr)
+        aside(text)
     if broken:
         return 2
     total = summary(grouped)
@@ -236,6 +239,7 @@ def _table(
     grouped: list[tuple[str, list[Result]]],
     quiet: bool,
     known: tuple[str, ...],
+    named: bool,
 ) -> None:
     for trace, results in grouped:
         bad = sum(r.status.failed for r in results)
@@ -264,11 +268,15 @@ def _table(
                     out.line(f"      {detail}")
     total = summary(grouped)
     good = total["cases"] - total["failed"] - total["skipped"]
-    text = f"{total['traces']} traces, {total['cases']} cases: {good} as expected"
+    text = f"{many(total['traces'], 'trace')}, {many(total['cases'], 'case')}: {good} as expected"
     skipped = total["skipped"] - total["unbuilt"]
     text += f", {skipped} not judged" if skipped else ""
     text += f", {total['unbuilt']} not built" if total["unbuilt"] else ""
-    text += f", {total['failed']} NOT" if total["failed"] else ""
+    wrong = total["failed"] - total["missing"]
+    text += f", {total['missing']} without golden file" if total["missing"] else ""
+    text += f", {wrong} NOT" if wrong else ""
+    if not named:
+        text += f" (traces: {display(default_root())})"
     for line in known:
         out.line(line)
     out.line(text)

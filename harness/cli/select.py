@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from harness.dsl.reader import default_root, trace_id
+from harness.dsl.reader import STDIN, default_root, packaged_root, trace_id
 from harness.errors import HarnessError, nearest
 from harness.resources import display
 
@@ -36,12 +37,14 @@ def _under(text: str | None) -> list[Path]:
     path = default_root() if text is None else Path(text)
     try:
         if path.is_dir():
-            return sorted(path.rglob("*.trace"))
-        if text is None or path.is_symlink() or path.exists():
+            return below(path)
+        if path == STDIN or text is None or path.is_symlink() or path.exists():
             return [path]
     except OSError as error:
         raise HarnessError(f"{str(path)[:60]}: {error.strerror}") from None
-    own = {trace_id(p): p for p in sorted(default_root().rglob("*.trace"))}
+    # A project of one's own may speak of a trace that came with the package.
+    roots = dict.fromkeys((packaged_root(), default_root()))
+    own = {trace_id(p): p for root in roots if root.is_dir() for p in below(root)}
     named = {name: t for name, t in own.items() if text in (name, name.split("/")[-1])}
     if len(named) > 1:
         raise HarnessError(f"{display(path)}: there is {', '.join(named)}: which of them?")
@@ -49,6 +52,26 @@ def _under(text: str | None) -> list[Path]:
         return list(named.values())
     names = [*own, *(n.split("/")[-1] for n in own)]
     raise HarnessError(f"{display(path)}: no such file, folder or trace{nearest(text, names)}")
+
+
+def below(folder: Path) -> list[Path]:
+    """The trace files in a folder and those below it, but for hidden ones.
+
+    Raises HarnessError for a folder that cannot be read.
+    """
+
+    def unreadable(error: OSError) -> None:
+        raise HarnessError(f"{display(Path(str(error.filename)))}: {error.strerror}")
+
+    found = []
+    for here, folders, names in os.walk(folder, onerror=unreadable, followlinks=False):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(here, name)
+            for name in (*names, *folders)
+            if name.endswith(".trace") and not name.startswith(".")
+        ]
+    return sorted(found)
 
 
 def parse_expression(text: str) -> Match:

@@ -33,7 +33,7 @@ def target(args: argparse.Namespace) -> tuple[Trace, Kernel, str]:
     paths = find_traces([args.trace])
     if len(paths) != 1:
         raise HarnessError(f"{args.trace}: expected one trace, found {len(paths)}")
-    trace = read_trace(paths[0])
+    trace = read_trace(paths[0], scratch=args.kernel is not None)
     modes = architecture(trace.arch).modes
     if args.mode is not None and args.mode not in modes:
         raise HarnessError(f"unknown mode {args.mode!r}: {', '.join(modes)}")

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import sys
 from typing import TextIO
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Control characters but for the line end and tab, and what turns the direction of writing.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+# What paint() puts around a colour until line() has escaped the rest: nobody can guess it.
+_KEY = secrets.token_hex(8)
+_COLOUR = re.compile(rf"<{_KEY}:([0-9;]*)>")
 
 
 class Terminal:
@@ -36,16 +43,31 @@ class Terminal:
         if not self.color:
             return text
         codes = ";".join(_CODES[s] for s in styles)
-        return f"\x1b[{codes}m{text}\x1b[0m"
+        return f"<{_KEY}:{codes}>{text}<{_KEY}:0>"
 
     def line(self, text: str = "") -> None:
         """Write a line. Only colours of our own reach a terminal, no other control character."""
-        self.stream.write((text if self.color else plain(text)) + "\n")
+        self.stream.write(_COLOUR.sub("\x1b[\\1m", plain(text)) + "\n")
+
+
+def many(count: int, what: str) -> str:
+    """`1 trace`, `2 traces`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def plain(text: str) -> str:
     """`text` with control characters (but line ends and tabs) made visible."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
+    return _CONTROL.sub(_visible, text)
+
+
+def _visible(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def aside(text: str) -> None:
+    """Say something by the way: on standard error, escaped as all that goes out."""
+    sys.stderr.write(plain(text) + "\n")
 
 
 class Bar:

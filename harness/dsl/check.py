@@ -38,10 +38,14 @@ class Checker(HeaderChecker):
 
     # Reading -------------------------------------------------------------------
 
-    def read(self, lines: Iterable[str]) -> Trace:
-        """The trace that these lines are. Raises SourceError."""
+    def read(self, lines: Iterable[str], scratch: bool = False) -> Trace:
+        """The trace that these lines are. Raises SourceError.
+
+        A `scratch` trace is judged on a kernel that is named elsewhere: it needs neither source
+        nor verdict.
+        """
         self.take(lines)
-        self.whole()
+        self.whole(scratch)
         self.complain()
         assert self.arch is not None
         return Trace(
@@ -96,7 +100,7 @@ class Checker(HeaderChecker):
         every, own = ({spelled(v).split()[0] for v in them} for them in (verbs(), self.arch.verbs))
         return error.among(error.known - (every - own))
 
-    def whole(self) -> None:
+    def whole(self, scratch: bool = False) -> None:
         """What a file as a whole must have."""
         end = max(1, len(self.lines))
         if not any(line.strip() for line in self.lines):
@@ -107,10 +111,13 @@ class Checker(HeaderChecker):
         if "machine" not in self.once:
             lines = one_of(architecture(name).example for name in ARCHITECTURES)
             self.wrong(end, 1, f"no machine: expected a line such as: {lines}")
-        if not (self.links or self.mails or self.commits or self.recordings):
-            self.wrong(end, 1, 'no source: expected a line such as: link "<Message-ID>"')
-        if not self.verdicts and not self.complaints:
-            self.wrong(end, 1, "no verdict: expected a line such as: verdict v6.14 holds")
+        named = self.links or self.mails or self.commits or self.recordings
+        if not named and not scratch:
+            message = 'no source: expected a line such as: link "user-1@host.example"'
+            self.wrong(end, 1, f"{message}; --kernel K judges a trace without one")
+        if not self.verdicts and not self.complaints and not scratch:
+            message = "no verdict: expected a line such as: verdict v6.14 holds"
+            self.wrong(end, 1, f"{message}; --kernel K judges a trace without one")
         if not self.body and not self.complaints:
             self.wrong(end, 1, "no events: nothing happens in this trace")
 

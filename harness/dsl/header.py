@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 from harness.dsl.nodes import Event, Header, Name, Statement, Verdict
 from harness.errors import Diagnostic, Position, SourceError, nearest, one_of
@@ -16,6 +17,10 @@ from harness.model.base import Architecture, World
 from harness.model.catalogue import KernelError
 
 _MESSAGE_ID = re.compile(r"[^\s<>@]+@[^\s<>@]+")
+# A list archive's address of a mail: .../all/ID/, .../r/ID, .../list/ID/T/#u
+_ARCHIVE = re.compile(
+    r"https?://[^/\s]+/(?:[^\s?#]*/)?([^/\s]+(?:@|%40)[^/\s]+?)(?:/[Tt]?/?(?:#.*)?)?"
+)
 _DATE = re.compile(r"(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _COMMIT = re.compile(r"[0-9a-f]{12}")
 _MOST = 50  # complaints about one file, before it is taken for something else
@@ -100,11 +105,18 @@ class HeaderChecker:
 
     def _link(self, node: Header) -> None:
         text, column = node.operands
-        if not _MESSAGE_ID.fullmatch(text):
-            hint = "write it without < >" if text.startswith("<") else "such as user-1@host.example"
-            self.wrong(node.line, column, f"{text!r} is no Message-ID; {hint}", len(text) + 2)
+        found = _ARCHIVE.fullmatch(text)
+        message_id = unquote(found[1]) if found else text
+        if not _MESSAGE_ID.fullmatch(message_id):
+            hint = "expected, for example, user-1@host.example"
+            if text.startswith("<"):
+                hint = "write it without < >"
+            elif "://" in text:
+                hint = "no archive's address of a mail; without an id: mail DATE WHO SUBJECT"
+            width = len(text) + 2
+            self.wrong(node.line, column, f"{text!r} is not a Message-ID; {hint}", width)
             return
-        self.links.append(text)
+        self.links.append(message_id)
 
     def _mail(self, node: Header) -> None:
         date, sender, subject, column = node.operands

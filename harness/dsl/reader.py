@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +16,7 @@ from harness.model.base import Architecture, World
 from harness.resources import display, folder
 
 MAX_BYTES = 1 << 20
+STDIN = Path("-")
 
 
 class Machine(NamedTuple):
@@ -25,11 +28,13 @@ class Machine(NamedTuple):
 
 
 def read_source(path: Path) -> tuple[str, ...]:
-    """The lines of a text file. Raises HarnessError for what is no such file."""
-    shown = display(path)
+    """The lines of a text file, `-` for standard input. Raises HarnessError for what is none."""
+    shown = "standard input" if path == STDIN else display(path)
     try:
-        with path.open("rb") as file:
+        with sys.stdin.buffer if path == STDIN else path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
+    except (AttributeError, ValueError):
+        raise HarnessError(f"{shown}: it is closed") from None
     except FileNotFoundError:
         raise HarnessError(f"{shown}: no such file") from None
     except IsADirectoryError:
@@ -61,6 +66,8 @@ def read_source(path: Path) -> tuple[str, ...]:
 
 def trace_id(path: Path) -> str:
     """A trace's name for ever: its path below the traces' folder, without suffix."""
+    if path == STDIN:
+        return "stdin"
     resolved = Path(os.path.realpath(path))
     for parent in resolved.parents:
         if parent.name == "traces":
@@ -68,13 +75,46 @@ def trace_id(path: Path) -> str:
     return path.stem
 
 
-def read_trace(path: Path) -> Trace:
-    """The trace in `path`. Raises SourceError with everything that is wrong with it."""
-    return Checker(display(path), trace_id(path)).read(read_source(path))
+def read_trace(path: Path, scratch: bool = False) -> Trace:
+    """The trace in `path`. Raises SourceError with everything that is wrong with it.
+
+    A `scratch` trace needs neither source nor verdict.
+    """
+    return parse(path, read_source(path), scratch)
+
+
+def parse(path: Path, lines: tuple[str, ...], scratch: bool = False) -> Trace:
+    """The same of a file's lines."""
+    shown = "stdin" if path == STDIN else display(path)
+    return Checker(shown, trace_id(path)).read(lines, scratch)
+
+
+_chosen: list[Path] = []
+
+
+def choose_root(path: Path | None) -> None:
+    """Take the traces of this folder for the project's own; None: as it is found."""
+    _chosen[:] = [] if path is None else [path]
 
 
 def default_root() -> Path:
-    """Where the traces that come with the project are."""
+    """Where the project's own traces are.
+
+    The chosen folder; else `traces` of the nearest folder above here that has `traces` and
+    `expected`, as a clone has; else those that came with the package.
+    """
+    if _chosen:
+        return _chosen[0]
+    with contextlib.suppress(OSError):  # here is gone
+        here = Path.cwd()
+        for above in (here, *here.parents):
+            if (above / "traces").is_dir() and (above / "expected").is_dir():
+                return above / "traces"
+    return packaged_root()
+
+
+def packaged_root() -> Path:
+    """Where the traces are that came with the package."""
     return folder("traces")
 
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from harness.golden import Result, Status
 
 SCHEMA = "kvm-replay/run/1"
+_LINES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Grouped = Sequence[tuple[str, Sequence[Result]]]
@@ -27,6 +28,7 @@ def summary(grouped: Grouped) -> dict[str, int]:
         "traces": len(grouped),
         "cases": len(results),
         "failed": sum(r.status.failed for r in results),
+        "missing": sum(r.status is Status.MISSING for r in results),
         "skipped": sum(r.status.skipped for r in results),
         "unbuilt": sum(r.status is Status.UNBUILT for r in results),
     }
@@ -65,19 +67,26 @@ def as_ktap(grouped: Grouped, broken: Broken = ()) -> str:
     """KTAP version 1 (Documentation/dev-tools/ktap.rst): a test a trace, a subtest a case."""
     lines = ["KTAP version 1", f"1..{len(grouped) + len(broken)}"]
     for number, (trace, results) in enumerate(grouped, 1):
-        lines += ["  KTAP version 1", f"  # Subtest: {trace}", f"  1..{len(results)}"]
+        lines += ["  KTAP version 1", f"  # Subtest: {_ktap(trace)}", f"  1..{len(results)}"]
         for n, result in enumerate(results, 1):
-            lines += [f"  # {detail}" for detail in result.details if result.status.failed]
+            details = result.details if result.status.failed else []
+            lines += [f"  # {_ktap(line)}" for detail in details for line in detail.splitlines()]
             state = "not ok" if result.status.failed else "ok"
             skip = f" # SKIP {result.judgement.unsupported}"
             tail = skip if result.status.skipped else ""
-            lines.append(f"  {state} {n} {result.judgement.case.label.replace(' ', '_')}{tail}")
+            label = _ktap(result.judgement.case.label.replace(" ", "_"))
+            lines.append(f"  {state} {n} {label}{tail}")
         failed = any(r.status.failed for r in results)
-        lines.append(f"{'not ok' if failed else 'ok'} {number} {trace}")
+        lines.append(f"{'not ok' if failed else 'ok'} {number} {_ktap(trace)}")
     for number, (trace, text) in enumerate(broken, len(grouped) + 1):
         lines += [f"# {line}" for line in text.splitlines()]
-        lines.append(f"not ok {number} {trace}")
+        lines.append(f"not ok {number} {_ktap(trace)}")
     return "\n".join(lines)
+
+
+def _ktap(text: str) -> str:
+    """A test's name or a diagnostic: no directive (` # SKIP`) and no line can be forged in it."""
+    return _LINES.sub("?", text).replace("#", "\\#")
 
 
 def as_junit(grouped: Grouped, broken: Broken = ()) -> str:

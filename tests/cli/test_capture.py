@@ -71,7 +71,7 @@ def test_the_bug_of_2025_by_two_commands(cli: Cli, tmp_path: Path) -> None:
     assert "# A is w0-vcpuZspin-125" in text
     assert cli("run", str(file), "--update").status == 0
     ran = cli("run", str(file))
-    assert (ran.status, ran.out.splitlines()[-1]) == (0, "1 traces, 2 cases: 2 as expected")
+    assert (ran.status, ran.out.splitlines()[-1]) == (0, "1 trace, 2 cases: 2 as expected")
     assert cli("fmt", "--check", str(file)).status == 0
 
 

@@ -16,7 +16,7 @@ def test_own_traces_are_as_expected(cli: Cli) -> None:
     """Every trace of the project shows what its author and its golden file say."""
     ran = cli("run", "-q")
     assert (ran.status, ran.err) == (0, "")
-    assert ran.out.splitlines()[-1].endswith(" as expected")
+    assert ran.out.splitlines()[-1].endswith(" as expected (traces: traces)")
 
 
 def test_output(project: Path, cli: Cli) -> None:
@@ -69,7 +69,10 @@ def test_missing_golden_file(project: Path, cli: Cli) -> None:
     (project / "expected/one.yaml").unlink()
     ran = cli("run", "traces/one.trace")
     assert ran.status == 1
-    assert "[no golden file]\n      `kvm-replay run --update` writes one\n" in ran.out
+    assert (
+        "[no golden file]\n      no golden file yet: `kvm-replay run --update` writes it\n"
+        in ran.out
+    )
 
 
 def test_broken_trace_does_not_hide_the_others(project: Path, cli: Cli) -> None:

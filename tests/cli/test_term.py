@@ -46,9 +46,23 @@ def test_color(
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    terminal = Terminal(Tty() if tty else io.StringIO(), option)
-    text = "\x1b[31;1mx\x1b[0m" if colored else "x"
-    assert terminal.paint("x", "red", "bold") == text
+    stream = Tty() if tty else io.StringIO()
+    terminal = Terminal(stream, option)
+    terminal.line(terminal.paint("x", "red", "bold"))
+    assert stream.getvalue() == ("\x1b[31;1mx\x1b[0m\n" if colored else "x\n")
+
+
+@pytest.mark.parametrize("option", ["always", "never"])
+@pytest.mark.parametrize(
+    "text", ["\x1b[31m", "\x9b31m", "\x07", "\r", "\u202e", "\u2066", "\x1b]0;t\x07"]
+)
+def test_no_control_character_of_others_goes_out(option: str, text: str) -> None:
+    """Painted or not, with colour or without; nor one that turns the direction of writing."""
+    stream = io.StringIO()
+    terminal = Terminal(stream, option)
+    terminal.line(f"a{text}b" + terminal.paint(f"c{text}d", "red"))
+    rest = stream.getvalue().replace("\x1b[31mc", "c").replace("d\x1b[0m", "d")
+    assert not any(c in rest.rstrip("\n") for c in text if not c.isprintable())
 
 
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

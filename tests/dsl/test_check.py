@@ -279,9 +279,21 @@ def test_mistake_in_an_event(tmp_path: Path, line: str) -> None:
 
 IN_HEADERS: dict[str, tuple[str, str, int, int, str]] = {
     # id: (replace, by, line, column, message)
-    "link with <>": ("user-1@host.example", "<u@h>", 2, 6, "'<u@h>' is no Message-ID; write it wi"),
-    "link no mail": ("user-1@host.example", "http://x", 2, 6, "'http://x' is no Message-ID; such"),
-    "link empty": ("user-1@host.example", "", 2, 6, "'' is no Message-ID"),
+    "link with <>": (
+        "user-1@host.example",
+        "<u@h>",
+        2,
+        6,
+        "'<u@h>' is not a Message-ID; write it wi",
+    ),
+    "link no mail": (
+        "user-1@host.example",
+        "http://x",
+        2,
+        6,
+        "'http://x' is not a Message-ID; no arch",
+    ),
+    "link empty": ("user-1@host.example", "", 2, 6, "'' is not a Message-ID"),
     "commit short": (
         'link "user-1@host.example"',
         'commit "0123456789a" "t"',

@@ -222,7 +222,7 @@ def test_write_leaves_no_other_file(tmp_path: Path) -> None:
 def test_write_below_a_file(tmp_path: Path) -> None:
     """A folder that cannot be made is reported by name, with the reason."""
     put(tmp_path, "", "file")
-    with pytest.raises(HarnessError, match=r"file/a: Not a directory"):
+    with pytest.raises(HarnessError, match=r"x\.yaml: cannot be written: Not a directory"):
         write(tmp_path / "file" / "a" / "x.yaml", "text\n", parents=True)
 
 

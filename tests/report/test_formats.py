@@ -41,7 +41,14 @@ def grouped(tmp_path: Path) -> Grouped:
 
 def test_summary(grouped: Grouped) -> None:
     """The summary counts traces, cases, and those that failed or were not judged."""
-    assert summary(grouped) == {"traces": 5, "cases": 6, "failed": 3, "skipped": 1, "unbuilt": 0}
+    assert summary(grouped) == {
+        "traces": 5,
+        "cases": 6,
+        "failed": 3,
+        "skipped": 1,
+        "unbuilt": 0,
+        "missing": 1,
+    }
 
 
 # JSON -----------------------------------------------------------------------------
@@ -247,3 +254,11 @@ def test_junit_without_control_characters(grouped: Grouped, code: int) -> None:
     assert failure is not None
     assert failure.text == "ab <&> \U0001f600"
     assert root[0].get("name") == name
+
+
+@pytest.mark.parametrize("name", ["x # SKIP y", "x\nok 2 forged", "x\rok 2 forged"])
+def test_ktap_cannot_be_forged_by_a_name(name: str) -> None:
+    text = as_ktap([], [(name, f"{name}: wrong")])
+    (result,) = [line for line in text.splitlines() if re.match("(not )?ok ", line)]
+    assert result.startswith("not ok 1 x")
+    assert " # SKIP" not in result
