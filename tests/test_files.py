@@ -71,6 +71,12 @@ def test_a_folder_is_not(tmp_path: Path) -> None:
         write(tmp_path / "a" / "b", "text")
 
 
+def _interrupted(path: Path) -> None:
+    with replacing(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("named", [False, True], ids=["O_TMPFILE", "a file system without it"])
 def test_what_raises_while_it_writes_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
@@ -79,9 +85,8 @@ def test_what_raises_while_it_writes_loses_nothing(
     path.write_text("old")
     if named:
         monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY | os.O_CREAT, raising=False)
-    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(path)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("x", "old")]
     write(path, "new")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("x", "new")]
