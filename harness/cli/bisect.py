@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
             "trace": trace.id,
             "not_built": not_built(trace),
             "modes": {
-                mode: [_plain(trace, flip) for flip in flips] for mode, flips in found.items()
+                mode: [_plain(trace, flip, some) for flip in some] for mode, some in found.items()
             },
         }
         out.line(json.dumps(tree, indent=1, sort_keys=True))
@@ -143,7 +144,7 @@ def _print(trace: Trace, found: dict[str, list[Flip]], out: Terminal) -> None:
     out.line(trace.title)
     groups: dict[str, list[str]] = {}
     for mode, some in found.items():
-        groups.setdefault("\n".join(_lines(trace, some, out)), []).append(mode)
+        groups.setdefault("\n".join(_lines(trace, some, mode, out)), []).append(mode)
     for text, modes in groups.items():
         out.line()
         out.line(out.paint(" ".join(modes), "bold"))
@@ -165,16 +166,25 @@ def _fixes(trace: Trace, release: str) -> frozenset[str]:
     return architecture(trace.arch).catalogue.landed_by(release)
 
 
-def _lines(trace: Trace, flips: list[Flip], out: Terminal) -> list[str]:
+def _lines(trace: Trace, flips: list[Flip], mode: str, out: Terminal) -> list[str]:
     lines = []
     for flip in flips:
         style = "red" if begins(flip) else "green"
         change = f"{words(flip.was)} -> {words(flip.now)}"
         lines.append(f"  {flip.before.name} -> {flip.after.name}: {out.paint(change, style)}")
+        if flip.was is None or flip.now is None:
+            lines.append(f"    {_unjudged(trace, flip, mode)}")
         lines += _sets(architecture(trace.arch).catalogue, flip)
-        lines += [f"    {tag}" for tag in tags(trace, flip)]
+        lines += [f"    {tag}" for tag in tags(trace, flip, flips)]
         lines += [f"    {sentence}" for sentence in _bad(trace, flip)]
     return lines
+
+
+def _unjudged(trace: Trace, flip: Flip, mode: str) -> str:
+    """Why one of the two kernels cannot judge the trace."""
+    kernel = flip.before if flip.was is None else flip.after
+    why = Case(trace, kernel, mode, None).unsupported or "an event of it cannot happen"
+    return f"{kernel.name}: {why}"
 
 
 def _bad(trace: Trace, flip: Flip) -> list[str]:
@@ -213,10 +223,11 @@ def _sign(flip: Flip, fix: Fix) -> str:
     return "" if fix.id in flip.after.fixes else "-"
 
 
-def tags(trace: Trace, flip: Flip) -> list[str]:
+def tags(trace: Trace, flip: Flip, flips: Sequence[Flip] = ()) -> list[str]:
     """`Fixes:` lines for a patch that ends what this flip begins.
 
-    Only where one set of fixes is to blame, and each has a commit.
+    Only where one set of fixes is to blame, and each has a commit. Of a fix of several commits,
+    those that upstream's own fix names, if a later one of `flips` ends it and names any; else all.
     """
     if not begins(flip) or len(flip.sets) != 1 or not flip.exact or flip.was is None:
         return []
@@ -225,10 +236,18 @@ def tags(trace: Trace, flip: Flip) -> list[str]:
         return []  # it is not the commit that is wrong, but where it was put
     if not all(fix.commits and fix.id in flip.after.fixes for fix in fixes):
         return []
-    return [f'Fixes: {fix.commits[0].id} ("{fix.commits[0].title}")' for fix in fixes]
+    begun = set(flip.now or ()) - set(flip.was)
+    enders = [f for f in flips if f.now is not None and begun & set(f.was or ()) - set(f.now)]
+    tagged = {c for f in enders for some in f.sets for fix in some for c in fix.repairs}
+    every = [commit for fix in fixes for commit in fix.commits]
+    named = [commit for commit in every if commit.id in tagged]
+    lines = [f'Fixes: {commit.id} ("{commit.title}")' for commit in named or every]
+    if named or not tagged:
+        return lines
+    return [*lines, f"(upstream's own fix names {', '.join(sorted(tagged))})"]
 
 
-def _plain(trace: Trace, flip: Flip) -> dict[str, Any]:
+def _plain(trace: Trace, flip: Flip, flips: Sequence[Flip]) -> dict[str, Any]:
     catalogue = architecture(trace.arch).catalogue
     return {
         "before": flip.before.name,
@@ -242,7 +261,7 @@ def _plain(trace: Trace, flip: Flip) -> dict[str, Any]:
             for chosen in flip.sets
         ],
         "commits": {fix.id: [c.id for c in fix.commits] for s in flip.sets for fix in s},
-        "fixes": tags(trace, flip),
+        "fixes": tags(trace, flip, flips),
         "bad_backports": _bad(trace, flip),
         "tried": flip.tried,
     }

@@ -36,9 +36,9 @@ class Flip:
     `sets` are the smallest sets of changes, all of one size, each of which alone turns
     the verdict of `before` into that of `after`; a fix is added, or taken away where
     `after` lacks it. Where one needs another, and the other is enough, it is not named.
-    `tried` is how many kernels were
-    judged. Beyond MOST_TOGETHER there is one set that none can be left out of, which
-    need not be a smallest (`exact` is false).
+    There is no set where the trace cannot be judged on one of the two.
+    `tried` is how many kernels were judged. Beyond MOST_TOGETHER there is one set that
+    none can be left out of, which need not be a smallest (`exact` is false).
     """
 
     before: Kernel
@@ -196,7 +196,10 @@ def flips(trace: Trace, catalogue: Catalogue, mode: str) -> list[Flip]:
     found = []
     past = history(trace, catalogue, mode)
     for (before, was), (after, now) in pairwise(past):
-        if was != now:
+        if was is None or now is None:
+            if was != now:  # nothing has changed but what can be judged: no fix is to blame
+                found.append(Flip(before, after, was, now, (), True, 0))
+        elif was != now:
             flip = between(trace, catalogue, before, after, mode)
             assert flip is not None
             found.append(flip)

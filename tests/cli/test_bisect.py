@@ -30,6 +30,36 @@ def test_it_drafts_the_line_for_a_patch(cli: Cli) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "mode", "tags"),
+    [
+        ("cptr-init-with-stale-owner", "nvhe", ["5294afdbf45a"]),
+        ("pkvm-host-vl", "protected", ["b5b9955617bc"]),
+        ("prctl-vl-loses-v", "vhe", ["8c845e273104"]),
+        ("vlenb-stack-overrun", "rv64", ["2fa290372dfe"]),
+    ],
+)
+def test_the_line_names_what_upstreams_fix_names(
+    cli: Cli, name: str, mode: str, tags: list[str]
+) -> None:
+    """Of the commits of a row; a fix is not blamed beside one that upstream blames alone."""
+    lines = cli("bisect", name, "--mode", mode).out.splitlines()
+    assert [line.split()[1] for line in lines if "Fixes:" in line] == tags
+
+
+def test_where_upstream_names_another(cli: Cli) -> None:
+    out = cli("bisect", "clone-while-streaming", "--mode", "vhe").out
+    assert 'Fixes: a0136be443d5 ("arm64/fpsimd: Load FP state' in out
+    assert "(upstream's own fix names 8bd7f91c03d8)" in out
+
+
+def test_no_fix_is_to_blame_where_nothing_can_be_judged(cli: Cli) -> None:
+    lines = cli("bisect", "smnpm-disabled-by-v4").out.splitlines()
+    at = next(n for n, line in enumerate(lines) if "cannot be judged -> " in line)
+    assert lines[at + 1] == "    v6.0: KVM on RISC-V is modelled from v6.1 on"
+    assert "isa-zicbom" not in "\n".join(lines)
+
+
 def test_bisect_json(cli: Cli) -> None:
     tree = json.loads(cli("bisect", "eight-steps", "--json").out)
     assert tree["schema"] == "kvm-replay/bisect/1"
