@@ -22,7 +22,7 @@ from harness.model import architecture
 from harness.model.patch import loaded
 from harness.report.formats import as_json, as_junit, as_ktap, summary
 from harness.resources import display
-from harness.search.culprit import NO_BUG, cures
+from harness.search.culprit import NO_BUG, cures, verdict
 
 Judged = tuple[Trace, list[Judgement]]
 
@@ -209,7 +209,8 @@ def _open(
             bad = [j for j in found if _bugs(j)]
             if bad:
                 kinds = sorted({kind for j in bad for kind in _bugs(j)})
-                rows.append(f"  {trace.id}: {', '.join(kinds)}{_lacks(trace, bad)}")
+                new = _new(spec, trace, bad)
+                rows.append(f"  {trace.id}: {', '.join(kinds)}{new}{_lacks(trace, bad)}")
         aside = f"; {unbuilt} are not built there" if unbuilt else ""
         yield f"{spec}: {len(rows)} of {judged} traces show a bug{aside}"
         for arch in sorted({trace.arch for trace in traces} & set(having(spec))):
@@ -225,13 +226,26 @@ def _bugs(judgement: Judgement) -> set[str]:
 
 
 def _lacks(trace: Trace, bad: list[Judgement]) -> str:
-    """The fixes that the trace cites and this kernel lacks, and whether they end what is shown."""
-    sets, ends = cures(trace, bad[0].case.kernel, [j.case.mode for j in bad])
+    """What would end what is shown: the fixes that this kernel lacks, or has to its harm."""
+    sets = cures(trace, bad[0].case.kernel, [j.case.mode for j in bad])
     if not sets:
+        return "; no fix is known"
+    ways = []
+    for edits in sets:
+        lacks = " and ".join(fix.id for sign, fix in edits if sign == "+")
+        has = " and ".join(fix.id for sign, fix in edits if sign == "-")
+        ways.append(" and ".join([f"lacks {lacks}"] * bool(lacks) + [f"has {has}"] * bool(has)))
+    return f"; it {' or '.join(ways)}"
+
+
+def _new(spec: str, trace: Trace, bad: list[Judgement]) -> str:
+    """Whether nothing goes wrong there on the kernel without what `spec` changes of it."""
+    base = architecture(trace.arch).catalogue.unedited(spec)
+    if base == spec:
         return ""
-    texts = [" and ".join(fix.id for fix in fixes) for fixes in sets]
-    tail = "" if ends else ", which is not enough"
-    return f"; it lacks {' or '.join(texts)}{tail}"
+    kernel = architecture(trace.arch).catalogue.kernel(base)
+    found = [verdict(trace, kernel, j.case.mode) for j in bad]
+    return "" if any(set(what or ()) - NO_BUG for what in found) else " (new)"
 
 
 def _table(

@@ -376,6 +376,12 @@ class Catalogue:
         release = self._split(spec)[0]
         return self.hybrids[release].base if release in self.hybrids else release
 
+    def unedited(self, spec: str) -> str:
+        """The release or hybrid of `spec`, built with what it is built with. Raises KernelError."""
+        release, edits = self._split(spec)
+        kept = (s + name for s, name in edits if self.fixes[name].kind == "build")
+        return release + "".join(kept)
+
     def order(self, spec: str) -> tuple[int, int, str]:
         """A sort key: by release, then by how many fixes it has beyond that, then by name."""
         release, edits = self._split(spec)

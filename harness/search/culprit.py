@@ -16,6 +16,9 @@ from harness.search.shrink import shrink
 NO_BUG = frozenset({"expect", "cost"})  # what a trace expects of a kernel, or allows it
 MOST_TOGETHER = 3  # sets of more than this are not tried one and all
 
+Edit = tuple[str, Fix]
+"""A change to a kernel: `+` or `-`, and the fix."""
+
 Verdict = tuple[str, ...] | None
 """The invariants that are violated, in order; None where the trace cannot be judged."""
 
@@ -78,15 +81,16 @@ def smallest(
     base: frozenset[str],
     changes: list[Fix],
     test: Callable[[frozenset[str]], bool],
+    most: int = MOST_TOGETHER,
 ) -> Iterator[tuple[Fix, ...]]:
-    """All smallest sets of `changes` with which `base` passes `test`.
+    """All smallest sets of `changes`, of so many at most, with which `base` passes `test`.
 
     A set is closed: what a fix requires comes with it, and what requires it goes with it.
     Refactors come along only so. Of sets of one size, those with which the fewest come along.
     """
     switches = [fix for fix in changes if fix.switch]
     allowed = frozenset(fix.id for fix in changes)
-    for size in range(1, min(MOST_TOGETHER, len(switches)) + 1):
+    for size in range(1, min(most, len(switches)) + 1):
         found: dict[frozenset[str], tuple[Fix, ...]] = {}
         for chosen in combinations(switches, size):
             fixes = closed(catalogue, base, frozenset(f.id for f in chosen), allowed)
@@ -145,28 +149,40 @@ def closed(
         change |= more
 
 
-def cures(trace: Trace, kernel: Kernel, modes: Iterable[str]) -> tuple[list[tuple[Fix, ...]], bool]:
-    """What the kernel lacks of the fixes that a trace cites, and whether it ends the bug.
+def cures(trace: Trace, kernel: Kernel, modes: Iterable[str]) -> list[tuple[Edit, ...]]:
+    """The smallest sets of changes to a kernel with which nothing goes wrong in any of the modes.
 
-    If it does: the smallest sets of fixes, each with all that it needs, with which nothing
-    goes wrong in any of the modes. If not: all that is cited and lacking.
+    Each with all that it needs. First among the fixes that the trace cites; if they do not do, any
+    that the newest release has, and to do without what stable trees alone have. Empty if none is
+    known that does.
     """
     catalogue = architecture(trace.arch).catalogue
     cited = [f for f in catalogue.cited(c for c, _ in trace.commits) if f not in kernel.fixes]
-    whole = catalogue.adding(kernel, *cited)
+    own = {f.id for f in catalogue.fixes.values() if f.kind in ("stable", "variant")}
+    damage = frozenset().union(*(catalogue.dependents(f) for f in own & kernel.fixes))
+    newest = (kernel.fixes - damage) | catalogue.landed_by(RELEASES[-1])
 
     def ends(fixes: frozenset[str]) -> bool:
         found = (verdict(trace, Kernel("a candidate", fixes), mode) for mode in modes)
         return all(what is not None and set(what) <= NO_BUG for what in found)
 
-    if not cited or not ends(whole.fixes):
-        return [tuple(catalogue.fixes[fix] for fix in cited)] if cited else [], False
-    changes = [f for f in catalogue.fixes.values() if f.id in whole.fixes - kernel.fixes]
-    sets = list(smallest(catalogue, kernel.fixes, changes, ends))
-    sets = sets or [minimal(catalogue, kernel.fixes, changes, ends)]
-    allowed = whole.fixes - kernel.fixes
-    closures = (closed(catalogue, kernel.fixes, frozenset(f.id for f in s), allowed) for s in sets)
-    return [along(catalogue, c - kernel.fixes) for c in closures if c is not None], True
+    for target, most in ((catalogue.adding(kernel, *cited).fixes, MOST_TOGETHER), (newest, 1)):
+        allowed = target ^ kernel.fixes
+        changes = [f for f in catalogue.fixes.values() if f.id in allowed]
+        if not changes or not ends(target):
+            continue
+        sets = list(smallest(catalogue, kernel.fixes, changes, ends, most))
+        sets = sets or [minimal(catalogue, kernel.fixes, changes, ends)]
+        whole = (closed(catalogue, kernel.fixes, frozenset(f.id for f in s), allowed) for s in sets)
+        return [
+            tuple(
+                ("-" if fix.id in kernel.fixes else "+", fix)
+                for fix in along(catalogue, fixes ^ kernel.fixes)
+            )
+            for fixes in whole
+            if fixes is not None
+        ]
+    return []
 
 
 def backports(trace: Trace, catalogue: Catalogue, mode: str) -> list[Flip]:

@@ -375,3 +375,34 @@ def test_broken_trace_shows_in_machine_output(project: Path, cli: Cli, form: str
     ran = cli("run", form, *(["j.xml"] if form == "--junit" else []), "traces")
     text = (project / "j.xml").read_text() if form == "--junit" else ran.out
     assert "broken" in text
+
+
+def test_a_bug_says_what_ends_it(cli: Cli) -> None:
+    """Whether its trace cites that or not, and what a stable tree has to its harm."""
+    lines = cli("run", "-q", "--kernel", "v6.6", "efi-call-keeps-registers", "vmm-drops-z").out
+    assert "efi-call-keeps-registers: missing-trap; it lacks cptr-scratch\n" in lines
+    assert "vmm-drops-z: round-trip; no fix is known\n" in lines
+    kernel = "debian-6.12.107+sme-built"
+    lines = cli("run", "-q", "--kernel", kernel, "za-at-guest-entry").out
+    assert "za-at-guest-entry: bug; it has nvhe-tsm-left\n" in lines
+
+
+def test_a_bug_that_is_new_with_a_backport(cli: Cli) -> None:
+    spec = "v6.6+save-and-flush"
+    lines = cli("run", "-q", "--kernel", spec, "softirq-in-load-fp", "fork-takes-stale-v").out
+    assert "softirq-in-load-fp: bug (new); it lacks drop-busy-flag\n" in lines
+    assert "fork-takes-stale-v: lost; it lacks clone-preserve\n" in lines
+
+
+@pytest.mark.parametrize("kernel", ["v6.1", "v6.18"])
+def test_what_ends_a_bug_ends_it(cli: Cli, kernel: str) -> None:
+    """Each set that is named, added to the kernel as it stands, leaves nothing of the bug."""
+    lines = cli("run", "-q", "-k", "arm64", "--kernel", kernel).out.splitlines()
+    told = [line for line in lines if "; it lacks " in line]
+    assert len(told) > 8
+    for line in told:
+        name, _, rest = line.strip().partition(": ")
+        fixes = rest.partition("; it lacks ")[2].split(" or ")[0].split(" and ")
+        spec = kernel + "".join(f"++{fix}" for fix in fixes)
+        out = cli("run", "-q", name, "--kernel", spec).out
+        assert f"{spec}: 0 of 1 traces show a bug" in out, line
