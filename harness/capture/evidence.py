@@ -118,7 +118,7 @@ def gather(
     if unknown := follower.unknown.total():
         against["unknown"] = unknown
     if holes := sum(follower.notes[name] for name in _HOLES):
-        against["missing before"] = holes
+        against["after a missing switch"] = holes
     odd = sum(n for kind, n in recording.odd_kinds.items() if kind in ("torn", "lost"))
     return Evidence(
         lines=recording.events + odd,

@@ -30,9 +30,10 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "import",
         help="make a trace of what a kernel was recorded to do",
         description="Read a recording (text of tracefs `trace` or of `trace-cmd report`, plain, "
-        ".gz or .xz) and write the stimuli as a trace, each with the functions that the kernel "
+        ".gz, .xz or .bz2) and write the stimuli as a trace, each with the functions that the kernel "
         "then called. With --kernel the stimuli are replayed there, and the trace says what came "
-        "of it; with --reduce only what leads to the first violation is kept.",
+        "of it; with --reduce only what leads to the first violation is kept. Exit status 1, and "
+        "no trace, if too little of the recording was understood.",
     )
     _common(bring)
     bring.add_argument("-o", dest="output", metavar="FILE", help="write the trace there")
@@ -54,7 +55,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="hold the model against what a kernel was recorded to do",
         description="Replay the stimuli of a recording and compare what the model's functions "
         "call, and its state at each, with what was recorded. Exit status 1 if they differ "
-        "anywhere.",
+        "anywhere, or if too little of the recording was understood or compared; 2 if it is "
+        "another tool's or another architecture's.",
     )
     _common(hold)
     hold.add_argument("--kernel", required=True, metavar="K", help="the kernel of the recording")
