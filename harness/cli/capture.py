@@ -30,10 +30,10 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "import",
         help="make a trace of what a kernel was recorded to do",
         description="Read a recording (text of tracefs `trace` or of `trace-cmd report`, plain, "
-        ".gz, .xz or .bz2) and write the stimuli as a trace, each with the functions that the kernel "
-        "then called. With --kernel the stimuli are replayed there, and the trace says what came "
-        "of it; with --reduce only what leads to the first violation is kept. Exit status 1, and "
-        "no trace, if too little of the recording was understood.",
+        ".gz, .xz or .bz2) and write the stimuli as a trace, each with the functions that the "
+        "kernel then called. With --kernel the stimuli are replayed there, and the trace says "
+        "what came of it; with --reduce only what leads to the first violation is kept. Exit "
+        "status 1, and no trace, if too little of the recording was understood.",
     )
     _common(bring)
     bring.add_argument("-o", dest="output", metavar="FILE", help="write the trace there")
