@@ -22,8 +22,8 @@ def of(arch: str) -> ModuleType:
     """What reads recordings of an architecture: `harness.capture.ARCH`.
 
     It has `survey()`, `Follower`, `Conformer`, `explain()`, `Cast`, `events()`, `body()`,
-    `header()` and `Deriver`; MODES, and SETTINGS, the numbers of a machine line that it
-    can use.
+    `header()` and `Deriver`; MODES, and UNKNOWN for a recording that does not tell its
+    mode; SETTINGS, the numbers of a machine line that it can use.
     """
     if arch not in known():
         raise HarnessError(f"recordings of {arch} are not read yet, those of {one_of(known())} are")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness.capture import known, of
+from harness.capture.evidence import Evidence, gather
 from harness.capture.text import Line, Recording
 from harness.cli.term import Terminal, plain
 from harness.dsl.format import format_lines
@@ -30,9 +31,10 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "import",
         help="make a trace of what a kernel was recorded to do",
         description="Read a recording (text of tracefs `trace` or of `trace-cmd report`, plain, "
-        ".gz or .xz) and write the stimuli as a trace, each with the functions that the kernel "
-        "then called. With --kernel the stimuli are replayed there, and the trace says what came "
-        "of it; with --reduce only what leads to the first violation is kept.",
+        ".gz, .xz or .bz2) and write the stimuli as a trace, each with the functions that the "
+        "kernel then called. With --kernel the stimuli are replayed there, and the trace says "
+        "what came of it; with --reduce only what leads to the first violation is kept. Exit "
+        "status 1, and no trace, if too little of the recording was understood.",
     )
     _common(bring)
     bring.add_argument("-o", dest="output", metavar="FILE", help="write the trace there")
@@ -54,7 +56,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="hold the model against what a kernel was recorded to do",
         description="Replay the stimuli of a recording and compare what the model's functions "
         "call, and its state at each, with what was recorded. Exit status 1 if they differ "
-        "anywhere.",
+        "anywhere, or if too little of the recording was understood or compared; 2 if it is "
+        "another tool's or another architecture's.",
     )
     _common(hold)
     hold.add_argument("--kernel", required=True, metavar="K", help="the kernel of the recording")
@@ -108,6 +111,22 @@ def _mode(args: argparse.Namespace, tools: Any, shown: str) -> str:
         raise HarnessError(f"--mode {args.mode}: unknown{hint}; one of {', '.join(tools.MODES)}")
     mode: str = args.mode
     return mode
+
+
+def _unsaid(tools: Any, mode: str) -> tuple[str, ...]:
+    """What has to be known for a verdict, and neither the recording nor the user has said."""
+    if mode != tools.UNKNOWN:
+        return ()
+    return (f"nothing in it shows how KVM ran: give --mode {one_of(tools.MODES)}",)
+
+
+def _refuse_foreign(args: argparse.Namespace, survey: Any) -> None:
+    """Raise HarnessError for a recording of another architecture."""
+    if survey.foreign:
+        raise HarnessError(
+            f"{args.capture}: this is a recording of {survey.foreign}; only those of "
+            f"{one_of(known())} are read"
+        )
 
 
 def _architecture(args: argparse.Namespace) -> tuple[str, Any]:
@@ -175,14 +194,22 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
             for text in tools.body(stream):
                 body.write(text + "\n")
             body.seek(0)
+            _refuse_foreign(args, shown.survey)
             mode = _mode(args, tools, shown.survey.mode)
+            evidence = gather(recording, follower, shown.stimuli, unsaid=_unsaid(tools, mode))
+            if evidence.reasons:
+                return _nothing(note, evidence, recording, follower, shown)
             settings = _settings(arch, tools, args.machine, shown.survey.settings())
             head = tools.header(title, _source(args.capture), mode, settings, cast)
             _write(args.output, out, chain((h + "\n" for h in head), body))
         _summary(note, recording, follower, shown)
         return 0
     stimuli = [s for s in stream if not isinstance(s, Line)]
+    _refuse_foreign(args, shown.survey)
     mode = _mode(args, tools, shown.survey.mode)
+    evidence = gather(recording, follower, shown.stimuli, unsaid=_unsaid(tools, mode))
+    if evidence.reasons:
+        return _nothing(note, evidence, recording, follower, shown)
     settings = _settings(arch, tools, args.machine, shown.survey.settings())
     _check_built(catalogue, kernels, settings)
     wanted = (args.violation,) if args.violation else ()
@@ -212,6 +239,20 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
     _summary(note, recording, follower, shown)
     note.write("".join(f"{verdict}\n" for verdict in verdicts))
     return 0
+
+
+def _nothing(
+    stream: TextIO, evidence: Evidence, recording: Recording, follower: Any, shown: Shown
+) -> int:
+    """Say why no trace is written."""
+    _summary(stream, recording, follower, shown)
+    stream.write("".join(f"{plain(line)}\n" for line in _too_little(evidence)))
+    stream.write("no trace was written\n")
+    return 1
+
+
+def _too_little(evidence: Evidence) -> list[str]:
+    return [f"too little evidence: {reason}" for reason in evidence.reasons]
 
 
 def _shrinking(n: int) -> None:
@@ -286,7 +327,9 @@ def run_conform(args: argparse.Namespace, out: Terminal) -> int:
     if args.capture == "-":
         raise HarnessError("conform reads a recording twice: give a file, not -")
     survey = tools.survey(Recording(args.capture))
-    mode = _mode(args, tools, survey.mode)
+    _refuse_foreign(args, survey)
+    shown = _mode(args, tools, survey.mode)
+    mode = tools.MODES[0] if shown == tools.UNKNOWN else shown
     settings = _settings(arch, tools, args.machine, survey.settings())
     _check_built(catalogue, [kernel], settings)
     config = tools.config(settings, mode)
@@ -297,11 +340,15 @@ def run_conform(args: argparse.Namespace, out: Terminal) -> int:
     agreements = tools.explain(
         catalogue, kernel, mode, config, survey.names, items, verdict, args.seconds
     )
+    verdict.mode = shown
+    unsaid = _unsaid(tools, shown)
+    evidence = gather(recording, follower, verdict.stimuli, verdict.events, unsaid)
     if args.json:
-        out.line(json.dumps(_tree(args, verdict, agreements, follower, recording), indent=1))
+        tree = _tree(args, verdict, agreements, follower, recording, evidence)
+        out.line(json.dumps(tree, indent=1))
     else:
-        _report(out, args, verdict, agreements, follower, recording)
-    return 1 if verdict.divergences else 0
+        _report(out, args, verdict, agreements, follower, recording, evidence)
+    return 1 if verdict.divergences or evidence.reasons else 0
 
 
 def _report(
@@ -311,6 +358,7 @@ def _report(
     agreements: list[Any],
     follower: Any,
     recording: Recording,
+    evidence: Evidence,
 ) -> None:
     out.line(
         f"{args.capture}: {recording.number} lines, {verdict.events} events, "
@@ -341,7 +389,10 @@ def _report(
             share = f"{100 * a.verdict.share:.2f}%"
             out.line(f"  {share:>8} {a.verdict.divergences:6} divergences  {a.change}")
     out.line()
-    style = "green" if not verdict.divergences else "red"
+    out.line(plain(evidence.sentence()))
+    for reason in _too_little(evidence):
+        out.line(out.paint(plain(reason), "red"))
+    style = "green" if not (verdict.divergences or evidence.reasons) else "red"
     out.line(
         out.paint(
             f"{verdict.kernel} {verdict.mode}: {verdict.explained} of {verdict.events} events "
@@ -358,6 +409,7 @@ def _tree(
     agreements: list[Any],
     follower: Any,
     recording: Recording,
+    evidence: Evidence,
 ) -> dict[str, Any]:
     return {
         "schema": "kvm-replay/conform/1",
@@ -372,6 +424,7 @@ def _tree(
         "divergences": verdict.divergences,
         "unknown": dict(follower.unknown),
         "odd": [o._asdict() for o in recording.odd],
+        "evidence": evidence.tree(),
         "functions": {"exercised": sorted(verdict.asked), "of": verdict.model_functions},
         "first": [
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,38 @@ def test_conform(cli: Cli) -> None:
     *_, share, functions = ran.out.splitlines()
     assert share == "debian-6.1.192 vhe: 811 of 811 events explained (100.00%), 0 divergences"
     assert functions.endswith("functions of the model exercised")
+    assert (
+        "compared 811 of 811 events; understood 1070 of 1070 lines and 36 of 36 names of functions"
+        in ran.out.splitlines()
+    )
+
+
+def test_conform_says_what_it_rests_on(cli: Cli, tmp_path: Path) -> None:
+    """In numbers, and why they do not do."""
+    tree = json.loads(cli("conform", TINY, "--kernel", "debian-6.1.192", "--json").out)
+    assert tree["evidence"] == {
+        "lines": 1070,
+        "understood": 1070,
+        "not_understood": {},
+        "names": 36,
+        "unknown_names": [],
+        "stimuli": 360,
+        "compared": 811,
+        "comparable": 811,
+        "enough": True,
+        "reasons": [],
+    }
+    with lzma.open(TINY, "rt") as text:
+        lines = [line.replace("fpsimd_", "simd_") for line in text]
+    file = tmp_path / "renamed.txt"
+    file.write_text("".join(lines))
+    ran = cli("conform", str(file), "--kernel", "debian-6.1.192", "--json")
+    found = json.loads(ran.out)["evidence"]
+    assert (ran.status, found["enough"]) == (1, False)
+    assert "lines were not understood" in found["reasons"][0]
+    ran = cli("import", str(file), "-o", str(tmp_path / "x.trace"))
+    assert (ran.status, (tmp_path / "x.trace").exists()) == (1, False)
+    assert ran.out.endswith("no trace was written\n")
 
 
 def test_conform_says_what_differs(cli: Cli) -> None:

@@ -5,13 +5,23 @@ from harness.capture.arm64.conform import Conformer
 from harness.capture.arm64.derive import Deriver
 from harness.capture.arm64.follow import Follower
 from harness.capture.arm64.items import Stimulus
-from harness.capture.arm64.survey import MODES, SETTINGS, Survey, config, mode_of, mode_said, survey
+from harness.capture.arm64.survey import (
+    MODES,
+    SETTINGS,
+    UNKNOWN,
+    Survey,
+    config,
+    mode_of,
+    mode_said,
+    survey,
+)
 from harness.capture.arm64.toggle import Agreement, explain
 from harness.capture.arm64.write import Cast, body, events, header, renamed
 
 __all__ = [
     "MODES",
     "SETTINGS",
+    "UNKNOWN",
     "Agreement",
     "Cast",
     "Conformer",

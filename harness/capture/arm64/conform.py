@@ -90,9 +90,7 @@ class Conformer(Comparer):
                 self._new_cpu(item.line)
             if self.limit and self.verdict.divergences >= self.limit:
                 break
-        else:
-            for cpu in self.now:
-                self._leftover(cpu)
+        # What is yet to be called at the end would have come after the last line.
         self.verdict.asked = set(self.probe.called)
         return self.verdict
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from harness.capture.arm64.background import BACKGROUND
 from harness.capture.arm64.fields import settled
 from harness.capture.arm64.items import Cpu, Item, NewCpu, Stimulus
 from harness.capture.arm64.life import Life
@@ -187,8 +188,6 @@ class Follower(Life):
                 handler = self._resolve(line)
                 if handler is None:
                     continue
-                if line.name.startswith(("ip=", "function")):
-                    continue
             cpu = cpus.get(line.cpu)
             if cpu is None:
                 cpu = cpus[line.cpu] = Cpu(line.cpu)
@@ -246,7 +245,12 @@ class Follower(Life):
         name, _, suffix = line.name.partition(".")
         if suffix and name in self.table:
             return self.table[name]
+        if name in BACKGROUND:
+            self.quiet[name] += 1
+            return None
         self.unknown[line.name] += 1
+        if line.text.startswith(("<-", "(", "__probe_")):
+            self.functions_unknown[line.name] += 1
         return None
 
     def _hold(self, cpu: Cpu, line: Line) -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from harness.capture.arm64.fields import owner_of, vcpu_of
 from harness.capture.arm64.items import Cpu, Guest, NewVcpu, Thread
-from harness.capture.arm64.threads import Threads
+from harness.capture.arm64.threads import IN_INTERRUPT, Threads
 from harness.capture.text import Line
 from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED
-
-# Hard and soft interrupts and NMIs, in the third of the flags.
-IN_INTERRUPT = ("s", "h", "H", "Z", "z")
 
 
 class Guests(Threads):
@@ -110,7 +107,7 @@ class Guests(Threads):
             return
         if owns and guest.owner != FP_STATE_GUEST_OWNED:
             thread.values += 1
-            value = 0x6E57 << 32 | line.number
+            value = 0x6E57 << 48 | thread.pid << 20 | thread.values
             args = (("z" if guest.sve else "v", 0), (value,))
             self._event(line, cpu.id, guest.name, "write", args, "it owns the registers after")
         guest.entered = False

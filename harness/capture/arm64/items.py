@@ -63,6 +63,7 @@ class Stimulus:
     args: tuple[Any, ...] | None
     why: str = ""
     kind: str = "event"
+    along: tuple[Stimulus, ...] = ()  # what happened only if this did
 
 
 @dataclass(slots=True)

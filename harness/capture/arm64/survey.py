@@ -27,6 +27,31 @@ _LENGTH = re.compile(r" v\d+=[1-9]")
 # In a dump or in thread flags: SME is in use, or open.
 _SME = (" sme=1", " smen=1", " smen=3")
 _TELLING = {"do_sme_acc", "fprig_dump", "tracing_mark_write", "print"}
+UNKNOWN = "unknown"
+# Under nVHE they run at EL2, where no tracer sees them.
+_WORLD_SWITCH = (
+    "__kvm_vcpu_run",
+    "__kvm_vcpu_run_vhe",
+    "__activate_traps",
+    "__deactivate_traps",
+    "__guest_exit",
+    "kvm_hyp_handle_fpsimd",
+    "kvm_vcpu_run_vhe",
+)
+# What other architectures call their functions, and how KVM prints there why a guest has left.
+_OTHERS = (
+    ("RISC-V", re.compile(r"(?:kvm_)?riscv_|kvm_sbi_|__fstate_|__kvm_riscv_"), "EXIT_REASON:0x"),
+    ("x86", re.compile(r"vmx_|svm_|kvm_x86_|switch_fpu_|fpu_swap_|fpregs_|__vmx_"), " rip 0x"),
+    ("PowerPC", re.compile(r"kvmppc_|kvmhv_"), "trap=0x"),
+    ("s390", re.compile(r"kvm_s390_"), "reason KVM_S390"),
+    (
+        "LoongArch",
+        re.compile(r"kvm_(?:own|lose|restore|save)_(?:fpu|lsx|lasx)|kvm_loongarch_"),
+        "LOONGARCH",
+    ),
+)
+_EXITS = ("kvm_exit", "kvm_entry")
+_OURS = re.compile(r"(?:task_)?fpsimd_|do_s[vm]e_acc|sve_|kvm_arch_vcpu_(?:ctx|load_fp|put_fp)")
 
 
 @dataclass(slots=True)
@@ -39,11 +64,22 @@ class Survey:
     length: bool = False  # whether a vector length stands in the state
     states: bool = False  # whether the state stands beside the calls
     said: str = ""  # the mode, where the script that recorded has left a mark of it
+    other: str = ""  # the architecture that the text of kvm_exit is of, if not arm64
 
     @property
     def mode(self) -> str:
-        """The mode that the recording is of, as far as it shows."""
+        """The mode that the recording is of; "unknown" where nothing in it tells."""
         return self.said or mode_of(self.names)
+
+    @property
+    def foreign(self) -> str:
+        """The architecture that the recording is of, "" for arm64 and where nothing tells."""
+        if any(_OURS.match(name) for name in self.names):
+            return ""
+        for name, functions, _ in _OTHERS:
+            if self.other == name or any(functions.match(name) for name in self.names):
+                return name
+        return ""
 
     def lines(self, lines: Iterable[Line]) -> Iterator[Line]:
         """The lines, each taken into account on its way."""
@@ -55,6 +91,8 @@ class Survey:
                 top = self.cpus = line.cpu + 1
             if not self.length or name in _TELLING:
                 self._look(line)
+            if name in _EXITS and not self.other:
+                self.other = next((a for a, _, text in _OTHERS if text in line.text), "")
             yield line
 
     def _look(self, line: Line) -> None:
@@ -99,7 +137,10 @@ def survey(recording: Recording) -> Survey:
 
 def mode_of(names: Container[str]) -> str:
     """By the world switch: at nVHE it is hyp's, where no probe reaches."""
-    return "vhe" if "__kvm_vcpu_run" in names or "kvm_entry" not in names else "nvhe"
+    if any(name in names for name in _WORLD_SWITCH):
+        return "vhe"
+    loads = any(name in names for name in ("kvm_arch_vcpu_load", "kvm_arch_vcpu_ctxflush_fp"))
+    return "nvhe" if loads and "kvm_entry" in names else UNKNOWN
 
 
 def mode_said(mark: str) -> str:

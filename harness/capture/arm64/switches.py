@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from harness.capture.arm64.fields import Switch, flags_of, number, state_of, switch_of
-from harness.capture.arm64.guests import IN_INTERRUPT, Guests
+from harness.capture.arm64.guests import Guests
 from harness.capture.arm64.items import (
     Cpu,
     Stimulus,
     Thread,
 )
+from harness.capture.arm64.threads import IN_INTERRUPT
 from harness.capture.text import Line
 from harness.model.arm64.host.state import (
     FP_STATE_FPSIMD,
@@ -23,10 +24,11 @@ from harness.model.arm64.host.state import (
 # What trace-cmd report -R prints: TASK_RUNNING, TASK_REPORT_MAX for who is preempted, then bits.
 _STATES = {0: "R", 256: "R", 1: "S", 2: "D", 4: "T", 8: "t", 16: "X", 32: "Z", 64: "P", 128: "I"}
 _SWITCH = re.compile(
-    r"prev_comm=(.*?) prev_pid=(\d+) .*?prev_state=(\S+) (?:==> )?next_comm=(.*?) next_pid=(\d+)"
+    r"prev_comm=(.*?) prev_pid=(\d+) .*?prev_state=(\S+) (?:==> )?next_comm=(.*?) next_pid=(\d+)",
+    re.S,
 )
 # trace-cmd's own way to print it.
-_SWITCH_CMD = re.compile(r"(.*):(\d+) \[-?\d+\] (\S+) ==> (.*):(\d+) \[-?\d+\]")
+_SWITCH_CMD = re.compile(r"(.*):(\d+) \[-?\d+\] (\S+) ==> (.*):(\d+) \[-?\d+\]", re.S)
 SWITCHING = ("sched_switch", "fpsimd_thread_switch", "fpsimd_thread_switch_ret")
 
 
@@ -80,7 +82,9 @@ class Switches(Guests):
                 over = None
                 if operands is not None and after is not None and not foreign:
                     over = self._syscall_over(cpu, prev, operands, after)
-                if stopped is not None:
+                if stopped is not None and stopped.along and (foreign or state[0] != "t"):
+                    self.stopped[prev.name] = stopped  # still the same stop
+                elif stopped is not None:
                     # With its registers elsewhere it has not been to user space since.
                     self._settle_operand(stopped, True if foreign else None)
                     prev.exiting = foreign
@@ -88,7 +92,9 @@ class Switches(Guests):
                     self._in_user(cpu, prev, line, "its system call is over")
                     self._may_trap(cpu, prev, line)
                 elif over is False and prev.exiting:
-                    pass  # on its way out
+                    # On its way out, or in again.
+                    if state[0] == "t" and prev.name not in self.stopped:
+                        self._stop(cpu, prev, line)
                 elif state[0] == "t" and not foreign:
                     self._stop(cpu, prev, line)
                 elif flags is not None and not foreign and not prev.syscall:
@@ -189,7 +195,15 @@ class Switches(Guests):
         """Its tracer has it: on the way into a system call, out of one, or at a signal."""
         if thread.syscall:  # it can be told already, because TIF_SVE is gone
             self.stopped[thread.name] = Stimulus(line.number, cpu.id, thread.name, "", ())
-        elif not thread.exiting:
+        elif thread.exiting:
+            # Out of a system call, or already on its way into the next: sys_enter tells.
+            why = "it stops for its tracer; sys_enter comes later"
+            back = self._event(line, cpu.id, thread.name, "ret_to_user", None, why)
+            written = self._computes(cpu, thread, line)
+            enters = self._event(line, cpu.id, thread.name, "syscall_enter", None, why)
+            enters.along = back, written
+            self.stopped[thread.name] = enters
+        else:
             self._in_user(cpu, thread, line, "it stops for its tracer")
             self.stopped[thread.name] = self._event(
                 line, cpu.id, thread.name, "syscall_enter", None, "sys_enter comes later"

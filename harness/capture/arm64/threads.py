@@ -20,6 +20,8 @@ from harness.capture.arm64.items import (
 from harness.capture.text import Line
 from harness.model.arm64.host.state import FP_STATE_CURRENT, TIF_FOREIGN_FPSTATE, TIF_SME, TIF_SVE
 
+# Hard and soft interrupts and NMIs, in the third of the flags.
+IN_INTERRUPT = ("s", "h", "H", "Z", "z")
 # What stands for all that is written to a register set.
 _WRITTEN = {"NT_ARM_SSVE": "z", "NT_ARM_ZA": "za", "NT_ARM_ZT": "zt0", "NT_ARM_FPMR": "fpmr"}
 KERNEL_FORK = "fork of a kernel thread"
@@ -38,6 +40,7 @@ class Threads:
     lines: Iterable[Line]
     states: bool = False  # whether the recording has the state beside each call
     unknown: Counter[str] = field(default_factory=Counter)
+    functions_unknown: Counter[str] = field(default_factory=Counter)  # of these, functions
     quiet: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     functions: Counter[str] = field(default_factory=Counter)
@@ -62,7 +65,7 @@ class Threads:
         self.discards = False  # whether `to_save` tells of system calls
 
     def _name(self, comm: str, pid: int) -> str:
-        stem = re.sub(r"\W+", "_", comm).strip("_") or "task"
+        stem = re.sub(r"\W+", "_", comm, flags=re.ASCII).strip("_") or "task"
         if stem[0].isdigit():
             stem = "t" + stem
         name = f"{stem}_{pid}"
@@ -119,7 +122,12 @@ class Threads:
         """Who runs; None for the idle task. A switch that was not recorded is made up for."""
         current = cpu.current
         pid = line.pid
-        if self.stopped and current is not None and line.name not in ("sys_enter", "sched_switch"):
+        if (
+            self.stopped
+            and current is not None
+            and line.name not in ("sys_enter", "sched_switch")
+            and line.flags[2:3] not in IN_INTERRUPT
+        ):
             stopped = self.stopped.pop(current.name, None) if current.pid == pid else None
             if stopped is not None and cpu.leaving is None:
                 self._settle_operand(stopped, None)
@@ -189,18 +197,23 @@ class Threads:
         thread.placed = True
         self._event(line, cpu.id, thread.name, "ret_to_user", (), why)
         thread.user, thread.syscall, thread.exiting = True, False, False
-        thread.values += 1
-        kind = "z" if sve or thread.sve or cpu.zen == 3 else "v"
-        value = (thread.pid << 20 | thread.values) & (1 << 64) - 1
-        self.out.append(
-            Stimulus(line.number, cpu.id, thread.name, "write", ((kind, 0), (value,)), "", "value")
-        )
+        self._computes(cpu, thread, line, sve)
         if thread.name in self.za:
             self._settle_operand(self.za.pop(thread.name), None)
         if thread.sme:
             self.za[thread.name] = self._event(
                 line, cpu.id, thread.name, "svcr_write", None, "a later line tells SVCR"
             )
+
+    def _computes(self, cpu: Cpu, thread: Thread, line: Line, sve: bool = False) -> Stimulus:
+        """It changes all its registers."""
+        thread.values += 1
+        kind = "z" if sve or thread.sve or cpu.zen == 3 else "v"
+        value = (thread.pid << 20 | thread.values) & (1 << 64) - 1
+        args = ((kind, 0), (value,))
+        written = Stimulus(line.number, cpu.id, thread.name, "write", args, "", "value")
+        self.out.append(written)
+        return written
 
     def _in_kernel(self, cpu: Cpu, thread: Thread, line: Line) -> None:
         """It is in a system call, whether that was recorded or not."""
@@ -293,9 +306,10 @@ class Threads:
             stimulus.args = (found,) if found else ()
             stimulus.verb = "trap" if found else ""
         elif stimulus.verb == "syscall_enter":
-            stimulus.args = ()
-            if not found:
-                stimulus.verb = ""
+            for each in (stimulus, *stimulus.along):
+                each.args = each.args or ()
+                if not found:
+                    each.verb = ""
         elif stimulus.verb == "svcr_write":
             if found is not None:
                 stimulus.args = ((found,),)

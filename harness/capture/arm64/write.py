@@ -168,10 +168,15 @@ def header(
         *(verdicts or ("# No kernel has been asked. Add a line such as: verdict v6.14 holds",)),
     ]
     if len(cast.tasks) <= _FEW:
-        lines += [f"# {name} is {t.comm}-{t.pid}" for name, t in cast.tasks.items()]
+        lines += [f"# {name} is {_printable(t.comm)}-{t.pid}" for name, t in cast.tasks.items()]
     names = [f"{name} on none" if n == 0 else name for n, name in enumerate(cast.tasks)]
     for at in range(0, len(names), 4):
         lines.append("task " + ", ".join(names[at : at + 4]))
     for n, (vcpu, (thread, sve)) in enumerate(cast.vcpus.items()):
         lines.append(f"vm V{n} {{ vcpu {vcpu} in {thread}{' sve' if sve else ''} }}")
     return [*lines, ""]
+
+
+def _printable(comm: str) -> str:
+    """A comm for a comment: it may hold any bytes, line breaks too."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in comm)
