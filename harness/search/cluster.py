@@ -11,7 +11,7 @@ import pickle
 import threading
 from array import array
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import __version__
 from harness.errors import HarnessError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SOME = 512  # states that are sent at a time: a tenth of a second of work
 SECONDS = 5  # to reach the scheduler
+LOOK = 5.0  # seconds without a result, before somebody looks for workers
 
 
 class Batch(NamedTuple):
@@ -80,7 +81,7 @@ class ClusterSearch(Search):
         futures = [self.client.submit(_work, self.told, b, depth, pure=False) for b in batches]
         try:
             for future, old in zip(futures, numbers, strict=True):
-                found: Slice | str = future.result()
+                found: Slice | str = self._result(future)
                 if isinstance(found, str):
                     raise HarnessError(f"--scheduler: a worker has kvm-replay {found}")
                 yield found._replace(
@@ -95,6 +96,20 @@ class ClusterSearch(Search):
             raise HarnessError(f"--scheduler: {type(error).__name__}: {error}") from error
         finally:
             self.client.cancel(futures)
+
+    def _result(self, future: Any) -> Any:
+        """What a worker sends back, unless there are no workers left to wait for."""
+        missing = 0
+        while True:
+            try:
+                return future.result(timeout=LOOK)
+            except TimeoutError:
+                if future.done():
+                    raise  # the worker's own
+            # One that has died may come back at once, if somebody starts it again.
+            missing = 0 if self.client.nthreads() else missing + 1
+            if missing == 2:
+                raise HarnessError("--scheduler: all its workers have ended") from None
 
 
 def _batch(tree: Tree, first: int, end: int) -> tuple[Batch, list[int]]:

@@ -330,6 +330,32 @@ def working(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]
     process.communicate()
 
 
+SEARCH = ["explore", "--kernel", "v7.2", "--depth", "60", "-j", "2"]
+
+
+@pytest.mark.parametrize(
+    ("number", "to_a_worker", "status", "says"),
+    [
+        (signal.SIGTERM, False, 143, "terminated"),
+        (signal.SIGKILL, True, 2, "explore: a process of the search was killed, perhaps for lack"),
+        (signal.SIGKILL, False, -signal.SIGKILL, ""),
+    ],
+    ids=["SIGTERM", "a worker is killed", "killed"],
+)
+def test_a_search_and_its_processes(number: int, to_a_worker: bool, status: int, says: str) -> None:
+    """However one of them ends, all do."""
+    process = subprocess.Popen(
+        [*COMMAND, *SEARCH], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    until(lambda: len(children(process.pid)) == 2)
+    started = children(process.pid)
+    os.kill(started[0] if to_a_worker else process.pid, number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == status
+    assert err.startswith(f"kvm-replay: {says}") or not says
+    until(lambda: not any(map(runs, started)))
+
+
 Working = tuple[subprocess.Popen[str], list[int]]
 
 
