@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 _KINDS = {
     stat.S_IFIFO: "is a pipe",
@@ -22,12 +23,21 @@ class NotThis(OSError):
         super().__init__(errno.EINVAL, why)
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """A regular file, open to be read. Raises OSError with the reason, and never waits."""
+    _regular(os.stat(path))  # opening a device can do something already
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    try:
+        _regular(os.fstat(file.fileno()))  # it may be another by now
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
 def read_regular(path: Path, most: int) -> bytes:
     """The bytes of a regular file, `most` at the most. Raises OSError with the reason."""
-    _regular(os.stat(path))  # opening a device can do something already
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        _regular(os.fstat(handle))  # it may be another by now
+    with open_regular(path) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise NotThis(f"is larger than {most >> 20} MiB")

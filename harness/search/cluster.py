@@ -19,6 +19,7 @@ from harness.model.patch import adopt, forget, loaded
 from harness.search.bounds import Bounds
 from harness.search.explore import Search
 from harness.search.explorer import Explorer, Slice
+from harness.search.sources import digest
 from harness.search.tree import Tree
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class ClusterSearch(Search):
         super().__init__(bounds, every)
         self.client = client
         patches = [(patch.name, patch.source) for patch in loaded()]
-        self.told = pickle.dumps((__version__, patches, bounds))
+        self.told = pickle.dumps((patches, bounds))
         # Enough for each to have something to do while others end.
         self.batch = max(self.batch, 4 * SOME * sum(client.nthreads().values()))
 
@@ -78,12 +79,16 @@ class ClusterSearch(Search):
             batches.append(batch)
             numbers.append(old)
         # Not pure: dask would take two batches of equal bytes for one.
-        futures = [self.client.submit(_work, self.told, b, depth, pure=False) for b in batches]
+        futures = [
+            self.client.submit(_work, digest(), self.told, b, depth, pure=False) for b in batches
+        ]
         try:
             for future, old in zip(futures, numbers, strict=True):
                 found: Slice | str = self._result(future)
                 if isinstance(found, str):
-                    raise HarnessError(f"--scheduler: a worker has kvm-replay {found}")
+                    raise HarnessError(
+                        f"--scheduler: install this kvm-replay on the workers: one has {found}"
+                    )
                 yield found._replace(
                     parents=array("I", (old[n] for n in found.parents)),
                     wrong=[(old[n], event, what) for n, event, what in found.wrong],
@@ -137,11 +142,11 @@ def _made(patches: list[tuple[str, str]], bounds: Bounds) -> Explorer:
     return Explorer(bounds)
 
 
-def _work(told: bytes, batch: Batch, depth: int) -> Slice | str:
-    """What can happen next in these states; the version of kvm-replay here, if it is another."""
-    version, patches, bounds = pickle.loads(told)
-    if version != __version__:
-        return __version__
+def _work(wanted: str, told: bytes, batch: Batch, depth: int) -> Slice | str:
+    """What can happen next in these states; which kvm-replay is here, if it is another."""
+    if wanted != digest():
+        return f"version {__version__}, sources {digest()[:12]}, here {wanted[:12]}"
+    patches, bounds = pickle.loads(told)
     with _making:
         explorer = _explorers.pop(told, None) or _made(patches, bounds)
         _explorers.clear()

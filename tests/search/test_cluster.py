@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from harness import __version__
 from harness.errors import HarnessError
 from harness.search import cluster as cluster_search
 from harness.search.cluster import ClusterSearch
@@ -161,6 +163,13 @@ def test_all_workers_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
         search.run()
     assert client.workers == []
     assert client.cancelled == [client]
+
+
+def test_a_worker_of_other_sources() -> None:
+    """The version alone does not tell: what a worker would find might be of another model."""
+    said = cluster_search._work("0" * 32, b"", cluster_search.Batch(array("I"), array("H"), 0), 1)
+    assert isinstance(said, str)
+    assert said.startswith(f"version {__version__}, sources ")
 
 
 def test_nobody_is_there() -> None:
