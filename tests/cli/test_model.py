@@ -142,6 +142,21 @@ def test_an_exception_in_a_patch_is_the_patch_s(
     assert f"kvm-replay: {path}{says}" in ran.err
 
 
+def test_the_messages_on_the_page(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What docs/trust.md shows is what is printed."""
+    monkeypatch.chdir(tmp_path)
+    text = WORSE.partition("    def")[0] + "    def guest_entr(self, vcpu):\n        pass\n"
+    text += "    def guest_enter(self, vcpu):\n        {}['x']\n"
+    Path("my_patch.py").write_text(text, encoding="utf-8")
+    ran = cli("run", "guest-keeps-fp", "--model", "my_patch.py")
+    page = (PAGE.parent / "trust.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^ +(kvm-replay: .*my_patch\.py.*)$", page, re.M)
+    assert len(shown) == 2
+    assert sorted(ran.err.splitlines()) == sorted(shown)
+
+
 def test_a_patch_of_another_signature(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "x.py"
     path.write_text(WORSE.replace("(self, vcpu)", "(self)"), encoding="utf-8")
