@@ -15,6 +15,10 @@ class HarnessError(Exception):
     """Base of every error that is the user's to mend (exit status 2)."""
 
 
+class PatchError(HarnessError):
+    """An exception out of a user's `--model` file: nothing that follows can be relied on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """A place in a source file; line and column count from 1."""
@@ -74,6 +78,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
     # binary file can be megabytes long.
     close = difflib.get_close_matches(word[:64], sorted(set(known)), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def some_of(words: Iterable[str], most: int = 60) -> str:
+    """`a, b or c`, or the first of many and how many there are."""
+    items = list(words)
+    if len(items) <= most:
+        return one_of(items)
+    return f"{', '.join(items[:most])} and {len(items) - most} more"
 
 
 def one_of(words: Iterable[str]) -> str:

@@ -5,7 +5,6 @@ They travel inside the wheel; in a checkout they stand at its top.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -15,19 +14,6 @@ def folder(name: str, package: Path = _PACKAGE) -> Path:
     """The folder `grammars`, `traces` or `expected` that comes with a package `harness`."""
     inside = package / "data" / name
     return inside if inside.is_dir() else package.parent / name
-
-
-def cache(name: str) -> Path | None:
-    """The file `name` in this user's cache (XDG Base Directory), None if there can be none."""
-    try:
-        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        if not base.is_absolute():  # which the specification has us ignore
-            base = Path.home() / ".cache"
-        base = base / "kvm-replay"
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # read-only, or no home at all
-        return None
-    return base / name
 
 
 def display(path: Path) -> str:

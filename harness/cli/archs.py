@@ -6,8 +6,10 @@ import argparse
 from collections.abc import Container, Iterable
 
 from harness.cli.term import aside
+from harness.dsl.reader import read_machine
 from harness.model import ARCHITECTURES, architecture
-from harness.model.catalogue import Catalogue, Kernel, KernelError, UnknownName
+from harness.model.catalogue import RELEASES, Catalogue, Kernel, KernelError, UnknownName
+from harness.model.patch import Patch, idle
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +82,16 @@ def warn(args: argparse.Namespace) -> None:
                 if fix in catalogue.added(spec):
                     sentence = _sentence(catalogue, kernel, fix, need)
                     aside(f"kvm-replay: warning: {sentence}")
+
+
+def warn_idle(patch: Patch) -> None:
+    """Say aside which functions of a user's patch no machine of its architecture has."""
+    arch = architecture(patch.arch)
+    world = read_machine(arch.example.removeprefix("machine ")).world
+    kernel = arch.catalogue.kernel(RELEASES[-1])
+    machines = [arch.machine(kernel, mode, world, False) for mode in arch.modes]
+    for sentence in idle(patch, {name for machine in machines for name in dir(machine)}):
+        aside(f"kvm-replay: warning: {sentence}")
 
 
 def left_out(specs: Iterable[str], names: Iterable[str]) -> None:

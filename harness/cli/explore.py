@@ -19,7 +19,7 @@ from harness.search.cluster import ClusterSearch, connect
 from harness.search.discovery import written
 from harness.search.explore import Search, summary
 from harness.search.parallel import ParallelSearch
-from harness.search.resume import keep, resumed
+from harness.search.resume import keep, resumed, save
 
 SECONDS = 10.0  # between two checkpoints, at the least
 
@@ -106,6 +106,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if args.checkpoint is not None:
         path = Path(args.checkpoint)
         resumed(search, path)
+        save(search, path)  # before hours are spent on what cannot be kept
         search.after_batch.append(keep(path, SECONDS))
     # Nothing here makes cycles, and there are many objects to look through.
     gc.disable()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from harness.cli.archs import bad_backports, by_architecture, having, left_out
@@ -15,11 +15,12 @@ from harness.cli.term import Progress, Terminal, aside, many
 from harness.dsl import Trace, read_trace
 from harness.dsl.reader import STDIN, default_root, trace_id
 from harness.engine import Judgement, judge_all
-from harness.errors import HarnessError, SourceError
+from harness.errors import HarnessError, PatchError, SourceError
 from harness.files import write
 from harness.golden import Result, Status, examine, golden_path, load, update
 from harness.model import architecture
 from harness.model.patch import loaded
+from harness.processes import WorkerDied, in_processes
 from harness.report.formats import as_json, as_junit, as_ktap, summary
 from harness.resources import display
 from harness.search.culprit import NO_BUG, cures, verdict
@@ -90,28 +91,24 @@ def _judge(path: Path, kernels: Kernels) -> Judged | HarnessError:
 
 def _judge_each(
     paths: list[Path], kernels: Kernels, jobs: int
-) -> Iterator[tuple[Path, Judged | HarnessError]]:
+) -> Generator[tuple[Path, Judged | HarnessError], None, None]:
     progress = Progress(len(paths))
-    if jobs > 1 and len(paths) > 1:
-        from concurrent.futures import ProcessPoolExecutor  # dear to import, seldom asked for
-
-        # Ctrl-C reaches the workers too; they leave without a word, unless nobody heeds it.
-        heeded = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-        workers = ProcessPoolExecutor(
-            min(jobs, len(paths)),
-            initializer=signal.signal,
-            initargs=(signal.SIGINT, signal.SIG_DFL if heeded else signal.SIG_IGN),
-        )
-        with workers as pool:
-            judged = pool.map(_judge, paths, [kernels] * len(paths), chunksize=4)
-            for path, result in zip(paths, judged, strict=True):
-                progress.step(trace_id(path))
-                yield path, result
-    else:
+    many = min(jobs, len(paths))
+    every = [kernels] * len(paths)
+    judged = in_processes(many, _judge, paths, every) if many > 1 else map(_judge, paths, every)
+    try:
         for path in paths:
             progress.step(trace_id(path))
-            yield path, _judge(path, kernels)
-    progress.end()
+            yield path, next(judged)
+    except WorkerDied:
+        raise HarnessError(
+            "-j: one of the processes was killed, perhaps for lack of memory; "
+            "use fewer (-j 1: none)"
+        ) from None
+    finally:
+        if isinstance(judged, Generator):
+            judged.close()
+        progress.end()
 
 
 def run(args: argparse.Namespace, out: Terminal) -> int:
@@ -140,25 +137,28 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     grouped: list[tuple[str, list[Result]]] = []
     traces: list[Trace] = []
     broken: list[tuple[str, str]] = []
-    for path, judged in _judge_each(paths, kernels, args.jobs):
-        try:
-            if isinstance(judged, HarnessError):
-                raise judged
-            trace, judgements = judged
-            seen.add(trace.arch)
-            if not judgements:
-                continue  # of an architecture that has no such kernel
-            golden_file = golden_path(path)
-            if args.update and path == STDIN:
-                raise HarnessError("--update: standard input has no golden file")
-            results = examine(judgements, None if path == STDIN else load(golden_file))
-            if args.update:
-                results = _update(beside, trace, results, golden_file, whole=not kernels)
-            grouped.append((trace.id, results))
-            traces.append(trace)
-        except HarnessError as error:
-            text = str(error) if isinstance(error, SourceError) else f"kvm-replay: {error}"
-            broken.append((trace_id(path), text))
+    with closing(_judge_each(paths, kernels, args.jobs)) as each:
+        for path, judged in each:
+            try:
+                if isinstance(judged, HarnessError):
+                    raise judged
+                trace, judgements = judged
+                seen.add(trace.arch)
+                if not judgements:
+                    continue  # of an architecture that has no such kernel
+                golden_file = golden_path(path)
+                if args.update and path == STDIN:
+                    raise HarnessError("--update: standard input has no golden file")
+                results = examine(judgements, None if path == STDIN else load(golden_file))
+                if args.update:
+                    results = _update(beside, trace, results, golden_file, whole=not kernels)
+                grouped.append((trace.id, results))
+                traces.append(trace)
+            except PatchError:
+                raise
+            except HarnessError as error:
+                text = str(error) if isinstance(error, SourceError) else f"kvm-replay: {error}"
+                broken.append((trace_id(path), text))
     left_out(asked, sorted(seen))
     if args.json:
         out.line(as_json(grouped, broken))

@@ -16,7 +16,7 @@ from typing import Any
 from harness.dsl.header import HeaderChecker
 from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot, Trace
 from harness.dsl.syntax import LineError, UnknownEvent, code_of, parse_line, spelled, verbs
-from harness.errors import SourceError, nearest, one_of
+from harness.errors import nearest, one_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import BadOperand
 from harness.model.observing import unknown_place
@@ -87,11 +87,6 @@ class Checker(HeaderChecker):
                 self.event(node, number)
             elif node is not None:
                 self.statement(dataclasses.replace(node, line=number))
-
-    def complain(self) -> None:
-        """Raise SourceError if anything is wrong."""
-        if self.complaints:
-            raise SourceError(sorted(self.complaints, key=lambda d: (d.at.line, d.at.column)))
 
     def said(self, error: LineError) -> str:
         """What is wrong with a line, in words of this architecture."""
@@ -263,7 +258,9 @@ class Checker(HeaderChecker):
             field = self._field(line, regset, name)
             if field in dict(found):
                 self.wrong_name(line, name, f"a second {name.text}")
-            if field is not None and words and not words[0].text[0].isdigit():
+            if words and not words[0].text[0].isdigit():
+                if field is None:
+                    continue  # there is a complaint about its name
                 try:
                     texts = tuple(w.text for w in words)
                     found.append((field, (self.arch.flags(regset.text, field, texts),)))

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from harness.dsl.nodes import Event, Header, Name, Statement, Verdict
-from harness.errors import Diagnostic, Position, SourceError, nearest, one_of
+from harness.errors import Diagnostic, Position, SourceError, nearest, one_of, some_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Architecture, World
 from harness.model.catalogue import KernelError
@@ -23,6 +23,7 @@ _ARCHIVE = re.compile(
 )
 _DATE = re.compile(r"(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _COMMIT = re.compile(r"[0-9a-f]{12}")
+_MOST_NAMES = 1000  # tasks, vcpus and VMs in one trace
 _MOST = 50  # complaints about one file, before it is taken for something else
 
 
@@ -53,6 +54,7 @@ class HeaderChecker:
         self.needs: list[str] = []
         self.budget: dict[str, int] = {}
         self.verdicts: list[Verdict] = []
+        self.judged: dict[tuple[str, str | None], int] = {}
         self.body: list[Statement] = []
         self.last_event: Event | None = None
         self.snapshots: set[str] = set()
@@ -222,9 +224,21 @@ class HeaderChecker:
             self.wrong_name(line, name, f"{text!r} is the name of a CPU or of its idle task")
         elif text in self.tasks or text in self.unborn or text in self.vcpus or text in self.vms:
             self.wrong_name(line, name, f"{text!r} is named already")
+        elif self._named() >= _MOST_NAMES:
+            message = f"tasks, vcpus and VMs: {_MOST_NAMES} are allowed in one trace"
+            self.wrong_name(line, name, message)
+            self.complain()  # all that comes after it would need the name
         else:
             return False
         return True
+
+    def _named(self) -> int:
+        return len(self.tasks) + len(self.unborn) + len(self.vcpus) + len(self.vms)
+
+    def complain(self) -> None:
+        """Raise SourceError if anything is wrong."""
+        if self.complaints:
+            raise SourceError(sorted(self.complaints, key=lambda d: (d.at.line, d.at.column)))
 
     def _task(self, node: Header) -> None:
         if "machine" not in self.once:
@@ -279,7 +293,7 @@ class HeaderChecker:
 
     def unknown(self, line: int, name: Name, what: str, known: Iterable[str]) -> None:
         names = list(known)
-        hint = nearest(name.text, names) or (f": there is {one_of(names)}" if names else "")
+        hint = nearest(name.text, names) or (f": there is {some_of(names)}" if names else "")
         self.wrong_name(line, name, f"unknown {what} {name.text!r}{hint}")
 
     def _needs(self, node: Header) -> None:
@@ -335,9 +349,7 @@ class HeaderChecker:
             node.line,
             kernel.column,
         )
-        for other in self.verdicts:
-            if other.kernel == verdict.kernel and other.mode == verdict.mode:
-                self.wrong_name(
-                    node.line, kernel, f"{kernel.text} is judged in line {other.line} already"
-                )
+        first = self.judged.setdefault((verdict.kernel, verdict.mode), node.line)
+        if first != node.line:
+            self.wrong_name(node.line, kernel, f"{kernel.text} is judged in line {first} already")
         self.verdicts.append(verdict)

@@ -12,10 +12,11 @@ from typing import Any
 from lark import Lark, Token, Transformer, Tree, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
+from harness.dsl import tables
 from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot
 from harness.errors import nearest, one_of
 from harness.model import ARCHITECTURES, home
-from harness.resources import cache, folder
+from harness.resources import folder
 
 Line = Event | Expect | Snapshot | Header
 
@@ -236,17 +237,9 @@ def grammar() -> str:
 
 @functools.cache
 def parser() -> Lark:
-    """The LALR parser of one line. Lark keeps its tables, if it can: they take 50 ms to make."""
-    kept = cache("trace.lark")
+    """The LALR parser of one line. Its tables are kept, if they can: they take 50 ms to make."""
     build = _Build()
-    made = Lark(
-        grammar(),
-        parser="lalr",
-        lexer="contextual",
-        transformer=build,
-        maybe_placeholders=True,
-        cache=str(kept) if kept else False,
-    )
+    made = tables.load(grammar(), build)
     build.verbs = {str(r.alias) for r in made.rules if r.origin.name == "event"}
     return made
 

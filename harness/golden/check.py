@@ -10,7 +10,8 @@ from harness.dsl.nodes import Trace
 from harness.engine.judge import Judgement
 from harness.files import write
 from harness.golden.compare import differences
-from harness.golden.store import Golden, dump, load
+from harness.golden.store import MAX_BYTES, Golden, GoldenError, dump, load
+from harness.resources import display
 
 
 class Status(Enum):
@@ -88,6 +89,8 @@ def update(trace: Trace, judgements: list[Judgement], path: Path, whole: bool) -
     }
     new: Golden = ran if whole else {**(old or {}), **ran}
     text = dump(trace, new)
+    if len(text) > MAX_BYTES:
+        raise GoldenError(f"{display(path)}: would be larger than {MAX_BYTES >> 20} MiB")
     if old == new and path.read_text(encoding="utf-8") == text:
         return None
     write(path, text, parents=True)

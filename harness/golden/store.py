@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import GeneratorType
 from typing import Any
 
 import yaml
@@ -24,6 +25,7 @@ import yaml
 from harness.dsl.nodes import Trace
 from harness.errors import HarnessError
 from harness.model.base import Tree
+from harness.reading import read_regular
 from harness.resources import display
 
 try:
@@ -39,6 +41,8 @@ HEADING = """\
 """
 
 MAX_DEPTH = 20
+MAX_BYTES = 4 << 20  # the project's own have up to 25 KB
+MAX_BITS = 64  # of a number
 
 Golden = dict[str, Tree]
 """What is expected, by label: `v6.13 vhe` -> the outcome."""
@@ -48,8 +52,33 @@ class GoldenError(HarnessError):
     """A golden file that cannot be used."""
 
 
+_Plain = (str, int, float, list, dict, type(None), GeneratorType)
+
+
+def _at(node: Any, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+
 class _Strict(Loader):
-    """Refuses a key that stands twice in one mapping, and keys that are not text."""
+    """Refuses a key that stands twice in one mapping, keys that are not text, and odd values."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+        except yaml.YAMLError:
+            raise
+        except ValueError as error:
+            raise _at(node, str(error)) from None
+        except (LookupError, AttributeError, TypeError, ArithmeticError) as error:
+            # PyYAML takes what an explicit tag says at its word.
+            kind = node.tag.rpartition(":")[2]
+            raise _at(node, f"{node.value!r:.40} is not a valid {kind}") from error
+        if isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise _at(node, f"a number of more than {MAX_BITS} bits")
+        if not isinstance(value, _Plain):
+            kind = type(value).__name__
+            raise _at(node, f"a {kind}; expected text, a number, a list or a mapping")
+        return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -87,7 +116,7 @@ def load(path: Path) -> Golden | None:
     """The golden file in `path`, None if there is none. Raises GoldenError."""
     shown = display(path)
     try:
-        text = path.read_bytes()
+        text = read_regular(path, MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -99,8 +128,9 @@ def load(path: Path) -> Golden | None:
         mark = error.problem_mark
         at = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
         raise GoldenError(f"{at}: {error.problem}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise GoldenError(f"{shown}: no YAML: {str(error).splitlines()[0]}") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        why = str(error) or type(error).__name__
+        raise GoldenError(f"{shown}: no YAML: {why.splitlines()[0]}") from None
     return _by_label(shown, document)
 
 

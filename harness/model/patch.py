@@ -8,14 +8,22 @@ the machine, so `super()` is the kernel without it.
 
 from __future__ import annotations
 
+import functools
+import re
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple, TypeVar
 
-from harness.errors import HarnessError, one_of
+from harness.errors import HarnessError, PatchError, nearest, one_of
+from harness.model.base import BadOperand, Refused
 from harness.model.catalogue import Fix
+from harness.reading import read_regular
 
 M = TypeVar("M")
+
+MAX_BYTES = 1 << 20
+_OF_ANY_CLASS = {"__module__", "__dict__", "__weakref__", "__doc__", "__slots__", "__qualname__"}
 
 
 class Patch(NamedTuple):
@@ -41,7 +49,7 @@ def load(path: Path) -> Patch:
     if path.suffix != ".py" or not path.is_file():
         raise HarnessError(f"{shown}: no such file of Python")
     try:
-        source = path.read_text(encoding="utf-8")
+        source = read_regular(path, MAX_BYTES).decode("utf-8")
     except OSError as error:
         raise HarnessError(f"{shown}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -58,8 +66,8 @@ def adopt(shown: str, source: str) -> Patch:
     module.__file__ = shown
     try:
         exec(compile(source, shown, "exec"), module.__dict__)
-    except Exception as error:  # whatever the user's file does
-        raise HarnessError(f"{shown}: {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:  # whatever the user's file does
+        raise _failed(shown, "the file", error) from error
     arch, fix, mixin = (getattr(module, name, None) for name in ("ARCH", "FIX", "Patch"))
     if arch not in ARCHITECTURES:
         raise HarnessError(f"{shown}: expected ARCH = {one_of(repr(a) for a in ARCHITECTURES)}")
@@ -97,6 +105,79 @@ def patched(arch: str, cls: type[M], fixes: frozenset[str]) -> type[M]:
         return cls
     key = cls, mixins
     if key not in _MIXED:
-        _MIXED[key] = type(cls.__name__, (*reversed(mixins), cls), {"__slots__": ()})
+        guarded = (_guarded(p) for p in reversed(_LOADED) if p.mixin in mixins)
+        try:
+            _MIXED[key] = type(cls.__name__, (*guarded, cls), {"__slots__": ()})
+        except TypeError as error:
+            raise HarnessError(f"class Patch cannot stand before the machine: {error}") from None
     found: type[M] = _MIXED[key]
     return found
+
+
+def _failed(shown: str, function: str, error: BaseException) -> PatchError:
+    """What is said of an exception out of a user's file: where, and which."""
+    at, trace = shown, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == shown:
+            at = f"{shown}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return PatchError(f"{at}: {function} raised {type(error).__name__}: {error}")
+
+
+def _members(mixin: type) -> dict[str, Any]:
+    """What a user's class and those that it is derived from define."""
+    found: dict[str, Any] = {}
+    for cls in mixin.__mro__[:-1]:
+        found = {**vars(cls), **found}
+    return {name: value for name, value in found.items() if name not in _OF_ANY_CLASS}
+
+
+def _functions(mixin: type) -> dict[str, FunctionType]:
+    members = _members(mixin).items()
+    return {name: value for name, value in members if isinstance(value, FunctionType)}
+
+
+def _guarded(patch: Patch) -> type:
+    """The user's class; an exception that leaves it says which file and function it is of."""
+
+    def guard(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except (HarnessError, Refused, BadOperand):
+                raise
+            except (Exception, SystemExit) as error:
+                raise _failed(patch.name, f"Patch.{name}", error) from error
+
+        return call
+
+    members = {name: guard(name, function) for name, function in _functions(patch.mixin).items()}
+    return type(patch.mixin.__name__, (patch.mixin,), {"__slots__": (), **members})
+
+
+def idle(patch: Patch, model: set[str]) -> list[str]:
+    """Sentences on what a patch defines without changing the model, which has these names.
+
+    A function that the file itself uses somewhere is one of its own.
+    """
+    unknown = [
+        _unknown(patch, name, model)
+        for name in _functions(patch.mixin)
+        if name not in model and len(re.findall(rf"\b{_plain(name)}\b", patch.source)) < 2
+    ]
+    if not unknown and not model & set(_members(patch.mixin)):
+        return [f"{patch.name}: class Patch has no function of the model: it changes nothing"]
+    return unknown
+
+
+def _plain(name: str) -> str:
+    """A name as it is written in the class: Python mangles those that begin with `__`."""
+    return re.sub(r"^_[A-Za-z]\w*?(?=__)", "", name)
+
+
+def _unknown(patch: Patch, name: str, model: set[str]) -> str:
+    name = _plain(name)
+    hint = nearest(name, model)
+    text = f"{patch.name}: Patch.{name}: the model has no function of this name{hint}"
+    return f"{text}: it changes nothing"

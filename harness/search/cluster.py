@@ -11,7 +11,7 @@ import pickle
 import threading
 from array import array
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import __version__
 from harness.errors import HarnessError
@@ -19,6 +19,7 @@ from harness.model.patch import adopt, forget, loaded
 from harness.search.bounds import Bounds
 from harness.search.explore import Search
 from harness.search.explorer import Explorer, Slice
+from harness.search.sources import digest
 from harness.search.tree import Tree
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SOME = 512  # states that are sent at a time: a tenth of a second of work
 SECONDS = 5  # to reach the scheduler
+LOOK = 5.0  # seconds without a result, before somebody looks for workers
 
 
 class Batch(NamedTuple):
@@ -62,7 +64,7 @@ class ClusterSearch(Search):
         super().__init__(bounds, every)
         self.client = client
         patches = [(patch.name, patch.source) for patch in loaded()]
-        self.told = pickle.dumps((__version__, patches, bounds))
+        self.told = pickle.dumps((patches, bounds))
         # Enough for each to have something to do while others end.
         self.batch = max(self.batch, 4 * SOME * sum(client.nthreads().values()))
 
@@ -77,12 +79,16 @@ class ClusterSearch(Search):
             batches.append(batch)
             numbers.append(old)
         # Not pure: dask would take two batches of equal bytes for one.
-        futures = [self.client.submit(_work, self.told, b, depth, pure=False) for b in batches]
+        futures = [
+            self.client.submit(_work, digest(), self.told, b, depth, pure=False) for b in batches
+        ]
         try:
             for future, old in zip(futures, numbers, strict=True):
-                found: Slice | str = future.result()
+                found: Slice | str = self._result(future)
                 if isinstance(found, str):
-                    raise HarnessError(f"--scheduler: a worker has kvm-replay {found}")
+                    raise HarnessError(
+                        f"--scheduler: install this kvm-replay on the workers: one has {found}"
+                    )
                 yield found._replace(
                     parents=array("I", (old[n] for n in found.parents)),
                     wrong=[(old[n], event, what) for n, event, what in found.wrong],
@@ -95,6 +101,20 @@ class ClusterSearch(Search):
             raise HarnessError(f"--scheduler: {type(error).__name__}: {error}") from error
         finally:
             self.client.cancel(futures)
+
+    def _result(self, future: Any) -> Any:
+        """What a worker sends back, unless there are no workers left to wait for."""
+        missing = 0
+        while True:
+            try:
+                return future.result(timeout=LOOK)
+            except TimeoutError:
+                if future.done():
+                    raise  # the worker's own
+            # One that has died may come back at once, if somebody starts it again.
+            missing = 0 if self.client.nthreads() else missing + 1
+            if missing == 2:
+                raise HarnessError("--scheduler: all its workers have ended") from None
 
 
 def _batch(tree: Tree, first: int, end: int) -> tuple[Batch, list[int]]:
@@ -122,11 +142,11 @@ def _made(patches: list[tuple[str, str]], bounds: Bounds) -> Explorer:
     return Explorer(bounds)
 
 
-def _work(told: bytes, batch: Batch, depth: int) -> Slice | str:
-    """What can happen next in these states; the version of kvm-replay here, if it is another."""
-    version, patches, bounds = pickle.loads(told)
-    if version != __version__:
-        return __version__
+def _work(wanted: str, told: bytes, batch: Batch, depth: int) -> Slice | str:
+    """What can happen next in these states; which kvm-replay is here, if it is another."""
+    if wanted != digest():
+        return f"version {__version__}, sources {digest()[:12]}, here {wanted[:12]}"
+    patches, bounds = pickle.loads(told)
     with _making:
         explorer = _explorers.pop(told, None) or _made(patches, bounds)
         _explorers.clear()

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
+import os
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.processes import follow, held_back
 from harness.search.bounds import Bounds
 from harness.search.explore import Search
 from harness.search.explorer import Explorer, Slice
@@ -39,20 +41,21 @@ class ParallelSearch(Search):
     def _start(self) -> None:
         """Processes that know what is known so far."""
         fork = multiprocessing.get_context("fork")
+        parent = os.getpid()
         for _ in range(self.jobs):
             here, there = fork.Pipe()
             ours = [pipe for _, pipe in self._workers] + [here]
             process = fork.Process(
-                target=_work, args=(self.explorer, self.tree, there, ours), daemon=True
+                target=_work, args=(parent, self.explorer, self.tree, there, ours), daemon=True
             )
-            process.start()
+            with held_back():
+                process.start()
+                self._workers.append((process, here))
             there.close()
-            self._workers.append((process, here))
 
     def _end(self) -> None:
         for process, pipe in self._workers:
-            with contextlib.suppress(OSError):
-                pipe.send(None)
+            process.terminate()  # it has nothing of its own, and may be in the middle of a slice
             pipe.close()
             process.join()
         self._workers = []
@@ -70,23 +73,33 @@ class ParallelSearch(Search):
                 pipe.send((depth, list(itertools.pairwise(cuts))[n :: self.jobs]))
             done = [pipe.recv() for _, pipe in self._workers]
         except (EOFError, OSError):
-            raise HarnessError("explore: a process of the search has ended") from None
+            raise HarnessError(
+                "explore: a process of the search was killed, perhaps for lack of memory; "
+                "use a smaller -j"
+            ) from None
+        for told in done:
+            if isinstance(told, HarnessError):
+                raise told
         every = [done[n % self.jobs][n // self.jobs] for n in range(parts)]
         yield from every
         for _, pipe in self._workers:
             pipe.send(every)
 
 
-def _work(explorer: Explorer, tree: Tree, pipe: Connection, ours: list[Connection]) -> None:
+def _work(
+    parent: int, explorer: Explorer, tree: Tree, pipe: Connection, ours: list[Connection]
+) -> None:
     """One of the processes: go on from some states, then learn what the others have found.
 
     It ends with the one that has started it, however that ends: it must not hold
     the other ends of the pipes.
     """
+    follow(parent)
     for end in ours:
         end.close()
-    with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
-        while (told := pipe.recv()) is not None:
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            told = pipe.recv()
             if isinstance(told, list):
                 for found in told:
                     columns = zip(found.fingerprints, found.parents, found.events, strict=True)
@@ -94,4 +107,7 @@ def _work(explorer: Explorer, tree: Tree, pipe: Connection, ours: list[Connectio
                         tree.add(key, parent, event)
                 continue
             depth, slices = told
-            pipe.send([explorer.slice(tree, start, end, depth) for start, end in slices])
+            try:
+                pipe.send([explorer.slice(tree, start, end, depth) for start, end in slices])
+            except HarnessError as error:  # of a user's patch
+                pipe.send(error)

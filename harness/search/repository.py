@@ -6,9 +6,12 @@ present one is mixed in. The user's checkout is not touched.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -19,6 +22,8 @@ from typing import NamedTuple
 
 from harness.errors import HarnessError
 
+PREFIX = "kvm-replay-bisect-"  # of the folders that work trees are in
+LOCK = "lock"
 _TIMEOUT = 120  # seconds that one commit may take
 _FIRST_BAD = re.compile(r"^([0-9a-f]{40}) is the first bad commit", re.M)
 _SKIPPED = "only 'skip'ped commits left to test"
@@ -72,13 +77,68 @@ def root_of(folder: Path) -> Path:
 @contextmanager
 def work_tree(root: Path, commit: str) -> Iterator[Path]:
     """A work tree at `commit`, which is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="kvm-replay-") as folder:
-        tree = Path(folder) / "tree"
-        git(root, "worktree", "add", "--quiet", "--detach", str(tree), commit)
-        try:
-            yield tree
-        finally:
-            git(root, "worktree", "remove", "--force", str(tree))
+    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        tree = folder / "tree"
+        with (folder / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until this process ends, however it does
+            try:
+                git(root, "worktree", "add", "--quiet", "--detach", str(tree), commit)
+                yield tree
+            finally:
+                _remove(root, tree)
+
+
+def _remove(root: Path, tree: Path) -> None:
+    """Take back `git worktree add`, however far it came."""
+    shutil.rmtree(tree, ignore_errors=True)
+    if str(tree) in _work_trees(root):
+        # Twice: it is locked while it is being added.
+        git(root, "worktree", "remove", "--force", "--force", str(tree))
+
+
+def _work_trees(root: Path) -> list[str]:
+    told = git(root, "worktree", "list", "--porcelain", "-z").split("\0")
+    return [line.removeprefix("worktree ") for line in told if line.startswith("worktree ")]
+
+
+def prune(root: Path) -> list[Path]:
+    """Remove the work trees of earlier bisections that were killed; says which.
+
+    It removes only a tree that this user's `work_tree` has made and that no process uses.
+    """
+    gone = []
+    for name in _work_trees(root):
+        tree = Path(name)
+        folder = tree.parent
+        if tree.name == "tree" and folder.name.startswith(PREFIX) and _stale(folder):
+            _remove(root, tree)
+            shutil.rmtree(folder, ignore_errors=True)
+            gone.append(tree)
+    return gone
+
+
+def _stale(folder: Path) -> bool:
+    """Whether whoever has made this folder is gone."""
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        return False
+    try:
+        handle = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False  # not made by this version
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
 
 
 def ask(tree: Path, question: Question) -> str | None:
@@ -116,6 +176,7 @@ def bisect(
     """The first commit after `good` that says of the question what `bad` says."""
     good, bad = (git(root, "rev-parse", "--verify", f"{c}^{{commit}}").strip() for c in (good, bad))
     asked = skipped = 0
+    prune(root)
     with work_tree(root, bad) as tree:
 
         def says(commit: str) -> str | None:

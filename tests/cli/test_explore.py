@@ -11,6 +11,7 @@ import pytest
 from harness.cli.main import main
 from harness.dsl import read_trace
 from harness.engine import judge_all
+from tests.cli.conftest import Cli
 
 SHORT = ["explore", "--kernel", "v6.13", "--depth", "5"]
 
@@ -116,3 +117,10 @@ def test_bad_input(args: list[str], message: str, capsys: pytest.CaptureFixture[
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_at_once(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "no" / "checkpoint"
+    ran = cli("explore", "--kernel", "v7.2", "--depth", "60", "--checkpoint", path)
+    assert (ran.status, ran.out) == (2, "")
+    assert "No such file or directory" in ran.err

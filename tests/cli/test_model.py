@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import textwrap
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.model import architecture
-from harness.model.patch import forget
+from harness.model.patch import MAX_BYTES, forget
 from tests.cli.conftest import Cli
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "trying-a-patch.md"
@@ -85,7 +86,7 @@ def test_a_change_for_the_worse_is_an_exit_status(cli: Cli, tmp_path: Path) -> N
     [
         ("ARCH = 'arm63'", "expected ARCH = 'arm64' or 'riscv'"),
         ("ARCH = 'riscv'", "expected FIX = Fix("),
-        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("1 / 0", "x.py:1: the file raised ZeroDivisionError: division by zero"),
         ("def", "SyntaxError"),
         (WORSE.replace("class Patch", "class Path"), "expected a class `Patch`"),
         (WORSE.replace('"worse"', '"fwft-base"'), "there is a fix of this name"),
@@ -98,6 +99,102 @@ def test_what_is_no_patch(cli: Cli, tmp_path: Path, text: str, says: str) -> Non
     ran = cli("run", "--model", path)
     assert ran.status == 2
     assert says in ran.err
+
+
+def test_a_file_that_exits_is_no_success(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text("raise SystemExit(0)", encoding="utf-8")
+    ran = cli("run", "--model", path)
+    assert ran == (2, "", f"kvm-replay: {path}:1: the file raised SystemExit: 0\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("{}['x']", ":6: Patch.kvm_riscv_vcpu_guest_fp_save raised KeyError: 'x'"),
+        ("raise SystemExit(0)", ":6: Patch.kvm_riscv_vcpu_guest_fp_save raised SystemExit: 0"),
+        (
+            "self.helper()\n    def helper(self): 1 / 0",
+            ":7: Patch.helper raised ZeroDivisionError: ",
+        ),
+        ("super().no_such()", ":6: Patch.kvm_riscv_vcpu_guest_fp_save raised AttributeError: "),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "guest-keeps-fp"),
+        ("run", "guest-keeps-fp", "--kernel", "v7.2+worse"),
+        ("run", "guest-keeps-fp", "guest-keeps-vectors", "--kernel", "v7.2+worse", "-j", "2"),
+        ("show", "guest-keeps-fp", "--kernel", "v7.2+worse"),
+        ("explore", "riscv rv64 { isa f d }", "--kernel", "v7.2+worse", "--depth", "4"),
+    ],
+    ids=" ".join,
+)
+def test_an_exception_in_a_patch_is_the_patch_s(
+    cli: Cli, tmp_path: Path, command: tuple[str, ...], body: str, says: str
+) -> None:
+    """One sentence names the file and the function; it is bad input, not an internal error."""
+    path = tmp_path / "x.py"
+    path.write_text(WORSE.replace("pass", body), encoding="utf-8")
+    ran = cli(*command, "--model", path)
+    assert (ran.status, len(ran.err.splitlines())) == (2, 1)
+    assert f"kvm-replay: {path}{says}" in ran.err
+
+
+def test_the_messages_on_the_page(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What docs/trust.md shows is what is printed."""
+    monkeypatch.chdir(tmp_path)
+    text = WORSE.partition("    def")[0] + "    def guest_entr(self, vcpu):\n        pass\n"
+    text += "    def guest_enter(self, vcpu):\n        {}['x']\n"
+    Path("my_patch.py").write_text(text, encoding="utf-8")
+    ran = cli("run", "guest-keeps-fp", "--model", "my_patch.py")
+    page = (PAGE.parent / "trust.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^ +(kvm-replay: .*my_patch\.py.*)$", page, re.M)
+    assert len(shown) == 2
+    assert sorted(ran.err.splitlines()) == sorted(shown)
+
+
+def test_a_patch_of_another_signature(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text(WORSE.replace("(self, vcpu)", "(self)"), encoding="utf-8")
+    ran = cli("run", "guest-keeps-fp", "--model", path)
+    assert ran.status == 2
+    assert f"{path}: Patch.kvm_riscv_vcpu_guest_fp_save raised TypeError: " in ran.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("_fp_save", "_fp_svae", "(did you mean 'kvm_riscv_vcpu_guest_fp_save'?): it changes"),
+        ("def kvm_riscv_vcpu_guest_fp_save(self, vcpu):", "", "class Patch has no function of"),
+        ("pass", "self.mine()\n    def mine(self): pass", ""),
+        ("pass", "pass\n    def mine(self): pass", "Patch.mine: the model has no function of this"),
+    ],
+    ids=["misspelt", "empty", "a helper", "unused"],
+)
+def test_a_patch_that_changes_nothing(
+    cli: Cli, tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    """A function that the model does not have, and that nothing uses, is a mistake."""
+    path = tmp_path / "x.py"
+    path.write_text(WORSE.replace(old, new), encoding="utf-8")
+    ran = cli("run", "guest-keeps-fp", "--model", path)
+    assert ran.status in (0, 1)
+    assert (f"kvm-replay: warning: {path}: " in ran.err) is bool(says)
+    assert says in ran.err
+
+
+def test_a_file_out_of_bounds(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.touch()
+    os.truncate(path, MAX_BYTES + 1)
+    assert "x.py: is larger than 1 MiB" in cli("run", "--model", path).err
+    path.unlink()
+    os.mkfifo(path)
+    assert "x.py: no such file of Python" in cli("run", "--model", path).err
 
 
 def test_no_such_file(cli: Cli) -> None:

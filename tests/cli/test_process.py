@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import harness
 import harness.cli.run
 from harness import __version__
 from harness.cli.main import main
@@ -175,6 +177,82 @@ def test_working_directory_that_is_gone(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "command", ["bisect eight-steps --git HEAD~1 HEAD --kernel v6.1", "run eight-steps --junit x"]
+)
+def test_working_directory_that_is_gone_and_needed(tmp_path: Path, command: str) -> None:
+    done = shell(
+        f"cd {tmp_path} && mkdir gone && cd gone && rmdir ../gone && $kvm_replay {command}"
+    )
+    assert done.returncode == 2
+    assert done.stderr == "kvm-replay: the working folder is gone; change to another one\n"
+
+
+def test_closed_standard_input() -> None:
+    """It is empty, not an internal error."""
+    done = shell("$kvm_replay import - <&-")
+    assert done.returncode == 2
+    assert done.stderr.startswith("kvm-replay: -: ")
+
+
+# Sends itself a signal as soon as it begins to import what is asked for.
+SIGNALLED = """
+import os, signal, sys, importlib.abc
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), int(sys.argv[2]))
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from harness.cli.main import main
+status = main(["run"])
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("module", ["harness.cli.commands", "lark", "harness.model.arm64"])
+@pytest.mark.parametrize(
+    ("number", "status", "says"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_while_it_starts(module: str, number: int, status: int, says: str) -> None:
+    """One line, no traceback, however early."""
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, module, str(int(number))],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (status, f"kvm-replay: {says}\n")
+
+
+def test_a_module_can_be_imported_first() -> None:
+    """None of them relies on which one is imported before it."""
+    root = Path(harness.__file__).parent
+    names = [
+        ".".join(path.relative_to(root.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted(root.rglob("*.py"))
+        if path.parent in (root, root / "model", root / "golden") and path.name != "__main__.py"
+    ]
+    # Each in a fork of an interpreter that has imported nothing of ours.
+    script = """
+import os, sys
+import argparse, yaml, lark
+for name in sys.argv[1:]:
+    pid = os.fork()
+    if not pid:
+        __import__(name)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0, name
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *names], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert done.stderr == ""
+
+
 def test_from_another_directory(tmp_path: Path) -> None:
     """The project's own traces are found from anywhere."""
     done = run("run", "-q", cwd=tmp_path)
@@ -208,6 +286,101 @@ def test_ctrl_c_says_how_far_a_search_came(jobs: str) -> None:
     text = "v7.2 vhe: interrupted: no violation, 2 costs within 1 CPU, 2 tasks, 1 vcpu, "
     assert last.startswith(text)
     assert err == ""
+
+
+def children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(child) for child in text.split()]
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "it takes too long"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def working(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A command and its two processes, which wait for a pipe that nobody writes to."""
+    for name in "abcdefghijkl":
+        os.mkfifo(tmp_path / f"{name}.trace")
+    process = subprocess.Popen(
+        [*COMMAND, "run", "-j", "2", tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: len(children(process.pid)) == 2)
+    started = children(process.pid)
+    yield process, started
+    for pid in (process.pid, *started):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.communicate()
+
+
+SEARCH = ["explore", "--kernel", "v7.2", "--depth", "60", "-j", "2"]
+
+
+@pytest.mark.parametrize(
+    ("number", "to_a_worker", "status", "says"),
+    [
+        (signal.SIGTERM, False, 143, "terminated"),
+        (signal.SIGKILL, True, 2, "explore: a process of the search was killed, perhaps for lack"),
+        (signal.SIGKILL, False, -signal.SIGKILL, ""),
+    ],
+    ids=["SIGTERM", "a worker is killed", "killed"],
+)
+def test_a_search_and_its_processes(number: int, to_a_worker: bool, status: int, says: str) -> None:
+    """However one of them ends, all do."""
+    process = subprocess.Popen(
+        [*COMMAND, *SEARCH], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    until(lambda: len(children(process.pid)) == 2)
+    started = children(process.pid)
+    os.kill(started[0] if to_a_worker else process.pid, number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == status
+    assert err.startswith(f"kvm-replay: {says}") or not says
+    until(lambda: not any(map(runs, started)))
+
+
+Working = tuple[subprocess.Popen[str], list[int]]
+
+
+def test_sigterm_ends_the_command_and_its_processes(working: Working) -> None:
+    process, started = working
+    process.terminate()
+    out, err = process.communicate(timeout=20)  # nobody holds the pipes any more
+    assert (process.returncode, out, err) == (143, "", "kvm-replay: terminated\n")
+    assert not any(map(runs, started))
+
+
+def test_a_process_that_is_killed_is_told(working: Working) -> None:
+    process, started = working
+    os.kill(started[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert err.startswith("kvm-replay: -j: one of the processes was killed")
+    assert not any(map(runs, started))
+
+
+def test_no_process_outlives_the_command(working: Working) -> None:
+    process, started = working
+    process.kill()
+    process.communicate(timeout=20)
+    until(lambda: not any(map(runs, started)))
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -233,6 +233,8 @@ IN_EVENTS: dict[str, tuple[int, str]] = {
         33,
         "SVE_PT_REGS_SVE: z takes a number",
     ),
+    "A ptrace set B NT_PRFPREG {flags = SVE_PT_REGS_SVE}": (28, "'flags': NT_PRFPREG has"),
+    "A ptrace set B NT_PRFPREG {fpsr = foo}": (35, "fpsr takes a number"),
     "A ptrace set B NT_ARM_SVE {z0 = 1, z0 = 2}": (36, "a second z0"),
     "A prctl PR_SVE_SET_VL 32 | PR_SVE_ONEXEC": (
         28,
@@ -399,6 +401,34 @@ def test_mistake_in_a_header(tmp_path: Path, case: str) -> None:
     assert old in SAMPLE
     found = places(complaints(tmp_path, SAMPLE.replace(old, new, 1)))
     assert any((n, c) == (line, column) and message in m for n, c, m in found), found
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"task T{n}" for n in range(70000)],
+        ["task " + ", ".join(f"T{n}" for n in range(k, k + 50)) for k in range(0, 70000, 50)],
+        ["task A", *(f"A fork T{n}" for n in range(70000))],
+        ["task A", *(f"vm V{n} {{ vcpu v{n} in A }}" for n in range(9000))],
+    ],
+    ids=["lines", "names", "forks", "VMs"],
+)
+def test_too_many_names(tmp_path: Path, lines: list[str]) -> None:
+    """One complaint at the first name too many, and nothing takes long."""
+    text = 'trace "x"\nlink "a@b"\nmachine arm64 vhe { cpus 1 }\nverdict v6.16 holds\n' + "\n".join(
+        lines
+    )
+    said = complaints(tmp_path, text)
+    assert len(said) == 1
+    assert "tasks, vcpus and VMs: 1000 are allowed in one trace" in said[0].message
+
+
+def test_a_name_among_many(tmp_path: Path) -> None:
+    """A message does not list a thousand names."""
+    text = HEADER + "\n".join(f"task T{n}" for n in range(500)) + "\nxyzzy syscall\n"
+    said = complaints(tmp_path, text)
+    assert any(" more" in d.message for d in said)
+    assert max(len(d.message) for d in said) < 1000
 
 
 def test_no_machine(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from harness.dsl import read_trace
 from harness.errors import HarnessError
 from harness.files import write
 from harness.golden import GoldenError, dump, golden_path, load
+from harness.golden.store import MAX_BYTES
 from harness.model.base import Tree
 from tests.dsl.samples import SAMPLE, TRACES, put
 
@@ -112,6 +114,15 @@ WRONG: dict[str, tuple[str, str]] = {
     "no such date": (CASE + "  counts: {saves: 2024-13-45}\n", "month must be in 1..12"),
     "no number": ("a: !!int x\n", "invalid literal for int() with base 10: 'x'"),
     "endless number": ("a: " + "9" * 5000 + "\n", "x.yaml"),
+    "hexadecimal number": ("a: 0x" + "f" * 5000 + "\n", ":1:4: a number of more than 64 bits"),
+    "base 60": ("a: 1" + ":59" * 3000 + "\n", ":1:4: a number of more than 64 bits"),
+    "number without a digit": ('!!int ""\n', ":1:1: '' is not a valid int"),
+    "no float": ("a: !!float\n", ":1:4: '' is not a valid float"),
+    "no truth": ("!!bool x\n", ":1:1: 'x' is not a valid bool"),
+    "no time": ("!!timestamp x\n", ":1:1: 'x' is not a valid timestamp"),
+    "a time": (CASE + "  counts: {saves: 2001-01-01}\n", ":3:19: a date; expected text, a number"),
+    "bytes": ("a: !!binary eHg=\n", ":1:4: a bytes; expected text, a number"),
+    "a set": ("a: !!set {x}\n", "a set; expected text, a number"),
 }
 
 
@@ -126,6 +137,29 @@ def test_wrong_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) 
     assert str(caught.value).startswith("x.yaml:")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_too_large(tmp_path: Path) -> None:
+    """A golden file is not read beyond a bound, whatever it would say."""
+    path = put(tmp_path, "outcomes: []\n", "x.yaml")
+    os.truncate(path, MAX_BYTES + 1)
+    with pytest.raises(GoldenError, match=r"x\.yaml: is larger than 4 MiB$"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (os.mkfifo, "is a pipe"),
+        (lambda path: path.symlink_to("/dev/zero"), "is a device"),
+    ],
+    ids=["FIFO", "device"],
+)
+def test_no_regular_file(tmp_path: Path, make: Callable[[Path], None], says: str) -> None:
+    """Nothing is read that could block or never end."""
+    make(tmp_path / "x.yaml")
+    with pytest.raises(GoldenError, match=f"{says}, expected a regular file"):
+        load(tmp_path / "x.yaml")
 
 
 def test_invalid_utf8(tmp_path: Path) -> None:

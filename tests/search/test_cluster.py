@@ -10,10 +10,21 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
+
+from harness import __version__
+from harness.errors import HarnessError
+from harness.search import cluster as cluster_search
+from harness.search.cluster import ClusterSearch
+from tests.search.worlds import SVE, bounds, world
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 EXPLORE = [sys.executable, "-m", "harness", "explore", "--json", "--kernel"]
 V613 = [*EXPLORE, "v6.13", "--depth", "8", "--all"]
@@ -117,6 +128,48 @@ def test_the_workers_have_the_patch_that_is_tried(cluster: Cluster, tmp_path: Pa
         assert one == other
         leaks.append("leak" in {found["kind"] for found in one["found"]})
     assert leaks == [False, True]
+
+
+class Silent:
+    """A cluster whose workers have ended: nothing comes back."""
+
+    def __init__(self, workers: list[int]) -> None:
+        self.workers = workers
+        self.cancelled: list[Silent] = []
+
+    def submit(self, *args: object, **options: object) -> Silent:
+        return self
+
+    def result(self, timeout: float) -> None:
+        raise TimeoutError
+
+    def done(self) -> bool:
+        return False
+
+    def nthreads(self) -> dict[str, int]:
+        return {"x": 1} if self.workers.pop(0) else {}
+
+    def cancel(self, futures: list[Silent]) -> None:
+        self.cancelled += futures
+
+
+def test_all_workers_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error, once nobody has been there for two looks; it does not wait for ever."""
+    monkeypatch.setattr(cluster_search, "SOME", 1)
+    client = Silent([1, 1, 0, 1, 0, 0])
+    spec = bounds("v6.13", "vhe", world(settings=SVE), 3)
+    search = ClusterSearch(spec, True, cast("Client", client))
+    with pytest.raises(HarnessError, match="--scheduler: all its workers have ended"):
+        search.run()
+    assert client.workers == []
+    assert client.cancelled == [client]
+
+
+def test_a_worker_of_other_sources() -> None:
+    """The version alone does not tell: what a worker would find might be of another model."""
+    said = cluster_search._work("0" * 32, b"", cluster_search.Batch(array("I"), array("H"), 0), 1)
+    assert isinstance(said, str)
+    assert said.startswith(f"version {__version__}, sources ")
 
 
 def test_nobody_is_there() -> None:

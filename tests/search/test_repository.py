@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from harness.errors import HarnessError
-from harness.search.repository import Question, bisect, git, root_of
+from harness.search.repository import PREFIX, Question, bisect, git, prune, root_of
 
 SAYS = """\
 import json
@@ -79,6 +84,67 @@ def test_the_checkout_is_not_touched(tmp_path: Path) -> None:
     assert git(root, "rev-parse", "HEAD").strip() == commits[-1]
     assert git(root, "status", "--short").strip() == "?? mine.txt"
     assert len(git(root, "worktree", "list").splitlines()) == 1
+
+
+BISECT = """
+import sys
+from pathlib import Path
+from harness.processes import Terminated, heeding_sigterm
+from harness.search.repository import Question, bisect
+try:
+    with heeding_sigterm():
+        bisect(Path(sys.argv[1]), sys.argv[2], sys.argv[3], Question(Path("x"), "v6.1", "vhe"))
+except Terminated:
+    sys.exit(143)
+"""
+
+
+def work_trees(root: Path) -> int:
+    return len(git(root, "worktree", "list").splitlines()) - 1
+
+
+def stopped(tmp_path: Path, number: int) -> tuple[Path, list[str], int]:
+    """A bisection that got a signal while it asked a commit, which never answers."""
+    root, commits = project(tmp_path, "holds", "holds", "violates lost")
+    (root / "harness" / "__main__.py").write_text("import time; time.sleep(60)")
+    git(root, "-c", "user.name=x", "-c", "user.email=x@example.invalid", "commit", "-qam", "slow")
+    args = [sys.executable, "-c", BISECT, str(root), commits[0], "HEAD"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(args, env=environment, start_new_session=True)
+    deadline = time.monotonic() + 20
+    while not any(tmp_path.glob(f"{PREFIX}*/tree/harness/__main__.py")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert work_trees(root) == 1
+    assert prune(root) == []  # somebody is at work in it
+    (os.kill if number == signal.SIGTERM else os.killpg)(process.pid, number)
+    return root, commits, process.wait(timeout=20)
+
+
+def test_sigterm_leaves_no_work_tree(tmp_path: Path) -> None:
+    root, _, status = stopped(tmp_path, signal.SIGTERM)
+    assert status == 143
+    assert work_trees(root) == 0
+    assert list(tmp_path.iterdir()) == [root]
+
+
+def test_the_next_one_clears_up(tmp_path: Path) -> None:
+    """What a killed bisection left behind, and nothing else."""
+    root, commits, _ = stopped(tmp_path, signal.SIGKILL)
+    git(root, "worktree", "add", "--quiet", "--detach", str(tmp_path / "mine" / "tree"), commits[0])
+    assert work_trees(root) == 2
+    assert bisect(root, commits[0], commits[2], QUESTION).first == commits[2]
+    assert work_trees(root) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "project"]
+
+
+def test_a_work_tree_whose_folder_is_gone(tmp_path: Path) -> None:
+    root, _, _ = stopped(tmp_path, signal.SIGKILL)
+    for folder in tmp_path.glob(f"{PREFIX}*"):
+        shutil.rmtree(folder)
+    assert work_trees(root) == 1
+    prune(root)
+    assert work_trees(root) == 0
 
 
 def test_only_in_a_clone_of_this_project(tmp_path: Path) -> None:

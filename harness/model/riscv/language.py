@@ -46,7 +46,7 @@ class Riscv:
     """The architecture as the engine and the trace language see it."""
 
     name = "riscv"
-    example = "machine riscv rv64 { isa d v ssnpm }"
+    example = "machine riscv rv64 { isa f d v ssnpm }"
     modes = ("rv64",)
     settings: ClassVar[dict[str, Setting]] = {
         "cpus": Setting(1, NR_CPUS, default=1),
