@@ -7,7 +7,6 @@ events that were lost) is kept with its line number: nothing is dropped without 
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import io
 import lzma
@@ -17,9 +16,10 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, NamedTuple
 
 from harness.capture.foreign import GRAPH, by_magic, by_text, counted, graph
+from harness.capture.unpack import unpacked
 from harness.errors import HarnessError
 
 # `comm-pid [cpu] flags time: event: text`; a comm may hold any bytes, these signs too.
@@ -147,13 +147,7 @@ class Recording:
                 self._size = Path(self.path).stat().st_size
             except OSError as error:
                 raise HarnessError(f"{self.path}: {error.strerror}") from None
-            start = self._raw.peek(6)[:6]
-            if start.startswith(b"\x1f\x8b"):
-                file = cast(IO[bytes], gzip.GzipFile(fileobj=self._raw))
-            elif start.startswith(b"\xfd7zXZ\x00"):
-                file = cast(IO[bytes], lzma.LZMAFile(self._raw))  # noqa: SIM115
-            elif start.startswith(b"BZh"):
-                file = cast(IO[bytes], bz2.BZ2File(self._raw))
+            file = unpacked(self._raw)
         self._file = file
         sample = file.read(_SAMPLE)
         sample += file.readline(MAX_LINE) if sample[-1:] != b"\n" else b""

@@ -15,12 +15,13 @@ from harness import __version__
 from harness.cli import (
     bisect,
     bisect_run,
-    capture,
+    conform,
     explain,
     explore,
     fmt,
     fuzz,
     identify,
+    importing,
     listing,
     matrix,
     probes,
@@ -59,7 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
     fuzz.add_parser(commands)
     listing.add_parsers(commands)
     reglist.add_parser(commands)
-    capture.add_parsers(commands)
+    importing.add_parser(commands)
+    conform.add_parser(commands)
     identify.add_parser(commands)
     probes.add_parser(commands)
     for command in {id(c): c for c in commands.choices.values()}.values():

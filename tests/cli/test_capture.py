@@ -168,7 +168,7 @@ def test_an_architecture_without_recordings(cli: Cli, monkeypatch: pytest.Monkey
 
 def test_several_architectures_with_recordings(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are several, the command line has to say which."""
-    monkeypatch.setattr("harness.cli.capture.known", lambda: ("arm64", "other"))
+    monkeypatch.setattr("harness.cli.recorded.known", lambda: ("arm64", "other"))
     ran = cli("conform", TINY, "--kernel", "v6.1")
     assert ran.status == 2
     assert "--arch: expected arm64 or other" in ran.err

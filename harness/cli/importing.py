@@ -1,0 +1,194 @@
+"""`kvm-replay import`: a trace of what a kernel was recorded to do."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, TextIO
+
+from harness.capture.evidence import Evidence, gather
+from harness.capture.text import Line, Recording
+from harness.cli.recorded import (
+    architecture_of,
+    check_built,
+    mode_of,
+    options,
+    refuse_foreign,
+    settings_of,
+    too_little,
+    unsaid,
+    watched,
+)
+from harness.cli.term import Terminal, plain
+from harness.dsl.format import format_lines
+from harness.errors import HarnessError
+from harness.files import write_lines
+from harness.model import architecture
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bring = commands.add_parser(
+        "import",
+        help="make a trace of what a kernel was recorded to do",
+        description="Read a recording (text of tracefs `trace` or of `trace-cmd report`, plain, "
+        ".gz, .xz or .bz2) and write the stimuli as a trace, each with the functions that the "
+        "kernel then called. With --kernel the stimuli are replayed there, and the trace says "
+        "what came of it; with --reduce only what leads to the first violation is kept. Exit "
+        "status 1, and no trace, if too little of the recording was understood.",
+    )
+    options(bring)
+    bring.add_argument("-o", dest="output", metavar="FILE", help="write the trace there")
+    bring.add_argument(
+        "--kernel", action="append", default=[], metavar="K", help="replay on K and give a verdict"
+    )
+    bring.add_argument(
+        "--reduce",
+        action="store_true",
+        help="keep the fewest events that violate an invariant on the first K",
+    )
+    bring.add_argument(
+        "--violation", metavar="KIND", help="the invariant to look for (default: the first grave)"
+    )
+    bring.add_argument("--title", help="the trace's title")
+    bring.set_defaults(command=run_import)
+
+
+def run_import(args: argparse.Namespace, out: Terminal) -> int:
+    arch, tools = architecture_of(args)
+    catalogue = architecture(arch).catalogue
+    kernels = [catalogue.kernel(spec) for spec in args.kernel]
+    if (args.reduce or args.violation) and not kernels:
+        raise HarnessError("--reduce and --violation need a --kernel to replay on")
+    recording = Recording(args.capture)
+    shown, cast = Shown(tools), tools.Cast()
+    follower = tools.Follower(shown.lines(watched(recording, "importing")))
+    stream = tools.events(shown.items(follower.items()), cast)
+    title = args.title or f"recorded: {Path(args.capture).name}"
+    note = sys.stderr if args.output is None else out.stream
+    if not kernels:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as body:
+            for text in tools.body(stream):
+                body.write(text + "\n")
+            body.seek(0)
+            refuse_foreign(args, shown.survey)
+            mode = mode_of(args, tools, shown.survey.mode)
+            evidence = gather(recording, follower, shown.stimuli, unsaid=unsaid(tools, mode))
+            if evidence.reasons:
+                return _nothing(note, evidence, recording, follower, shown)
+            settings = settings_of(arch, tools, args.machine, shown.survey.settings())
+            head = tools.header(title, _source(args.capture), mode, settings, cast)
+            _write(args.output, out, chain((h + "\n" for h in head), body))
+        _summary(note, recording, follower, shown)
+        return 0
+    stimuli = [s for s in stream if not isinstance(s, Line)]
+    refuse_foreign(args, shown.survey)
+    mode = mode_of(args, tools, shown.survey.mode)
+    evidence = gather(recording, follower, shown.stimuli, unsaid=unsaid(tools, mode))
+    if evidence.reasons:
+        return _nothing(note, evidence, recording, follower, shown)
+    settings = settings_of(arch, tools, args.machine, shown.survey.settings())
+    check_built(catalogue, kernels, settings)
+    wanted = (args.violation,) if args.violation else ()
+    deriver = tools.Deriver(kernels[0], mode, settings, cast)
+    replayed = deriver.replay(stimuli, wanted)
+    if args.reduce:
+        if replayed.violation is None:
+            _summary(note, recording, follower, shown)
+            what = args.violation or "violation"
+            note.write(f"no {what} on {kernels[0].name} {mode}: nothing to reduce\n")
+            return 1
+        progress = _shrinking if sys.stderr.isatty() else (lambda n: None)
+        stimuli = deriver.reduce(replayed.kept, replayed.violation, progress)
+        cast = deriver.cast_of(stimuli)
+        names = cast.short()
+        cast, stimuli = cast.renamed(names), tools.renamed(stimuli, names)
+    else:
+        stimuli = deriver.replay(stimuli, ("none",)).kept
+    verdicts = []
+    for kernel in kernels:
+        kinds = tools.Deriver(kernel, mode, settings, cast).kinds(stimuli)
+        what = f"violates {', '.join(kinds)}" if kinds else "holds"
+        verdicts.append(f"verdict {kernel.name} {what}")
+    head = tools.header(title, _source(args.capture), mode, settings, cast, verdicts)
+    lines = format_lines([*head, *tools.body(stimuli)])
+    _write(args.output, out, (line + "\n" for line in lines))
+    _summary(note, recording, follower, shown)
+    note.write("".join(f"{verdict}\n" for verdict in verdicts))
+    return 0
+
+
+def _nothing(
+    stream: TextIO, evidence: Evidence, recording: Recording, follower: Any, shown: Shown
+) -> int:
+    """Say why no trace is written."""
+    _summary(stream, recording, follower, shown)
+    stream.write("".join(f"{plain(line)}\n" for line in too_little(evidence)))
+    stream.write("no trace was written\n")
+    return 1
+
+
+def _shrinking(n: int) -> None:
+    sys.stderr.write(f"\r\x1b[Kreducing: {n} events")
+    sys.stderr.flush()
+
+
+def _source(path: str) -> str:
+    return Path(path).name.replace('"', "'")
+
+
+class Shown:
+    """What a recording shows of its machine while it passes, for the header."""
+
+    def __init__(self, tools: Any) -> None:
+        self.survey = tools.Survey()
+        self.tools = tools
+        self.stimuli = 0
+        self.inferred: Counter[str] = Counter()
+
+    def lines(self, lines: Iterable[Line]) -> Iterator[Line]:
+        found: Iterator[Line] = self.survey.lines(lines)
+        return found
+
+    def items(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            if type(item) is not Line and getattr(item, "kind", "") == "event":
+                self.stimuli += 1
+                if item.why:
+                    self.inferred[item.why] += 1
+            yield item
+
+
+def _write(path: str | None, out: Terminal, lines: Iterable[str]) -> None:
+    """Write a whole file or none."""
+    if path is None:
+        for line in lines:
+            out.stream.write(line)
+        return
+    write_lines(Path(path), lines)
+
+
+def _summary(stream: TextIO, recording: Recording, follower: Any, shown: Shown) -> None:
+    def say(text: str) -> None:
+        stream.write(plain(text) + "\n")
+
+    say(f"{recording.number} lines, {recording.events} events, {shown.stimuli} stimuli")
+    for why, n in shown.inferred.most_common():
+        say(f"  inferred {n} times: {why}")
+    for name, n in follower.notes.most_common():
+        say(f"  {n} times: {name}")
+    if follower.quiet:
+        words = ", ".join(f"{name} {n}" for name, n in follower.quiet.most_common())
+        say(f"  without bearing on the state: {words}")
+    if follower.unknown:
+        words = ", ".join(f"{name} {n}" for name, n in follower.unknown.most_common(20))
+        more = len(follower.unknown) - 20
+        say(f"  unknown: {words}" + (f" and {more} more names" if more > 0 else ""))
+    for kind, n in recording.odd_kinds.most_common():
+        say(f"  {kind}: {n}")
+    for odd in recording.odd[:10]:
+        say(f"    {recording.path}:{odd.number}: {odd.kind}: {odd.text}")
