@@ -53,6 +53,7 @@ class Checker(HeaderChecker):
             id=self.id,
             arch=self.arch.name,
             title=self.fields["trace"],
+            shows=self.fields.get("class"),
             about=tuple(self.about),
             links=tuple(self.links),
             recordings=tuple(self.recordings),
@@ -115,6 +116,8 @@ class Checker(HeaderChecker):
             self.wrong(end, 1, f"{message}; --kernel K judges a trace without one")
         if not self.body and not self.complaints:
             self.wrong(end, 1, "no events: nothing happens in this trace")
+        if not self.complaints:
+            self.class_agrees()
 
     # Statements ----------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
-from harness.dsl.nodes import Event, Header, Name, Statement, Verdict
+from harness.dsl.nodes import CLASSES, Event, Header, Name, Statement, Verdict
 from harness.errors import Diagnostic, Position, SourceError, nearest, one_of, some_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Architecture, World
@@ -89,7 +89,7 @@ class HeaderChecker:
         if self.body:
             self.wrong(node.line, 1, f"`{node.key}` belongs before the first event")
             return
-        if node.key in ("trace", "machine", "budget"):
+        if node.key in ("trace", "class", "machine", "budget"):
             if node.key in self.once:
                 first = self.once[node.key]
                 self.wrong(node.line, 1, f"a second `{node.key}`, the first is in line {first}")
@@ -104,6 +104,32 @@ class HeaderChecker:
 
     def _about(self, node: Header) -> None:
         self.about.append(node.operands[0])
+
+    def _class(self, node: Header) -> None:
+        (name,) = node.operands
+        if name.text not in CLASSES:
+            hint = nearest(name.text, CLASSES)
+            self.wrong_name(
+                node.line, name, f"unknown class {name.text!r}{hint}: {one_of(CLASSES)}"
+            )
+        self.fields["class"] = name.text
+
+    def class_agrees(self) -> None:
+        """Complain if the verdicts contradict the class."""
+        shows = self.fields.get("class")
+        if shows is None or not self.verdicts:
+            return
+        allowed = {"rule": set(), "cost": {"cost"}, "feature": {"cost", "expect"}}.get(shows)
+        for verdict in self.verdicts:
+            kinds = set(verdict.violates)
+            if kinds - allowed if allowed is not None else shows == "vmm" and not kinds:
+                said = f"line {verdict.line} says that {verdict.kernel} {verdict}"
+                message = f"class {shows} means that {CLASSES[shows]}; {said}"
+                self.wrong(self.once["class"], 1, message, len("class"))
+                return
+        if shows != "rule" and all(v.holds for v in self.verdicts):
+            message = f"class {shows}: every verdict says `holds`, which is class rule"
+            self.wrong(self.once["class"], 1, message, len("class"))
 
     def _link(self, node: Header) -> None:
         text, column = node.operands

@@ -79,6 +79,16 @@ class Verdict:
         return "holds" if self.holds else "violates " + ", ".join(self.violates)
 
 
+CLASSES = {
+    "bug": "a kernel does something wrong, or did until a fix",
+    "feature": "kernels differ in what they offer, and none of them is wrong",
+    "vmm": "the VMM does something wrong, so every kernel shows it",
+    "cost": "kernels differ in what they do for the same result",
+    "rule": "no kernel does anything wrong here",
+}
+"""What a trace can show, by the word of its `class` line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """A whole trace file, checked: every name in it is known."""
@@ -87,6 +97,7 @@ class Trace:
     id: str
     arch: str
     title: str
+    shows: str | None = None  # one of CLASSES
     about: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     recordings: tuple[str, ...] = ()

@@ -182,6 +182,9 @@ class _Build(Transformer[Token, Line]):
     def recording(self, parts: list[Token]) -> Header:
         return Header("recording", (_text(parts[0]),))
 
+    def class_(self, parts: list[Token]) -> Header:
+        return Header("class", (_name(parts[0]),))
+
     def machine(self, parts: list[Any]) -> Header:
         names = tuple(_name(p) for p in parts[:-1])
         return Header("machine", (names[0], names[1:], parts[-1] or ()))
@@ -353,6 +356,7 @@ HEADER_WORDS = (
     "mail",
     "commit",
     "recording",
+    "class",
     "machine",
     "task",
     "vm",

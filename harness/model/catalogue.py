@@ -382,6 +382,14 @@ class Catalogue:
         kept = (s + name for s, name in edits if self.fixes[name].kind == "build")
         return release + "".join(kept)
 
+    def origin(self, kernel: Kernel) -> str | None:
+        """What a kernel was made of by its name, None if nothing was changed or nobody can tell."""
+        try:
+            base = self.unedited(kernel.name)
+        except KernelError:  # no name from the catalogue: an image's, a candidate's
+            return None
+        return None if base == kernel.name else base
+
     def order(self, spec: str) -> tuple[int, int, str]:
         """A sort key: by release, then by how many fixes it has beyond that, then by name."""
         release, edits = self._split(spec)

@@ -152,7 +152,8 @@ def closed(
 def cures(trace: Trace, kernel: Kernel, modes: Iterable[str]) -> list[tuple[Edit, ...]]:
     """The smallest sets of changes to a kernel with which nothing goes wrong in any of the modes.
 
-    Each with all that it needs. First among the fixes that the trace cites; if they do not do, any
+    Nothing: no invariant is violated, or where none is, what the trace expects comes true. Each
+    with all that it needs. First among the fixes that the trace cites; if they do not do, any
     that the newest release has, and to do without what stable trees alone have. Empty if none is
     known that does.
     """
@@ -162,9 +163,13 @@ def cures(trace: Trace, kernel: Kernel, modes: Iterable[str]) -> list[tuple[Edit
     damage = frozenset().union(*(catalogue.dependents(f) for f in own & kernel.fixes))
     newest = (kernel.fixes - damage) | catalogue.landed_by(RELEASES[-1])
 
+    modes = tuple(modes)
+    now = {kind for mode in modes for kind in verdict(trace, kernel, mode) or ()}
+    allowed_still = NO_BUG if now - NO_BUG else {"cost"}
+
     def ends(fixes: frozenset[str]) -> bool:
         found = (verdict(trace, Kernel("a candidate", fixes), mode) for mode in modes)
-        return all(what is not None and set(what) <= NO_BUG for what in found)
+        return all(what is not None and set(what) <= allowed_still for what in found)
 
     for target, most in ((catalogue.adding(kernel, *cited).fixes, MOST_TOGETHER), (newest, 1)):
         allowed = target ^ kernel.fixes
