@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.cli.bugs import Gate
 from harness.cli.select import find_traces
 from harness.cli.term import Progress, Terminal, aside
 from harness.dsl import Trace, read_trace
 from harness.errors import HarnessError, one_of
+from harness.files import write
 from harness.identify import Exposure, Finding, Identity, Judge, Leaf, identify
 from harness.identify.evidence import State
 from harness.identify.layout import differences, layout
@@ -20,6 +22,8 @@ from harness.image import MACHINES, Image
 from harness.model import ARCHITECTURES, architecture
 from harness.model.catalogue import RELEASES, Catalogue
 from harness.model.evidence import Evidence
+from harness.report.formats import Entry, as_junit, as_ktap, plain_finding
+from harness.search.bugs import Finding as Bug
 
 
 class Subject(NamedTuple):
@@ -84,7 +88,9 @@ def _described(image: Image, evidence: Evidence) -> int:
     return sum(any(map(image.member, field.paths)) for field in evidence.fields)
 
 
-def run_image(path: str, paths: Iterable[Path], args: argparse.Namespace, out: Terminal) -> int:
+def run_image(
+    path: str, paths: Iterable[Path], args: argparse.Namespace, gate: Gate, out: Terminal
+) -> int:
     """`kvm-replay run --kernel-image`: what comes of these traces, trace by trace."""
     gc.disable()
     subject = open_image(path)
@@ -94,18 +100,48 @@ def run_image(path: str, paths: Iterable[Path], args: argparse.Namespace, out: T
         rest = f"{len(paths) - len(traces)} traces of other architectures left out"
         aside(f"kvm-replay: {subject.image.name} is of {subject.arch}: {rest}")
     exposures = expose(subject, identity, traces)
+    found = [exposure.found for exposure in exposures if exposure.found is not None]
     if args.json:
         tree = {
             "schema": "kvm-replay/run-image/1",
             **_head(subject, identity),
+            "kernels": [subject.image.name],
             "traces": {e.trace.id: plain_exposure(e) for e in exposures},
+            "findings": [plain_finding(each) for each in found],
         }
         out.line(json.dumps(tree, indent=1, sort_keys=True))
-    else:
+    elif not args.ktap:
         if not args.quiet:
             _print_rows(subject.image, exposures, out)
         print_exposures(exposures, out)
+        out.line(gate.tally(found))
+    if args.ktap or args.junit is not None:
+        known = gate.tolerated(found)
+        suites = [(e.trace.id, list(_entries(e, known))) for e in exposures]
+        if args.ktap:
+            out.line(as_ktap(suites))
+        if args.junit is not None:
+            write(Path(args.junit), as_junit(suites) + "\n", parents=True)
+    if any(map(gate.fails, found)):
+        return 1
     return 0 if any(e.judged for e in exposures) else 4
+
+
+def _entries(exposure: Exposure, known: Container[Bug]) -> Iterator[Entry]:
+    """The modes of a trace as outside tools count them: what nobody can tell is skipped."""
+    if exposure.why_not:
+        yield Entry("read", "skipped", exposure.why_not)
+    for mode in exposure.modes:
+        state, found = exposure.state(mode), exposure.found
+        if state == "hit" and found is not None:
+            message = f"{', '.join(found.invariants)}; {found.ended_by}"
+            yield Entry(mode, "known" if found in known else "failed", message, found.commits)
+        elif state == "depends":
+            yield Entry(mode, "skipped", f"depends on {', '.join(exposure.depends_on())}")
+        elif all(leaf.kinds is None for leaf in exposure.modes[mode]):
+            yield Entry(mode, "skipped", exposure.modes[mode][0].text)
+        else:
+            yield Entry(mode, "ok")
 
 
 def _print_rows(image: Image, exposures: list[Exposure], out: Terminal) -> None:
@@ -268,8 +304,7 @@ def said(exposure: Exposure) -> str:
     if exposure.verdict == "hit":
         if len(hit) < len(exposure.modes):
             text += f" ({' '.join(hit)})"
-        present = exposure.lacks(architecture(exposure.trace.arch).catalogue)
-        return text + (f"; it lacks {', '.join(present)}" if present else "")
+        return f"{text}; {exposure.found.ended_by}" if exposure.found else text
     if exposure.verdict == "cannot":
         return "holds" if exposure.judged else "cannot run here"
     fixes = ", ".join(exposure.depends_on())

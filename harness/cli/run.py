@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
-from harness.cli.archs import bad_backports, by_architecture, having, left_out
+from harness.cli import bugs
+from harness.cli.archs import by_architecture, left_out
 from harness.cli.proposed import run_proposed
 from harness.cli.select import find_traces
 from harness.cli.term import Progress, Terminal, aside, many
@@ -18,14 +19,21 @@ from harness.engine import Judgement, judge_all
 from harness.errors import HarnessError, PatchError, SourceError
 from harness.files import write
 from harness.golden import Result, Status, examine, golden_path, load, update
-from harness.model import architecture
 from harness.model.patch import loaded
 from harness.processes import WorkerDied, in_processes
-from harness.report.formats import as_json, as_junit, as_ktap, summary
+from harness.report.formats import (
+    as_json,
+    as_junit,
+    as_ktap,
+    broken_entries,
+    entries,
+    summary,
+)
 from harness.resources import display
-from harness.search.culprit import NO_BUG, cures, verdict
+from harness.search.bugs import Finding, findings
 
-Judged = tuple[Trace, list[Judgement]]
+Judged = tuple[list[Judgement], list[Finding]]
+"""What came of a trace, and if a kernel was asked about, what goes wrong there."""
 
 Kernels = dict[str, tuple[str, ...]]
 """The kernels to judge on, by architecture; empty: those that a trace speaks of."""
@@ -70,6 +78,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--ktap", action="store_true", help="print KTAP")
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML to FILE as well")
+    bugs.add_options(parser)
     parser.set_defaults(command=run)
 
 
@@ -79,19 +88,20 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
-def _judge(path: Path, kernels: Kernels) -> Judged | HarnessError:
+def _judge(path: Path, kernels: Kernels) -> tuple[Trace, Judged] | HarnessError:
     try:
         trace = read_trace(path, scratch=bool(kernels))
         if kernels and not kernels[trace.arch]:
-            return trace, []
-        return trace, judge_all(trace, kernels.get(trace.arch, ()))
+            return trace, ([], [])
+        judged = judge_all(trace, kernels.get(trace.arch, ()))
+        return trace, (judged, findings(trace, judged) if kernels else [])
     except HarnessError as error:
         return error
 
 
 def _judge_each(
     paths: list[Path], kernels: Kernels, jobs: int
-) -> Generator[tuple[Path, Judged | HarnessError], None, None]:
+) -> Generator[tuple[Path, tuple[Trace, Judged] | HarnessError], None, None]:
     progress = Progress(len(paths))
     many = min(jobs, len(paths))
     every = [kernels] * len(paths)
@@ -116,13 +126,14 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if not paths:
         aside("kvm-replay: no trace to run")
         return 4
+    gate = bugs.Gate(args)
     if args.kernel_image is not None:
-        for option in ("kernel", "update", "ktap", "junit"):
+        for option in ("kernel", "update"):
             if getattr(args, option):
                 raise HarnessError(f"--kernel-image and --{option} do not go together")
         from harness.cli.identified import run_image  # reads images, which nothing else does
 
-        return run_image(args.kernel_image, paths, args, out)
+        return run_image(args.kernel_image, paths, args, gate, out)
     patches = loaded()
     if patches and not any(p.fix.id in spec for p in patches for spec in args.kernel):
         for option in ("update", "ktap", "junit"):
@@ -135,14 +146,14 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     # What is said by the way must not spoil what a machine reads.
     beside = Terminal(sys.stderr, args.color) if args.json or args.ktap else out
     grouped: list[tuple[str, list[Result]]] = []
-    traces: list[Trace] = []
+    found: dict[tuple[str, str], Finding] = {}
     broken: list[tuple[str, str]] = []
     with closing(_judge_each(paths, kernels, args.jobs)) as each:
         for path, judged in each:
             try:
                 if isinstance(judged, HarnessError):
                     raise judged
-                trace, judgements = judged
+                trace, (judgements, wrong) = judged
                 seen.add(trace.arch)
                 if not judgements:
                     continue  # of an architecture that has no such kernel
@@ -153,27 +164,37 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
                 if args.update:
                     results = _update(beside, trace, results, golden_file, whole=not kernels)
                 grouped.append((trace.id, results))
-                traces.append(trace)
+                found |= {(trace.id, each.kernel.name): each for each in wrong}
             except PatchError:
                 raise
             except HarnessError as error:
                 text = str(error) if isinstance(error, SourceError) else f"kvm-replay: {error}"
                 broken.append((trace_id(path), text))
     left_out(asked, sorted(seen))
+    known = gate.tolerated(found.values())
+    suites = [(name, entries(results, found, known)) for name, results in grouped]
+    suites += broken_entries(broken)
     if args.json:
-        out.line(as_json(grouped, broken))
+        out.line(as_json(grouped, broken, asked, found if asked else None))
     elif args.ktap:
-        out.line(as_ktap(grouped, broken))
+        out.line(as_ktap(suites))
     elif grouped and (not args.update or any(r.status.failed for _, rs in grouped for r in rs)):
-        _table(out, grouped, args.quiet, tuple(_open(traces, grouped, asked)), bool(args.paths))
+        _table(out, grouped, args)
+        for spec in asked:
+            there = [each for each in found.values() if each.kernel.name == spec]
+            for line in bugs.lines(spec, grouped, there, gate):
+                out.line(line)
+        any_judged = any(r.judgement.outcome is not None for _, results in grouped for r in results)
+        tally = f"; {gate.tally(found.values())}" if asked and any_judged else ""
+        out.line(_total(grouped, args) + tally)
     if args.junit is not None:
-        write(Path(args.junit), as_junit(grouped, broken) + "\n", parents=True)
+        write(Path(args.junit), as_junit(suites) + "\n", parents=True)
     for _, text in broken:
         aside(text)
     if broken:
         return 2
     total = summary(grouped)
-    if total["failed"]:
+    if total["failed"] or any(map(gate.fails, found.values())):
         return 1
     return 4 if total["cases"] == total["skipped"] else 0
 
@@ -192,69 +213,10 @@ def _update(
     return examine(judgements, load(path))
 
 
-def _open(
-    traces: list[Trace], grouped: list[tuple[str, list[Result]]], kernels: tuple[str, ...]
-) -> Iterator[str]:
-    """For each kernel that was asked about: its known bugs, and what it lacks of their fixes.
-
-    Only what goes wrong counts, not what a trace expects or costs. The fixes are
-    those that the trace cites.
-    """
-    for spec in kernels:
-        rows, judged, unbuilt = [], 0, 0
-        for trace, (_, results) in zip(traces, grouped, strict=True):
-            found = [r.judgement for r in results if r.judgement.case.kernel.name == spec]
-            judged += any(j.outcome is not None for j in found)
-            unbuilt += any(not j.case.built for j in found)
-            bad = [j for j in found if _bugs(j)]
-            if bad:
-                kinds = sorted({kind for j in bad for kind in _bugs(j)})
-                new = _new(spec, trace, bad)
-                rows.append(f"  {trace.id}: {', '.join(kinds)}{new}{_lacks(trace, bad)}")
-        aside = f"; {unbuilt} are not built there" if unbuilt else ""
-        yield f"{spec}: {len(rows)} of {judged} traces show a bug{aside}"
-        for arch in sorted({trace.arch for trace in traces} & set(having(spec))):
-            catalogue = architecture(arch).catalogue
-            yield from (f"  {s}" for s in bad_backports(catalogue, catalogue.kernel(spec)))
-        yield from rows
-
-
-def _bugs(judgement: Judgement) -> set[str]:
-    """What goes wrong there; what a trace expects of a kernel, or allows it, is no bug."""
-    kinds = judgement.outcome.kinds if judgement.outcome is not None else ()
-    return set(kinds) - NO_BUG
-
-
-def _lacks(trace: Trace, bad: list[Judgement]) -> str:
-    """What would end what is shown: the fixes that this kernel lacks, or has to its harm."""
-    sets = cures(trace, bad[0].case.kernel, [j.case.mode for j in bad])
-    if not sets:
-        return "; no fix is known"
-    ways = []
-    for edits in sets:
-        lacks = " and ".join(fix.id for sign, fix in edits if sign == "+")
-        has = " and ".join(fix.id for sign, fix in edits if sign == "-")
-        ways.append(" and ".join([f"lacks {lacks}"] * bool(lacks) + [f"has {has}"] * bool(has)))
-    return f"; it {' or '.join(ways)}"
-
-
-def _new(spec: str, trace: Trace, bad: list[Judgement]) -> str:
-    """Whether nothing goes wrong there on the kernel without what `spec` changes of it."""
-    base = architecture(trace.arch).catalogue.unedited(spec)
-    if base == spec:
-        return ""
-    kernel = architecture(trace.arch).catalogue.kernel(base)
-    found = [verdict(trace, kernel, j.case.mode) for j in bad]
-    return "" if any(set(what or ()) - NO_BUG for what in found) else " (new)"
-
-
 def _table(
-    out: Terminal,
-    grouped: list[tuple[str, list[Result]]],
-    quiet: bool,
-    known: tuple[str, ...],
-    named: bool,
+    out: Terminal, grouped: list[tuple[str, list[Result]]], args: argparse.Namespace
 ) -> None:
+    quiet = args.quiet
     for trace, results in grouped:
         bad = sum(r.status.failed for r in results)
         if quiet and not bad:
@@ -280,6 +242,10 @@ def _table(
             if first.status.failed:
                 for detail in first.details:
                     out.line(f"      {detail}")
+
+
+def _total(grouped: list[tuple[str, list[Result]]], args: argparse.Namespace) -> str:
+    """The last line: how many were as expected."""
     total = summary(grouped)
     good = total["cases"] - total["failed"] - total["skipped"]
     text = f"{many(total['traces'], 'trace')}, {many(total['cases'], 'case')}: {good} as expected"
@@ -289,11 +255,7 @@ def _table(
     wrong = total["failed"] - total["missing"]
     text += f", {total['missing']} without golden file" if total["missing"] else ""
     text += f", {wrong} NOT" if wrong else ""
-    if not named:
-        text += f" (traces: {display(default_root())})"
-    for line in known:
-        out.line(line)
-    out.line(text)
+    return text if args.paths else f"{text} (traces: {display(default_root())})"
 
 
 def _rows(results: list[Result]) -> list[list[Result]]:

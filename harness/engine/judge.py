@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -58,11 +59,12 @@ def as_built(trace: Trace, kernel: Kernel) -> Kernel:
 
 @dataclass(slots=True)
 class Judgement:
-    """What came of a case: an outcome, or the reason why there is none."""
+    """What came of a case: an outcome, or the reason why there is none, and the time it took."""
 
     case: Case
     outcome: Outcome | None
     unsupported: str = ""
+    seconds: float = 0.0
 
     @property
     def text(self) -> str:
@@ -105,7 +107,9 @@ def judge(case: Case) -> Judgement:
     unsupported = case.unsupported
     if unsupported:
         return Judgement(case, None, unsupported)
-    return Judgement(case, Replay(case.trace, case.kernel, case.mode).run())
+    start = time.perf_counter()
+    outcome = Replay(case.trace, case.kernel, case.mode).run()
+    return Judgement(case, outcome, seconds=time.perf_counter() - start)
 
 
 def judge_all(trace: Trace, kernels: tuple[str, ...] = ()) -> list[Judgement]:

@@ -8,6 +8,7 @@ make a difference is tried, up to a limit beyond which nothing is claimed.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,12 +18,13 @@ from harness.errors import SourceError
 from harness.identify.evidence import Identity
 from harness.model.catalogue import Catalogue, Kernel
 from harness.model.evidence import Option
+from harness.search.bugs import Finding, finding, is_bug
+from harness.search.culprit import verdict
 
 MAX_REPLAYS = 128  # of one trace in one mode
 MANY_REPLAYS = 1000  # of all traces; from there on each gets
 FEW_REPLAYS = 4
 ENOUGH = 64  # combinations, if some of them go wrong and some do not
-_NO_BUG = {"expect", "cost"}  # what a trace expects of a kernel, or allows it, is no bug
 
 Choices = tuple[tuple[str, bool], ...]
 
@@ -82,23 +84,22 @@ class Leaf:
     decided: tuple[tuple[str, bool], ...]
     text: str
     kinds: tuple[str, ...] | None  # None: not judged
-
-    @property
-    def hit(self) -> bool:
-        """Whether something goes wrong."""
-        return bool(set(self.kinds or ()) - _NO_BUG)
+    kernel: Kernel
+    hit: bool = False
+    """Whether it shows a bug of the kernel."""
 
 
 @dataclass(slots=True)
 class Exposure:
     """What comes of a trace on an identified kernel, for each mode.
 
-    `whole` tells whether every combination of what matters was tried.
+    `whole` tells whether every combination of what matters was tried. `found` is the bug if it
+    is one in some mode, with what would end it among the fixes that are known to be absent.
     """
 
     trace: Trace
     modes: dict[str, tuple[Leaf, ...]] = field(default_factory=dict)
-    absent: frozenset[str] = frozenset()
+    found: Finding | None = None
     why_not: str = ""
     whole: bool = True
 
@@ -122,11 +123,6 @@ class Exposure:
     def judged(self) -> bool:
         """Whether the model has anything to say of it on this kernel."""
         return any(leaf.kinds is not None for leaves in self.modes.values() for leaf in leaves)
-
-    def lacks(self, catalogue: Catalogue) -> tuple[str, ...]:
-        """The fixes that the trace cites and this kernel is known to lack."""
-        cited = catalogue.cited(commit for commit, _ in self.trace.commits)
-        return tuple(fix for fix in cited if fix in self.absent)
 
     def depends_on(self) -> tuple[str, ...]:
         """The unknown fixes that make a difference, in some mode where it is open."""
@@ -184,7 +180,7 @@ class Judge:
 
     def expose(self, trace: Trace) -> Exposure:
         """What comes of one trace."""
-        exposure = Exposure(trace, absent=self.absent)
+        exposure = Exposure(trace)
         for option in self.lacking:
             listed = {word for words in trace.words.values() for word in words}
             asks = option.setting in trace.settings or option.setting in listed
@@ -196,7 +192,22 @@ class Judge:
             leaves, whole = self._leaves(trace, mode)
             exposure.modes[mode] = leaves
             exposure.whole = exposure.whole and whole
+        if exposure.verdict == "hit":
+            exposure.found = self._bug(exposure)
         return exposure
+
+    def _bug(self, exposure: Exposure) -> Finding | None:
+        """The bug, on the kernel that has the fewest of the unknown fixes."""
+        trace = exposure.trace
+        hits = [mode for mode in exposure.modes if exposure.state(mode) == "hit"]
+        kernel = min(exposure.modes[hits[0]], key=lambda leaf: len(leaf.kernel.fixes)).kernel
+        found = finding(trace, kernel, {mode: verdict(trace, kernel, mode) for mode in hits})
+        if found is None:
+            return None
+        known = tuple(
+            s for s in found.sets if all(f.id in self.absent for sign, f in s if sign == "+")
+        )
+        return dataclasses.replace(found, judged=trace.modes, sets=known)
 
     def _leaves(self, trace: Trace, mode: str) -> tuple[tuple[Leaf, ...], bool]:
         """What comes of every combination, and whether these are all."""
@@ -245,4 +256,7 @@ class Judge:
                 kinds = judgement.outcome.kinds
         except SourceError:
             text = "an event of it cannot happen here"
-        return Leaf(tuple(path.asked.items()), text, kinds)
+        there = (fix for fix, on in path.decided.items() if on)
+        kernel = Kernel(self.name, self.present.union(there))
+        hit = kinds is not None and is_bug(trace, kernel, mode, kinds)
+        return Leaf(tuple(path.asked.items()), text, kinds, kernel, hit)

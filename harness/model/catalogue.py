@@ -386,9 +386,10 @@ class Catalogue:
         """What a kernel was made of by its name, None if nothing was changed or nobody can tell."""
         try:
             base = self.unedited(kernel.name)
+            named = self.kernel(kernel.name).fixes
         except KernelError:  # no name from the catalogue: an image's, a candidate's
             return None
-        return None if base == kernel.name else base
+        return None if base == kernel.name or named != kernel.fixes else base
 
     def order(self, spec: str) -> tuple[int, int, str]:
         """A sort key: by release, then by how many fixes it has beyond that, then by name."""

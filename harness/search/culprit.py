@@ -13,7 +13,8 @@ from harness.model import architecture
 from harness.model.catalogue import RELEASES, Catalogue, Fix, Kernel
 from harness.search.shrink import shrink
 
-NO_BUG = frozenset({"expect", "cost"})  # what a trace expects of a kernel, or allows it
+COST = frozenset({"cost"})
+NO_BUG = COST | {"expect"}  # what a trace expects of a kernel, or allows it
 MOST_TOGETHER = 3  # sets of more than this are not tried one and all
 
 Edit = tuple[str, Fix]
@@ -149,13 +150,14 @@ def closed(
         change |= more
 
 
-def cures(trace: Trace, kernel: Kernel, modes: Iterable[str]) -> list[tuple[Edit, ...]]:
+def cures(
+    trace: Trace, kernel: Kernel, modes: Iterable[str], allowed_still: frozenset[str] = COST
+) -> list[tuple[Edit, ...]]:
     """The smallest sets of changes to a kernel with which nothing goes wrong in any of the modes.
 
-    Nothing: no invariant is violated, or where none is, what the trace expects comes true. Each
-    with all that it needs. First among the fixes that the trace cites; if they do not do, any
-    that the newest release has, and to do without what stable trees alone have. Empty if none is
-    known that does.
+    Nothing but what is `allowed_still`. Each with all that it needs. First among the fixes that
+    the trace cites; if they do not do, any that the newest release has, and to do without what
+    stable trees alone have. Empty if none is known that does.
     """
     catalogue = architecture(trace.arch).catalogue
     cited = [f for f in catalogue.cited(c for c, _ in trace.commits) if f not in kernel.fixes]
@@ -164,8 +166,6 @@ def cures(trace: Trace, kernel: Kernel, modes: Iterable[str]) -> list[tuple[Edit
     newest = (kernel.fixes - damage) | catalogue.landed_by(RELEASES[-1])
 
     modes = tuple(modes)
-    now = {kind for mode in modes for kind in verdict(trace, kernel, mode) or ()}
-    allowed_still = NO_BUG if now - NO_BUG else {"cost"}
 
     def ends(fixes: frozenset[str]) -> bool:
         found = (verdict(trace, Kernel("a candidate", fixes), mode) for mode in modes)

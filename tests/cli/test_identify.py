@@ -101,7 +101,7 @@ def test_traces_are_judged_on_an_image(cli: Cli, image: Path) -> None:
     assert cli("run", "--kernel-image", image, "sme-trap-stale-cpu").status == 4
 
 
-@pytest.mark.parametrize("option", [["--kernel", "v6.1"], ["--update"], ["--ktap"]])
+@pytest.mark.parametrize("option", [["--kernel", "v6.1"], ["--update"]])
 def test_an_image_is_the_kernel(cli: Cli, image: Path, option: list[str]) -> None:
     ran = cli("run", "--kernel-image", image, *option)
     assert ran.status == 2

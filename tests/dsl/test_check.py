@@ -371,6 +371,26 @@ IN_HEADERS: dict[str, tuple[str, str, int, int, str]] = {
         1,
         "a second `trace`, the first is",
     ),
+    "class": ("task A, B", "class bgu\ntask A, B", 5, 7, "unknown class 'bgu' (did you mean"),
+    "class twice": ("task A, B", "class rule\nclass bug\ntask A, B", 6, 1, "a second `class`"),
+    "class bug of what holds": ("task A, B", "class bug\ntask A, B", 5, 1, "every verdict says"),
+    "class vmm of what holds": (
+        "task A, B",
+        "class vmm\ntask A, B",
+        5,
+        1,
+        "class vmm means that the VMM does something wrong, so every kernel shows it; line 4 says "
+        "that v6.16 holds",
+    ),
+    "class rule of a violation": (
+        "holds\n",
+        "violates lost\nclass rule\n",
+        5,
+        1,
+        "class rule means that no kernel does anything wrong here; line 4 says that v6.16 violates",
+    ),
+    "class cost of a loss": ("holds\n", "violates cost, lost\nclass cost\n", 5, 1, "class cost"),
+    "class feature of a loss": ("holds\n", "violates lost\nclass feature\n", 5, 1, "class feat"),
     "second machine": (
         "task A, B",
         "machine arm64 vhe { }\ntask A, B",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise, permutations
+from pathlib import Path
 
 import pytest
-
-from pathlib import Path
 
 from harness.dsl import Trace, read_trace
 from harness.engine.judge import as_built
