@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 from pathlib import Path
+from typing import Any
 
 from harness.cli.select import find_traces
 from harness.cli.term import Terminal, aside
@@ -30,43 +32,53 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--diff", action="store_true", help="change nothing; print what would change"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace, out: Terminal) -> int:
-    changed, broken = 0, 0
+    files, broken = [], 0
     for path in find_traces(args.paths):
         try:
-            changed += _format(args, out, path)
+            files.append(_format(args, out, path))
         except HarnessError as error:
             broken += 1
             text = str(error) if isinstance(error, SourceError) else f"kvm-replay: {error}"
-            aside(text)
+            files.append({"file": _name(path), "state": "broken", "message": text})
+            if not args.json:
+                aside(text)
+    if args.json:
+        out.line(json.dumps({"schema": "kvm-replay/fmt/1", "files": files}, indent=1))
     if broken:
         return 2
-    return 1 if changed and (args.check or args.diff) else 0
+    return 1 if any(f["state"] == "would change" for f in files) else 0
 
 
-def _format(args: argparse.Namespace, out: Terminal, path: Path) -> bool:
-    """Lay one file out, or say how it would be; whether there was anything to do."""
+def _name(path: Path) -> str:
+    return "stdin" if path == STDIN else display(path)
+
+
+def _format(args: argparse.Namespace, out: Terminal, path: Path) -> dict[str, Any]:
+    """Lay one file out, or say how it would be; what there was to do."""
     lines = read_source(path)
     parse(path, lines, scratch=True)
     laid = format_lines(lines)
     text = "\n".join(laid) + "\n"
-    if path == STDIN and not (args.check or args.diff):
+    name, only_told = _name(path), args.check or args.diff
+    same = tuple(laid) == lines if path == STDIN else path.read_bytes() == text.encode()
+    if path == STDIN and not only_told:
+        if args.json:
+            return {"file": name, "state": "unchanged" if same else "laid out", "text": text}
         out.stream.write(text)
-        return False
-    if path != STDIN and path.read_bytes() == text.encode():
-        return False
-    if path == STDIN and tuple(laid) == lines:
-        return False
-    name = "stdin" if path == STDIN else display(path)
+        return {"file": name, "state": "unchanged"}
+    if same:
+        return {"file": name, "state": "unchanged"}
+    told: dict[str, Any] = {"file": name, "state": "would change" if only_told else "laid out"}
     if args.diff:
-        for line in difflib.unified_diff(lines, laid, name, name, lineterm=""):
-            out.line(line)
-    elif args.check:
-        out.line(f"{name}: would change")
-    else:
+        told["diff"] = list(difflib.unified_diff(lines, laid, name, name, lineterm=""))
+    if not only_told:
         write(path, text)
-        out.line(f"{name}: laid out")
-    return True
+    if not args.json:
+        for line in told.get("diff") or [f"{name}: {told['state']}"]:
+            out.line(line)
+    return told

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from harness.capture.evidence import Evidence, gather
 from harness.capture.text import Line, Recording
@@ -55,6 +56,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--violation", metavar="KIND", help="the invariant to look for (default: the first grave)"
     )
     bring.add_argument("--title", help="the trace's title")
+    bring.add_argument(
+        "--json", action="store_true", help="print JSON; the trace is in it, unless -o is given"
+    )
     bring.set_defaults(command=run_import)
 
 
@@ -69,7 +73,7 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
     follower = tools.Follower(shown.lines(watched(recording, "importing")))
     stream = tools.events(shown.items(follower.items()), cast)
     title = args.title or f"recorded: {Path(args.capture).name}"
-    note = sys.stderr if args.output is None else out.stream
+    told = Told(args, out, recording, follower, shown)
     if not kernels:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as body:
             for text in tools.body(stream):
@@ -79,18 +83,16 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
             mode = mode_of(args, tools, shown.survey.mode)
             evidence = gather(recording, follower, shown.stimuli, unsaid=unsaid(tools, mode))
             if evidence.reasons:
-                return _nothing(note, evidence, recording, follower, shown)
+                return told.nothing(evidence)
             settings = settings_of(arch, tools, args.machine, shown.survey.settings())
             head = tools.header(title, _source(args.capture), mode, settings, cast)
-            _write(args.output, out, chain((h + "\n" for h in head), body))
-        _summary(note, recording, follower, shown)
-        return 0
+            return told.trace(evidence, mode, chain((h + "\n" for h in head), body))
     stimuli = [s for s in stream if not isinstance(s, Line)]
     refuse_foreign(args, shown.survey)
     mode = mode_of(args, tools, shown.survey.mode)
     evidence = gather(recording, follower, shown.stimuli, unsaid=unsaid(tools, mode))
     if evidence.reasons:
-        return _nothing(note, evidence, recording, follower, shown)
+        return told.nothing(evidence)
     settings = settings_of(arch, tools, args.machine, shown.survey.settings())
     check_built(catalogue, kernels, settings)
     wanted = (args.violation,) if args.violation else ()
@@ -98,10 +100,9 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
     replayed = deriver.replay(stimuli, wanted)
     if args.reduce:
         if replayed.violation is None:
-            _summary(note, recording, follower, shown)
             what = args.violation or "violation"
-            note.write(f"no {what} on {kernels[0].name} {mode}: nothing to reduce\n")
-            return 1
+            why = f"no {what} on {kernels[0].name} {mode}: nothing to reduce"
+            return told.nothing(evidence, [why])
         progress = _shrinking if sys.stderr.isatty() else (lambda n: None)
         stimuli = deriver.reduce(replayed.kept, replayed.violation, progress)
         cast = deriver.cast_of(stimuli)
@@ -116,20 +117,7 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
         verdicts.append(f"verdict {kernel.name} {what}")
     head = tools.header(title, _source(args.capture), mode, settings, cast, verdicts)
     lines = format_lines([*head, *tools.body(stimuli)])
-    _write(args.output, out, (line + "\n" for line in lines))
-    _summary(note, recording, follower, shown)
-    note.write("".join(f"{verdict}\n" for verdict in verdicts))
-    return 0
-
-
-def _nothing(
-    stream: TextIO, evidence: Evidence, recording: Recording, follower: Any, shown: Shown
-) -> int:
-    """Say why no trace is written."""
-    _summary(stream, recording, follower, shown)
-    stream.write("".join(f"{plain(line)}\n" for line in too_little(evidence)))
-    stream.write("no trace was written\n")
-    return 1
+    return told.trace(evidence, mode, (line + "\n" for line in lines), verdicts)
 
 
 def _shrinking(n: int) -> None:
@@ -163,32 +151,89 @@ class Shown:
             yield item
 
 
-def _write(path: str | None, out: Terminal, lines: Iterable[str]) -> None:
-    """Write a whole file or none."""
-    if path is None:
-        for line in lines:
-            out.stream.write(line)
-        return
-    write_lines(Path(path), lines)
+class Told:
+    """What is said of an import: by the way for people, or as one document."""
 
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        out: Terminal,
+        recording: Recording,
+        follower: Any,
+        shown: Shown,
+    ) -> None:
+        self.args = args
+        self.out = out
+        self.recording = recording
+        self.follower = follower
+        self.shown = shown
 
-def _summary(stream: TextIO, recording: Recording, follower: Any, shown: Shown) -> None:
-    def say(text: str) -> None:
-        stream.write(plain(text) + "\n")
+    def trace(
+        self, evidence: Evidence, mode: str, lines: Iterable[str], verdicts: Iterable[str] = ()
+    ) -> int:
+        """Write a whole trace or none, and say what it was made of."""
+        args, verdicts, text = self.args, tuple(verdicts), None
+        if args.output is not None:
+            write_lines(Path(args.output), lines)
+        elif args.json:
+            text = "".join(lines)
+        else:
+            for line in lines:
+                self.out.stream.write(line)
+        self._say(evidence, verdicts, mode, text)
+        return 0
 
-    say(f"{recording.number} lines, {recording.events} events, {shown.stimuli} stimuli")
-    for why, n in shown.inferred.most_common():
-        say(f"  inferred {n} times: {why}")
-    for name, n in follower.notes.most_common():
-        say(f"  {n} times: {name}")
-    if follower.quiet:
-        words = ", ".join(f"{name} {n}" for name, n in follower.quiet.most_common())
-        say(f"  without bearing on the state: {words}")
-    if follower.unknown:
-        words = ", ".join(f"{name} {n}" for name, n in follower.unknown.most_common(20))
-        more = len(follower.unknown) - 20
-        say(f"  unknown: {words}" + (f" and {more} more names" if more > 0 else ""))
-    for kind, n in recording.odd_kinds.most_common():
-        say(f"  {kind}: {n}")
-    for odd in recording.odd[:10]:
-        say(f"    {recording.path}:{odd.number}: {odd.kind}: {odd.text}")
+    def nothing(self, evidence: Evidence, reasons: Iterable[str] = ()) -> int:
+        """Say why no trace is written."""
+        lines = tuple(reasons) or (*too_little(evidence), "no trace was written")
+        self._say(evidence, lines, None, None)
+        return 1
+
+    def _say(
+        self, evidence: Evidence, lines: tuple[str, ...], mode: str | None, text: str | None
+    ) -> None:
+        args, follower, recording = self.args, self.follower, self.recording
+        if args.json:
+            written = mode is not None
+            tree = {
+                "schema": "kvm-replay/import/1",
+                "capture": args.capture,
+                "mode": mode,
+                "output": args.output if written else None,
+                "trace": text,
+                "verdicts": list(lines) if written else [],
+                "reasons": [] if written else list(lines),
+                "lines": recording.number,
+                "events": recording.events,
+                "stimuli": self.shown.stimuli,
+                "evidence": evidence.tree(),
+                "inferred": dict(self.shown.inferred),
+                "notes": dict(follower.notes),
+                "without_bearing": dict(follower.quiet),
+                "unknown": dict(follower.unknown),
+                "odd": [odd._asdict() for odd in recording.odd],
+            }
+            self.out.line(json.dumps(tree, indent=1))
+            return
+        note = sys.stderr if args.output is None else self.out.stream
+        for line in (*self._summary(), *lines):
+            note.write(plain(line) + "\n")
+
+    def _summary(self) -> Iterator[str]:
+        follower, recording = self.follower, self.recording
+        yield f"{recording.number} lines, {recording.events} events, {self.shown.stimuli} stimuli"
+        for why, n in self.shown.inferred.most_common():
+            yield f"  inferred {n} times: {why}"
+        for name, n in follower.notes.most_common():
+            yield f"  {n} times: {name}"
+        if follower.quiet:
+            words = ", ".join(f"{name} {n}" for name, n in follower.quiet.most_common())
+            yield f"  without bearing on the state: {words}"
+        if follower.unknown:
+            words = ", ".join(f"{name} {n}" for name, n in follower.unknown.most_common(20))
+            more = len(follower.unknown) - 20
+            yield f"  unknown: {words}" + (f" and {more} more names" if more > 0 else "")
+        for kind, n in recording.odd_kinds.most_common():
+            yield f"  {kind}: {n}"
+        for odd in recording.odd[:10]:
+            yield f"    {recording.path}:{odd.number}: {odd.kind}: {odd.text}"

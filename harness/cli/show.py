@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import textwrap
+from typing import Any
 
 from harness.cli.select import find_traces
 from harness.cli.term import Terminal
@@ -57,11 +59,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "because of it, who owns the registers then, what changed and what went wrong.",
     )
     add_target(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=show)
 
 
 def show(args: argparse.Namespace, out: Terminal) -> int:
     trace, kernel, mode = target(args)
+    if args.json:
+        tree = {
+            "schema": "kvm-replay/show/1",
+            "trace": trace.id,
+            "title": trace.title,
+            "kernel": kernel.name,
+            "mode": mode,
+            "steps": [_plain(page) for page in tell(trace, kernel, mode)],
+        }
+        out.line(json.dumps(tree, indent=1))
+        return 0
     head(out, trace, kernel, mode)
     bad = 0
     for page in tell(trace, kernel, mode):
@@ -69,6 +83,24 @@ def show(args: argparse.Namespace, out: Terminal) -> int:
         _print(out, page)
     out.line(f"{bad} violation{'s' if bad != 1 else ''}" if bad else "holds")
     return 0
+
+
+def _plain(page: Page) -> dict[str, Any]:
+    """One step for JSON."""
+    step = page.step
+    return {
+        "line": step.event.line,
+        "event": page.source,
+        "skipped": step.skipped or None,
+        "reactions": [{"depth": r.depth, "kind": r.kind, "text": r.text} for r in step.reactions],
+        "owners": page.owners,
+        "changes": page.changes,
+        "snapshots": list(step.snapshots),
+        "violations": [
+            {"invariant": v.kind, "who": v.who, "what": v.what, "text": v.text}
+            for v in step.violations
+        ],
+    }
 
 
 def head(out: Terminal, trace: Trace, kernel: Kernel, mode: str) -> None:
