@@ -237,6 +237,32 @@ def test_junit(grouped: Grouped) -> None:
     ]
 
 
+ALLOWED = {  # attributes and children by Jenkins' junit-10.xsd, those required first
+    "testsuites": ({}, {"name", "time", "tests", "failures", "disabled", "errors"}, {"testsuite"}),
+    "testsuite": (
+        {"tests"},
+        {"name", "failures", "errors", "time", "skipped"},
+        {"testcase", "properties", "system-out", "system-err"},
+    ),
+    "testcase": ({"name"}, {"classname", "time"}, {"skipped", "error", "failure"}),
+    "skipped": ({}, {"type", "message"}, set[str]()),
+    "failure": ({}, {"type", "message"}, set[str]()),
+    "error": ({}, {"type", "message"}, set[str]()),
+}
+
+
+def test_junit_is_as_jenkins_reads_it(grouped: Grouped) -> None:
+    """Nothing but what junit-10.xsd knows, and what it requires; times are seconds."""
+    text = as_junit([*suites(grouped), *broken_entries([("broken", "x:1:1: wrong")])])
+    root = ElementTree.fromstring(text)
+    for element in root.iter():
+        required, optional, children = ALLOWED[element.tag]
+        assert set(required) <= set(element.attrib) <= set(required) | optional
+        assert {child.tag for child in element} <= children
+        assert re.fullmatch(r"[0-9]+\.[0-9]{3}", element.get("time", "0.000"))
+    assert (root.get("tests"), root.get("errors")) == ("7", "1")
+
+
 def test_junit_failure(grouped: Grouped) -> None:
     """A failure has its kind as message and its details as text."""
     failure = ElementTree.fromstring(as_junit(suites(grouped))).find(
