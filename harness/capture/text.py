@@ -24,13 +24,13 @@ from harness.errors import HarnessError
 
 # `comm-pid [cpu] flags time: event: text`; a comm may hold any bytes, these signs too.
 # tracefs has the flags, trace-cmd only in newer versions; `(tgid)` only with record-tgid.
-_HEAD = re.compile(r"\s*(.{0,80}?)-(\d+)\s+(?:\(\s*[-\d]+\)\s+)?$", re.S)
+_HEAD = re.compile(r"\s*(.{0,80}?)-(\d{1,19})\s+(?:\(\s*[-\d]+\)\s+)?$", re.S)
 _EVENT = re.compile(
-    r"\s*(.{0,80}?)-(\d+)\s+(?:\(\s*[-\d]+\)\s+)?\[(\d+)\]"
+    r"\s*(.{0,80}?)-(\d{1,19})\s+(?:\(\s*[-\d]+\)\s+)?\[(\d+)\]"
     r"(\s+(?:[.\w#]{4,7}\s+)?\d+(?:\.\d+)?:\s+\S.*)",
     re.S,
 )
-_LOST = re.compile(r"CPU:?\s*\d+\s*\[?(?:LOST )?(?:(\d+) EVENTS|EVENTS DROPPED|LOST)")
+_LOST = re.compile(r"CPU:?\s*\d+\s*\[?(?:LOST )?(?:(\d{1,19}) EVENTS|EVENTS DROPPED|LOST)")
 _LOST_CPU = re.compile(r"\d+")
 # What trace-cmd prints around its events.
 _AROUND = re.compile(

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from harness.capture.arm64.adopt import FLAGS, OWNERS, TYPES, Adopter
-from harness.capture.arm64.fields import State
+from harness.capture.arm64.fields import State, number
 from harness.capture.arm64.probe import Point, point
 from harness.capture.text import Line
 from harness.model.arm64.cpu.machine import Config
@@ -164,7 +164,7 @@ class Comparer(Adopter):
             if got is None or str(value) == got:
                 continue
             nowhere = name == "fpcpu" and task.fpsimd_cpu >= ncpus
-            if nowhere and got.isdigit() and int(got) >= ncpus:
+            if nowhere and number(got) >= ncpus:
                 continue
             wrong.append((name, got, str(value)))
         return [w for w in wrong if not self._was_before(p, w)]

@@ -29,11 +29,12 @@ _FLAGS = re.compile(r"(?<= )((?:f\d+|pf|nf)=)0x([0-9a-f]+)")
 
 _KEYS = "cpfyulsvro"
 _SWITCH = re.compile(
-    r"prev=(\w+) next=(\w+) pp=(\d+) pn=(\d+) pf=(\w+) nf=(\w+)"
-    r"(?: pt=(\d+) nt=(\d+))? pu=(\d+) nu=(\d+)"
+    r"prev=(\w+) next=(\w+) pp=(\d{1,19}) pn=(\d{1,19}) pf=(\w+) nf=(\w+)"
+    r"(?: pt=(\d{1,19}) nt=(\d{1,19}))? pu=(\d{1,19}) nu=(\d{1,19})"
 )
 _VCPU = re.compile(
-    r"vcpu=(0x[0-9a-f]+)(?: id=(-?\d+))?(?: fps=(\d+))?(?: vl=(\d+))?(?: cfl=(0x[0-9a-f]+))?"
+    r"vcpu=(0x[0-9a-f]+)(?: id=(-?\d{1,19}))?(?: fps=(\d{1,19}))?(?: vl=(\d{1,19}))?"
+    r"(?: cfl=(0x[0-9a-f]+))?"
 )
 _DUMP = re.compile(r"(\w+)=([0-9a-f]+|none|current|other)(?!\S)")
 

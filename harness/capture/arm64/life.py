@@ -32,7 +32,7 @@ _RESUMING = ("<-do_notify_resume", "<-exit_to_user_mode", "<-arch_exit_to_user_m
 _LONE_CALLERS = ("<-arch_dup_task_struct", "<-fpsimd_preserve_current_state")
 # Nobody takes so many seconds from a system call's exit to the signal that it delivers.
 _ON_ITS_WAY = 0.001
-_FORK = re.compile(r"child_comm=(.*?) child_pid=(\d+)", re.S)
+_FORK = re.compile(r"child_comm=(.*?) child_pid=(\d{1,19})", re.S)
 _SYSCALL = re.compile(r"NR (-?\d+)(?: \((.*?)\))?")
 _SYSCALL_RAW = re.compile(r"id=(-?\d+|0x\w+)(?:,? args=(?:ARRAY\[)?(.*?)\]?$)?")
 

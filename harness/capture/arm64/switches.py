@@ -24,11 +24,12 @@ from harness.model.arm64.host.state import (
 # What trace-cmd report -R prints: TASK_RUNNING, TASK_REPORT_MAX for who is preempted, then bits.
 _STATES = {0: "R", 256: "R", 1: "S", 2: "D", 4: "T", 8: "t", 16: "X", 32: "Z", 64: "P", 128: "I"}
 _SWITCH = re.compile(
-    r"prev_comm=(.*?) prev_pid=(\d+) .*?prev_state=(\S+) (?:==> )?next_comm=(.*?) next_pid=(\d+)",
+    r"prev_comm=(.*?) prev_pid=(\d{1,19}) .*?prev_state=(\S+) (?:==> )?"
+    r"next_comm=(.*?) next_pid=(\d{1,19})",
     re.S,
 )
 # trace-cmd's own way to print it.
-_SWITCH_CMD = re.compile(r"(.*):(\d+) \[-?\d+\] (\S+) ==> (.*):(\d+) \[-?\d+\]", re.S)
+_SWITCH_CMD = re.compile(r"(.*):(\d{1,19}) \[-?\d+\] (\S+) ==> (.*):(\d{1,19}) \[-?\d+\]", re.S)
 SWITCHING = ("sched_switch", "fpsimd_thread_switch", "fpsimd_thread_switch_ret")
 
 

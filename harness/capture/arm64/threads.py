@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.capture.arm64.fields import dump_of, flags_of, state_of
+from harness.capture.arm64.fields import dump_of, flags_of, number, state_of
 from harness.capture.arm64.items import (
     Cpu,
     Guest,
@@ -293,7 +293,7 @@ class Threads:
             if svcr is not None:
                 self._settle_operand(self.za.pop(thread.name), int(svcr, 16))
         zen = dump_of(line.text).get("zen")
-        cpu.zen = int(zen) if zen and zen.isdigit() else -1
+        cpu.zen = number(zen) if zen else -1
         if thread is not None and thread.name in self.closed:
             self._settle_operand(self.closed.pop(thread.name), cpu.zen == 1)
         self.out.append(line)

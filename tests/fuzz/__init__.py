@@ -1,0 +1,1 @@
+"""Whatever comes in: an answer or a clear error, never an internal one."""
