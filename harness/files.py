@@ -12,7 +12,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from harness.errors import HarnessError
 from harness.resources import display
@@ -33,6 +33,33 @@ def write_lines(path: Path, texts: Iterable[str]) -> None:
     with replacing(path) as file:
         for text in texts:
             file.write(text.encode("utf-8"))
+
+
+@contextlib.contextmanager
+def kept(texts: Iterable[str]) -> Iterator[TextIO]:
+    """Texts, one after the other, in a file without a name that is read from its beginning.
+
+    Raises HarnessError where there is no room for it.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
+            for text in texts:
+                file.write(text)
+            file.seek(0)
+            stack.pop_all()
+    except OSError as error:
+        raise HarnessError(f"a temporary file: cannot be written: {error.strerror}") from None
+    with file:
+        yield file
+
+
+def folder(prefix: str) -> tempfile.TemporaryDirectory[str]:
+    """A folder that is gone at the end of `with`. Raises HarnessError."""
+    try:
+        return tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise HarnessError(f"a temporary folder: cannot be made: {error.strerror}") from None
 
 
 @contextlib.contextmanager

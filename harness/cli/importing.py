@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -28,7 +27,7 @@ from harness.cli.recorded import (
 from harness.cli.term import Terminal, plain
 from harness.dsl.format import format_lines
 from harness.errors import HarnessError
-from harness.files import write_lines
+from harness.files import kept, write_lines
 from harness.model import architecture
 
 
@@ -75,10 +74,7 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
     title = args.title or f"recorded: {Path(args.capture).name}"
     told = Told(args, out, recording, follower, shown)
     if not kernels:
-        with tempfile.TemporaryFile("w+", encoding="utf-8") as body:
-            for text in tools.body(stream):
-                body.write(text + "\n")
-            body.seek(0)
+        with kept(text + "\n" for text in tools.body(stream)) as body:
             refuse_foreign(args, shown.survey)
             mode = mode_of(args, tools, shown.survey.mode)
             evidence = gather(recording, follower, shown.stimuli, unsaid=unsaid(tools, mode))

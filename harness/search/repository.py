@@ -14,13 +14,13 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import HarnessError
+from harness.files import folder as temporary
 
 PREFIX = "kvm-replay-bisect-"  # of the folders that work trees are in
 LOCK = "lock"
@@ -77,7 +77,7 @@ def root_of(folder: Path) -> Path:
 @contextmanager
 def work_tree(root: Path, commit: str) -> Iterator[Path]:
     """A work tree at `commit`, which is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
+    with temporary(PREFIX) as name:
         folder = Path(name)
         tree = folder / "tree"
         with (folder / LOCK).open("w") as lock:
