@@ -6,9 +6,13 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkProcess
 
 T = TypeVar("T")
 
@@ -69,30 +73,83 @@ class WorkerDied(Exception):
     """A process of `in_processes` has ended before its time."""
 
 
-def in_processes(many: int, function: Callable[..., T], *columns: list[Any]) -> Iterator[T]:
-    """What `map` yields, worked out by `many` processes. Raises WorkerDied.
+def in_processes(
+    many: int, function: Callable[..., T], items: Iterable[tuple[Any, ...]]
+) -> Iterator[T]:
+    """What `itertools.starmap` yields, worked out by `many` processes. Raises WorkerDied.
 
-    None of them is left when this is closed, or this process ends in any way.
+    No item is taken long before it can be begun. None of the processes is left when this is
+    closed, or this process ends in any way. (A process that ends while it writes to a pool of
+    concurrent.futures leaves that waiting for ever: others hold the pipe as well.)
     """
-    # Dear to import, seldom asked for.
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
+    import multiprocessing  # dear to import, seldom asked for
 
-    others = multiprocessing.active_children()
-    # A fork knows the user's patches.
-    fork = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(many, fork, initializer=follow, initargs=(os.getpid(),))
+    fork = multiprocessing.get_context("fork")  # it knows the user's patches
+    workers: dict[Connection, ForkProcess] = {}
     try:
-        with held_back():
-            found = pool.map(function, *columns, chunksize=4)
-        yield from found
-    except BrokenProcessPool:
-        raise WorkerDied from None
-    except BaseException:
-        for process in multiprocessing.active_children():
-            if process not in others:
-                process.terminate()
-        raise
+        for _ in range(many):
+            here, there = fork.Pipe()
+            arguments = (os.getpid(), function, there, [*workers, here])
+            process = fork.Process(target=_serve, args=arguments, daemon=True)
+            with held_back():
+                process.start()
+                workers[here] = process
+            there.close()
+        yield from _results(list(workers), items)
     finally:
-        pool.shutdown(cancel_futures=True)
+        for pipe, process in workers.items():
+            process.kill()  # it has nothing of its own
+            pipe.close()
+            process.join()
+
+
+def _results(pipes: list[Connection], items: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    """The results in the order of the items; each process has one item waiting."""
+    from multiprocessing.connection import wait
+
+    ahead, due, done = enumerate(items), 0, dict[int, Any]()
+    todo = dict.fromkeys(pipes, 0)
+    try:
+        for pipe in 2 * pipes:
+            todo[pipe] += _give(pipe, ahead)
+        while any(todo.values()):
+            ready = wait([pipe for pipe, some in todo.items() if some])
+            for pipe in [pipe for pipe in pipes if pipe in ready]:
+                number, fine, result = pipe.recv()
+                if not fine:
+                    raise result
+                done[number] = result
+                todo[pipe] += _give(pipe, ahead) - 1
+            while due in done:
+                yield done.pop(due)
+                due += 1
+    except (EOFError, ConnectionError):
+        raise WorkerDied from None
+
+
+def _give(pipe: Connection, ahead: Iterator[tuple[int, Any]]) -> int:
+    """Give the next item to a process; how many that was."""
+    for numbered in ahead:
+        pipe.send(numbered)
+        return 1
+    return 0
+
+
+def _serve(
+    parent: int, function: Callable[..., Any], pipe: Connection, ours: list[Connection]
+) -> None:
+    """One of the processes. It must not hold the other ends of the pipes."""
+    follow(parent)
+    for end in ours:
+        end.close()
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            number, item = pipe.recv()
+            try:
+                told = number, True, function(*item)
+            except Exception as error:
+                told = number, False, error
+            try:
+                pipe.send(told)
+            except (TypeError, AttributeError, ValueError) as error:  # it cannot be sent
+                pipe.send((number, False, RuntimeError(f"{type(error).__name__}: {error}")))

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Generator
 from contextlib import closing
+from itertools import starmap
 from pathlib import Path
 
 from harness.cli import bugs
@@ -104,8 +105,8 @@ def _judge_each(
 ) -> Generator[tuple[Path, tuple[Trace, Judged] | HarnessError], None, None]:
     progress = Progress(len(paths))
     many = min(jobs, len(paths))
-    every = [kernels] * len(paths)
-    judged = in_processes(many, _judge, paths, every) if many > 1 else map(_judge, paths, every)
+    items = zip(paths, [kernels] * len(paths), strict=True)
+    judged = in_processes(many, _judge, items) if many > 1 else starmap(_judge, items)
     try:
         for path in paths:
             progress.step(trace_id(path))

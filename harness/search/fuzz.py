@@ -9,18 +9,14 @@ ISSTA 2012).
 
 from __future__ import annotations
 
-import itertools
-import signal
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
 from random import Random
 from typing import NamedTuple
 
 from harness.errors import HarnessError
 from harness.model import architecture
 from harness.model.base import Event, Refused, Violation
+from harness.processes import WorkerDied, in_processes
 from harness.search.bounds import Bounds, Found
 from harness.search.canon import FRESH, FRESHEST
 from harness.search.explorer import happening
@@ -118,32 +114,16 @@ class Walker:
 def walks(bounds: Bounds, seed: int, numbers: Iterable[int], jobs: int) -> Iterator[Walk]:
     """The walks of these numbers, in their order, by `jobs` processes.
 
-    No number is taken from `numbers` long before its walk can begin.
+    No number is taken from `numbers` long before its walk can begin. Raises HarnessError if a
+    process is killed.
     """
+    walk = Walker(bounds, seed).walk
     if jobs == 1:
-        yield from map(Walker(bounds, seed).walk, numbers)
+        yield from map(walk, numbers)
         return
-    ahead: deque[Future[Walk]] = deque()
-    numbers = iter(numbers)
-    with ProcessPoolExecutor(jobs, get_context("fork"), _begin, (bounds, seed)) as pool:
-        try:
-            while True:
-                for number in itertools.islice(numbers, 2 * jobs - len(ahead)):
-                    ahead.append(pool.submit(_walk, number))
-                if not ahead:
-                    return
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-_walker: list[Walker] = []  # of this process
-
-
-def _begin(bounds: Bounds, seed: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is told to the one who has asked
-    _walker[:] = [Walker(bounds, seed)]
-
-
-def _walk(number: int) -> Walk:
-    return _walker[0].walk(number)
+    try:
+        yield from in_processes(jobs, walk, ((number,) for number in numbers))
+    except WorkerDied:
+        raise HarnessError(
+            "fuzz: one of the processes was killed, perhaps for lack of memory; use a smaller -j"
+        ) from None
