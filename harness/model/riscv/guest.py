@@ -61,7 +61,7 @@ from harness.model.riscv.kvm.sbi import (
     extension_of,
     function_of,
 )
-from harness.model.riscv.kvm.state import STOPPED, Vcpu
+from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import SBI_STA, SBI_STATE, STA_REGS, U64, one_reg
 from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
 from harness.model.riscv.legal import Legal
@@ -374,12 +374,7 @@ class Guest(Legal):
             self.vcpu_put(vcpu)
             return
         self._answered(vcpu, self.sbi.err_val, self.sbi.out_val)
-        if vcpu.stopped:
-            vcpu.waiting = STOPPED
-        if vcpu.waiting:
-            self.vcpu_put(vcpu)
-        else:
-            self.guest_enter(vcpu)
+        self.guest_enter_again(vcpu)
 
     def _set_x(self, vcpu: Vcpu, first: int, *values: int) -> None:
         owed = self.vcpu_due[vcpu.name]

@@ -372,7 +372,7 @@ class Stimuli(Programs):
         if task.at is At.USER:
             self.exit_to_user_mode()
         elif task.at is At.GUEST:
-            self.guest_enter(self.vcpus[task.vcpu])
+            self.guest_enter_again(self.vcpus[task.vcpu])
 
     def on_irq(self, actor: str) -> None:
         was = self.cpu.mode
