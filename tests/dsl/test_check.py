@@ -518,14 +518,20 @@ def test_complaint_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 DYNAMIC: dict[str, tuple[str, str]] = {
     # events: (the refused line, message)
-    "B read v0": ("B read v0", "B is not current on any CPU; `cpu0 switch A -> B` would make it"),
-    "v0 write v0 = 1": ("v0 write v0 = 1", "v0 is not loaded; `A ioctl KVM_RUN v0` would enter it"),
+    "B read v0": (
+        "B read v0",
+        "B is not current on any CPU; `cpu1 switch idle -> B` would make it possible",
+    ),
+    "v0 write v0 = 1": (
+        "v0 write v0 = 1",
+        "v0 is not loaded; `A ioctl KVM_RUN v0` would make it possible",
+    ),
     "A ioctl KVM_RUN v0; v0 guest_exit; v0 read v0": (
         "v0 read v0",
-        "v0 is loaded, but not in the guest; `v0 guest_enter` would enter it",
+        "v0 is loaded, but not in the guest; `v0 guest_enter` would make it possible",
     ),
     "A syscall_enter; A read v0": ("A read v0", "A is in a system call"),
-    "A exit; A read v0": ("A read v0", "A is dead"),
+    "A exit; A read v0": ("A read v0", "A exited in line 7"),
     "A fork C; C read v0": ("C read v0", "C is not current on any CPU"),
     "cpu0 switch B -> A": ("cpu0 switch B -> A", "cpu0 runs A, not B"),
     "A ret_to_user": ("A ret_to_user", "A is in user space, not in the kernel"),

@@ -26,7 +26,7 @@ from harness.model.arm64.machine import (
     Setup,
     VheMachine,
 )
-from harness.model.arm64.verbs import VERBS
+from harness.model.arm64.verbs import MOVES, VERBS
 from harness.model.arm64.view import SHOWN
 from harness.model.base import BadOperand, Model, RegTest, Setting, Shape, World, recording
 from harness.model.catalogue import Kernel
@@ -117,6 +117,7 @@ class Arm64:
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
+    moves = MOVES
     expectations = ("trap", "no_trap", "errno", "signal", "undef", "read", "no_read", "state")
     shown: ClassVar[dict[str, dict[str, Shape]]] = SHOWN
     answers: ClassVar[dict[str, tuple[str, ...]]] = {}

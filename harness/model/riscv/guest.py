@@ -358,7 +358,7 @@ class Guest(Legal):
         """By names or by numbers, which mean the same."""
         eid, fid = _call(extension, function)
         if not self.supervisor(vcpu):
-            raise Refused(f"{vcpu.name} is in VU-mode; `{vcpu.name} priv s` takes it back")
+            raise Refused(f"{vcpu.name} is in VU-mode, which makes no SBI calls")
         pmu = self.find_ext(vcpu, eid) == "pmu" and self.probe("pmu")
         if pmu and fid and function_of("pmu", fid):
             raise Refused("the PMU's counters are left out: of SBI pmu there is num_counters")

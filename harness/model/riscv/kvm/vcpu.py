@@ -199,7 +199,7 @@ class VcpuCore(VcpuOnereg):
         self.current.at = At.SYSCALL
 
     def is_stopped(self, vcpu: Vcpu) -> str:
-        return f"{vcpu.name} is stopped; another vcpu's `sbi hsm hart_start` would start it"
+        return f"{vcpu.name} is stopped until another vcpu calls `sbi hsm hart_start`"
 
     def guest_enter(self, vcpu: Vcpu) -> None:
         """From the preemptible part of the run loop into the guest."""
