@@ -20,8 +20,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "fmt",
         help="lay trace files out",
-        description="Lay trace files out in the one canonical way, comments kept. A file with a "
-        "mistake in it is not touched.",
+        description="Format trace files canonically; comments are preserved. A byte order mark and "
+        "carriage returns at the ends of lines are removed. A file with a mistake in it is not "
+        "changed.",
     )
     parser.add_argument("paths", nargs="+", metavar="TRACE", help="files or folders")
     parser.add_argument(
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
 
 def _format(args: argparse.Namespace, out: Terminal, path: Path) -> bool:
     """Lay one file out, or say how it would be; whether there was anything to do."""
-    lines = read_source(path)
+    lines = read_source(path, repair=True)
     parse(path, lines, scratch=True)
     laid = format_lines(lines)
     text = "\n".join(laid) + "\n"

@@ -275,6 +275,9 @@ class Architecture(Protocol):
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
         """Raises BadOperand if `register` cannot hold these quadwords."""
 
+    def fills(self, register: tuple[str, int]) -> bool:
+        """Whether one number fills all quadwords of `register`, as an instruction would."""
+
     def reg_tests(
         self, kernel: Kernel, expected: Kernel, mode: str, world: World
     ) -> Iterator[RegTest]:

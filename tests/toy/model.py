@@ -168,6 +168,9 @@ class Toy:
     def flags(self, regset: str, field: tuple[str, int], words: tuple[str, ...]) -> int:
         raise BadOperand("there is no ptrace")
 
+    def fills(self, register: tuple[str, int]) -> bool:
+        return False
+
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
         if quads[0] >> 8:
             raise BadOperand("r0 has 8 bits")

@@ -274,6 +274,9 @@ class Arm64:
             raise BadOperand(f"{word!r}{nearest(word, FEATURES)}: expected {what}")
         return FEATURES[word]
 
+    def fills(self, register: tuple[str, int]) -> bool:
+        return register[0] == "z"
+
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
         kind, n = register
         slice_ = 1

@@ -191,6 +191,9 @@ class Riscv:
     def flags(self, regset: str, field: tuple[str, int], words: tuple[str, ...]) -> int:
         raise BadOperand(f"{words[0]}: no register sets of ptrace here")
 
+    def fills(self, register: tuple[str, int]) -> bool:
+        return False
+
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
         kind, n = register
         vlen = world.settings.get("vlen", (128, 128))[1]
