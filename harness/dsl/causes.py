@@ -7,7 +7,7 @@ well. Those complaints would bury the one that matters.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness.dsl.nodes import Header
@@ -16,6 +16,7 @@ from harness.dsl.syntax import Line, LineError, code_of, parse_line
 DECLARATIONS = ("machine", "task", "vm")
 SOURCES = ("link", "mail", "commit", "recording")
 _LACKS = re.compile(r"\b(this|the) machine has\b|is not on the machine line")
+_CHILD = re.compile(r"\s*\w+\s+(?:fork|clone)\s+(\w+)")
 _ODD = re.compile(r"[^\x00-\x7f]")
 
 
@@ -31,6 +32,7 @@ class Causes:
     told: set[str] = field(default_factory=set)
     machine: bool = False
     sourced: bool = False
+    children: dict[str, int] = field(default_factory=dict)  # in which line a task is made
     missing: int = 0  # the first line that needs a machine, where a file has none
 
     def follows(self, message: str) -> bool:
@@ -44,6 +46,12 @@ class Causes:
         if "has no " in thing:
             self.told.add(thing)
         return False
+
+    def find_children(self, lines: Sequence[str]) -> None:
+        for number, line in enumerate(lines, 1):
+            found = _CHILD.match(line)
+            if found:
+                self.children.setdefault(found[1], number)
 
     def lost(self, line: str) -> None:
         """A declaration failed: whom it declared is not known."""

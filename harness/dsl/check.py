@@ -88,6 +88,7 @@ class Checker(HeaderChecker):
         """Read lines, whole trace or not; what is wrong with them is kept."""
         self.lines = tuple(lines)
         self.causes.missing = self._machineless()
+        self.causes.find_children(self.lines)
         for number, text in enumerate(self.lines, 1):
             try:
                 node = parse_line(text)
@@ -106,7 +107,7 @@ class Checker(HeaderChecker):
         words = [first_word(line) for line in self.lines]
         if "machine" in words:
             return 0
-        before = {"trace", "about", *SOURCES, ""}
+        before = {"trace", "about", "class", *SOURCES, ""}
         after = (n for n, word in enumerate(words, 1) if word not in before and word[0] != "#")
         return next(after, max(1, len(words)))
 

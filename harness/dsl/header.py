@@ -332,6 +332,10 @@ class HeaderChecker:
         if name.text in self.causes.names:
             return
         self.causes.names.add(name.text)
+        made = self.causes.children.get(name.text, 0)
+        if made > line:
+            self.wrong_name(line, name, f"{name.text} does not exist yet: line {made} makes it")
+            return
         names = list(known)
         hint = nearest(name.text, names) or (f": there is {some_of(names)}" if names else "")
         self.wrong_name(line, name, f"unknown {what} {name.text!r}{hint}")

@@ -44,6 +44,13 @@ ONE: dict[str, tuple[str, str, int, int, str]] = {
     "vm commas": ("sve; vcpu v1", "sve, vcpu v1", 6, 24, "',': expected"),
     "a verb": ("B     ioctl", "B     ioctll", 10, 7, "unknown event 'ioctll'"),
     "an actor": ("task A, B", "task A, C", 6, 37, "unknown task 'B'"),
+    "before its fork": (
+        "expect no trap\n",
+        "C read v0\nA fork C\n",
+        12,
+        1,
+        "C does not exist yet: line 13 makes it",
+    ),
     "SVE": ("; sve 16..64", "", 6, 21, "v0 cannot have sve: the machine has none"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import textwrap
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from harness.engine.way_out import moves, proposed, way_out
 from harness.errors import SourceError
 from harness.model import architecture
 from harness.model.base import Architecture, Event, Model, Refused, World
+from tests.dsl.samples import ROOT
 from tests.engine.text import HEAD, trace
 from tests.model.arm64 import walk as arm64
 from tests.model.riscv import walk as riscv
@@ -170,6 +172,20 @@ def test_a_kernel_without_the_feature() -> None:
         f"cpu0 runs its idle task, not A: A died of SIGILL in line {FIRST}; the trace needs "
         "sve-host: add `needs sve-host`"
     )
+
+
+def test_what_the_guide_shows() -> None:
+    """Both examples of docs/reading-a-trace.md, word for word."""
+    page = (ROOT / "docs" / "reading-a-trace.md").read_text(encoding="utf-8")
+    blocks = [
+        textwrap.dedent(block)
+        for block in re.findall(r"(?:^    .*\n)+", page.split("## Errors")[1], re.M)
+    ]
+    told = (
+        HEAD.format(extra="verdict v7.2 holds").replace(" sve }", " }").replace("; sme 16..64", "")
+    )
+    assert refusal(blocks[0], "v7.2", told) == blocks[1].strip()
+    assert refusal(blocks[2], "v4.13", told) == blocks[3].strip()
 
 
 def test_the_machine_is_as_it_was() -> None:

@@ -90,7 +90,7 @@ class Stimuli(Userland):
         if task.at in GONE:
             raise Refused(f"{next_name} {WHERE[task.at]}")
         if task.on_cpu >= 0:
-            raise Refused(f"{next_name} is current on cpu{task.on_cpu}")
+            raise Refused(f"{titled(next_name)} is current on cpu{task.on_cpu}")
         if self.rq.neon:
             raise Refused(f"{titled(prev)} is in kernel-mode NEON, which is not preemptible here")
         self._leave()

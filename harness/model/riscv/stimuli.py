@@ -332,11 +332,13 @@ class Stimuli(Programs):
         if task.at in GONE:
             raise Refused(f"{following} {WHERE[task.at]}")
         if task.on_cpu >= 0:
-            raise Refused(f"{following} is current on cpu{task.on_cpu}")
+            raise Refused(f"{titled(following)} is current on cpu{task.on_cpu}")
         if task.host != self.cpu.host:
             raise Refused(f"{following} is a task of the other host")
         if current.kernel_mode_v and not self.preemptible:
-            raise Refused(f"{prev} uses vectors in the kernel, with softirqs and preemption off")
+            raise Refused(
+                f"{titled(prev)} uses vectors in the kernel, with softirqs and preemption off"
+            )
         self._leave()
         self._switch_to(task)
 
