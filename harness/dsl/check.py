@@ -372,12 +372,12 @@ class Checker(HeaderChecker):
     ) -> tuple[int, ...]:
         assert self.arch is not None
         quads = tuple(int(w.text, 16 if w.text.startswith("0x") else 10) for w in words)
-        wide = register is not None and len(quads) == 1 and quads[0] >> 64
+        wide = len(quads) == 1 and quads[0] >> 64 not in (0, quads[0] & (1 << 64) - 1)
         if register is not None and wide and self._takes_several(register, quads[0]):
             text = words[0].text[:40]
             message = (
-                f"{text} has more than 64 bits, and one number fills a vector as DUP does; for "
-                f"its quadwords, of 128 bits each, write `{{{text}, 0x0}}`"
+                f"{text} has more than 64 bits, and one number fills a vector as DUP does, with "
+                f"64 bits; for quadwords, of 128 bits each, write `{{{text}, 0x0}}`"
             )
             self.wrong_name(line, words[0], message)
             return quads

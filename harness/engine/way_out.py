@@ -15,7 +15,7 @@ from harness.dsl.write import sentence
 from harness.model.base import Architecture, Event, Model, Refused, State, World
 
 DEPTH = 3  # events that are proposed at most
-TRIES = 6000
+TRIES = 30000
 _VCPU, _TASK = "vcpu", "task"  # stand for any of them in an architecture's moves
 
 

@@ -120,7 +120,8 @@ def test_more_than_a_number_fills(tmp_path: Path) -> None:
     ((*_, said),) = places(complaints(tmp_path, TEXT + f"A write z1 = {wide}\n"))
     assert said.startswith(f"{wide} has more than 64 bits")
     hint = said.split("`")[1]
-    for event in (f"A write z1 = {hint}", f"A write v1 = {wide}"):
+    equal = "0x" + "5d" * 16
+    for event in (f"A write z1 = {hint}", f"A write v1 = {wide}", f"A write z1 = {equal}"):
         read(tmp_path, TEXT + event + "\n")
     plain = TEXT.replace("sve 16..64", "sve 16..16")
     read(tmp_path, plain + f"A write z1 = {wide}\n")  # it has one quadword
