@@ -22,8 +22,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "fmt",
         help="lay trace files out",
-        description="Lay trace files out in the one canonical way, comments kept. A file with a "
-        "mistake in it is not touched.",
+        description="Format trace files canonically; comments are preserved. A byte order mark and "
+        "carriage returns at the ends of lines are removed. A file with a mistake in it is not "
+        "changed.",
     )
     parser.add_argument("paths", nargs="+", metavar="TRACE", help="files or folders")
     parser.add_argument(
@@ -60,7 +61,7 @@ def _name(path: Path) -> str:
 
 def _format(args: argparse.Namespace, out: Terminal, path: Path) -> dict[str, Any]:
     """Lay one file out, or say how it would be; what there was to do."""
-    lines = read_source(path)
+    lines = read_source(path, repair=True)
     parse(path, lines, scratch=True)
     laid = format_lines(lines)
     text = "\n".join(laid) + "\n"

@@ -39,7 +39,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="List every fix of every catalogue, or the ones named (by id or commit). With "
         "--kernel: the fixes that a kernel has, and which of them are in its tree but not built.",
     )
-    fixes.add_argument("ids", nargs="*", metavar="FIX", help="an id, or a commit of 12 hex digits")
+    fixes.add_argument(
+        "ids", nargs="*", metavar="FIX", help="an id, or a commit (7 to 40 hex digits)"
+    )
     fixes.add_argument("--kernel", metavar="K", help="only fixes that K has")
     fixes.add_argument("--json", action="store_true", help="print JSON")
     add_option(fixes)
@@ -236,10 +238,12 @@ def _print_fixes(fixes: list[Fix], off: frozenset[str], out: Terminal) -> None:
 
 def _find(name: str, fixes: list[Fix]) -> Fix | None:
     for fix in fixes:
-        commit = name[:12] if COMMIT.fullmatch(name) else None
-        if fix.id == name or any(commit == c.id for c in fix.commits):
+        if fix.id == name:
             return fix
-    return None
+    if not COMMIT.fullmatch(name):
+        return None
+    found = [fix for fix in fixes if any(c.id.startswith(name[:12]) for c in fix.commits)]
+    return found[0] if len(found) == 1 else None
 
 
 def _plain(fix: Fix) -> dict[str, object]:

@@ -13,14 +13,26 @@ from collections.abc import Iterable
 from itertools import zip_longest
 from typing import Any
 
+from harness.dsl.causes import DECLARATIONS, SOURCES, first_word, meant, odd_word
 from harness.dsl.header import HeaderChecker
 from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot, Trace
-from harness.dsl.syntax import LineError, UnknownEvent, code_of, parse_line, spelled, verbs
-from harness.errors import nearest, one_of
+from harness.dsl.syntax import (
+    HEADER_WORDS,
+    LineError,
+    LoneWord,
+    UnknownEvent,
+    code_of,
+    parse_line,
+    spelled,
+    verbs,
+)
+from harness.errors import nearest, one_of, some_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import BadOperand
 from harness.model.observing import unknown_place
 
+# An event that there is a complaint about: what an `expect` after it says of it is not known.
+UNKNOWN = Event(Name("", 1), "", ())
 # Some errors have two names. The first is the kernel's, which is what a model says.
 ALIASES = {"ENOTSUP": "EOPNOTSUPP", "EWOULDBLOCK": "EAGAIN", "EDEADLOCK": "EDEADLK"}
 # The words of an expectation, whatever the architecture. ENOTSUPP is the kernel's own, and gets out
@@ -76,11 +88,13 @@ class Checker(HeaderChecker):
     def take(self, lines: Iterable[str]) -> None:
         """Read lines, whole trace or not; what is wrong with them is kept."""
         self.lines = tuple(lines)
+        self.causes.missing = self._machineless()
+        self.causes.find_children(self.lines)
         for number, text in enumerate(self.lines, 1):
             try:
                 node = parse_line(text)
             except LineError as error:
-                self.wrong(number, error.column, self.said(error), error.width)
+                self.broken(number, text, error)
                 continue
             if isinstance(node, Header):
                 self.header(dataclasses.replace(node, line=number))
@@ -89,12 +103,79 @@ class Checker(HeaderChecker):
             elif node is not None:
                 self.statement(dataclasses.replace(node, line=number))
 
-    def said(self, error: LineError) -> str:
+    def _machineless(self) -> int:
+        """Where the machine line is missing, 0 if there is one."""
+        words = [first_word(line) for line in self.lines]
+        if "machine" in words:
+            return 0
+        before = {"trace", "about", "class", *SOURCES, ""}
+        after = (n for n, word in enumerate(words, 1) if word not in before and word[0] != "#")
+        return next(after, max(1, len(words)))
+
+    def broken(self, number: int, text: str, error: LineError) -> None:
+        """A line that does not parse. What it must mean is taken for known, without a word."""
+        word, odd = first_word(text), odd_word(text)
+        if not odd or odd not in self.causes.names:
+            self.wrong(number, error.column, self.said(error, text), error.width)
+        self.causes.names |= {odd} - {""}
+        self.causes.sourced |= word in SOURCES
+        if word in HEADER_WORDS:
+            node = meant(text)
+            if isinstance(node, Header) and not (word == "machine" and word in self.once):
+                self.once.setdefault(word, number)
+                self.quietly(dataclasses.replace(node, line=number))
+            elif word in DECLARATIONS:
+                self.causes.lost(text)
+                self.once.setdefault(word, number)
+        else:
+            self.last_event = UNKNOWN
+        self.causes.machine |= word == "machine"
+
+    def said(self, error: LineError, text: str) -> str:
         """What is wrong with a line, in words of this architecture."""
+        if isinstance(error, LoneWord):
+            return self._lone(error.word)
         if self.arch is None or not isinstance(error, UnknownEvent):
             return error.message
         every, own = ({spelled(v).split()[0] for v in them} for them in (verbs(), self.arch.verbs))
-        return error.among(error.known - (every - own))
+        known = error.known - (every - own)
+        hint = nearest(error.word, known)
+        if not hint:
+            kind = self._kind_of(first_word(text))
+            some = {
+                spelled(v).split()[0] for v, told in self.arch.verbs.items() if kind in told.actors
+            }
+            hint = f": a {kind}'s events are {some_of(sorted(some), 16)}" if some else ""
+        return f"unknown event {error.word[:40]!r}{hint}"
+
+    def _kind_of(self, name: str) -> str:
+        if name in self.vcpus:
+            return "vcpu"
+        return "cpu" if re.fullmatch(r"cpu[0-9]+", name) else "task"
+
+    def _lone(self, word: str) -> str:
+        """Of a line that is one word: somebody who does nothing, or a mistake."""
+        own = {spelled(v).split()[0] for v in (self.arch.verbs if self.arch else verbs())}
+        actors = (*self.tasks, *self.unborn, *self.vcpus)
+        if word in actors or re.fullmatch(r"cpu[0-9]+", word):
+            kind = self._kind_of(word)
+            plain = (
+                spelled(v)
+                for v, told in (self.arch.verbs.items() if self.arch else ())
+                if kind in told.actors and not told.operands
+            )
+            event = next(plain, "")
+            hint = f", such as `{word} {event}`" if event else ""
+            return f"{word} does nothing: expected an event behind it{hint}"
+        who = next(iter(actors), "A")
+        if word in own:
+            return f"who does {word!r}? An event begins with its actor, such as {who}"
+        hint = nearest(word, {*HEADER_WORDS, *own, *actors})
+        header = ", ".join(HEADER_WORDS[:8])
+        return (
+            f"unknown word {word[:40]!r}{hint}: a line begins with a word of the header ({header} "
+            f"...), with expect or snapshot, or with an actor, as in `{who} syscall`"
+        )
 
     def whole(self, scratch: bool = False) -> None:
         """What a file as a whole must have."""
@@ -105,15 +186,17 @@ class Checker(HeaderChecker):
         if "trace" not in self.once:
             self.wrong(1, 1, 'no title: a trace begins with: trace "what it shows"')
         if "machine" not in self.once:
-            lines = one_of(architecture(name).example for name in ARCHITECTURES)
-            self.wrong(end, 1, f"no machine: expected a line such as: {lines}")
-        named = self.links or self.mails or self.commits or self.recordings
-        if not named and not scratch:
-            message = 'no source: expected a line such as: link "user-1@host.example"'
-            self.wrong(end, 1, f"{message}; --kernel K judges a trace without one")
+            lines = one_of(f"`{architecture(name).example}`" for name in ARCHITECTURES)
+            at = self.causes.missing or end
+            message = f"no machine: expected a line such as {lines}"
+            self.wrong(at, 1, message if at == end else f"{message}, before this one")
+        machine, title = self.once.get("machine", 1), self.once.get("trace", 1)
+        if not self.causes.sourced and not scratch:
+            message = 'no source: after this line belongs one such as `link "user-1@host.example"`'
+            self.wrong(title, 1, f"{message}; --kernel K judges a trace without one", 5)
         if not self.verdicts and not self.complaints and not scratch:
-            message = "no verdict: expected a line such as: verdict v6.14 holds"
-            self.wrong(end, 1, f"{message}; --kernel K judges a trace without one")
+            message = "no verdict: after this line belongs one such as `verdict v6.14 holds`"
+            self.wrong(machine, 1, f"{message}; --kernel K judges a trace without one", 7)
         if not self.body and not self.complaints:
             self.wrong(end, 1, "no events: nothing happens in this trace")
         if not self.complaints:
@@ -128,7 +211,7 @@ class Checker(HeaderChecker):
 
     def placed(self, line: int) -> bool:
         """Whether there is a machine for something to happen on."""
-        if self.arch is None and not self.complaints:
+        if self.arch is None and not self.complaints and not self.causes.missing:
             self.wrong(line, 1, "events belong after the machine line")
         return self.arch is not None
 
@@ -136,6 +219,8 @@ class Checker(HeaderChecker):
         if not self.placed(node.line):
             return
         if isinstance(node, Expect):
+            if self.last_event is UNKNOWN:
+                return
             if self.last_event is None:
                 self.wrong(node.line, 1, "`expect` belongs after the event it speaks of")
             self.body.append(self._expect(node))
@@ -156,6 +241,8 @@ class Checker(HeaderChecker):
         if text in self.vms:
             self.wrong_name(line, actor, f"{text} is a VM; its vcpus act")
             return None
+        if text in self.causes.names:
+            return None
         cpus = [f"cpu{n}" for n in range(self.settings.get("cpus", (1, 1))[1])]
         self.unknown(line, actor, "actor", [*self.tasks, *self.unborn, *self.vcpus, *cpus])
         return None
@@ -165,14 +252,14 @@ class Checker(HeaderChecker):
         verb = self.arch.verbs.get(node.verb)
         if verb is None:
             self._no_event(line, node)
-            return node
+            return UNKNOWN
         kind = self.kind(line, node.actor)
         if kind is None:
-            return node
+            return UNKNOWN
         if kind not in verb.actors:
             message = f"`{spelled(node.verb)}` is for a {one_of(verb.actors)}"
             self.wrong_name(line, node.actor, f"{message}, {node.actor.text} is a {kind}")
-            return node
+            return UNKNOWN
         args: list[Any] = []
         register = verb.holder
         # The last operands may be missing: the grammar knows which.
@@ -223,7 +310,7 @@ class Checker(HeaderChecker):
         assert self.arch is not None
         known = sorted(spelled(verb) for verb in self.arch.verbs)
         word = spelled(node.verb)
-        hint = nearest(word, known) or f": its events are {one_of(known)}"
+        hint = nearest(word, known) or f": its events are {some_of(known, 16)}"
         start = node.actor.column - 1 + len(node.actor.text)
         found = re.compile(r"\s*(\S+)").match(self.lines[line - 1], start)
         verb = Name(found[1], found.start(1) + 1) if found else node.actor
@@ -288,12 +375,30 @@ class Checker(HeaderChecker):
     ) -> tuple[int, ...]:
         assert self.arch is not None
         quads = tuple(int(w.text, 16 if w.text.startswith("0x") else 10) for w in words)
+        wide = len(quads) == 1 and quads[0] >> 64 not in (0, quads[0] & (1 << 64) - 1)
+        if register is not None and wide and self._takes_several(register, quads[0]):
+            text = words[0].text[:40]
+            message = (
+                f"{text} has more than 64 bits, and one number fills a vector as DUP does, with "
+                f"64 bits; for quadwords, of 128 bits each, write `{{{text}, 0x0}}`"
+            )
+            self.wrong_name(line, words[0], message)
+            return quads
         if register is not None and quads:
             try:
                 self.arch.value(register, quads, self.world())
             except BadOperand as error:
                 self.wrong_name(line, words[0], str(error))
         return quads
+
+    def _takes_several(self, register: tuple[str, int], quad: int) -> bool:
+        """Whether one number fills a register here that has more quadwords than one."""
+        assert self.arch is not None
+        try:
+            self.arch.value(register, (quad, 0), self.world())
+        except BadOperand:
+            return False
+        return self.arch.fills(register)
 
     def _word_or_number(self, line: int, operand: Name, wants: str) -> str:
         """One of the words, or a number of 64 bits, in hexadecimal."""

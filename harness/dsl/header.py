@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
+from harness.dsl.causes import SOURCES, Causes
 from harness.dsl.nodes import CLASSES, Event, Header, Name, Statement, Verdict
 from harness.errors import Diagnostic, Position, SourceError, nearest, one_of, some_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Architecture, World
-from harness.model.catalogue import KernelError
+from harness.model.catalogue import KernelError, commit_mistake
 
 _MESSAGE_ID = re.compile(r"[^\s<>@]+@[^\s<>@]+")
 # A list archive's address of a mail: .../all/ID/, .../r/ID, .../list/ID/T/#u
@@ -22,7 +23,6 @@ _ARCHIVE = re.compile(
     r"https?://[^/\s]+/(?:[^\s?#]*/)?([^/\s]+(?:@|%40)[^/\s]+?)(?:/[Tt]?/?(?:#.*)?)?"
 )
 _DATE = re.compile(r"(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
-_COMMIT = re.compile(r"[0-9a-f]{12}")
 _MOST_NAMES = 1000  # tasks, vcpus and VMs in one trace
 _MOST = 50  # complaints about one file, before it is taken for something else
 
@@ -58,10 +58,13 @@ class HeaderChecker:
         self.body: list[Statement] = []
         self.last_event: Event | None = None
         self.snapshots: set[str] = set()
+        self.causes = Causes()
 
     # Complaints ----------------------------------------------------------------
 
     def wrong(self, line: int, column: int, message: str, width: int = 1) -> None:
+        if self.causes.follows(message):
+            return
         source = self.lines[line - 1] if 0 < line <= len(self.lines) else None
         at = Position(self.path, line, column)
         self.complaints.append(Diagnostic(at, message, source, width))
@@ -86,8 +89,12 @@ class HeaderChecker:
     # Header --------------------------------------------------------------------
 
     def header(self, node: Header) -> None:
+        if node.key in SOURCES:
+            self.causes.sourced = True
         if self.body:
             self.wrong(node.line, 1, f"`{node.key}` belongs before the first event")
+            if node.key in ("task", "vm"):
+                self.quietly(node)
             return
         if node.key in ("trace", "class", "machine", "budget"):
             if node.key in self.once:
@@ -95,7 +102,16 @@ class HeaderChecker:
                 self.wrong(node.line, 1, f"a second `{node.key}`, the first is in line {first}")
                 return
             self.once[node.key] = node.line
+        known = len(self.complaints)
         getattr(self, "_" + node.key)(node)
+        if node.key == "machine" and len(self.complaints) > known:
+            self.causes.machine = True
+
+    def quietly(self, node: Header) -> None:
+        """Know what a line declares about which there is a complaint already."""
+        known = len(self.complaints)
+        getattr(self, "_" + node.key)(node)
+        del self.complaints[known:]
 
     def _trace(self, node: Header) -> None:
         if not node.operands[0].strip():
@@ -137,10 +153,13 @@ class HeaderChecker:
         message_id = unquote(found[1]) if found else text
         if not _MESSAGE_ID.fullmatch(message_id):
             hint = "expected, for example, user-1@host.example"
-            if text.startswith("<"):
-                hint = "write it without < >"
+            if _MESSAGE_ID.fullmatch(text.strip("<>")):
+                hint = f"write it without < >: {text.strip('<>')}"
             elif "://" in text:
-                hint = "no archive's address of a mail; without an id: mail DATE WHO SUBJECT"
+                hint = (
+                    "the address of a mail in a list's archive ends in its Message-ID; a mail "
+                    'without one is: mail "2025-01-21" "who" "subject"'
+                )
             width = len(text) + 2
             self.wrong(node.line, column, f"{text!r} is not a Message-ID; {hint}", width)
             return
@@ -149,18 +168,29 @@ class HeaderChecker:
     def _mail(self, node: Header) -> None:
         date, sender, subject, column = node.operands
         if not _DATE.fullmatch(date):
-            self.wrong(node.line, column, f"{date!r} is no date: YYYY-MM-DD", len(date) + 2)
+            self.wrong(
+                node.line, column, f"{date!r} is not a date: write YYYY-MM-DD", len(date) + 2
+            )
             return
         self.mails.append((date, sender, subject))
 
     def _commit(self, node: Header) -> None:
         commit, title, column = node.operands
-        if not _COMMIT.fullmatch(commit):
-            self.wrong(
-                node.line, column, f"{commit!r} is no commit: 12 hex digits", len(commit) + 2
-            )
+        why = commit_mistake(commit)
+        if not why and len(commit) < 12:
+            catalogues = (architecture(name).catalogue for name in ARCHITECTURES)
+            known = {each for catalogue in catalogues for each in catalogue.known_commits(commit)}
+            if len(known) == 1:
+                (commit,) = known
+            else:
+                why = (
+                    f"only {len(commit)} digits, which other commits can share; write 12 to 40, as "
+                    "`git log --abbrev=12` prints them"
+                )
+        if why:
+            self.wrong(node.line, column, f"{commit[:50]!r}: {why}", len(commit) + 2)
             return
-        self.commits.append((commit, title))
+        self.commits.append((commit[:12], title))
 
     def _recording(self, node: Header) -> None:
         self.recordings.append(node.operands[0])
@@ -192,7 +222,7 @@ class HeaderChecker:
             else:
                 self._setting(node.line, name, *values)
         why = self.arch.impossible(self.settings, self.words)
-        if why:
+        if why and not any(d.at.line == node.line for d in self.complaints):
             self.wrong(node.line, 1, why, len(node.key))
 
     def _settable(self, line: int, name: Name, listed: bool) -> bool:
@@ -238,7 +268,7 @@ class HeaderChecker:
             return
         for length in (low, high):
             if power and length & (length - 1):
-                message = f"{name.text}: {length} is no power of two"
+                message = f"{name.text}: {length} is not a power of two"
                 self.wrong_name(line, name, message)
                 return
         self.settings[name.text] = (low, high)
@@ -266,9 +296,16 @@ class HeaderChecker:
         if self.complaints:
             raise SourceError(sorted(self.complaints, key=lambda d: (d.at.line, d.at.column)))
 
+    def before_machine(self, node: Header) -> None:
+        """Complain of a line that needs the machine, once if there is none anywhere."""
+        self.causes.lost(self.lines[node.line - 1])
+        if not self.causes.missing:
+            message = f"`{node.key}` belongs after the machine line"
+            self.wrong(node.line, 1, message, len(node.key))
+
     def _task(self, node: Header) -> None:
         if "machine" not in self.once:
-            self.wrong(node.line, 1, "`task` belongs after the machine line", len(node.key))
+            self.before_machine(node)
             return
         for name, where in node.operands:
             if self.taken(node.line, name):
@@ -291,7 +328,7 @@ class HeaderChecker:
 
     def _vm(self, node: Header) -> None:
         if "machine" not in self.once:
-            self.wrong(node.line, 1, "`vm` belongs after the machine line", len(node.key))
+            self.before_machine(node)
             return
         vm, vcpus = node.operands
         if not self.taken(node.line, vm):
@@ -318,13 +355,21 @@ class HeaderChecker:
             self.wrong_name(line, feature, f"{vcpu.text} cannot have {feature.text}: {why}")
 
     def unknown(self, line: int, name: Name, what: str, known: Iterable[str]) -> None:
+        if name.text in self.causes.names:
+            return
+        self.causes.names.add(name.text)
+        made = self.causes.children.get(name.text, 0)
+        if made > line:
+            self.wrong_name(line, name, f"{name.text} does not exist yet: line {made} makes it")
+            return
         names = list(known)
         hint = nearest(name.text, names) or (f": there is {some_of(names)}" if names else "")
         self.wrong_name(line, name, f"unknown {what} {name.text!r}{hint}")
 
     def _needs(self, node: Header) -> None:
         if self.arch is None:
-            self.wrong(node.line, 1, "`needs` belongs after the machine line", len(node.key))
+            if "machine" not in self.once:
+                self.before_machine(node)
             return
         fixes = self.arch.catalogue.fixes
         for name in node.operands:
@@ -338,7 +383,8 @@ class HeaderChecker:
 
     def _budget(self, node: Header) -> None:
         if self.arch is None:
-            self.wrong(node.line, 1, "`budget` belongs after the machine line", len(node.key))
+            if "machine" not in self.once:
+                self.before_machine(node)
             return
         for name, most in node.operands:
             if name.text not in self.arch.counters:
@@ -351,7 +397,7 @@ class HeaderChecker:
         kernel, mode, violates = node.operands
         if self.arch is None:
             if "machine" not in self.once:
-                self.wrong_name(node.line, kernel, "a verdict belongs after the machine line")
+                self.before_machine(node)
             return
         try:
             self.arch.catalogue.kernel(kernel.text)

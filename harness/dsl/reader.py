@@ -27,8 +27,11 @@ class Machine(NamedTuple):
     world: World
 
 
-def read_source(path: Path) -> tuple[str, ...]:
-    """The lines of a text file, `-` for standard input. Raises HarnessError for what is none."""
+def read_source(path: Path, repair: bool = False) -> tuple[str, ...]:
+    """The lines of a text file, `-` for standard input. Raises HarnessError for what is none.
+
+    With `repair` the byte order mark and the carriage returns of another system's editor go.
+    """
     shown = "standard input" if path == STDIN else display(path)
     try:
         with sys.stdin.buffer if path == STDIN else path.open("rb") as file:
@@ -50,12 +53,16 @@ def read_source(path: Path) -> tuple[str, ...]:
         column = error.start - data.rfind(b"\n", 0, error.start)
         message = f"byte {data[error.start]:#04x} is no UTF-8 text; expected a trace file"
         raise SourceError([Diagnostic(Position(shown, line, column), message)]) from None
+    if repair:
+        text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if text.startswith("\ufeff"):
-        message = "a byte order mark; expected plain UTF-8"
+        message = "a byte order mark; expected plain UTF-8 (`kvm-replay fmt` removes it)"
         raise SourceError([Diagnostic(Position(shown, 1), message)])
     if "\r" in text:
         line = text.count("\n", 0, text.index("\r")) + 1
         message = "a carriage return; expected lines that end in a newline alone"
+        if text.count("\r") == text.count("\r\n"):
+            message += " (`kvm-replay fmt` repairs them)"
         raise SourceError([Diagnostic(Position(shown, line), message)])
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1

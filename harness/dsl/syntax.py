@@ -69,6 +69,14 @@ class UnknownEvent(LineError):
         return f"unknown event {self.word[:40]!r}{hint}"
 
 
+class LoneWord(LineError):
+    """A line of one word, which is no statement."""
+
+    def __init__(self, word: str, column: int) -> None:
+        self.word = word
+        super().__init__(f"unknown word {word[:40]!r}", column, len(word))
+
+
 def spelled(verb: str) -> str:
     """A verb as it is written: `one_reg get`."""
     return re.sub("_(get|set|write)(regset)?$", r" \1", verb)
@@ -295,10 +303,28 @@ def parse_alone(text: str) -> Line | None:
         raise LineError(f"this line has {len(text)} characters, {MAX_LINE} are allowed", 1)
     if not text.strip() or text.lstrip().startswith("#"):
         return None
+    _not_glued(text)
     try:
         return parser().parse(text)  # type: ignore[return-value]
     except UnexpectedInput as error:
         raise _explain(text, error) from None
+
+
+@functools.cache
+def _first_words() -> frozenset[str]:
+    """What can stand behind an actor."""
+    return frozenset(spelled(verb).split()[0] for verb in verbs())
+
+
+def _not_glued(text: str) -> None:
+    """Raise UnknownEvent for a verb with more behind it: the lexer would take it for two words."""
+    actor, verb, *_ = (*text.split(maxsplit=2), "", "")
+    known = _first_words()
+    if verb in known or actor in HEADER_WORDS or not re.fullmatch(r"\w+", verb):
+        return
+    if any(verb.startswith(word) for word in known):
+        column = text.index(verb, text.index(actor) + len(actor)) + 1
+        raise UnknownEvent(verb, set(known), column)
 
 
 def code_of(line: str) -> str:
@@ -323,6 +349,9 @@ def _explain(text: str, error: UnexpectedInput) -> LineError:
     if isinstance(error, UnexpectedToken):
         expected = set(error.accepts or error.expected)
         if error.token.type == "$END":
+            alone = code_of(text).split()
+            if len(alone) == 1 and "VCPU_LOAD" in expected:
+                return LoneWord(alone[0], text.index(alone[0]) + 1)
             end = len(code_of(text)) + 1
             return LineError(f"the line ends too early, expected {_expected(expected)}", end)
     else:
@@ -331,6 +360,9 @@ def _explain(text: str, error: UnexpectedInput) -> LineError:
     column = error.column if error.column > 0 else 1
     found = re.match(r'"[^"]*"?|[\w.+-]+|.', text[column - 1 :])
     word = found.group() if found else ""
+    odd = _odd(text, column, expected)
+    if odd is not None:
+        return odd
     keywords = {k.lower() for k in expected if k not in _TERMINALS}
     if column == len(text) - len(text.lstrip()) + 1:
         keywords |= set(HEADER_WORDS)
@@ -347,6 +379,29 @@ def _explain(text: str, error: UnexpectedInput) -> LineError:
         thing = "word" if word[:1].isalpha() else "text"
         return LineError(f"unknown {thing} {word[:40]!r}{hint}", column, len(word))
     return LineError(f"{word[:40]!r}: expected {_expected(expected)}", column, len(word))
+
+
+def _odd(text: str, column: int, expected: set[str]) -> LineError | None:
+    """A word that is no name and no number, by itself and not for where it stands."""
+    start = column - 1
+    inside = bool(re.match(r"[^\s{}\[\];,=|#\"]", text[start:]))
+    while inside and start and re.match(r"[^\s{}\[\];,=|#\"]", text[start - 1]):
+        start -= 1
+    found = re.match(r"[^\s{}\[\];,=|#\"]+", text[start:])
+    word = found.group() if found else ""
+    shown = repr(word[:40])
+    if not word.isascii() and ("NAME" in expected or start < column - 1):
+        message = f"{shown}: a name has ASCII letters, digits and _ alone"
+    elif "INT" in expected and re.fullmatch(r"-[0-9]{1,18}", word):
+        bits = (1 << 64) + int(word)
+        message = f"{shown}: a number has no sign; as 64 bits this is {bits:#x}"
+    elif "INT" in expected and re.fullmatch(r"(?=.*[0-9])[0-9a-fA-F]{1,40}", word):
+        message = f"{shown}: hexadecimal numbers begin with 0x (did you mean '0x{word}'?)"
+    elif start < column - 1 and re.match(r"0x[0-9a-zA-Z]*\Z|[0-9][0-9a-fA-F]*\Z", word):
+        message = f"{shown}: not a number; a hexadecimal one is 0x and digits 0 to 9, a to f"
+    else:
+        return None
+    return LineError(message, start + 1, len(word))
 
 
 HEADER_WORDS = (

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from harness.dsl.nodes import Event, Expect, Snapshot, Trace
+from harness.engine.refusal import Refusal
 from harness.errors import Diagnostic, Position, SourceError
 from harness.model import architecture
 from harness.model.base import Model, Reaction, Refused, Tree, Violation, World
@@ -173,5 +174,6 @@ class Replay:
         at = Position(trace.path, event.line, event.actor.column)
         source = trace.source[event.line - 1]
         width = len(source.split("#")[0].rstrip()) - event.actor.column + 1
-        message = f"{why} (on {self.kernel.name} {self.mode})"
+        refusal = Refusal(trace, world(trace), self.kernel, self.mode, event, why)
+        message = f"{refusal.said(self.model)} (on {self.kernel.name} {self.mode})"
         return SourceError([Diagnostic(at, message, source, width)])

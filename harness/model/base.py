@@ -22,7 +22,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Refused(Exception):
-    """A stimulus that cannot happen in this state: a mistake in the trace."""
+    """A stimulus that cannot happen in this state: a mistake in the trace.
+
+    It says why, and leaves the machine as it was. Which events would have to come first the
+    engine finds out (`engine/way_out.py`): what a model proposed itself could be refused as well.
+    """
 
 
 class Violation(NamedTuple):
@@ -77,6 +81,9 @@ class Model(Protocol):
 
     def dead(self, actor: str) -> str:
         """Why `actor` can do nothing more (killed, oops), or ''."""
+
+    def fate(self, task: str) -> str:
+        """How a task has ended (`died of SIGILL`, `exited`), or ''."""
 
     def check(self) -> list[Violation]:
         """The violations that the present state shows, by looking at it alone."""
@@ -221,6 +228,13 @@ class Architecture(Protocol):
     long_names: dict[str, str]  # of registers that are not written as their kind is called
 
     @property
+    def moves(self) -> tuple[Event, ...]:
+        """What a refusal may propose to do first.
+
+        The actor, and operands that are `task` or `vcpu`, stand for all of their kind.
+        """
+
+    @property
     def probing(self) -> Probing | None:
         """What there is to record of a real kernel, None if that is not known."""
 
@@ -260,6 +274,9 @@ class Architecture(Protocol):
 
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
         """Raises BadOperand if `register` cannot hold these quadwords."""
+
+    def fills(self, register: tuple[str, int]) -> bool:
+        """Whether one number fills all quadwords of `register`, as an instruction would."""
 
     def reg_tests(
         self, kernel: Kernel, expected: Kernel, mode: str, world: World

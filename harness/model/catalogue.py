@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.errors import HarnessError, nearest
+from harness.errors import HarnessError, nearest, one_of
 
 Kind = Literal["feature", "fix", "rework", "refactor", "build", "outside", "variant", "stable"]
 
@@ -35,8 +35,23 @@ EARLIER = {"v3.16": -3, "v3.17": -2, "v4.2": -1}
 LATER = {"v7.3": len(RELEASES)}
 
 
-COMMIT = re.compile(r"[0-9a-f]{12,40}")
+COMMIT = re.compile(r"[0-9a-f]{7,40}")
 COMMIT_LIKE = re.compile(r"[0-9a-fA-F]{7,}")
+# How others name kernels: v6.6.110, 6.6.110-generic, v6.13-rc5, linux-6.6.y.
+_OTHERS = re.compile(
+    r"(?:v|linux-)?(\d{1,3})\.(\d{1,3})(?:(\.\d+|\.y)?(-[^+]*)?|-?(rc\d+)(?![^+-]).*)"
+)
+
+
+def commit_mistake(word: str) -> str:
+    """Why a word cannot name a commit, '' if it can."""
+    if not re.fullmatch(r"[0-9a-fA-F]+", word):
+        return "it is not made of hex digits"
+    if len(word) > 40:
+        return f"it has {len(word)} hex digits, and a commit has 40"
+    if len(word) < 7:
+        return f"it has {len(word)} hex digits, and 7 are the least that name a commit"
+    return "" if word == word.lower() else f"write it in lower case: {word.lower()}"
 
 
 class KernelError(HarnessError):
@@ -238,7 +253,7 @@ class Catalogue:
         """The kernel that `spec` names, such as `v6.12`, `v6.12+ID` or `v6.14-ID`.
 
         A hybrid's name may stand for the release. A fix may also be named by
-        its commit (12 hex digits or more). `++ID` is a backport as somebody made it, whatever
+        its commit (7 to 40 hex digits). `++ID` is a backport as somebody made it, whatever
         it needs. Raises KernelError for an unknown release, hybrid or fix, for a fix that is
         added twice or taken away where it is not, and for a set in which a fix lacks
         what it needs, unless a hybrid is known to be so.
@@ -314,10 +329,51 @@ class Catalogue:
                 return "".join(f"+{fix}" for fix in self.fixes if fix in whole - have)
             whole |= more
 
+    def known_commits(self, word: str) -> tuple[str, ...]:
+        """The commits of fixes that begin with these digits, or of which these are more."""
+        if len(word) >= 12:
+            return (word[:12],) if word[:12] in self._by_commit else ()
+        return tuple(commit for commit in self._by_commit if commit.startswith(word))
+
     def cited(self, commits: Iterable[str]) -> tuple[str, ...]:
         """The ids of the fixes that these commits are."""
         found = (self._by_commit.get(commit[:12]) for commit in commits)
         return tuple(dict.fromkeys(fix for fix in found if fix))
+
+    def _elsewhere(self, spec: str) -> None:
+        """Raise UnknownName for what is a kernel, but none of these."""
+        match = _OTHERS.fullmatch(spec.partition("+")[0])
+        if match is None:
+            return
+        major, minor, patch, build, candidate = match.groups()
+        base, word = f"v{int(major)}.{int(minor)}", spec.partition("+")[0][:40]
+        if base not in _ORDER:
+            first, last = RELEASES[0], RELEASES[-1]
+            number = int(major), int(minor)
+            old = number < tuple(map(int, first[1:].split(".")))
+            new = number > tuple(map(int, last[1:].split(".")))
+            where = f"older than {first}, the first" if old else f"newer than {last}, the last"
+            if old or new:
+                near = first if old else last
+                raise UnknownName(
+                    f"unknown kernel {word!r} (did you mean {near!r}?): it is {where} that is "
+                    "modelled"
+                )
+            return
+        near = next((h.name for h in self.hybrids.values() if h.base == base), base)
+        if candidate or re.fullmatch(r"-rc\d+(-.*)?", build or ""):
+            what, near = "a release candidate", base
+        elif not patch:
+            return
+        elif patch == ".y":
+            what = "a stable branch"
+        else:
+            what = "a distribution's build" if build else "a stable release"
+        raise UnknownName(
+            f"unknown kernel {word!r} (did you mean {near!r}?): it is {what}. Start from {near}, "
+            f"and add or remove fixes: `{near}+FIX-FIX`; `kvm-replay identify VMLINUX` finds the "
+            "fixes of a build"
+        )
 
     def _split(self, spec: str) -> tuple[str, list[tuple[str, str]]]:
         # A hybrid's name has a dash in it.
@@ -325,6 +381,8 @@ class Catalogue:
         cuts = (spec.find(sign, start) for sign in "+-")
         cut = min((i for i in cuts if i > 0), default=len(spec))
         release, rest = spec[:cut], spec[cut:]
+        if not start:
+            self._elsewhere(spec)
         if release not in _ORDER and release not in self.hybrids:
             word = release
             hint = nearest(release, RELEASES)
@@ -346,9 +404,9 @@ class Catalogue:
                 if not word:
                     raise UnknownName(f"{spec[:80]}: expected a fix after {sign!r}")
                 if COMMIT_LIKE.fullmatch(word):
+                    why = commit_mistake(word) or "`kvm-replay fixes` lists those that are"
                     raise UnknownName(
-                        f"{spec[:80]}: {word[:40]!r} is not the commit of a fix here: expected "
-                        "12 to 40 hex digits in lower case"
+                        f"{spec[:80]}: {word[:40]!r} is not the commit of a fix here: {why}"
                     )
                 raise UnknownName(f"{spec[:80]}: unknown fix {word[:40]!r}{self.suggest(word)}")
             name, used = fix
@@ -363,9 +421,11 @@ class Catalogue:
             if text.startswith(name) and text[len(name) : len(name) + 1] in ("", "+", "-"):
                 return name, len(name)
         word = text.split("+")[0].split("-")[0]
-        if COMMIT.fullmatch(word) and word[:12] in self._by_commit:
-            return self._by_commit[word[:12]], len(word)
-        return None
+        found = self.known_commits(word) if COMMIT.fullmatch(word) else ()
+        fixes = dict.fromkeys(self._by_commit[commit] for commit in found)
+        if len(fixes) > 1:
+            raise UnknownName(f"{word} is short for {one_of(found)}: write more digits")
+        return (next(iter(fixes)), len(word)) if fixes else None
 
     def suggest(self, word: str) -> str:
         """A hint at the known fix nearest to `word`."""

@@ -18,6 +18,12 @@ class At(IntEnum):
 
 GONE = (At.UNBORN, At.DEAD)
 
+
+def titled(name: str) -> str:
+    """A task as a refusal calls it. A trace has no name for an idle task of one CPU."""
+    return "its idle task" if name.startswith("idle") else name
+
+
 # As a refusal says it.
 WHERE = {
     At.UNBORN: "does not exist yet",

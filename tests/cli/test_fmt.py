@@ -138,3 +138,14 @@ def test_failed_write(
     monkeypatch.setattr(os, "replace", fail)
     assert cli("fmt", "ugly.trace").status == status
     assert content(folder) == before
+
+
+def test_another_systems_file_is_repaired(cli: Cli, folder: Path) -> None:
+    """A byte order mark and carriage returns go; the other commands say who removes them."""
+    path = put(folder, b"\xef\xbb\xbf" + SAMPLE.replace("\n", "\r\n").encode())
+    assert "`kvm-replay fmt` removes it" in cli("run", str(path)).err
+    assert cli("fmt", "--check", str(path)).status == 1
+    assert cli("fmt", str(path)).status == 0
+    assert path.read_bytes() == SAMPLE.encode()
+    path.write_bytes(SAMPLE.replace("\n", "\r\n").encode())
+    assert "`kvm-replay fmt` repairs them" in cli("run", str(path)).err

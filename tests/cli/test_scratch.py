@@ -35,7 +35,7 @@ def test_a_kernel_is_all_that_it_takes(cli: Cli, typed: None, command: str) -> N
 def test_without_a_kernel_it_says_so(cli: Cli, typed: None) -> None:
     ran = cli("run", "-")
     assert ran.status == 2
-    assert "no source: expected a line such as: link" in ran.err
+    assert "no source: after this line belongs one such as `link" in ran.err
     assert "--kernel K judges a trace without one" in ran.err
 
 

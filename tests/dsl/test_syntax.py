@@ -229,6 +229,8 @@ def test_operands_know_their_columns() -> None:
 WRONG: dict[str, tuple[int, int, str]] = {
     # text: (column, width, a part of the message)
     "A raed v0": (3, 4, "unknown event 'raed' (did you mean 'read'?)"),
+    "A readv0": (3, 6, "unknown event 'readv0' (did you mean 'read'?)"),
+    "A ioctll KVM_RUN v0": (3, 6, "unknown event 'ioctll' (did you mean 'ioctl'?)"),
     "A frobnicate": (3, 10, "unknown event 'frobnicate': events are "),
     "A read": (7, 1, "the line ends too early, expected a name"),
     "A read   # v0": (7, 1, "the line ends too early, expected a name"),
@@ -242,7 +244,12 @@ WRONG: dict[str, tuple[int, int, str]] = {
     'trcae "x"': (1, 5, "unknown word 'trcae' (did you mean 'trace'?)"),
     "trace x": (7, 1, "'x': expected a text in \"quotes\""),
     'trace "x': (7, 2, 'expected a text in "quotes"'),
-    "verdict 6.14 holds": (9, 4, "'6.14': expected a kernel"),
+    "verdict mainline holds": (9, 8, "'mainline': expected a kernel"),
+    "A write v0 = -1": (14, 2, "'-1': a number has no sign; as 64 bits this is 0xffffffffffffffff"),
+    "A write v0 = a2": (14, 2, "hexadecimal numbers begin with 0x (did you mean '0xa2'?)"),
+    "A write v0 = 0xzz": (14, 4, "'0xzz': not a number"),
+    "task Ä": (6, 1, "'Ä': a name has ASCII letters, digits and _ alone"),
+    "bogus": (1, 5, "unknown word 'bogus'"),
     "verdict v6.14 vhe violetes lost": (19, 8, "unknown word 'violetes' (did you mean 'violates'"),
     "machine arm64 vhe": (18, 1, "the line ends too early, expected '{' or a name"),
     "expect trpa": (8, 4, "(did you mean 'trap'?)"),

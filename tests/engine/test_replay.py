@@ -73,21 +73,26 @@ def test_recording_changes_nothing() -> None:
         pytest.param(
             "A ioctl KVM_RUN v0\nv0 guest_exit\nv0 read v0",
             3,
-            "v0 is loaded, but not in the guest; `v0 guest_enter` would enter it",
+            "v0 is loaded, but not in the guest; `v0 guest_enter` would make it possible",
             id="vcpu-not-in-guest",
         ),
-        pytest.param("A syscall_enter\nA read v0", 2, "A is in a system call", id="in-syscall"),
+        pytest.param(
+            "A syscall_enter\nA read v0",
+            2,
+            "A is in a system call; `A ret_to_user` would make it possible",
+            id="in-syscall",
+        ),
         pytest.param(
             "cpu0 sched_switch A -> B\nB read v0",
             2,
-            "B is in the kernel; `B ret_to_user` would let it go on",
+            "B is in the kernel; `B ret_to_user` would make it possible",
             id="in-kernel",
         ),
         pytest.param("cpu0 switch B -> A", 1, "cpu0 runs A, not B", id="wrong-prev"),
         pytest.param(
             "cpu0 switch A -> B\ncpu1 switch idle -> B", 2, "B is current on cpu0", id="elsewhere"
         ),
-        pytest.param("A exit\ncpu0 switch idle -> A", 2, "A is dead", id="dead"),
+        pytest.param("A exit\ncpu0 switch idle -> A", 2, "A exited in line 7", id="dead"),
         pytest.param("A ret_to_user", 1, "A is in user space, not in the kernel", id="ret"),
         pytest.param("A neon_begin", 1, "A is in user space, not in the kernel", id="neon-in-user"),
         pytest.param(
@@ -99,7 +104,7 @@ def test_recording_changes_nothing() -> None:
         pytest.param(
             "A fork D\nA syscall_enter\nA neon_begin\nA ret_to_user",
             4,
-            "A is in kernel-mode NEON; `A neon_end` ends it",
+            "A is in kernel-mode NEON; `A neon_end` would make it possible",
             id="ret-in-neon",
         ),
         pytest.param("v0 vcpu_load", 1, "A is in user space, not in the kernel", id="load-in-user"),

@@ -12,7 +12,7 @@ from harness.engine.audit import notices
 from harness.engine.judge import Case, judge
 from harness.errors import SourceError
 from harness.model import architecture
-from harness.model.catalogue import RELEASES, Kernel, KernelError
+from harness.model.catalogue import RELEASES, Catalogue, Commit, Fix, Kernel, KernelError
 from harness.resources import folder
 
 CATALOGUE = architecture("arm64").catalogue
@@ -126,8 +126,18 @@ def test_an_edit_that_undoes_another(spec: str, sign: str, fix: str, want: str) 
         ("v6.1++", "expected a fix after '++'"),
         ("v6.1-", "expected a fix after '-'"),
         ("v6.1+++sig-merge", "expected a fix after '++'"),
-        ("v6.12+59419f10045", "expected 12 to 40 hex digits"),
-        ("v6.12+59419F10045B", "expected 12 to 40 hex digits"),
+        ("v6.12+abcdef0", "`kvm-replay fixes` lists"),
+        ("v6.12+" + "0" * 41, "it has 41 hex digits, and a commit has 40"),
+        ("v6.12+59419F10045B", "write it in lower case: 59419f10045b"),
+        ("v6.13-rc5", "did you mean 'v6.13'?): it is a release candidate"),
+        ("v6.13rc5", "it is a release candidate"),
+        ("v6.6.110", "did you mean 'v6.6'?): it is a stable release"),
+        ("6.6.110-generic", "it is a distribution's build"),
+        ("v6.1.170", "Start from debian-6.1.192, and add or remove fixes"),
+        ("linux-6.6.y", "it is a stable branch"),
+        ("6.6", "did you mean 'v6.6'?"),
+        ("v4.4", "older than v4.13, the first"),
+        ("v7.9", "newer than v7.2, the last"),
         ("v7.2-baa8515281b3", "needs fp-type; add -hyp"),
     ],
 )
@@ -144,3 +154,24 @@ def test_a_revert_is_told_everything_that_goes_with_it() -> None:
     assert found
     assert CATALOGUE.kernel(f"v6.6-lazy-reload{found[1]}").fixes
     assert CATALOGUE.built(CATALOGUE.kernel("v6.16-sme-built"), CATALOGUE.builds[0]) == "v6.16"
+
+
+@pytest.mark.parametrize("digits", [7, 9, 12, 20, 40])
+def test_a_commit_of_any_length_that_is_unambiguous(digits: int) -> None:
+    """What git prints, short or whole, stands for the fix."""
+    commit = "fbc7e61195e2".ljust(digits, "0")[:digits]
+    spec = f"v6.6+{commit}"
+    assert CATALOGUE.kernel(spec).fixes == CATALOGUE.kernel("v6.6+save-and-flush").fixes
+
+
+def test_a_commit_that_is_too_short_to_be_one() -> None:
+    """Digits that begin two commits say which, so that more can be written."""
+    catalogue = Catalogue(
+        [
+            Fix("one", "fix", "v5.0", "a -> b", (Commit("0123456789ab", "x"),)),
+            Fix("two", "fix", "v5.0", "a -> b", (Commit("0123456abcde", "y"),)),
+        ]
+    )
+    with pytest.raises(KernelError, match="0123456 is short for 0123456789ab or 0123456abcde"):
+        catalogue.kernel("v4.20+0123456")
+    assert catalogue.kernel("v4.20+01234567").fixes == {"one"}

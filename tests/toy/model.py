@@ -71,6 +71,9 @@ class Machine:
     def dead(self, actor: str) -> str:
         return ""
 
+    def fate(self, task: str) -> str:
+        return ""
+
     def check(self) -> list[Violation]:
         if self.r0.bits == self.due.bits:
             return []
@@ -137,6 +140,7 @@ class Toy:
     counters = ("spills",)
     regsets = ()
     long_names: ClassVar[dict[str, str]] = {}
+    moves = ()
     probing = None
     explorable = None
     evidence = None
@@ -163,6 +167,9 @@ class Toy:
 
     def flags(self, regset: str, field: tuple[str, int], words: tuple[str, ...]) -> int:
         raise BadOperand("there is no ptrace")
+
+    def fills(self, register: tuple[str, int]) -> bool:
+        return False
 
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
         if quads[0] >> 8:

@@ -145,7 +145,7 @@ WRONG: dict[str, tuple[str, str]] = {
     # what stands in the last line: what is said of it
     "cpu0  smccc": ("14:7", "toy has no event `smccc`: its events are read, spill or write"),
     "A     reed r0": ("14:7", "unknown event 'reed' (did you mean 'read'?)"),
-    "A     ptrac get A r0": ("14:7", "unknown event 'ptrac': events are read, spill or write"),
+    "A     ptrac get A r0": ("14:7", "unknown event 'ptrac': a task's events are read or write"),
     "expect undef": ("14:1", "toy has no `expect undef`"),
     "A     read r1": ("14:12", "unknown register 'r1': r0"),
     "A     write r0 = 0x100": ("14:18", "r0 has 8 bits"),
@@ -168,8 +168,8 @@ def test_what_only_it_has(toy: Toy, folder: Path) -> None:
     ran = toy("run", put(folder, SAMPLE + "cpu0 spill\n"))
     assert "x.trace:10:6: arm64 has no event `spill`" in ran.err
     ran = toy("run", put(folder, 'trace "t"\n'))
-    assert "such as: machine arm64 vhe { sve 16..64 }" in ran.err
-    assert "or machine toy bare { depth 1..4; kit fast }" in ran.err
+    assert "such as `machine arm64 vhe { sve 16..64 }`" in ran.err
+    assert "or `machine toy bare { depth 1..4; kit fast }`" in ran.err
     ran = toy("run", put(folder, (folder / SPILL).read_text().replace("fast", "fast small")))
     assert "no toy is fast and small" in ran.err
 

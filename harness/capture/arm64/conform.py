@@ -168,7 +168,7 @@ class Conformer(Comparer):
         model = m.oops or f"{', '.join(t.name for t in killed)} is killed"
         self._diverge(stimulus.line, stimulus.cpu, "bug", stimulus.verb, "BUG", "goes on", model)
         for task in killed:
-            task.killed = False
+            task.killed = ""
         m.oops, m.fatal = "", False
 
     def _park(self, cpu: int) -> None:

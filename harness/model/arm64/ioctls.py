@@ -15,7 +15,7 @@ from harness.model.arm64.kvm.uapi import (
     reg_id,
 )
 from harness.model.arm64.legal import Legal
-from harness.model.base import Refused, Violation, classify, shown
+from harness.model.base import Refused, State, Violation, classify, shown
 from harness.model.values import Quads, trim
 
 Reg = tuple[str, int]
@@ -26,6 +26,9 @@ class Ioctls(Legal):
     """A whole system call each, but for KVM_RUN, which goes on in the guest."""
 
     __slots__ = ()
+
+    capture: Callable[[], State]
+    restore: Callable[[State], None]
 
     def idle_vcpu(self, actor: str, name: str) -> Vcpu:
         """The vcpu, which nobody runs: a task in user space can call an ioctl on it."""
@@ -44,6 +47,15 @@ class Ioctls(Legal):
             self.fails(error)
         self.exit_to_user_mode()
 
+    def unless_refused(self, do: Callable[[], None]) -> None:
+        """An ioctl which can turn out not to be modelled in its middle: then nothing happens."""
+        before = self.capture()
+        try:
+            self.vcpu_ioctl(do)
+        except Refused:
+            self.restore(before)
+            raise
+
     def fails(self, error: Errno) -> None:
         self.errno = str(error)
         if self.recording:
@@ -57,7 +69,7 @@ class Ioctls(Legal):
             self._run(vcpu)
         elif request == "KVM_ARM_VCPU_INIT":
             features = vcpu.asked if argument is None else argument
-            self.vcpu_ioctl(lambda: self.init_vcpu(vcpu, features))
+            self.unless_refused(lambda: self.init_vcpu(vcpu, features))
         elif request == "KVM_ARM_VCPU_FINALIZE":
             assert argument is not None
             self.vcpu_ioctl(lambda: self._finalize(vcpu, argument[0]))
@@ -130,12 +142,14 @@ class Ioctls(Legal):
 
     def on_one_reg_get(self, actor: str, name: str, reg: Reg, addr: str = "") -> None:
         vcpu = self.aarch64(self.idle_vcpu(actor, name))
-        self.vcpu_ioctl(lambda: self._get(vcpu, reg, addr != "NULL"))
+        call = self.unless_refused if reg[0] == "id" else self.vcpu_ioctl
+        call(lambda: self._get(vcpu, reg, addr != "NULL"))
 
     def on_one_reg_set(self, actor: str, name: str, reg: Reg, bits: Bits) -> None:
         vcpu = self.aarch64(self.idle_vcpu(actor, name))
         vals = tuple(self.value(name, b) for b in bits)
-        self.vcpu_ioctl(lambda: self._set(vcpu, reg, vals))
+        call = self.unless_refused if reg[0] == "id" else self.vcpu_ioctl
+        call(lambda: self._set(vcpu, reg, vals))
 
     def _get(self, vcpu: Vcpu, reg: Reg, good: bool) -> None:
         self._initialized(vcpu)

@@ -26,7 +26,7 @@ from harness.model.arm64.machine import (
     Setup,
     VheMachine,
 )
-from harness.model.arm64.verbs import VERBS
+from harness.model.arm64.verbs import MOVES, VERBS
 from harness.model.arm64.view import SHOWN
 from harness.model.base import BadOperand, Model, RegTest, Setting, Shape, World, recording
 from harness.model.catalogue import Kernel
@@ -117,6 +117,7 @@ class Arm64:
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
+    moves = MOVES
     expectations = ("trap", "no_trap", "errno", "signal", "undef", "read", "no_read", "state")
     shown: ClassVar[dict[str, dict[str, Shape]]] = SHOWN
     answers: ClassVar[dict[str, tuple[str, ...]]] = {}
@@ -272,6 +273,9 @@ class Arm64:
             what = "a number" if request == "KVM_GET_REG_LIST" else one_of(FEATURES)
             raise BadOperand(f"{word!r}{nearest(word, FEATURES)}: expected {what}")
         return FEATURES[word]
+
+    def fills(self, register: tuple[str, int]) -> bool:
+        return register[0] == "z"
 
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
         kind, n = register

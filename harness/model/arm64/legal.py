@@ -1,7 +1,6 @@
 """What a stimulus may count on: who is where, and what cannot happen there.
 
-A stimulus that cannot happen is refused with the reason and, where there is
-one, the event that would make it possible.
+A stimulus that cannot happen is refused with the reason.
 """
 
 from __future__ import annotations
@@ -41,6 +40,12 @@ class Legal(Program):
             return f"{name} has been killed"
         return ""
 
+    def fate(self, task: str) -> str:
+        who = self.tasks[task]
+        if who.killed:
+            return f"died of {who.killed}"
+        return "exited" if who.at is At.DEAD else ""
+
     def exists(self, what: str) -> None:
         """An SVE or SME instruction is UNDEFINED where there is no such thing: no trap."""
         there = {"sve": self.system_supports_sve, "sme": self.system_supports_sme}
@@ -53,20 +58,14 @@ class Legal(Program):
         if task.on_cpu < 0:
             if task.at in GONE:
                 raise Refused(f"{name} {WHERE[task.at]}")
-            raise Refused(
-                f"{name} is not current on any CPU; "
-                f"`cpu0 switch {self.rqs[0].current} -> {name}` would make it so"
-            )
+            raise Refused(f"{name} is not current on any CPU")
         return task
 
     def in_user(self, name: str) -> Task:
         task = self.running(name)
         if self.cpu.mode is not USER:
-            raise Refused(
-                f"{name} {WHERE[task.at]}"
-                if task.at is not At.USER
-                else f"{name} is in the kernel; `{name} ret_to_user` would let it go on"
-            )
+            where = WHERE[task.at] if task.at is not At.USER else "is in the kernel"
+            raise Refused(f"{name} {where}")
         return task
 
     def in_kernel(self, name: str, *at: At) -> Task:
@@ -81,8 +80,7 @@ class Legal(Program):
         vcpu = self.vcpus[name]
         if self.cpu.mode is not GUEST or self.current.vcpu != name:
             state = "is loaded, but not in the guest" if vcpu.cpu >= 0 else "is not loaded"
-            step = f"{name} guest_enter" if vcpu.cpu >= 0 else f"{vcpu.thread} ioctl KVM_RUN {name}"
-            raise Refused(f"{name} {state}; `{step}` would enter it")
+            raise Refused(f"{name} {state}")
         return vcpu
 
     def loaded(self, name: str) -> Vcpu:
@@ -90,7 +88,7 @@ class Legal(Program):
         if vcpu.cpu < 0 or self.current.vcpu != name:
             raise Refused(f"{name} is not loaded")
         if self.cpu.mode is not KERNEL:
-            raise Refused(f"{name} is in the guest; `{name} guest_exit irq` would leave it")
+            raise Refused(f"{name} is in the guest")
         return vcpu
 
     def in_neon(self, task: Task) -> bool:
@@ -99,7 +97,7 @@ class Legal(Program):
 
     def not_in_neon(self, task: Task) -> None:
         if self.in_neon(task):
-            raise Refused(f"{task.name} is in kernel-mode NEON; `{task.name} neon_end` ends it")
+            raise Refused(f"{task.name} is in kernel-mode NEON")
 
     def _in_user_or_syscall(self, actor: str) -> Task:
         """The task, at EL0 or in a system call that `syscall_enter` has begun."""

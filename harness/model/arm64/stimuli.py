@@ -22,7 +22,7 @@ from harness.model.arm64.host.softirq import RAISED
 from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE, Task
 from harness.model.arm64.userland import Userland
 from harness.model.base import Refused
-from harness.model.tasks import GONE, WHERE, At
+from harness.model.tasks import GONE, WHERE, At, titled
 from harness.model.values import EMPTY
 
 
@@ -49,7 +49,7 @@ class Stimuli(Userland):
             if actor != f"cpu{self.cpu.id}":
                 self.run_on(int(actor[3:]))
             if not self.rq.online and verb != "hotplug":
-                raise Refused(f"{actor} is off line; `{actor} hotplug on` would bring it back")
+                raise Refused(f"{actor} is off line")
         handler = self.handlers.get(verb)
         if handler is None:
             handler = self.handlers[verb] = getattr(self, "on_" + verb)
@@ -86,13 +86,13 @@ class Stimuli(Userland):
         prev, next_name = self._idle(prev), self._idle(next_name)
         current, task = self.current, self.tasks[next_name]
         if current.name != prev:
-            raise Refused(f"{actor} runs {current.name}, not {prev}")
+            raise Refused(f"{actor} runs {titled(current.name)}, not {titled(prev)}")
         if task.at in GONE:
             raise Refused(f"{next_name} {WHERE[task.at]}")
         if task.on_cpu >= 0:
-            raise Refused(f"{next_name} is current on cpu{task.on_cpu}")
+            raise Refused(f"{titled(next_name)} is current on cpu{task.on_cpu}")
         if self.rq.neon:
-            raise Refused(f"{prev} is in kernel-mode NEON, which is not preemptible here")
+            raise Refused(f"{titled(prev)} is in kernel-mode NEON, which is not preemptible here")
         self._leave()
         self.context_switch(task)
 
@@ -226,10 +226,7 @@ class Stimuli(Userland):
             self.cpu_up()
             return
         if not self.current.name.startswith("idle"):
-            raise Refused(
-                f"{actor} runs {self.current.name}; "
-                f"`{actor} switch {self.current.name} -> idle` would let it go"
-            )
+            raise Refused(f"{actor} runs {self.current.name}: only an idle CPU goes off line")
         if sum(rq.online for rq in self.rqs) == 1:
             raise Refused(f"{actor} is the last CPU that is on line")
         self.cpu_down()
@@ -238,7 +235,7 @@ class Stimuli(Userland):
         """Where a CPU can be suspended: in the idle task, or in a system call that does it."""
         task = self.current
         if self.cpu.mode is not KERNEL or task.at is not At.SYSCALL:
-            raise Refused(f"{actor} runs {task.name}, which {WHERE[task.at]}")
+            raise Refused(f"{actor} runs {titled(task.name)}, which {WHERE[task.at]}")
         self.not_in_neon(task)
 
     # Kernel-mode NEON ----------------------------------------------------------------

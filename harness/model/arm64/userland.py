@@ -117,7 +117,7 @@ class Userland(Tracer):
     def _fp_exception(self, who: Task | Vcpu) -> None:
         """A trapped FP exception: no control of EL1 or EL2 is asked, and a guest keeps its own."""
         if not self.cpu.fpcr.bits & FPCR_TRAPS:
-            raise Refused(f"{who.name}'s FPCR enables no FP exception; `write fpcr = 0x100` would")
+            raise Refused(f"{who.name}'s FPCR enables no FP exception")
         guest = isinstance(who, Vcpu)
         trap = Trap(ESR_ELX_EC_FP_EXC64, 2 if self.has_vhe and not guest else 1)
         self.traps.append(trap)
@@ -132,7 +132,7 @@ class Userland(Tracer):
     def on_handle_trap(self, actor: str) -> None:
         task = self.in_kernel(actor, At.USER)
         if not task.pending:
-            raise Refused(f"{actor} has no trap to handle; `{actor} trap sve` would take one")
+            raise Refused(f"{actor} has no trap to handle")
         self.el0_access_trap()
 
     def _guest_class(self, actor: str, what: str) -> None:
@@ -193,7 +193,7 @@ class Userland(Tracer):
     def on_frame_write(self, actor: str, reg: Reg, bits: Bits) -> None:
         task = self.in_user(actor)
         if not task.frames:
-            raise Refused(f"{actor} is in no signal handler; `{actor} signal` would put it in one")
+            raise Refused(f"{actor} is not in a signal handler")
         frame, (_, n), val = task.frames[-1], reg, self.value(actor, bits[0])
         task.frames = (*task.frames[:-1], frame._replace(v=frame.v.set(n, (val,))))
         owed = self.task_due[actor]
@@ -202,7 +202,7 @@ class Userland(Tracer):
     def on_sigreturn(self, actor: str, what: str) -> None:
         task = self._in_user_or_syscall(actor)
         if not task.frames:
-            raise Refused(f"{actor} is in no signal handler; `{actor} signal` would put it in one")
+            raise Refused(f"{actor} is not in a signal handler")
         owed = self.task_due[actor]
         frame, regs = task.frames[-1], owed.frames[-1]
         if what == "streaming":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.model.arm64.kvm.uapi import SIZES
+from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE, SIZES
 from harness.model.arm64.userland import PR_FLAGS
-from harness.model.base import Verb
+from harness.model.base import Event, Verb
 
 _BOTH = ("task", "vcpu")
 _TASK, _VCPU, _CPU = ("task",), ("vcpu",), ("cpu",)
@@ -149,3 +149,31 @@ VERBS: dict[str, Verb] = {
         _CPU, ("number",), "is interrupted, and the host sets a breakpoint (DBGBVR0_EL1)"
     ),
 }
+
+# What can come before another event, the likelier the earlier.
+MOVES: tuple[Event, ...] = (
+    ("task", "ret_to_user", ()),
+    ("task", "syscall_enter", ()),
+    ("task", "ioctl", ("KVM_RUN", "vcpu")),
+    ("vcpu", "guest_enter", ()),
+    ("vcpu", "guest_exit", ("irq",)),
+    ("vcpu", "vcpu_load", ()),
+    ("vcpu", "vcpu_put", ()),
+    ("cpu", "switch", ("idle", "task")),
+    ("cpu", "switch", ("task", "idle")),
+    ("cpu", "switch", ("task", "task")),
+    ("cpu", "sched_switch", ("idle", "task")),
+    ("cpu", "sched_switch", ("task", "idle")),
+    ("cpu", "hotplug", ("on",)),
+    ("task", "neon_end", ()),
+    ("task", "neon_begin", ()),
+    ("task", "handle_trap", ()),
+    ("task", "trap", ("sve",)),
+    ("task", "trap", ("sme",)),
+    ("task", "signal", ()),
+    ("task", "save", ("vcpu",)),
+    ("task", "write", (("fpcr", 0), (0x100,))),
+    ("vcpu", "write", (("fpcr", 0), (0x100,))),
+    ("task", "ioctl", ("KVM_ARM_VCPU_INIT", "vcpu")),
+    ("task", "ioctl", ("KVM_ARM_VCPU_FINALIZE", "vcpu", (KVM_ARM_VCPU_SVE,))),
+)

@@ -62,7 +62,7 @@ class Vmm(Ioctls):
         """
         vcpu, saved = self.aarch64(self.idle_vcpu(actor, name)), self.vcpus[source].saved
         if saved is None:
-            raise Refused(f"{source} has not been saved; `{actor} save {source}` would do it")
+            raise Refused(f"{source} has not been saved")
         order: tuple[int, ...] = (KVM_REG_ARM64_SME_VLS,)
         if first is not None:
             order = (KVM_REG_ARM64_SVE_VLS, KVM_REG_ARM64_SME_VLS, reg_id(*first))

@@ -61,7 +61,7 @@ from harness.model.riscv.kvm.sbi import (
     extension_of,
     function_of,
 )
-from harness.model.riscv.kvm.state import STOPPED, Vcpu
+from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import SBI_STA, SBI_STATE, STA_REGS, U64, one_reg
 from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
 from harness.model.riscv.legal import Legal
@@ -358,7 +358,7 @@ class Guest(Legal):
         """By names or by numbers, which mean the same."""
         eid, fid = _call(extension, function)
         if not self.supervisor(vcpu):
-            raise Refused(f"{vcpu.name} is in VU-mode; `{vcpu.name} priv s` takes it back")
+            raise Refused(f"{vcpu.name} is in VU-mode, which makes no SBI calls")
         pmu = self.find_ext(vcpu, eid) == "pmu" and self.probe("pmu")
         if pmu and fid and function_of("pmu", fid):
             raise Refused("the PMU's counters are left out: of SBI pmu there is num_counters")
@@ -374,12 +374,7 @@ class Guest(Legal):
             self.vcpu_put(vcpu)
             return
         self._answered(vcpu, self.sbi.err_val, self.sbi.out_val)
-        if vcpu.stopped:
-            vcpu.waiting = STOPPED
-        if vcpu.waiting:
-            self.vcpu_put(vcpu)
-        else:
-            self.guest_enter(vcpu)
+        self.guest_enter_again(vcpu)
 
     def _set_x(self, vcpu: Vcpu, first: int, *values: int) -> None:
         owed = self.vcpu_due[vcpu.name]

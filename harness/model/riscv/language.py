@@ -29,7 +29,7 @@ from harness.model.riscv.kvm.uapi import (
     size_of,
 )
 from harness.model.riscv.machine import Machine, Setup
-from harness.model.riscv.verbs import VERBS
+from harness.model.riscv.verbs import MOVES, VERBS
 from harness.model.riscv.view import SHOWN
 
 # What every host here has: RV64IMAC, the hypervisor, and the counters of the base.
@@ -72,6 +72,7 @@ class Riscv:
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
+    moves = MOVES
     expectations = (
         *("trap", "no_trap", "errno", "signal", "sbi", "value", "address"),
         *("refused", "read", "no_read", "state"),
@@ -189,6 +190,9 @@ class Riscv:
 
     def flags(self, regset: str, field: tuple[str, int], words: tuple[str, ...]) -> int:
         raise BadOperand(f"{words[0]}: no register sets of ptrace here")
+
+    def fills(self, register: tuple[str, int]) -> bool:
+        return False
 
     def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
         kind, n = register

@@ -47,26 +47,26 @@ class Legal(VcpuExit):
         task = self.tasks.get(actor if vcpu is None else vcpu.thread)
         return f"{task.name} has been killed" if task is not None and task.killed else ""
 
+    def fate(self, task: str) -> str:
+        who = self.tasks[task]
+        if who.killed:
+            return f"died of {who.killed}"
+        return "exited" if who.at is At.DEAD else ""
+
     def running(self, name: str) -> Task:
         """The task, which must be current on a CPU."""
         task = self.tasks[name]
         if task.on_cpu < 0:
             if task.at in GONE:
                 raise Refused(f"{name} {WHERE[task.at]}")
-            prev = self.rqs[0].current
-            raise Refused(
-                f"{name} is not current on any CPU; `cpu0 switch {prev} -> {name}` would make it so"
-            )
+            raise Refused(f"{name} is not current on any CPU")
         return task
 
     def in_user(self, name: str) -> Task:
         task = self.running(name)
         if self.cpu.mode is not Mode.USER:
-            raise Refused(
-                f"{name} {WHERE[task.at]}"
-                if task.at is not At.USER
-                else f"{name} is in the kernel; `{name} ret_to_user` would let it go on"
-            )
+            where = WHERE[task.at] if task.at is not At.USER else "is in the kernel"
+            raise Refused(f"{name} {where}")
         return task
 
     def in_kernel(self, name: str, *at: At) -> Task:
@@ -94,8 +94,7 @@ class Legal(VcpuExit):
             raise Refused(self.asleep(vcpu))
         if self.cpu.mode is not Mode.GUEST or self.current.vcpu != name:
             state = "is loaded, but not in the guest" if vcpu.cpu >= 0 else "is not loaded"
-            step = f"{name} guest_enter" if vcpu.cpu >= 0 else f"{vcpu.thread} ioctl KVM_RUN {name}"
-            raise Refused(f"{name} {state}; `{step}` would enter it")
+            raise Refused(f"{name} {state}")
         return vcpu
 
     def loaded(self, name: str) -> Vcpu:
@@ -103,7 +102,7 @@ class Legal(VcpuExit):
         if vcpu.cpu < 0 or self.current.vcpu != name:
             raise Refused(f"{name} is not loaded")
         if self.cpu.mode is not Mode.KERNEL:
-            raise Refused(f"{name} is in the guest; `{name} guest_exit` would leave it")
+            raise Refused(f"{name} is in the guest")
         return vcpu
 
     def idle_vcpu(self, actor: str, name: str) -> Vcpu:

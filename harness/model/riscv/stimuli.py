@@ -35,7 +35,7 @@ from harness.model.riscv.kvm.uapi import (
 from harness.model.riscv.kvm.vcpu_sbi import INVALID_GPA
 from harness.model.riscv.kvm.vcpu_sbi_fwft import MIS_DELEG
 from harness.model.riscv.programs import Programs
-from harness.model.tasks import GONE, WHERE, At
+from harness.model.tasks import GONE, WHERE, At, titled
 from harness.model.values import EMPTY, ZERO, Val
 
 PR_FLAGS = {
@@ -86,7 +86,7 @@ class Stimuli(Programs):
         else:
             self.run_on(int(actor[3:]))
             if not self.cpu.online and verb != "hotplug":
-                raise Refused(f"{actor} is off line; `{actor} hotplug on` would bring it back")
+                raise Refused(f"{actor} is off line")
         handler = self.handlers.get(verb)
         if handler is None:
             handler = self.handlers[verb] = getattr(self, "on_" + verb)
@@ -136,7 +136,7 @@ class Stimuli(Programs):
     def on_ret_to_user(self, actor: str) -> None:
         task = self.in_kernel(actor, At.USER, At.SYSCALL, At.RUN)
         if task.kernel_mode_v:
-            raise Refused(f"{actor} uses vectors in the kernel; `{actor} kernel_vector_end`")
+            raise Refused(f"{actor} uses vectors in the kernel")
         if task.at is At.RUN:
             self.vcpu_put(self.vcpus[task.vcpu])
         vcpu = self.waits(task)
@@ -212,7 +212,7 @@ class Stimuli(Programs):
         if not self.kernel_vector:
             return
         if not task.kernel_mode_v:
-            raise Refused(f"{actor} uses no vectors; `{actor} kernel_vector_begin` would begin")
+            raise Refused(f"{actor} uses no vectors in the kernel")
         self.task_due[actor].kernel_v = EMPTY
         self.kernel_vector_end()
 
@@ -226,7 +226,7 @@ class Stimuli(Programs):
     def on_sigreturn(self, actor: str) -> None:
         task = self.in_user(actor)
         if not task.frames:
-            raise Refused(f"{actor} is in no signal handler; `{actor} signal` enters one")
+            raise Refused(f"{actor} is not in a signal handler")
         self.svc(task)
         due.sigreturn(self.task_due[actor])
         self.rt_sigreturn(task)
@@ -275,17 +275,17 @@ class Stimuli(Programs):
     def on_vcpu_load(self, actor: str) -> None:
         vcpu = self.vcpus[actor]
         task = self.in_kernel(vcpu.thread, At.SYSCALL)
-        if task.vcpu or not vcpu.created:
-            raise Refused(f"{task.name} has loaded {task.vcpu or 'nothing that exists'}")
+        if not vcpu.created:
+            raise Refused(f"{actor} has not been created")
+        if task.vcpu:
+            raise Refused(f"{task.name} has loaded {task.vcpu}")
         if vcpu.waiting and self.asleep(vcpu):
             raise Refused(self.asleep(vcpu))
         other = self.waits(task)
         if other is not None and other is not vcpu:
             raise Refused(f"{task.name} is in KVM_RUN, for {other.name}")
         if task.kernel_mode_v:
-            raise Refused(
-                f"{task.name} uses vectors in the kernel; `{task.name} kernel_vector_end`"
-            )
+            raise Refused(f"{task.name} uses vectors in the kernel")
         self.runs(vcpu)
         self.kvm_arch_vcpu_ioctl_run(vcpu)
 
@@ -312,7 +312,7 @@ class Stimuli(Programs):
         """kvm_riscv_vcpu_hrtimer_expired(): the timer that stands in for Sstc."""
         vcpu = self.vcpus[actor]
         if not vcpu.next_set or "sstc" in self.hosts[vcpu.host].isa:
-            raise Refused(f"{actor} has no timer on; its `sbi time set_timer` would set one")
+            raise Refused(f"{actor} has no timer on")
         vcpu.next_set = self.vcpu_due[actor].armed = False
         self.kvm_riscv_vcpu_set_interrupt(vcpu, IRQ_VS_TIMER)
 
@@ -328,15 +328,17 @@ class Stimuli(Programs):
         prev, following = self._idle(prev), self._idle(following)
         current, task = self.current, self.tasks[following]
         if current.name != prev:
-            raise Refused(f"{actor} runs {current.name}, not {prev}")
+            raise Refused(f"{actor} runs {titled(current.name)}, not {titled(prev)}")
         if task.at in GONE:
             raise Refused(f"{following} {WHERE[task.at]}")
         if task.on_cpu >= 0:
-            raise Refused(f"{following} is current on cpu{task.on_cpu}")
+            raise Refused(f"{titled(following)} is current on cpu{task.on_cpu}")
         if task.host != self.cpu.host:
             raise Refused(f"{following} is a task of the other host")
         if current.kernel_mode_v and not self.preemptible:
-            raise Refused(f"{prev} uses vectors in the kernel, with softirqs and preemption off")
+            raise Refused(
+                f"{titled(prev)} uses vectors in the kernel, with softirqs and preemption off"
+            )
         self._leave()
         self._switch_to(task)
 
@@ -372,7 +374,7 @@ class Stimuli(Programs):
         if task.at is At.USER:
             self.exit_to_user_mode()
         elif task.at is At.GUEST:
-            self.guest_enter(self.vcpus[task.vcpu])
+            self.guest_enter_again(self.vcpus[task.vcpu])
 
     def on_irq(self, actor: str) -> None:
         was = self.cpu.mode
@@ -425,10 +427,7 @@ class Stimuli(Programs):
             raise Refused(f"{actor} is {'on' if self.cpu.online else 'off'} line already")
         if state == "off":
             if not self.current.name.startswith("idle"):
-                raise Refused(
-                    f"{actor} runs {self.current.name}; `{actor} switch {self.current.name} -> "
-                    "idle` frees it"
-                )
+                raise Refused(f"{actor} runs {self.current.name}: only an idle CPU goes off line")
             self.cpu.online = False
             self._lose_power()
             self.cpu.senvcfg = ZERO
@@ -467,13 +466,13 @@ class Stimuli(Programs):
             if not self.errno:
                 due.reset_vcpu(self.vcpu_due[name])
             return
+        if not vcpu.created:
+            raise Refused(f"{name} has not been created")
         if argument is None and request in ARGUMENTS:
             example = next(iter(ARGUMENTS[request]))
             raise Refused(
                 f"{request} takes a number, such as `{actor} ioctl {request} {name} {example}`"
             )
-        if not vcpu.created:
-            raise Refused(f"{name} does not exist; `{actor} ioctl KVM_CREATE_VCPU {name}` makes it")
         if request == "KVM_RUN":
             if vcpu.stopped:
                 raise Refused(self.is_stopped(vcpu))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model.base import Verb
+from harness.model.base import Event, Verb
 from harness.model.riscv.cpu.access import CBOS
 from harness.model.riscv.guest import FAULTS, INSTRUCTIONS
 from harness.model.riscv.kvm.sbi import EXTENSIONS
@@ -115,3 +115,30 @@ VERBS: dict[str, Verb] = {
     "cpu_pm": Verb(_CPU, (), "sleeps, loses power, and is back"),
     "hotplug": Verb(_CPU, ("off on",), "goes off line, or comes back with its registers reset"),
 }
+
+# What can come before another event, the likelier the earlier.
+MOVES: tuple[Event, ...] = (
+    *(("vcpu", "sbi", ("hsm", "hart_start", (hart,))) for hart in range(4)),
+    *(("vcpu", "sbi", ("ipi", "send_ipi", (1 << hart, 0))) for hart in range(4)),
+    ("task", "ret_to_user", ()),
+    ("task", "syscall_enter", ()),
+    ("task", "ioctl", ("KVM_RUN", "vcpu")),
+    ("vcpu", "guest_enter", ()),
+    ("vcpu", "guest_exit", ("irq",)),
+    ("vcpu", "vcpu_load", ()),
+    ("vcpu", "vcpu_put", ()),
+    ("cpu", "switch", ("idle", "task")),
+    ("cpu", "switch", ("task", "idle")),
+    ("cpu", "switch", ("task", "task")),
+    ("cpu", "sched_switch", ("idle", "task")),
+    ("cpu", "sched_switch", ("task", "idle")),
+    ("cpu", "hotplug", ("on",)),
+    ("task", "kernel_vector_end", ()),
+    ("task", "kernel_vector_begin", ()),
+    ("task", "signal", ()),
+    ("task", "save", ("vcpu",)),
+    ("task", "ioctl", ("KVM_CREATE_VCPU", "vcpu")),
+    ("vcpu", "priv", ("s",)),
+    ("vcpu", "sbi", ("time", "set_timer", (0,))),
+    ("task", "ioctl", ("KVM_SET_MP_STATE", "vcpu", (0,))),
+)

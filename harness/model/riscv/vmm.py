@@ -117,7 +117,7 @@ class Vmm(Guest):
     def vmm_vcpu(self, actor: str, name: str) -> Vcpu:
         vcpu = self.idle_vcpu(actor, name)
         if not vcpu.created:
-            raise Refused(f"{name} does not exist; `{actor} ioctl KVM_CREATE_VCPU {name}` makes it")
+            raise Refused(f"{name} has not been created")
         return vcpu
 
     def _set(self, vcpu: Vcpu, reg: int, vals: Quads) -> None:
@@ -288,7 +288,7 @@ class Vmm(Guest):
         """
         vcpu, saved = self.vmm_vcpu(actor, name), self.vcpus[source].saved
         if saved is None:
-            raise Refused(f"{source} has not been saved; `{actor} save {source}` would do it")
+            raise Refused(f"{source} has not been saved")
         rank = {ISA_EXT: 0, SBI_EXT: 1}
 
         def order(pair: tuple[int, Quads]) -> int:

@@ -324,5 +324,5 @@ def test_a_saved_value_is_found() -> None:
 def test_nothing_to_restore() -> None:
     """A vcpu that nobody has saved cannot be restored from."""
     m = machine("vhe")
-    with pytest.raises(Refused, match="`A save v0` would do it"):
+    with pytest.raises(Refused, match="v0 has not been saved"):
         m.apply("A", "restore", ("v1", "v0"))

@@ -35,10 +35,13 @@ def _run(t: Trace, spec: str = "v7.2", mode: str = "vhe") -> Machine:
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ("cpu0 hotplug off", "cpu0 runs A; `cpu0 switch A -> idle` would let it go"),
+        ("cpu0 hotplug off", "only an idle CPU goes off line; `cpu0 switch A -> idle` would make"),
         ("cpu1 hotplug on", "cpu1 is on line already"),
         ("cpu1 hotplug off\ncpu1 hotplug off", "cpu1 is off line already"),
-        ("cpu1 hotplug off\ncpu1 irq", "cpu1 is off line; `cpu1 hotplug on` would bring it back"),
+        (
+            "cpu1 hotplug off\ncpu1 irq",
+            "cpu1 is off line; `cpu1 hotplug on` would make it possible",
+        ),
         ("cpu1 hotplug off\ncpu1 cpu_pm", "cpu1 is off line"),
         ("cpu1 hotplug off\ncpu1 switch idle -> B", "cpu1 is off line"),
         (

@@ -123,7 +123,7 @@ class Task(Context):
     on_cpu: int = -1
     pending: str = ""  # an exception handler that has yet to run
     vcpu: str = ""  # the vcpu that this task is in KVM_RUN for
-    killed: bool = False
+    killed: str = ""  # the signal that did it
     frames: tuple[Frame, ...] = ()  # of the signal handlers it is in
     tpidr2_el0: Val = ZERO
     kernel_fpsimd_state: Bank = EMPTY

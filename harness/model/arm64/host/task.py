@@ -173,8 +173,8 @@ class Tasks(CpuModel):
 
     def force_signal_inject(self, signal: str) -> None:
         """A signal that kills current when it next leaves for user space."""
-        self.signal = signal
-        self.current.killed = self.fatal = True
+        self.signal = self.current.killed = signal
+        self.fatal = True
 
     def bug(self, text: str) -> None:
         """BUG(): the machine stops here."""

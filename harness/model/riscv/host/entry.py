@@ -52,7 +52,7 @@ class Entry(Process):
     @kernel_function()
     def rt_sigreturn(self, task: Task) -> None:
         if not task.frames:
-            raise Refused(f"{task.name} is in no signal handler; `{task.name} signal` enters one")
+            raise Refused(f"{task.name} is not in a signal handler")
         *rest, frame = task.frames
         task.frames = tuple(rest)
         task.fstate = frame.f

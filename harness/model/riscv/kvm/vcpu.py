@@ -16,7 +16,7 @@ from harness.model.riscv.cpu.warl import (
     read_vs,
 )
 from harness.model.riscv.kvm.sbi import SBI_ERR_NOT_SUPPORTED
-from harness.model.riscv.kvm.state import Config, Errno, Vcpu
+from harness.model.riscv.kvm.state import STOPPED, Config, Errno, Vcpu
 from harness.model.riscv.kvm.uapi import (
     KVM_CAP_RISCV_MP_STATE_RESET,
     KVM_GUESTDBG_ENABLE,
@@ -199,7 +199,7 @@ class VcpuCore(VcpuOnereg):
         self.current.at = At.SYSCALL
 
     def is_stopped(self, vcpu: Vcpu) -> str:
-        return f"{vcpu.name} is stopped; another vcpu's `sbi hsm hart_start` would start it"
+        return f"{vcpu.name} is stopped until another vcpu calls `sbi hsm hart_start`"
 
     def guest_enter(self, vcpu: Vcpu) -> None:
         """From the preemptible part of the run loop into the guest."""
@@ -215,6 +215,15 @@ class VcpuCore(VcpuOnereg):
         vcpu.sepc = legal_sepc(vcpu.sepc)
         self.current.at = At.GUEST
         self.cpu.mode = Mode.GUEST
+
+    def guest_enter_again(self, vcpu: Vcpu) -> None:
+        """On with the run loop. A vcpu that has been stopped sleeps there (KVM_REQ_SLEEP)."""
+        if vcpu.stopped:
+            vcpu.waiting = STOPPED
+        if vcpu.waiting:
+            self.vcpu_put(vcpu)
+        else:
+            self.guest_enter(vcpu)
 
     def guest_exit(self, vcpu: Vcpu, meanwhile: str = "") -> None:
         """Out of the guest, up to where interrupts are on again."""

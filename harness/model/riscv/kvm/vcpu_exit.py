@@ -90,10 +90,8 @@ class VcpuExit(VcpuCore):
             self.kvm_riscv_vcpu_trap_redirect(vcpu, cause, stval)
         else:
             self.leave(vcpu, "", "EFAULT")
-        if vcpu.waiting:
-            self.vcpu_put(vcpu)
-        elif vcpu.cpu >= 0:
-            self.guest_enter(vcpu)
+        if vcpu.cpu >= 0:
+            self.guest_enter_again(vcpu)
 
     def leave(self, vcpu: Vcpu, reason: str, errno: str = "") -> None:
         """Out of KVM_RUN, up to where the system call returns."""
