@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import NamedTuple
 
 from harness.dsl.nodes import Trace
 from harness.engine.judge import Case, as_built, judge
 from harness.errors import SourceError
 from harness.model import architecture
-from harness.model.catalogue import RELEASES, Catalogue, Fix, Kernel
+from harness.model.catalogue import RELEASES, Catalogue, Fix, Kernel, KernelError
 from harness.search.shrink import shrink
 
 NO_BUG = frozenset({"expect", "cost"})  # what a trace expects of a kernel, or allows it
@@ -149,14 +150,31 @@ def closed(
         change |= more
 
 
-def cures(trace: Trace, kernel: Kernel, modes: Iterable[str]) -> list[tuple[Edit, ...]]:
+class Cure(NamedTuple):
+    """The changes that end what goes wrong on a kernel, and the kernel that has them."""
+
+    edits: tuple[Edit, ...]
+    kernel: Kernel
+
+
+def cures(
+    trace: Trace, kernel: Kernel, modes: Iterable[str], allowed: frozenset[str] = NO_BUG
+) -> list[tuple[Edit, ...]]:
+    """The changes of each of `cured()`."""
+    return [cure.edits for cure in cured(trace, kernel, modes, allowed)]
+
+
+def cured(
+    trace: Trace, kernel: Kernel, modes: Iterable[str], allowed: frozenset[str] = NO_BUG
+) -> list[Cure]:
     """The smallest sets of changes to a kernel with which nothing goes wrong in any of the modes.
 
-    Each with all that it needs. First among the fixes that the trace cites; if they do not do, any
-    that the newest release has, and to do without what stable trees alone have. Empty if none is
-    known that does.
+    But for what is `allowed`. Each set comes with all that it needs. First among the fixes that
+    the trace cites; if they do not do, any that the newest release has, and to do without what
+    stable trees alone have. Empty if none is known that does.
     """
     catalogue = architecture(trace.arch).catalogue
+    modes = tuple(modes)
     cited = [f for f in catalogue.cited(c for c, _ in trace.commits) if f not in kernel.fixes]
     own = {f.id for f in catalogue.fixes.values() if f.kind in ("stable", "variant")}
     damage = frozenset().union(*(catalogue.dependents(f) for f in own & kernel.fixes))
@@ -164,25 +182,62 @@ def cures(trace: Trace, kernel: Kernel, modes: Iterable[str]) -> list[tuple[Edit
 
     def ends(fixes: frozenset[str]) -> bool:
         found = (verdict(trace, Kernel("a candidate", fixes), mode) for mode in modes)
-        return all(what is not None and set(what) <= NO_BUG for what in found)
+        return all(what is not None and set(what) <= allowed for what in found)
 
     for target, most in ((catalogue.adding(kernel, *cited).fixes, MOST_TOGETHER), (newest, 1)):
-        allowed = target ^ kernel.fixes
-        changes = [f for f in catalogue.fixes.values() if f.id in allowed]
+        within = target ^ kernel.fixes
+        changes = [f for f in catalogue.fixes.values() if f.id in within]
         if not changes or not ends(target):
             continue
         sets = list(smallest(catalogue, kernel.fixes, changes, ends, most))
         sets = sets or [minimal(catalogue, kernel.fixes, changes, ends)]
-        whole = (closed(catalogue, kernel.fixes, frozenset(f.id for f in s), allowed) for s in sets)
-        return [
-            tuple(
-                ("-" if fix.id in kernel.fixes else "+", fix)
-                for fix in along(catalogue, fixes ^ kernel.fixes)
-            )
-            for fixes in whole
-            if fixes is not None
-        ]
+        whole = (closed(catalogue, kernel.fixes, frozenset(f.id for f in s), within) for s in sets)
+        return [_cure(catalogue, kernel, fixes) for fixes in whole if fixes is not None]
     return []
+
+
+def _cure(catalogue: Catalogue, kernel: Kernel, fixes: frozenset[str]) -> Cure:
+    changed = fixes ^ kernel.fixes
+    edits = tuple(
+        ("-" if fix.id in kernel.fixes else "+", fix) for fix in along(catalogue, changed)
+    )
+    name = kernel.name
+    for fix in (each for each in catalogue.fixes if each in changed):
+        sign = "-" if fix in kernel.fixes else "+"
+        try:
+            name = catalogue.edited(name, sign, fix)
+        except KernelError:  # no name from the catalogue: an image's
+            name += sign + fix
+    return Cure(edits, Kernel(name, fixes))
+
+
+class Fixed(NamedTuple):
+    """The nearest kernel on which a trace holds, and by which changes (none: its header says so).
+
+    `cures` are all sets of changes that are as small. `kernel` is None if no kernel is known.
+    """
+
+    kernel: Kernel | None
+    cures: tuple[Cure, ...] = ()
+
+
+def nearest_fixed(trace: Trace, kernel: Kernel, mode: str) -> Fixed:
+    """The kernel with the smallest cure, else the nearest that the header says holds, if it does.
+
+    With the cure everything holds; if no cure does that, nothing goes wrong but what a trace
+    expects or allows.
+    """
+    catalogue = architecture(trace.arch).catalogue
+    kinds = set(verdict(trace, kernel, mode) or ())
+    found = cured(trace, kernel, [mode], frozenset())
+    if not found and kinds - NO_BUG:
+        found = cured(trace, kernel, [mode])
+    if found:
+        return Fixed(found[0].kernel, tuple(found))
+    said = [v.kernel for v in trace.verdicts if v.holds and v.mode in (None, mode)]
+    kernels = [catalogue.kernel(name) for name in dict.fromkeys(said)]
+    kernels.sort(key=lambda k: len(k.fixes ^ kernel.fixes))
+    return Fixed(next((k for k in kernels if verdict(trace, k, mode) == ()), None))
 
 
 def backports(trace: Trace, catalogue: Catalogue, mode: str) -> list[Flip]:
