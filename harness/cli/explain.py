@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from harness.cli.archs import bad_backports
 from harness.cli.bisect import words
 from harness.cli.show import add_target, head, target
-from harness.cli.term import Terminal
+from harness.cli.term import Terminal, many
 from harness.dsl import Trace
-from harness.engine import Case, Step
+from harness.engine import Case, Replay, Step
 from harness.errors import HarnessError
 from harness.model import architecture
 from harness.model.catalogue import Kernel
@@ -23,7 +23,9 @@ from harness.report.story import reaction_line, source_of
 from harness.search.culprit import Cure, along, nearest_fixed, verdict
 from harness.search.reach import Span, spans
 
-_MOST = {"differences": 6, "reactions": 12, "violations": 8}
+_MOST = 8  # violations
+_DIFFERENCES = 6
+_REACTIONS = 12
 
 
 class Against(NamedTuple):
@@ -58,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="number",
         type=int,
         metavar="N",
-        help=f"explain only the Nth violation (default: all, up to {_MOST['violations']})",
+        help=f"explain only the Nth violation (default: the first {_MOST})",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
@@ -67,13 +69,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace, out: Terminal) -> int:
     trace, kernel, mode = target(args)
     against = _against(trace, kernel, mode, args.against)
-    causes = explain(trace, kernel, mode, against.kernel)
-    count = len(causes)
+    count = len(Replay(trace, kernel, mode).run().violations)
+    numbers = range(1, count + 1) if args.json else range(1, min(count, _MOST) + 1)
     if args.number is not None:
         if not 1 <= args.number <= count:
             there = "is 1 violation" if count == 1 else f"are {count or 'no'} violations"
             raise HarnessError(f"-n {args.number}: there {there} on {kernel.name} {mode}")
-        causes = [causes[args.number - 1]]
+        numbers = range(args.number, args.number + 1)
+    causes = explain(trace, kernel, mode, against.kernel, numbers)
     if args.json:
         tree = _plain(trace, kernel, mode, against, causes)
         out.line(json.dumps(tree, indent=1, sort_keys=True))
@@ -83,10 +86,9 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         out.line("holds: there is nothing to explain")
         return 0
     _compared(out, against)
-    shown = causes[: _MOST["violations"]]
-    _tell(out, trace, shown, count, kernel, against)
-    if len(causes) > len(shown):
-        out.line(f"{len(causes) - len(shown)} more violations; -n N explains the Nth")
+    _tell(out, trace, causes, count, kernel, against)
+    if args.number is None and count > _MOST:
+        out.line(f"{many(count - _MOST, 'more violation')}: -n N explains the Nth")
         out.line()
     _fixes(out, kernel, against)
     _backports(out, trace, kernel, mode, {cause.violation.kind for cause in causes})
@@ -177,11 +179,11 @@ def _line(link: Link) -> int:
 
 
 def _differences(out: Terminal, found: Sequence[Difference]) -> None:
-    for d in found[: _MOST["differences"]]:
+    for d in found[: _DIFFERENCES]:
         text = f"{d.place} is {d.bad} (K2: {d.good})"
         for n, line in enumerate(textwrap.wrap(text, 74, break_on_hyphens=False)):
             out.line(f"  {'~' if n == 0 else ' '} {line}")
-    more = len(found) - _MOST["differences"]
+    more = len(found) - _DIFFERENCES
     if more > 0:
         out.line(f"  ~ and {more} more")
 
@@ -190,9 +192,9 @@ def _did(out: Terminal, lines: list[str], kernel: Kernel, against: Against) -> N
     if not lines or against.kernel is None:
         return
     _wrap(out, f"done on {kernel.name} alone (-), on K2 alone (+):")
-    for line in lines[: _MOST["reactions"]]:
+    for line in lines[: _REACTIONS]:
         out.line(out.paint(f"    {line}", "dim"))
-    more = len(lines) - _MOST["reactions"]
+    more = len(lines) - _REACTIONS
     if more > 0:
         out.line(out.paint(f"    and {more} more", "dim"))
 
@@ -244,7 +246,7 @@ def _alone(out: Terminal, trace: Trace, cause: Cause, count: int, against: Again
         _wrap(out, f"{text}whatever happens in between. There the kernel did:", "    ")
     else:
         _wrap(out, f"caused directly by line {step.event.line}. There the kernel did:", "    ")
-    for reaction in step.reactions[: _MOST["reactions"]]:
+    for reaction in step.reactions[: _REACTIONS]:
         out.line(out.paint(f"      {reaction_line(reaction)}", "dim"))
     out.line()
 

@@ -23,7 +23,7 @@ from harness.search.play import way_of
 
 NOTHING = "nothing"
 _V = re.compile(r"\.v([0-9]+)$")
-_LONG = 40  # events on either side of a long way that are looked at
+_LONG = 10  # events at either end of a long chain that are looked at
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ def _alike(one: Violation, other: Violation) -> bool:
 
 
 def _stations(first: int, last: int) -> Iterable[int]:
-    if last - first <= 2 * _LONG:
+    if last - first <= 8 * _LONG:
         return range(first, last + 1)
     return (*range(first, first + _LONG), *range(last - _LONG + 1, last + 1))
 
