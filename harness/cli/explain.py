@@ -179,7 +179,7 @@ def _line(link: Link) -> int:
 
 
 def _differences(out: Terminal, found: Sequence[Difference]) -> None:
-    for d in found[: _DIFFERENCES]:
+    for d in found[:_DIFFERENCES]:
         text = f"{d.place} is {d.bad} (K2: {d.good})"
         for n, line in enumerate(textwrap.wrap(text, 74, break_on_hyphens=False)):
             out.line(f"  {'~' if n == 0 else ' '} {line}")
@@ -192,7 +192,7 @@ def _did(out: Terminal, lines: list[str], kernel: Kernel, against: Against) -> N
     if not lines or against.kernel is None:
         return
     _wrap(out, f"done on {kernel.name} alone (-), on K2 alone (+):")
-    for line in lines[: _REACTIONS]:
+    for line in lines[:_REACTIONS]:
         out.line(out.paint(f"    {line}", "dim"))
     more = len(lines) - _REACTIONS
     if more > 0:
@@ -246,7 +246,7 @@ def _alone(out: Terminal, trace: Trace, cause: Cause, count: int, against: Again
         _wrap(out, f"{text}whatever happens in between. There the kernel did:", "    ")
     else:
         _wrap(out, f"caused directly by line {step.event.line}. There the kernel did:", "    ")
-    for reaction in step.reactions[: _REACTIONS]:
+    for reaction in step.reactions[:_REACTIONS]:
         out.line(out.paint(f"      {reaction_line(reaction)}", "dim"))
     out.line()
 

@@ -60,6 +60,25 @@ def test_no_fix_is_to_blame_where_nothing_can_be_judged(cli: Cli) -> None:
     assert "isa-zicbom" not in "\n".join(lines)
 
 
+def test_what_began_and_ended_within_one_release_is_found(cli: Cli) -> None:
+    """The header's own kernels are compared: no release shows the bug."""
+    lines = cli("bisect", "softirq-in-load-fp", "--mode", "vhe").out.splitlines()
+    assert [line for line in lines if " -> " in line] == [
+        "  v6.6 -> v6.6+save-and-flush: holds -> violates bug",
+        "  v6.6+save-and-flush -> v6.6+save-and-flush+flush-bh: violates bug -> holds",
+        "  v6.6+save-and-flush -> v6.6+save-and-flush+drop-busy-flag: violates bug -> holds",
+    ]
+    assert any("9b19700e623f" in line for line in lines)
+
+
+def test_another_errno_is_another_outcome(cli: Cli) -> None:
+    """What an `expect` got belongs to the verdict, where two kernels are compared."""
+    out = cli("bisect", "isa-ids-7.0", "--good", "v6.5", "--bad", "v6.6").out
+    assert "  v6.5 -> v6.6: violates expect -> violates expect\n" in out
+    assert "`expect errno EINVAL`: it gave ENOENT" in out
+    assert "      onereg-enoent (v6.6)\n" in out
+
+
 def test_bisect_json(cli: Cli) -> None:
     tree = json.loads(cli("bisect", "eight-steps", "--json").out)
     assert tree["schema"] == "kvm-replay/bisect/1"
