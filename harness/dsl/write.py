@@ -1,4 +1,4 @@
-"""From an event as a model is given it back to the line that says so.
+"""From an event as a model is given it, or an expectation, back to the line that says so.
 
 The inverse of `check`. It knows no verb: how an event is written is the grammar's to say,
 and what its operands are the architecture's.
@@ -6,11 +6,12 @@ and what its operands are the architecture's.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from harness.dsl.nodes import Event
+from harness.dsl.nodes import Event, Expect
 from harness.dsl.syntax import parse_alone, parser
 from harness.model.base import Architecture, BadOperand, World
 
@@ -58,6 +59,49 @@ def sentence(arch: Architecture, world: World, actor: str, verb: str, args: Sequ
         if not operands or not operands[-1].optional:
             raise ValueError(f"no line says {actor} {verb} {tuple(args)}")
         operands.pop()
+
+
+def sentences(
+    arch: Architecture, world: World, event: Event, expects: Sequence[Expect] = ()
+) -> list[str]:
+    """The line of an event, and those of the expectations after it. Raises ValueError."""
+    line = sentence(arch, world, event.actor.text, event.verb, event.args)
+    verb, node, register = arch.verbs[event.verb], parse_alone(line), ""
+    if verb.reads and isinstance(node, Event):
+        register = node.operands[verb.operands.index("register")].text
+    return [line, *(expectation(expect, register) for expect in expects)]
+
+
+def expectation(expect: Expect, register: str = "") -> str:
+    """The line that means this expectation. Raises ValueError if there is none.
+
+    `register` is what the event before calls the register that it reads.
+    """
+    operands = expect.operands
+    if expect.what == "read" and register:
+        operands = (dataclasses.replace(operands[0], text=register), *operands[1:])
+    line = " ".join(["expect", *_expected(expect.what, operands)])
+    node = parse_alone(line)
+    if not isinstance(node, Expect) or node.what != expect.what:
+        raise ValueError(f"no line says expect {expect.what} {expect.operands}")
+    return line
+
+
+def _expected(what: str, operands: Sequence[Any]) -> Iterator[str]:
+    if what == "trap":
+        yield "trap"
+        yield from (f"{name.text}={number:#x}" for name, number in operands)
+    elif what == "read":
+        name, quad, bits = operands
+        yield f"read {name.text}{f'[{quad}]' if quad else ''} = {bits:#x}"
+    elif what == "state":
+        path, value = operands
+        yield f"{'.'.join(path)} = {value}"
+    elif what == "errno" and operands == ("",):
+        yield "no errno"
+    else:
+        yield what.replace("_", " ")
+        yield from (f"{o:#x}" if isinstance(o, int) else str(o) for o in operands)
 
 
 def _kind(world: World, actor: str) -> str:
