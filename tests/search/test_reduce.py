@@ -175,7 +175,7 @@ def test_an_expectation_has_to_hold_on_the_good_kernel() -> None:
     """Else it would be enough to leave out what it speaks of."""
     t = trace("riscv/sbi-pmu-without-counters")
     bad, good = kernel(t, "v6.5-sbi-probe"), kernel(t, "v6.5")
-    alone, held = Reducer(t, bad, "rv64"), Reducer(t, bad, "rv64", good=good)
+    alone, held = Reducer(t, bad, "rv64"), Reducer(t, bad, "rv64", good=[good])
     assert len(units(alone.run())) < len(units(held.run())) == 5
 
 
