@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -35,7 +36,13 @@ def way_of(violation: Violation) -> Way:
 
 
 def _expected(unit: Unit, expect: Expect) -> str:
-    """Of what an expectation speaks: the verb, its register, and what is expected of it."""
+    """Of what an expectation speaks: the verb, its register, and what is expected of it.
+
+    Whose state it is does not count: actors become one, and get other names.
+    """
+    if expect.what == "state":
+        path, value = expect.operands
+        expect = dataclasses.replace(expect, operands=(("its", *path[1:]), value))
     kinds = (arg for arg in unit.event.args if isinstance(arg, tuple))
     registers = [arg for arg in kinds if len(arg) == 2 and isinstance(arg[0], str)]
     return f"{unit.event.verb} {registers}: {expectation(expect)}"

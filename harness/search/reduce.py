@@ -134,7 +134,7 @@ class Reducer:
         key = (tuple(now.settings.items()), tuple(now.words.items()), *now[1:4])
         cpus = range(now.settings.get("cpus", (1, 1))[1])
         there = {*(f"cpu{n}" for n in cpus), *now.unborn}
-        there |= {who for who, *_ in (*now.tasks, *now.vcpus)}
+        there |= {task[0] for task in now.tasks} | {vcpu[0] for vcpu in now.vcpus}
         lines: list[str] = []
         for unit in some:
             if unit.event.actor.text not in there:

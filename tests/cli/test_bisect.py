@@ -8,6 +8,33 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
+from tests.cli.schema import wrong
+
+ROOT = Path(__file__).resolve().parents[2]
+MVENDORID = """\
+trace "mvendorid is refused for a bit above 25"
+commit "e482d9e33d5b" "RISC-V: KVM: Fix reg_val check in kvm_riscv_vcpu_set_reg_config()"
+machine riscv rv64 { isa f d }
+needs isa-zicbom
+task A
+vm V { vcpu v0 in A }
+verdict v6.2 holds
+A one_reg set v0 config.mvendorid = 0x80000489
+expect no errno
+A one_reg get v0 config.mvendorid
+expect read config.mvendorid = 0x80000489
+"""
+RED = """\
+trace "a refused event leaves the machine in the kernel"
+machine arm64 vhe { cpus 1; sve 16..64 }
+task A
+vm V { vcpu v0 in A }
+A write z0 = 0xa1
+v0 vcpu_load
+v0 guest_enter
+v0 guest_exit
+A ret_to_user
+"""
 
 
 def test_what_bisect_says(cli: Cli) -> None:
@@ -136,6 +163,35 @@ def test_reduce_writes_a_trace(cli: Cli, tmp_path: Path) -> None:
     assert text.count("# without it: ") == 5
     assert cli("run", "--update", path).status == 0
     assert cli("fmt", "--check", path).status == 0
+
+
+def test_reduce_keeps_the_bug_that_the_whole_cure_ends(cli: Cli, tmp_path: Path) -> None:
+    """Any value is refused by v6.1, which has no such register; this one by the check as well."""
+    path = tmp_path / "m.trace"
+    path.write_text(MVENDORID)
+    text = cli("reduce", path, "--kernel", "v6.1").out
+    assert "= 0x80000489" in text
+    assert "expect no errno\n" in text
+    assert "needs isa-zicbom\n" in text
+
+
+def test_reduce_json(cli: Cli) -> None:
+    schema = json.loads((ROOT / "docs/schemas/reduce.json").read_text(encoding="utf-8"))
+    ran = cli("reduce", "fwft-value-lost-by-fast-path", "--kernel", "v7.1", "--json")
+    tree = json.loads(ran.out)
+    assert wrong(schema, tree) == []
+    assert (tree["invariant"], tree["after"]) == ("set-lost", len(tree["events"]))
+    assert all(event["without"].startswith("without it: ") for event in tree["events"])
+    assert 'trace "' in tree["text"]
+
+
+def test_reduce_refuses_what_cannot_happen(cli: Cli, tmp_path: Path) -> None:
+    """With the place and the reason, before anything is left out."""
+    path = tmp_path / "red.trace"
+    path.write_text(RED)
+    ran = cli("reduce", path, "--kernel", "v6.13")
+    assert (ran.status, ran.out) == (2, "")
+    assert f"{path}:6:1: " in ran.err
 
 
 def test_nothing_to_reduce(cli: Cli) -> None:
