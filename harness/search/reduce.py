@@ -139,7 +139,8 @@ class Reducer:
         for unit in some:
             if unit.event.actor.text not in there:
                 return None
-            said = (key, unit.event.actor.text, unit.event.verb, unit.event.args, unit.expects)
+            event = unit.event
+            said = (key, event.actor.text, event.verb, event.args, event.operands, unit.expects)
             if said not in self._said:
                 try:
                     self._said[said] = sentences(arch, now, unit.event, unit.expects)
