@@ -224,6 +224,8 @@ def _kept(
             return (word.text,) if means == args[n] else ()
         if wants in ("number", "?number") and isinstance(word, Name):
             return (word.text,) if int(word.text, 0) == args[n] else ()
+        if wants.startswith("#") and isinstance(word, Name) and word.text[0].isdigit():
+            return (word.text,) if hex(int(word.text, 0)) == args[n] else ()
         if wants == "argument" and words:
             return words if arch.argument(spelled[0].text, words) == args[n] else ()
         if wants == "value" and words:
