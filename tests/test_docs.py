@@ -67,6 +67,17 @@ def test_the_readme_shows_what_explain_says(capsys: pytest.CaptureFixture[str]) 
     assert [line for line in lines if line not in said] == []
 
 
+def test_the_guide_shows_what_commands_print(capsys: pytest.CaptureFixture[str]) -> None:
+    """The examples on `explain`, `bisect` and `reduce` (part of an output, or all of it)."""
+    examples = re.findall(
+        r"`kvm-replay ((?:explain|bisect|reduce) [^`]*)`:\n\n((?:    .*\n|\n)+)", GUIDE
+    )
+    assert {command.split()[0] for command, _ in examples} == {"explain", "bisect", "reduce"}
+    for command, shown in examples:
+        assert main(shlex.split(command)) == 0
+        assert textwrap.dedent(shown).strip() in capsys.readouterr().out
+
+
 def test_the_page_on_arm64_shows_what_reglist_says(capsys: pytest.CaptureFixture[str]) -> None:
     """The end of the list, as the page has it."""
     (command, shown) = re.findall(

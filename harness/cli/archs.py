@@ -69,7 +69,7 @@ def _sentence(catalogue: Catalogue, kernel: Kernel, fix: str, need: str) -> str:
 
 def warn(args: argparse.Namespace) -> None:
     """Say aside what `++FIX` on the command line is there without."""
-    named = [getattr(args, option, None) or [] for option in ("kernel", "good", "bad")]
+    named = [getattr(args, option, None) or [] for option in ("kernel", "good", "bad", "against")]
     specs = [s for some in named for s in ([some] if isinstance(some, str) else some)]
     for spec in dict.fromkeys(specs):
         for name in ARCHITECTURES:

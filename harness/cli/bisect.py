@@ -16,7 +16,7 @@ from harness.engine.judge import Case, unbuilt
 from harness.errors import HarnessError, nearest, one_of
 from harness.model import architecture
 from harness.model.catalogue import RELEASES, Catalogue, Fix, Kernel
-from harness.search.culprit import Flip, Verdict, along, backports, between, closed, flips, verdict
+from harness.search.culprit import Flip, Verdict, along, between, closed, every_flip, told
 from harness.search.repository import Question, bisect, git, root_of
 
 
@@ -25,8 +25,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "bisect",
         help="find the fix that makes a trace's verdict change",
         description="Judge a trace on every release and say of each change of verdict which fix "
-        "makes it: the smallest set of fixes that alone turns the one into the other. A bad "
-        "backport that a verdict names is compared with its base. With --good "
+        "makes it: the smallest set of fixes that alone turns the one into the other. Other "
+        "kernels that the header names (v6.6+FIX, v6.18-FIX) come first, each compared with the "
+        "nearest one that the trace holds on. A bad backport that a verdict names is compared with "
+        "its base. A verdict is the same only if each `expect` gets the same answer. With --good "
         "and --bad: between two kernels, whatever else they differ in. Exit status 0 if something "
         "was found, 1 if the verdict never changes.",
     )
@@ -82,9 +84,9 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
 def _flips(trace: Trace, args: argparse.Namespace, mode: str) -> list[Flip]:
     catalogue = architecture(trace.arch).catalogue
     if args.good is None:
-        return flips(trace, catalogue, mode) + backports(trace, catalogue, mode)
+        return every_flip(trace, catalogue, mode)
     good, bad = catalogue.kernel(args.good), catalogue.kernel(args.bad)
-    on_good, on_bad = verdict(trace, good, mode), verdict(trace, bad, mode)
+    (on_good, other), (on_bad, answers) = told(trace, good, mode), told(trace, bad, mode)
     for kernel, what in ((good, on_good), (bad, on_bad)):
         if what is None:
             case = Case(trace, kernel, mode, None)
@@ -92,7 +94,7 @@ def _flips(trace: Trace, args: argparse.Namespace, mode: str) -> list[Flip]:
             raise HarnessError(f"{kernel.name} {mode}: the trace cannot be judged there: {why}")
     if not on_bad:
         raise HarnessError(f"{bad.name} {mode}: the trace holds there, so it is not a bad kernel")
-    if on_good == on_bad:
+    if (on_good, other) == (on_bad, answers):
         raise HarnessError(f"{good.name} {mode}: it {words(on_good)} there as on {bad.name}")
     # From the older to the newer, as history went.
     before, after = sorted((good, bad), key=lambda k: catalogue.order(k.name))
@@ -174,10 +176,22 @@ def _lines(trace: Trace, flips: list[Flip], mode: str, out: Terminal) -> list[st
         lines.append(f"  {flip.before.name} -> {flip.after.name}: {out.paint(change, style)}")
         if flip.was is None or flip.now is None:
             lines.append(f"    {_unjudged(trace, flip, mode)}")
+        if flip.was == flip.now:
+            lines += _answers(flip)
         lines += _sets(architecture(trace.arch).catalogue, flip)
         lines += [f"    {tag}" for tag in tags(trace, flip, flips)]
         lines += [f"    {sentence}" for sentence in _bad(trace, flip)]
     return lines
+
+
+def _answers(flip: Flip) -> list[str]:
+    """The expectations that get another answer, where the verdict is the same by name."""
+    was, now = (dict(answers) for answers in flip.answers)
+    return [
+        f"    line {line}: {was.get(line, 'it is met')} -> {now.get(line, 'it is met')}"
+        for line in sorted(was.keys() | now.keys())
+        if was.get(line) != now.get(line)
+    ]
 
 
 def _unjudged(trace: Trace, flip: Flip, mode: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from harness.dsl.causes import SOURCES, Causes
-from harness.dsl.nodes import CLASSES, Event, Header, Name, Statement, Verdict
+from harness.dsl.nodes import CLASSES, Event, Header, Name, Statement, Verdict, fits
 from harness.errors import Diagnostic, Position, SourceError, nearest, one_of, some_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Architecture, World
@@ -135,10 +135,8 @@ class HeaderChecker:
         shows = self.fields.get("class")
         if shows is None or not self.verdicts:
             return
-        allowed = {"rule": set(), "cost": {"cost"}, "feature": {"cost", "expect"}}.get(shows)
         for verdict in self.verdicts:
-            kinds = set(verdict.violates)
-            if kinds - allowed if allowed is not None else shows == "vmm" and not kinds:
+            if not fits(shows, verdict.violates):
                 said = f"line {verdict.line} says that {verdict.kernel} {verdict}"
                 message = f"class {shows} means that {CLASSES[shows]}; {said}"
                 self.wrong(self.once["class"], 1, message, len("class"))

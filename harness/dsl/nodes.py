@@ -7,6 +7,7 @@ quadwords.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -87,6 +88,18 @@ CLASSES = {
     "rule": "no kernel does anything wrong here",
 }
 """What a trace can show, by the word of its `class` line."""
+
+_ALLOWED = {
+    "rule": frozenset[str](),
+    "cost": frozenset({"cost"}),
+    "feature": frozenset({"cost", "expect"}),
+}
+
+
+def fits(shows: str, violates: Iterable[str]) -> bool:
+    """Whether a trace of this class can violate these invariants on a kernel."""
+    kinds = frozenset(violates)
+    return bool(kinds) if shows == "vmm" else kinds <= _ALLOWED.get(shows, kinds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from harness.engine.judge import Case, Judgement, as_built, judge
 from harness.errors import SourceError
 from harness.model import architecture
 from harness.model.catalogue import RELEASES, Kernel
-from harness.search.culprit import NO_BUG, Edit, Verdict, between, cures, verdict
+from harness.search.culprit import COST, NO_BUG, Edit, Verdict, between, cures, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,11 @@ def finding(trace: Trace, kernel: Kernel, kinds: Mapping[str, Verdict]) -> Findi
     if shows != "bug":
         return Finding(trace, kernel, judged, bad, shows)
     bad = {mode: found for mode, found in bad.items() if set(found) - {"cost"}}
-    sets = tuple(cures(trace, kernel, bad))
+    sets = tuple(cures(trace, kernel, bad, COST))
     expects = all(set(found) <= NO_BUG for found in bad.values())
     if not expects and (not sets or any(f.kind == "feature" for s in sets for _, f in s)):
         # What it expects may be the wrong of another kernel, or what a newer one offers.
-        sets = tuple(cures(trace, kernel, bad, NO_BUG))
+        sets = tuple(cures(trace, kernel, bad))
     if expects and not (_missing(trace, kernel, bad, sets) if sets else _wrong(trace, kernel, bad)):
         return Finding(trace, kernel, judged, bad, "feature")
     return Finding(trace, kernel, judged, bad, "bug", sets, _new(trace, kernel, bad))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from harness.dsl.nodes import Event, Expect, Trace
-from harness.dsl.syntax import code_of
+from harness.dsl.write import expectation
 from harness.engine.replay import world
 from harness.model import architecture
 from harness.model.base import Model, Refused, Violation
@@ -32,6 +33,19 @@ def way_of(violation: Violation) -> Way:
     if violation.kind == "expect":
         return Way(violation.kind, f"{violation.what}: {violation.text}")
     return Way(violation.kind, _NAMES.sub("", violation.what))
+
+
+def _expected(unit: Unit, expect: Expect) -> str:
+    """Of what an expectation speaks: the verb, its register, and what is expected of it.
+
+    Whose state it is does not count: actors become one, and get other names.
+    """
+    if expect.what == "state":
+        path, value = expect.operands
+        expect = dataclasses.replace(expect, operands=(("its", *path[1:]), value))
+    kinds = (arg for arg in unit.event.args if isinstance(arg, tuple))
+    registers = [arg for arg in kinds if len(arg) == 2 and isinstance(arg[0], str)]
+    return f"{unit.event.verb} {registers}: {expectation(expect)}"
 
 
 class Unit(NamedTuple):
@@ -97,8 +111,7 @@ def broken(model: Model, unit: Unit, trace: Trace) -> Iterator[Violation]:
     for expect in unit.expects:
         why = model.observe(expect.what, expect.args)
         if why:
-            text = code_of(trace.source[expect.line - 1]).strip()
-            yield Violation("expect", unit.event.actor.text, text, why)
+            yield Violation("expect", unit.event.actor.text, _expected(unit, expect), why)
     counts = model.counts() if trace.budget else {}
     for name, most in trace.budget.items():
         if counts[name] > most:

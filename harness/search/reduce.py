@@ -1,39 +1,45 @@
 """The shortest story: a trace reduced to what it takes to violate an invariant in one way.
 
 Events go first (delta debugging), then actors are made one, then CPUs, what the machine
-has, values, and at last everybody gets the shortest name. Whatever is tried is a whole
-trace, parsed and checked like any other, so what comes out is one.
+has, values, and at last everybody gets the shortest name. All of this changes events, never text.
+Whatever is tried is written as a whole trace, parsed and checked like any other, so what comes out
+is one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from harness.dsl.check import Checker
-from harness.dsl.nodes import Statement, Trace
-from harness.dsl.syntax import code_of
+from harness.dsl.nodes import Event, Expect, Header, Name, Trace
+from harness.dsl.syntax import LineError, code_of, parse_line
+from harness.dsl.write import sentences
 from harness.engine.replay import world
 from harness.errors import SourceError
 from harness.model import architecture
+from harness.model import base as model
 from harness.model.base import Violation
 from harness.model.catalogue import RELEASES, Kernel
 from harness.search.bug import Bug, bug_of
 from harness.search.play import Ran, Unit, Way, broken, play, units, way_of
 from harness.search.shrink import shrink
 
-_SWITCH = re.compile(r"(cpu[0-9]+) (switch|sched_switch) (\w+) -> (\w+)")
-_VALUE = re.compile(r"(?<== )(0x[0-9a-f]+|[0-9]+)\b")
-_WORD = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")
+_SWITCHES = ("switch", "sched_switch")
+_KNOWN = (
+    *("trace", "about", "link", "mail", "commit", "recording", "machine", "needs", "budget"),
+    *("verdict", "task", "vm", "class"),
+)
 
 
 class Reducer:
     """Reduces one trace on one kernel, in one mode. `trace` is the best so far.
 
-    With a kernel that is `good` what is left also has to be right there: an expectation is
-    easily broken in another way.
+    What is left also has to be right on each kernel that is `good` and go wrong in the same way on
+    each that is `bad`: else it could be another bug, and an expectation is easily broken in
+    another way.
     """
 
     def __init__(
@@ -42,10 +48,13 @@ class Reducer:
         kernel: Kernel,
         mode: str,
         kind: str | None = None,
-        good: Kernel | None = None,
+        good: Sequence[Kernel] = (),
         progress: Callable[[str, int], None] = lambda stage, n: None,
+        bad: Sequence[Kernel] = (),
     ) -> None:
-        self.kernel, self.good, self.mode, self.progress = kernel, good, mode, progress
+        self.kernel, self.mode, self.progress = kernel, mode, progress
+        self.good, self.bad = tuple(good), tuple(bad)
+        self._said: dict[tuple[Any, ...], list[str] | None] = {}
         self.trace = self.origin = dataclasses.replace(trace, modes=(mode,))
         self.verbs = tuple(dict.fromkeys(unit.event.verb for unit in units(trace)))
         self.way: Way | None = None
@@ -54,6 +63,7 @@ class Reducer:
             ran = self._first(units(trace), kind)
         if ran.violation is not None:
             self.way = way_of(ran.violation)
+            self.bad = tuple(k for k in self.bad if self._shows(self.trace, ran.kept, k))
             self._keep(ran.kept)
 
     def _first(self, some: list[Unit], kind: str) -> Ran:
@@ -80,17 +90,19 @@ class Reducer:
 
     def _keep(self, some: Sequence[Unit]) -> None:
         """Make the trace one of these units alone, with its source as its lines."""
-        wanted = self.way is not None and self.way.kind == "expect"
-        body: list[Statement] = []
-        lines: list[str] = []
-        for n, unit in enumerate(some):
-            lines.append(_line(self.trace, unit.event.line))
-            body.append(unit.event)
-            if wanted and n == len(some) - 1:
-                for expect in unit.expects:
-                    lines.append(_line(self.trace, expect.line))
-                    body.append(expect)
-        self._adopt(self.parsed(lines, self.trace))
+        kept = [unit._replace(expects=()) for unit in some]
+        if self.way is not None and self.way.kind == "expect":
+            kept[-1] = some[-1]._replace(expects=self._failing(some))
+        self._adopt(self.parsed(kept, self.trace))
+
+    def _failing(self, some: Sequence[Unit]) -> tuple[Expect, ...]:
+        """The expectation after the last of these events that fails in this way."""
+        last = some[-1]
+        for expect in last.expects:
+            alone = [*some[:-1], last._replace(expects=(expect,))]
+            if play(self.trace, alone, self.kernel, self.mode, self.way).violation is not None:
+                return (expect,)
+        return last.expects
 
     # Trying ------------------------------------------------------------------------------
 
@@ -100,13 +112,45 @@ class Reducer:
         self.trace = trace
         return True
 
-    def parsed(self, lines: Sequence[str], like: Trace, **changes: object) -> Trace | None:
+    def parsed(self, some: Sequence[Unit], like: Trace, **changes: Any) -> Trace | None:
         """A trace of these events on the machine of `like`, with changes; None if it is none."""
-        head = header(dataclasses.replace(like, **changes))  # type: ignore[arg-type]
+        trace = dataclasses.replace(like, **changes)
+        lines = self.written(some, trace)
+        if lines is None:
+            return None
         try:
-            return Checker(like.path, like.id).read([*head, *lines])
+            again = Checker(like.path, like.id).read([*header(trace), *lines])
         except SourceError:
             return None
+        meant = [(u.event.actor.text, u.event.verb, len(u.expects)) for u in some]
+        got = [(u.event.actor.text, u.event.verb, len(u.expects)) for u in units(again)]
+        return again if got == meant else None
+
+    def written(self, some: Sequence[Unit], trace: Trace) -> list[str] | None:
+        """The lines that say these events, None if one cannot be said on this machine."""
+        arch, now = architecture(trace.arch), world(trace)
+        born = tuple(u.event.args[0] for u in some if u.event.verb in ("fork", "clone"))
+        now = now._replace(unborn=(*now.unborn, *(name for name in born if name not in now.unborn)))
+        key = (tuple(now.settings.items()), tuple(now.words.items()), *now[1:4])
+        cpus = range(now.settings.get("cpus", (1, 1))[1])
+        there = {*(f"cpu{n}" for n in cpus), *now.unborn}
+        there |= {task[0] for task in now.tasks} | {vcpu[0] for vcpu in now.vcpus}
+        lines: list[str] = []
+        for unit in some:
+            if unit.event.actor.text not in there:
+                return None
+            event = unit.event
+            said = (key, event.actor.text, event.verb, event.args, event.operands, unit.expects)
+            if said not in self._said:
+                try:
+                    self._said[said] = sentences(arch, now, unit.event, unit.expects)
+                except (ValueError, LineError):
+                    self._said[said] = None
+            found = self._said[said]
+            if found is None:
+                return None
+            lines += found
+        return lines
 
     def same(self, trace: Trace | None) -> Trace | None:
         """The trace up to where it goes wrong in the same way, None if it does not."""
@@ -126,19 +170,31 @@ class Reducer:
         return bug_of(trace, self.kernel, self.mode, self.way)
 
     def _right(self, trace: Trace, some: Sequence[Unit]) -> bool:
-        """Whether nothing of the kind happens on the good kernel."""
-        if self.good is None or self.way is None:
+        """Whether nothing of the kind happens on the good kernels, and the same on the bad."""
+        if self.way is None:
             return True
-        ran = play(trace, some, self.good, self.mode, self.way)
-        return ran.violation is None and self.way.kind not in ran.others
+        for good in self.good:
+            ran = play(trace, some, good, self.mode, self.way)
+            if ran.violation is not None or ran.refused or self.way.kind in ran.others:
+                return False
+        return all(self._shows(trace, some, bad) for bad in self.bad)
+
+    def _shows(self, trace: Trace, some: Sequence[Unit], kernel: Kernel) -> bool:
+        if architecture(trace.arch).unsupported(kernel, self.mode, world(trace)):
+            return False
+        return play(trace, some, kernel, self.mode, self.way).violation is not None
+
+    def units(self) -> list[Unit]:
+        """The events (and expectations) of the best trace so far."""
+        return units(self.trace)
 
     def lines(self) -> list[str]:
-        """The events (and expectations) of the best trace so far, a line each."""
-        return [_line(self.trace, s.line) for s in self.trace.body]
+        """The same, a line each."""
+        return [code_of(self.trace.source[s.line - 1]).strip() for s in self.trace.body]
 
-    def offer(self, lines: Sequence[str], **changes: object) -> bool:
+    def offer(self, some: Sequence[Unit], **changes: Any) -> bool:
         """Take these events for the best trace so far, if they go wrong in the same way."""
-        return self._adopt(self.same(self.parsed(lines, self.trace, **changes)))
+        return self._adopt(self.same(self.parsed(some, self.trace, **changes)))
 
     # Stages ------------------------------------------------------------------------------
 
@@ -167,18 +223,20 @@ class Reducer:
 
         def test(some: Sequence[Unit]) -> Sequence[Unit] | None:
             ran = play(trace, some, self.kernel, self.mode, way)
-            return ran.kept if ran.violation is not None and self._right(trace, some) else None
+            right = ran.violation is not None and self._right(trace, ran.kept)
+            return ran.kept if right else None
 
         self._keep(shrink(units(trace), test, lambda n: self.progress("events", n)))
 
     def switches(self) -> None:
         """Two switches in a row on one CPU become one."""
         n = 0
-        while n + 1 < len(lines := self.lines()):
-            one, two = (_SWITCH.fullmatch(" ".join(line.split())) for line in lines[n : n + 2])
-            if one and two and one[1] == two[1] and one[3] != two[4]:
-                joined = f"{one[1]} {two[2]} {one[3]} -> {two[4]}"
-                if self.offer([*lines[:n], joined, *lines[n + 2 :]]):
+        while n + 1 < len(some := self.units()):
+            one, two = some[n].event, some[n + 1].event
+            row = one.verb in _SWITCHES and two.verb in _SWITCHES
+            if row and one.actor.text == two.actor.text and one.args[0] != two.args[1]:
+                joined = dataclasses.replace(two, args=(one.args[0], two.args[1]))
+                if self.offer([*some[:n], some[n + 1]._replace(event=joined), *some[n + 2 :]]):
                     continue
             n += 1
 
@@ -188,7 +246,7 @@ class Reducer:
             for member in getattr(self.trace, group):
                 rest = tuple(m for m in getattr(self.trace, group) if m != member)
                 vms = self._vms(rest) if group == "vcpus" else self.trace.vms
-                self.offer(self.lines(), vms=vms, **{group: rest})
+                self.offer(self.units(), vms=vms, **{group: rest})
         for group in ("tasks", "vcpus"):
             members = [m[0] for m in getattr(self.trace, group)]
             for keep in members:
@@ -198,14 +256,17 @@ class Reducer:
 
     def _merge(self, group: str, keep: str, drop: str) -> None:
         rename = {drop: keep}
-        lines = [_renamed(line, rename) for line in self.lines()]
-        lines = [line for line in lines if not re.search(r"\b(\w+) -> \1\b", line)]
+        some = [
+            unit
+            for unit in (_renamed(unit, rename, self.trace.arch) for unit in self.units())
+            if unit.event.verb not in _SWITCHES or unit.event.args[0] != unit.event.args[1]
+        ]
         trace = self.trace
         tasks = tuple(t for t in trace.tasks if t[0] != drop)
         left = tuple(v for v in trace.vcpus if v[0] != drop)
         vcpus = tuple((n, rename.get(thread, thread), features) for n, thread, features in left)
         if len(tasks) + len(vcpus) < len(trace.tasks) + len(trace.vcpus):
-            self.offer(lines, tasks=tasks, vcpus=vcpus, vms=self._vms(left))
+            self.offer(some, tasks=tasks, vcpus=vcpus, vms=self._vms(left))
 
     def _vms(self, left: Collection[tuple[str, str, tuple[str, ...]]]) -> tuple[int, ...]:
         """The virtual machines of these vcpus."""
@@ -217,31 +278,33 @@ class Reducer:
         highest = self.trace.settings.get("cpus", (1, 1))[1]
         for drop in range(highest - 1, 0, -1):
             for keep in range(drop):
-                lines = [_renamed(line, {f"cpu{drop}": f"cpu{keep}"}) for line in self.lines()]
+                rename = {f"cpu{drop}": f"cpu{keep}"}
+                some = [_renamed(unit, rename, self.trace.arch) for unit in self.units()]
                 tasks = tuple((n, keep if cpu == drop else cpu) for n, cpu in self.trace.tasks)
-                if self.offer(lines, tasks=tasks):
+                if self.offer(some, tasks=tasks):
                     break
         for count in range(1, highest):
-            if self.offer(self.lines(), settings=self.trace.settings | {"cpus": (count, count)}):
+            if self.offer(self.units(), settings=self.trace.settings | {"cpus": (count, count)}):
                 return
 
     def places(self) -> None:
         """Tasks begin where no switch is needed: who is switched away on none, who comes there."""
         at = 0
-        while at < len(lines := [" ".join(line.split()) for line in self.lines()]):
-            switch = _SWITCH.fullmatch(lines[at])
+        while at < len(some := self.units()):
+            event = some[at].event
             at += 1
-            if switch is None:
+            if event.verb not in _SWITCHES:
                 continue
-            begins = {switch[3]: -1, switch[4]: int(switch[1].removeprefix("cpu"))}
+            gone, comes = event.args
+            begins = {gone: -1, comes: int(event.actor.text.removeprefix("cpu"))}
             placed = [(name, begins.get(name, cpu)) for name, cpu in self.trace.tasks]
             tasks = tuple(sorted(placed, key=lambda task: (task[1] < 0, task[1])))
-            rest = [*lines[: at - 1], *lines[at:]]
-            gone = f"{switch[4]} ret_to_user"
+            rest = [*some[: at - 1], *some[at:]]
+            follows = [(u.event.actor.text, u.event.verb) for u in rest[at - 1 : at]]
             if tasks != self.trace.tasks and (
                 self.offer(rest, tasks=tasks)
                 or (
-                    rest[at - 1 : at] == [gone]
+                    follows == [(comes, "ret_to_user")]
                     and self.offer(rest[: at - 1] + rest[at:], tasks=tasks)
                 )
             ):
@@ -251,36 +314,36 @@ class Reducer:
         """What the machine and the vcpus need not have."""
         for name in [*self.trace.settings]:
             rest = {n: v for n, v in self.trace.settings.items() if n != name}
-            if name != "cpus" and self.offer(self.lines(), settings=rest):
+            if name != "cpus" and self.offer(self.units(), settings=rest):
                 continue
             low, high = self.trace.settings[name]
             while high // 2 >= low and high > low:
                 high //= 2
-                if not self.offer(self.lines(), settings=self.trace.settings | {name: (low, high)}):
+                if not self.offer(self.units(), settings=self.trace.settings | {name: (low, high)}):
                     break
         for name, words in [*self.trace.words.items()]:
             for word in words:
                 left = tuple(w for w in self.trace.words.get(name, ()) if w != word)
                 rest_words = {n: w for n, w in self.trace.words.items() if n != name}
-                self.offer(self.lines(), words=rest_words | ({name: left} if left else {}))
+                self.offer(self.units(), words=rest_words | ({name: left} if left else {}))
         for n, (vcpu, thread, features) in enumerate(self.trace.vcpus):
             for feature in features:
                 left = tuple(f for f in self.trace.vcpus[n][2] if f != feature)
                 changed = (*self.trace.vcpus[:n], (vcpu, thread, left), *self.trace.vcpus[n + 1 :])
-                self.offer(self.lines(), vcpus=changed)
+                self.offer(self.units(), vcpus=changed)
 
     def values(self) -> None:
         """Each value as small as can be: 0xa1, 0xa2 ... by the order in which they come."""
-        seen = dict.fromkeys(v for line in self.lines() for v in _VALUE.findall(line))
+        seen = dict.fromkeys(v for unit in self.units() for v in _values(unit, self.trace.arch))
         for n, value in enumerate(seen, 1):
-            small = f"{0xA0 + n:#x}"
-            if int(value, 0) > int(small, 0) and small not in seen:
-                pattern = re.compile(rf"(?<== ){value}\b")
-                self.offer([pattern.sub(small, line) for line in self.lines()])
+            small = 0xA0 + n
+            if value > small and small not in seen:
+                some = [_revalued(unit, {value: small}, self.trace.arch) for unit in self.units()]
+                self.offer(some)
 
     def names(self) -> None:
         """A, B, C for tasks, v0, v1 for vcpus, in the order in which they come."""
-        order = list(dict.fromkeys(_WORD.findall("\n".join(self.lines()))))
+        order = list(dict.fromkeys(n for u in self.units() for n in _names(u, self.trace.arch)))
         rename: dict[str, str] = {}
         for group, fresh in (("tasks", _letters), ("vcpus", _numbers)):
             members = [m[0] for m in getattr(self.trace, group)]
@@ -289,10 +352,11 @@ class Reducer:
             rename |= {m: fresh(n) for n, m in enumerate(members)}
         if all(k == v for k, v in rename.items()):
             return
-        lines = [_renamed(line, rename) for line in self.lines()]
+        some = [_renamed(unit, rename, self.trace.arch) for unit in self.units()]
         tasks = tuple((rename[n], cpu) for n, cpu in self.trace.tasks)
         vcpus = tuple((rename[n], rename[t], f) for n, t, f in self.trace.vcpus)
-        self.offer(lines, tasks=tasks, vcpus=vcpus)
+        unborn = tuple(rename[n] for n in self.trace.unborn)
+        self.offer(some, tasks=tasks, vcpus=vcpus, unborn=unborn)
 
     # What each line is for -------------------------------------------------------------------
 
@@ -316,28 +380,102 @@ def _numbers(n: int) -> str:
     return f"v{n}"
 
 
-def _line(trace: Trace, line: int) -> str:
-    return code_of(trace.source[line - 1]).strip()
+def units_of(events: Sequence[model.Event]) -> list[Unit]:
+    """Events as a model is given them, as units without expectations."""
+    return [Unit(Event(Name(actor, 1), verb, (), 0, args)) for actor, verb, args in events]
 
 
-def _renamed(line: str, names: dict[str, str]) -> str:
-    return _WORD.sub(lambda found: names.get(found[0], found[0]), line)
+def _wants(event: Event, arch: str) -> Iterator[tuple[str, Any]]:
+    """What each operand of an event is, and the operand."""
+    operands = architecture(arch).verbs[event.verb].operands
+    yield from zip(operands, event.args, strict=False)
+
+
+def _names(unit: Unit, arch: str) -> Iterator[str]:
+    """Who takes part in an event, and of whom its expectations speak."""
+    yield unit.event.actor.text
+    yield from (arg for wants, arg in _wants(unit.event, arch) if wants in _WHO)
+    for expect in unit.expects:
+        if expect.what == "state":
+            yield expect.operands[0][0]
+
+
+_WHO = ("task", "vcpu", "child")
+
+
+def _renamed(unit: Unit, names: Mapping[str, str], arch: str) -> Unit:
+    """A unit with other names for tasks, vcpus or CPUs."""
+    event = unit.event
+    known = dict(enumerate(wants for wants, _ in _wants(event, arch)))
+    args = tuple(
+        names.get(arg, arg) if known.get(n) in _WHO else arg for n, arg in enumerate(event.args)
+    )
+    actor = Name(names.get(event.actor.text, event.actor.text), event.actor.column)
+    expects = []
+    for expect in unit.expects:
+        if expect.what == "state":
+            path, value = expect.operands
+            operands = (names.get(path[0], path[0]), *path[1:]), names.get(value, value)
+            expect = dataclasses.replace(expect, operands=operands, args=operands)
+        expects.append(expect)
+    return Unit(dataclasses.replace(event, actor=actor, args=args), tuple(expects))
+
+
+def _values(unit: Unit, arch: str) -> Iterator[int]:
+    """The values that an event writes and its expectations name."""
+    for wants, arg in _wants(unit.event, arch):
+        if wants == "value":
+            yield from arg or ()
+        elif wants == "fields":
+            yield from (quad for _, quads in arg for quad in quads)
+    yield from (expect.operands[2] for expect in unit.expects if expect.what == "read")
+
+
+def _revalued(unit: Unit, values: Mapping[int, int], arch: str) -> Unit:
+    """A unit with other values."""
+
+    def new(quads: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(values.get(quad, quad) for quad in quads)
+
+    known = dict(enumerate(wants for wants, _ in _wants(unit.event, arch)))
+    args = list(unit.event.args)
+    for n, arg in enumerate(args):
+        if known.get(n) == "value":
+            args[n] = new(arg)
+        elif known.get(n) == "fields":
+            args[n] = tuple((register, new(quads)) for register, quads in arg)
+    expects = []
+    for expect in unit.expects:
+        if expect.what == "read":
+            name, quad, bits = expect.operands
+            bits = values.get(bits, bits)
+            expect = dataclasses.replace(expect, operands=(name, quad, bits), args=(quad, bits))
+        expects.append(expect)
+    return Unit(dataclasses.replace(unit.event, args=tuple(args)), tuple(expects))
 
 
 def header(trace: Trace) -> list[str]:
-    """The header lines of a trace, without its verdicts."""
+    """The header lines of a trace, without its verdicts and its class, which speaks of them.
+
+    A line of another kind than those that stand here is taken over as it is.
+    """
     lines = [f'trace "{trace.title}"']
     lines += [f'about "{text}"' for text in trace.about]
     lines += [f'link "{link}"' for link in trace.links]
     lines += [f'mail "{date}" "{who}" "{subject}"' for date, who, subject in trace.mails]
     lines += [f'commit "{commit}" "{title}"' for commit, title in trace.commits]
     lines += [f'recording "{name}"' for name in trace.recordings]
+    before, after = _others(trace)
+    lines += before
     parts = [
         f"{name} {low}" if low == high else f"{name} {low}..{high}"
         for name, (low, high) in trace.settings.items()
     ]
     parts += [f"{name} {' '.join(words)}" for name, words in trace.words.items()]
     lines.append(f"machine {trace.arch} {' '.join(trace.modes)} {{ {'; '.join(parts)} }}")
+    lines += after
+    if trace.needs:
+        lines.append(f"needs {', '.join(trace.needs)}")
     if trace.budget:
         lines.append(f"budget {', '.join(f'{name} {most}' for name, most in trace.budget.items())}")
     lines.append(f"verdict {RELEASES[0]} holds")  # a trace has to have one
@@ -351,6 +489,25 @@ def header(trace: Trace) -> list[str]:
         free = _vm_names(trace)
         lines += [f"vm {next(free)} {{ {'; '.join(vcpus)} }}" for vcpus in members.values()]
     return lines
+
+
+def _others(trace: Trace) -> tuple[list[str], list[str]]:
+    """The header lines of other kinds, before the machine line and after it."""
+    before: list[str] = []
+    after: list[str] = []
+    now = before
+    for line in trace.source:
+        try:
+            node = parse_line(line)
+        except LineError:  # a source that is no trace
+            return [], []
+        if isinstance(node, Event):
+            break
+        if isinstance(node, Header) and node.key == "machine":
+            now = after
+        elif isinstance(node, Header) and node.key not in _KNOWN:
+            now.append(code_of(line).strip())
+    return before, after
 
 
 def _vm_names(trace: Trace) -> Iterator[str]:

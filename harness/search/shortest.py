@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from harness.dsl.nodes import Trace
-from harness.dsl.write import sentence
 from harness.engine.replay import world
 from harness.model import architecture
 from harness.model.base import Event, World
@@ -24,7 +23,7 @@ from harness.model.exploring import narrow
 from harness.search.bounds import MOST_ORDERS, Bounds, Found, orders
 from harness.search.explore import Search
 from harness.search.play import units
-from harness.search.reduce import Reducer
+from harness.search.reduce import Reducer, units_of
 from harness.search.swap import swaps
 
 BATCH = 512  # states between two looks at the clock
@@ -65,21 +64,20 @@ def shorten(reducer: Reducer, seconds: float) -> int:
 
 def _swapped(reducer: Reducer, end: float) -> None:
     """Fewer events in place of some, until none can be found."""
-    arch = architecture(reducer.trace.arch)
     while True:
         assert reducer.way is not None
         machine = _machine(reducer)
         trace = dataclasses.replace(reducer.trace, **machine)
-        now, bug = world(trace), reducer.bug(trace)
+        bug = reducer.bug(trace)
         for events in swaps(trace, reducer.kernel, reducer.mode, reducer.way):
             reducer.progress("swaps", len(units(trace)))
             if time.monotonic() > end:
                 return
-            lines = [sentence(arch, now, *event) for event in events]
-            candidate = reducer.same(reducer.parsed(lines, trace))
+            some = units_of(events)
+            candidate = reducer.same(reducer.parsed(some, trace))
             own = {verb for _, verb, _ in events} <= {*reducer.verbs}
             if candidate is not None and (own or bug.same(reducer.bug(candidate))):
-                reducer.offer(lines, **machine)
+                reducer.offer(some, **machine)
                 reducer.run()
                 break
         else:
@@ -114,12 +112,9 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
         if time.monotonic() > end:
             raise _Late
 
-    def lines(found: Found) -> list[str]:
-        return [sentence(arch, now, *event) for event in found.events]
-
     def meant(found: Found) -> bool:
         look(search)
-        candidate = reducer.same(reducer.parsed(lines(found), trace, **whole))
+        candidate = reducer.same(reducer.parsed(units_of(found.events), trace, **whole))
         return candidate is not None and (not other or bug.same(reducer.bug(candidate)))
 
     # On the same machine: what a kernel can run depends on that.
@@ -132,7 +127,7 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
     except _Late:
         return search.tally.depth
     for found in search.found():
-        if reducer.offer(lines(found), **whole):
+        if reducer.offer(units_of(found.events), **whole):
             reducer.run()
             break
     return search.tally.depth - bool(search.tally.found)

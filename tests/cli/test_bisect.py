@@ -8,6 +8,33 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
+from tests.schemas import check
+
+ROOT = Path(__file__).resolve().parents[2]
+MVENDORID = """\
+trace "mvendorid is refused for a bit above 25"
+commit "e482d9e33d5b" "RISC-V: KVM: Fix reg_val check in kvm_riscv_vcpu_set_reg_config()"
+machine riscv rv64 { isa f d }
+needs isa-zicbom
+task A
+vm V { vcpu v0 in A }
+verdict v6.2 holds
+A one_reg set v0 config.mvendorid = 0x80000489
+expect no errno
+A one_reg get v0 config.mvendorid
+expect read config.mvendorid = 0x80000489
+"""
+RED = """\
+trace "a refused event leaves the machine in the kernel"
+machine arm64 vhe { cpus 1; sve 16..64 }
+task A
+vm V { vcpu v0 in A }
+A write z0 = 0xa1
+v0 vcpu_load
+v0 guest_enter
+v0 guest_exit
+A ret_to_user
+"""
 
 
 def test_what_bisect_says(cli: Cli) -> None:
@@ -58,6 +85,25 @@ def test_no_fix_is_to_blame_where_nothing_can_be_judged(cli: Cli) -> None:
     at = next(n for n, line in enumerate(lines) if "cannot be judged -> " in line)
     assert lines[at + 1] == "    v6.0: KVM on RISC-V is modelled from v6.1 on"
     assert "isa-zicbom" not in "\n".join(lines)
+
+
+def test_what_began_and_ended_within_one_release_is_found(cli: Cli) -> None:
+    """The header's own kernels are compared: no release shows the bug."""
+    lines = cli("bisect", "softirq-in-load-fp", "--mode", "vhe").out.splitlines()
+    assert [line for line in lines if " -> " in line] == [
+        "  v6.6 -> v6.6+save-and-flush: holds -> violates bug",
+        "  v6.6+save-and-flush -> v6.6+save-and-flush+flush-bh: violates bug -> holds",
+        "  v6.6+save-and-flush -> v6.6+save-and-flush+drop-busy-flag: violates bug -> holds",
+    ]
+    assert any("9b19700e623f" in line for line in lines)
+
+
+def test_another_errno_is_another_outcome(cli: Cli) -> None:
+    """What an `expect` got belongs to the verdict, where two kernels are compared."""
+    out = cli("bisect", "isa-ids-7.0", "--good", "v6.5", "--bad", "v6.6").out
+    assert "  v6.5 -> v6.6: violates expect -> violates expect\n" in out
+    assert "`expect errno EINVAL`: it gave ENOENT" in out
+    assert "      onereg-enoent (v6.6)\n" in out
 
 
 def test_bisect_json(cli: Cli) -> None:
@@ -117,6 +163,33 @@ def test_reduce_writes_a_trace(cli: Cli, tmp_path: Path) -> None:
     assert text.count("# without it: ") == 5
     assert cli("run", "--update", path).status == 0
     assert cli("fmt", "--check", path).status == 0
+
+
+def test_reduce_keeps_the_bug_that_the_whole_cure_ends(cli: Cli, tmp_path: Path) -> None:
+    """Any value is refused by v6.1, which has no such register; this one by the check as well."""
+    path = tmp_path / "m.trace"
+    path.write_text(MVENDORID)
+    text = cli("reduce", path, "--kernel", "v6.1").out
+    assert "= 0x80000489" in text
+    assert "expect no errno\n" in text
+    assert "needs isa-zicbom\n" in text
+
+
+def test_reduce_json(cli: Cli) -> None:
+    ran = cli("reduce", "fwft-value-lost-by-fast-path", "--kernel", "v7.1", "--json")
+    tree = check(ran.out)
+    assert (tree["invariant"], tree["after"]) == ("set-lost", len(tree["events"]))
+    assert all(event["without"].startswith("without it: ") for event in tree["events"])
+    assert 'trace "' in tree["text"]
+
+
+def test_reduce_refuses_what_cannot_happen(cli: Cli, tmp_path: Path) -> None:
+    """With the place and the reason, before anything is left out."""
+    path = tmp_path / "red.trace"
+    path.write_text(RED)
+    ran = cli("reduce", path, "--kernel", "v6.13")
+    assert (ran.status, ran.out) == (2, "")
+    assert f"{path}:6:1: " in ran.err
 
 
 def test_nothing_to_reduce(cli: Cli) -> None:

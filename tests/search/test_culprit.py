@@ -9,7 +9,15 @@ import pytest
 from harness.dsl import Trace, read_trace
 from harness.model import architecture
 from harness.model.catalogue import Catalogue, Fix
-from harness.search.culprit import Flip, between, closed, flips, smallest
+from harness.search.culprit import (
+    Flip,
+    between,
+    closed,
+    every_flip,
+    flips,
+    header_pairs,
+    smallest,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACES = sorted((ROOT / "traces").rglob("*.trace"))
@@ -77,6 +85,31 @@ def test_bisect_names_a_commit_that_the_header_cites(path: Path) -> None:
     named = {c.id for f in changes for chosen in f.sets for fix in chosen for c in fix.commits}
     known = {c.id for fix in catalogue.fixes.values() if fix.switch for c in fix.commits}
     assert not named or not cited & known or named & cited or t.id == COUNTS
+
+
+@pytest.mark.parametrize("path", TRACES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_what_a_header_tells_apart_has_a_culprit(path: Path) -> None:
+    """Where it says that one kernel holds and another does not, some fix is named."""
+    t = read_trace(path)
+    if not any(v.holds for v in t.verdicts) or all(v.holds for v in t.verdicts):
+        return
+    catalogue = architecture(t.arch).catalogue
+    assert any(flip.sets for mode in t.modes for flip in every_flip(t, catalogue, mode))
+
+
+def test_the_fix_within_a_release_and_what_it_mends() -> None:
+    t = trace("arm64/flush-leaves-foreign-clear")
+    pairs = header_pairs(t, architecture(t.arch).catalogue, "vhe", apart=True)
+    assert [(f.before.name, f.after.name, ids(f)) for f in pairs] == [
+        ("v4.15", "v4.18-flush-sets-foreign", [["kvm-fp-2018"]]),
+        ("v4.18-flush-sets-foreign", "v4.18", [["flush-sets-foreign"]]),
+    ]
+
+
+def test_the_answers_of_expectations_are_kept() -> None:
+    """The list grew by two fixes, and its length is what is expected."""
+    flip = next(f for f in found("riscv/reg-list", "rv64") if f.after.name == "v6.7")
+    assert ids(flip) == [["senvcfg-switch", "sbi-dbcn"]]
 
 
 FIXES = Catalogue(

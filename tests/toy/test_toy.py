@@ -135,7 +135,8 @@ def test_show_explain_fmt_reglist(toy: Toy) -> None:
     """The commands about one trace, and about one machine."""
     assert "    spill()\n" in toy("show", SPILL, "--kernel", "v6.2").out
     said = toy("explain", SPILL, "--kernel", "v6.2").out
-    assert "line 10: lost\n  A would read r0 = 0x0, is entitled to 0x5 (A)\n" in said
+    assert "cause: line 10: cpu0 spill 2\n" in said
+    assert "line 10: lost\n    A would read r0 = 0x0, is entitled to 0x5 (A)\n" in said
     assert toy("fmt", "--check", SPILL).status == 0
     out = toy("reglist", "toy bare { kit fast }", "extra", "--kernel", "v6.3").out
     assert out == ("# 2 registers, v6.3, bare\n0x9030000000000000  r0\n0x9020000000000001\n")

@@ -35,6 +35,12 @@ _CONTEXT: dict[str, Shape] = {
     **dict.fromkeys(("fpsimd_state", "sve_state", "sme_state"), _BANK),
     "svcr": _SVCR,
 }
+# What vcpu_load leaves for vcpu_put. Until v5.19 their names began with KVM_ARM64_.
+_VCPU_FLAGS = {
+    "HOST_SVE_IN_USE": "host_sve_in_use",
+    "HOST_SVE_ENABLED": "host_sve_enabled",
+    "HOST_SME_ENABLED": "host_sme_enabled",
+}
 _HOST_DATA: dict[str, Shape] = {
     "fp_owner": FP_STATE_FREE.name,
     "sve_state": _BANK,
@@ -63,7 +69,7 @@ SHOWN: dict[str, dict[str, Shape]] = {
     "vcpu": {
         **_CONTEXT,
         **dict.fromkeys(("fp_state", "cpu", "sve_max_vl", "sme_max_vl", "zcr_el1"), ""),
-        **dict.fromkeys(("debug_owner", "iflags"), ""),
+        **dict.fromkeys(("debug_owner", "iflags", "flags"), ""),
         **dict.fromkeys(("smcr_el1", "dbgbvr0_el1"), "0"),
     },
 }
@@ -244,6 +250,8 @@ def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
     tree = _context(m, vcpu)
     if "fp-owner" not in m.fixes and vcpu.fp_state is not FP_STATE_FREE:
         tree["fp_state"] = vcpu.fp_state.name
+    flags = [name for name, field in _VCPU_FLAGS.items() if getattr(vcpu, field)]
+    put(tree, "flags", " ".join(flags))
     if vcpu.cpu >= 0:
         tree["cpu"] = vcpu.cpu
     if not vcpu.initialized:
