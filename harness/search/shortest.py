@@ -37,8 +37,9 @@ class _Late(Exception):
 
 
 def shorten(reducer: Reducer, seconds: float) -> int:
-    """Make the best trace of a reducer a shortest one, if there is time.
+    """Make the best trace of a reducer a shortest one, if there is time: seconds of this process.
 
+    On a busy machine the result is the same.
     How many events are too few is returned: with as many or fewer, events of the verbs that the
     trace had do not go wrong in this way. Can be interrupted.
     """
@@ -48,7 +49,7 @@ def shorten(reducer: Reducer, seconds: float) -> int:
         return 0
     if way.kind == "cost" and reducer.trace.budget[way.what]:
         return 0  # a search knows only what is not due at all
-    began = time.monotonic()
+    began = time.process_time()
     _swapped(reducer, began + 0.2 * seconds)
     like, verbs = set(_kinds(reducer.trace)), reducer.verbs
 
@@ -71,7 +72,7 @@ def _swapped(reducer: Reducer, end: float) -> None:
         bug = reducer.bug(trace)
         for events in swaps(trace, reducer.kernel, reducer.mode, reducer.way):
             reducer.progress("swaps", len(units(trace)))
-            if time.monotonic() > end:
+            if time.process_time() > end:
                 return
             some = units_of(events)
             candidate = reducer.same(reducer.parsed(some, trace))
@@ -88,7 +89,7 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
     """How deep nothing was found; what was found is the best trace now."""
     trace = reducer.trace
     length = len(units(trace))
-    if length < 2 or time.monotonic() > end:
+    if length < 2 or time.process_time() > end:
         return 0
     whole = _whole(reducer, everybody)
     now = world(dataclasses.replace(trace, **whole))
@@ -109,7 +110,7 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
 
     def look(search: Search) -> None:
         reducer.progress(f"search {search.tally.depth + 1} deep", length)
-        if time.monotonic() > end:
+        if time.process_time() > end:
             raise _Late
 
     def meant(found: Found) -> bool:

@@ -82,11 +82,11 @@ def clone(folder: Path) -> None:
 
 RESUME = "traces/arm64/sme-resume-loses-fa64.trace"
 TRACE = "traces/arm64/sve-not-trapped-after-guest.trace"
-BOUNDS = ("arm64 vhe { cpus 2; sve 16..64 }", "--kernel", "v7.2", "--depth", "5", "--tasks", "2")
+BOUNDS = ("arm64 vhe { cpus 2; sve 16..64 }", "--kernel", "v7.2", "--depth", "4", "--tasks", "2")
 KEPT = ("--checkpoint", "out.trace")
 COMMANDS = {
     "run --update": Command(("run", "--update", "-q", "traces"), project),
-    "run -j": Command(("run", "-j", "4", "-q", str(ROOT / "traces")), lambda _: None),
+    "run -j": Command(("run", "-j", "4", "-q", str(ROOT / "traces/arm64")), lambda _: None),
     "fmt": Command(("fmt", "."), crooked),
     "import": Command(("import", str(RECORDING), "-o", "out.trace"), old_output),
     "reduce": Command(("reduce", str(ROOT / TRACE), "-o", "out.trace"), old_output),
