@@ -12,6 +12,7 @@ from harness.cli.term import Bar, Terminal, aside
 from harness.dsl import Trace
 from harness.dsl.check import Checker
 from harness.dsl.format import format_lines
+from harness.dsl.heading import header
 from harness.dsl.nodes import fits
 from harness.engine import Case, Replay
 from harness.errors import HarnessError, SourceError, nearest, one_of
@@ -20,7 +21,7 @@ from harness.model import architecture
 from harness.model.catalogue import Kernel
 from harness.search.culprit import MOST_TOGETHER, closed, cured, verdict
 from harness.search.play import play, units
-from harness.search.reduce import Reducer, header
+from harness.search.reduce import Reducer
 from harness.search.shortest import shorten
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from harness.dsl.check import Checker
 from harness.dsl.format import COMMENT_COLUMN, format_lines
+from harness.dsl.heading import header
 from harness.dsl.nodes import Trace
 from harness.dsl.write import sentence
 from harness.engine.replay import Replay
@@ -15,7 +16,7 @@ from harness.model.base import Event, Violation
 from harness.model.catalogue import Kernel
 from harness.search.bounds import Bounds, Found
 from harness.search.play import way_of
-from harness.search.reduce import Reducer, header
+from harness.search.reduce import Reducer
 from harness.search.shortest import shorten
 
 SOURCE = "kvm-replay@example.invalid"

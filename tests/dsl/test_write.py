@@ -7,13 +7,13 @@ import pytest
 from harness.cli.select import find_traces
 from harness.dsl import read_trace
 from harness.dsl.check import Checker
+from harness.dsl.heading import header
 from harness.dsl.nodes import Event, Expect
 from harness.dsl.syntax import code_of
 from harness.dsl.write import sentence, sentences
 from harness.engine.replay import world
 from harness.model import architecture
 from harness.search.play import units
-from harness.search.reduce import header
 
 
 @pytest.mark.parametrize("path", find_traces([]), ids=lambda path: path.stem)

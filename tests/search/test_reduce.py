@@ -9,13 +9,14 @@ import pytest
 
 from harness.dsl import Trace, read_trace
 from harness.dsl.check import Checker
+from harness.dsl.heading import header
 from harness.engine import Replay
 from harness.engine.judge import cases
 from harness.model import architecture
 from harness.model.catalogue import Kernel
 from harness.search.bug import bug_of
 from harness.search.play import Way, play, units, way_of
-from harness.search.reduce import Reducer, _renamed, header
+from harness.search.reduce import Reducer, _renamed
 from harness.search.shortest import shorten
 from harness.search.swap import swaps
 
