@@ -30,6 +30,7 @@ from harness.errors import nearest, one_of, some_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import BadOperand
 from harness.model.observing import unknown_place
+from harness.model.values import number as number_of
 
 # An event that there is a complaint about: what an `expect` after it says of it is not known.
 UNKNOWN = Event(Name("", 1), "", ())
@@ -280,7 +281,7 @@ class Checker(HeaderChecker):
                 register = self._register(line, operand, verb.view or kind)
                 args.append(register)
             elif wants in ("number", "?number"):
-                number = int(operand.text, 0)
+                number = number_of(operand.text)
                 if number >> 64:
                     self.wrong_name(line, operand, f"{operand.text[:40]} does not fit into 64 bits")
                 args.append(number)
@@ -374,7 +375,7 @@ class Checker(HeaderChecker):
         self, line: int, words: tuple[Name, ...], register: tuple[str, int] | None
     ) -> tuple[int, ...]:
         assert self.arch is not None
-        quads = tuple(int(w.text, 16 if w.text.startswith("0x") else 10) for w in words)
+        quads = tuple(number_of(w.text) for w in words)
         wide = len(quads) == 1 and quads[0] >> 64 not in (0, quads[0] & (1 << 64) - 1)
         if register is not None and wide and self._takes_several(register, quads[0]):
             text = words[0].text[:40]
@@ -404,7 +405,7 @@ class Checker(HeaderChecker):
         """One of the words, or a number of 64 bits, in hexadecimal."""
         if not operand.text[0].isdigit():
             return self._word(line, operand, wants)
-        number = int(operand.text, 0)
+        number = number_of(operand.text)
         if number >> 64:
             self.wrong_name(line, operand, f"{operand.text[:40]} does not fit into 64 bits")
         return hex(number)

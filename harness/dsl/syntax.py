@@ -16,6 +16,7 @@ from harness.dsl import tables
 from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot
 from harness.errors import nearest, one_of
 from harness.model import ARCHITECTURES, home
+from harness.model.values import number
 from harness.resources import folder
 
 Line = Event | Expect | Snapshot | Header
@@ -87,7 +88,7 @@ def _name(token: Token) -> Name:
 
 
 def _int(token: Token) -> int:
-    return int(token, 0) if token.startswith("0x") else int(token)
+    return number(token)
 
 
 def _text(token: Token) -> str:

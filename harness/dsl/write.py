@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from harness.dsl.nodes import Event, Expect, Name
 from harness.dsl.syntax import parse_alone, parser
 from harness.model.base import Architecture, BadOperand, World
+from harness.model.values import number
 
 # What stands between the members of an operand that is a list.
 _JOINTS = {"flags": " | ", "names": ", ", "argument": ", "}
@@ -223,13 +224,13 @@ def _kept(
                 means = arch.register(word.text, view, world)
             return (word.text,) if means == args[n] else ()
         if wants in ("number", "?number") and isinstance(word, Name):
-            return (word.text,) if int(word.text, 0) == args[n] else ()
+            return (word.text,) if number(word.text) == args[n] else ()
         if wants.startswith("#") and isinstance(word, Name) and word.text[0].isdigit():
-            return (word.text,) if hex(int(word.text, 0)) == args[n] else ()
+            return (word.text,) if hex(number(word.text)) == args[n] else ()
         if wants == "argument" and words:
             return words if arch.argument(spelled[0].text, words) == args[n] else ()
         if wants == "value" and words:
-            return words if tuple(int(w, 0) for w in words) == args[n] else ()
+            return words if tuple(number(w) for w in words) == args[n] else ()
         if wants == "fields" and isinstance(word, tuple) and len(word) == len(args[n]):
             return _kept_fields(arch, world, args[1], args[n], word)
     except (BadOperand, ValueError):
@@ -248,7 +249,7 @@ def _kept_fields(
         if texts and not texts[0][0].isdigit():
             same = (arch.flags(regset, reg, texts),) == bits
         else:
-            same = tuple(int(text, 0) for text in texts) == bits
+            same = tuple(number(text) for text in texts) == bits
         value = _value(bits)
         if same:
             flags = not texts[0][0].isdigit() if texts else False

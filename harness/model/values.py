@@ -165,3 +165,11 @@ def first_difference(want: Bank, got: Bank) -> tuple[int, int, Val, Val] | None:
             if a.bits != b.bits:
                 return n, quad, a, b
     return None
+
+
+def number(text: str) -> int:
+    """A number as traces write it: decimal, whatever zeros it begins with, or 0x and hex digits.
+
+    Raises ValueError for what is none.
+    """
+    return int(text, 16) if text.startswith("0x") else int(text)

@@ -692,3 +692,19 @@ def test_wrong_words(tmp_path: Path, text: str) -> None:
     column, message = WORDS[text]
     found = places(complaints(tmp_path, SAMPLE.replace("cpus 2;", f"{text}; cpus 2;")))
     assert any((n, c) == (3, column) and message in m for n, c, m in found), found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "A prctl PR_SVE_SET_VL 016",
+        "A write v0 = 007",
+        "A one_reg get v1 08",
+        "A ioctl KVM_ARM_VCPU_INIT v1 08",
+        "cpu0 hw_breakpoint 0099",
+    ],
+)
+def test_zeros_before_a_number(tmp_path: Path, line: str) -> None:
+    """A number is decimal whatever zeros it begins with."""
+    text = SAMPLE.replace("cpus 2;", "cpus 2; brps 1;") + line + "\n"
+    assert read_trace(put(tmp_path, text)).body[-1].line == 10

@@ -34,6 +34,7 @@ from harness.model.evidence import Evidence
 from harness.model.exploring import Explorable
 from harness.model.patch import patched
 from harness.model.probing import Probing
+from harness.model.values import number as number_of
 
 _REGISTER = re.compile(r"(v|z|p|za)(0|[1-9][0-9]*)")
 _HIGHEST = {"v": 31, "z": 31, "p": 15, "za": 255}
@@ -181,7 +182,7 @@ class Arm64:
         others = {"task": _TASK_REGISTERS, "vcpu": _VCPU_REGISTERS, "one_reg": _ONE_REGS}[actor]
         match = _REGISTER.fullmatch(name)
         if name[0].isdigit():
-            reg = int(name, 0) if name.startswith("0x") else int(name)
+            reg = number_of(name)
             if reg >> 64:
                 raise BadOperand(f"{name} is no register id: it has more than 64 bits")
             return "id", reg
@@ -262,7 +263,7 @@ class Arm64:
 
     def _number(self, request: str, word: str) -> int:
         if word[0].isdigit():
-            number = int(word, 0) if word.startswith("0x") else int(word)
+            number = number_of(word)
             wide = 64 if request == "KVM_GET_REG_LIST" else 32
             if number >> wide:
                 raise BadOperand(f"{word} does not fit into {wide} bits")

@@ -65,7 +65,7 @@ from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import SBI_STA, SBI_STATE, STA_REGS, U64, one_reg
 from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
 from harness.model.riscv.legal import Legal
-from harness.model.values import ZERO, Bank, Quads, Val, set_both
+from harness.model.values import ZERO, Bank, Quads, Val, number, set_both
 
 Reg = tuple[str, int]
 FWFT_DUE = {
@@ -431,11 +431,11 @@ class Guest(Legal):
 def _call(extension: str, function: str) -> tuple[int, int]:
     """The EID and the FID of a call."""
     if extension[0].isdigit():
-        eid = int(extension, 0)
+        eid = number(extension)
     else:
         eid = EXTENSIONS[extension].eid
     if function[0].isdigit():
-        return eid, int(function, 0)
+        return eid, number(function)
     name = extension_of(eid)
     functions = EXTENSIONS[name].functions if name in EXTENSIONS else ()
     if function not in functions:

@@ -31,6 +31,7 @@ from harness.model.riscv.kvm.uapi import (
 from harness.model.riscv.machine import Machine, Setup
 from harness.model.riscv.verbs import MOVES, VERBS
 from harness.model.riscv.view import SHOWN
+from harness.model.values import number as number_of
 
 # What every host here has: RV64IMAC, the hypervisor, and the counters of the base.
 BASE = frozenset(("a", "c", "h", "i", "m", "zicntr", "zicsr", "zifencei", "zihpm"))
@@ -145,7 +146,7 @@ class Riscv:
 
     def _one_reg(self, name: str, world: World) -> tuple[str, int]:
         if name[0].isdigit():
-            number = int(name, 0)
+            number = number_of(name)
             if number >> 64:
                 raise BadOperand(f"{name} is no register id: it has more than 64 bits")
             return "id", number
@@ -176,7 +177,7 @@ class Riscv:
 
     def _number(self, word: str, known: dict[str, int], bits: int) -> int:
         if word[0].isdigit():
-            number = int(word, 0)
+            number = number_of(word)
             if number >> bits:
                 raise BadOperand(f"{word} does not fit into {bits} bits")
             return number
