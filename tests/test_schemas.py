@@ -30,6 +30,7 @@ COMMANDS = {
     "kernels/2": ["kernels"],
     "fixes/1": ["fixes", "--arch", "arm64"],
     "fixes/2": ["fixes"],
+    "fixes/2 of a kernel": ["fixes", "--kernel", "v6.13"],
     "audit/1": ["audit", "--arch", "arm64", "eight-steps"],
     "audit/2": ["audit", "eight-steps", "riscv/fwft-lock-by-failed-set"],
     "matrix/1": ["matrix", "eight-steps", "riscv/fwft-lock-by-failed-set"],

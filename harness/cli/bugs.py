@@ -7,6 +7,7 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from harness.cli.archs import bad_backports, having
 from harness.cli.term import many
@@ -65,8 +66,8 @@ class Gate:
         if self.known is None and self.fail_on == "new" and args.kernel_image is not None:
             raise HarnessError("--fail-on new: --kernel-image needs --baseline FILE")
 
-    def new(self, found: Finding) -> bool | None:
-        """Whether a bug is new; None if there is nothing to hold it against."""
+    def new(self, found: Finding) -> frozenset[str] | None:
+        """The invariants that are new in a bug; None if there is nothing to hold it against."""
         if self.known is None:
             return found.new
         name = found.kernel.name
@@ -75,11 +76,11 @@ class Gate:
             if len(self.known) > 1:
                 raise HarnessError(f"--baseline: it has {', '.join(self.known)}, not {name}")
             known = next(iter(self.known.values()), set())
-        return any(
-            (found.trace.id, mode, kind) not in known
+        return frozenset(
+            kind
             for mode, kinds in found.kinds.items()
             for kind in kinds
-            if kind != "cost"
+            if kind != "cost" and (found.trace.id, mode, kind) not in known
         )
 
     def fails(self, found: Finding) -> bool:
@@ -95,13 +96,13 @@ class Gate:
     def tally(self, found: Iterable[Finding]) -> str:
         """How many bugs there are, and on how many of them the run would fail."""
         bugs = [f for f in found if f.bug]
-        text = many(len(bugs), "bug")
+        text = f"{many(len(bugs), 'trace')} show{'s' if len(bugs) == 1 else ''} a bug"
         if bugs and all(self.new(f) is not None for f in bugs):
-            text += f", {sum(bool(self.new(f)) for f in bugs)} new"
+            text += f", {sum(bool(self.new(f)) for f in bugs)} a new one"
         fails = sum(map(self.fails, bugs))
         if self.fail_on == "none":
             return f"{text}; --fail-on bug would fail" if bugs else text
-        return f"{text}, {fails} of them counted by --fail-on {self.fail_on}"
+        return f"{text}: --fail-on {self.fail_on} counts {fails}"
 
 
 def _edited(spec: str) -> bool:
@@ -122,18 +123,26 @@ def _read(path: Path) -> Known:
     schema = tree.get("schema") if isinstance(tree, dict) else None
     if schema not in _SCHEMAS:
         expected = " or ".join(_SCHEMAS)
-        raise HarnessError(f"{where}: its schema is {schema!r}, expected {expected}")
+        raise HarnessError(f"{where}: its schema is {schema!r:.60}, expected {expected}")
     known: Known = {}
     try:
-        for kernel in tree["kernels"]:
-            known[str(kernel)] = set()
+        for kernel in _strings(tree["kernels"]):
+            known[kernel] = set()
         for found in tree["findings"]:
             if found["class"] == "bug":
                 for mode, kinds in found["violates"].items():
-                    known[found["kernel"]] |= {(found["trace"], mode, kind) for kind in kinds}
+                    some = {(found["trace"], mode, kind) for kind in _strings(kinds)}
+                    known[found["kernel"]] |= some
     except (KeyError, TypeError, AttributeError):
         raise HarnessError(f"{where}: it has no findings; give --json with --kernel K") from None
     return known
+
+
+def _strings(value: Any) -> list[str]:
+    """A list of text. Raises TypeError for anything else."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise TypeError
+    return value
 
 
 def lines(
@@ -153,14 +162,14 @@ def lines(
         catalogue = architecture(name).catalogue
         yield from (f"  {s}" for s in bad_backports(catalogue, catalogue.kernel(spec)))
     for each in bugs:
-        yield f"  {_row(each, bool(gate.new(each)))}"
+        yield f"  {_row(each, gate.new(each) or frozenset())}"
     yield from _others(spec, found)
 
 
-def _row(found: Finding, new: bool) -> str:
+def _row(found: Finding, new: frozenset[str]) -> str:
     """`arm64/a (nvhe): leak, stale; it lacks b`: the modes are said where they are not all."""
     modes = "" if len(found.kinds) == len(found.judged) else f" ({' '.join(found.kinds)})"
-    kinds = ", ".join(found.invariants) + (" (new)" if new else "")
+    kinds = ", ".join(f"{kind} (new)" if kind in new else kind for kind in found.invariants)
     return f"{found.trace.id}{modes}: {kinds}; {found.ended_by}"
 
 

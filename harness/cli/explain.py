@@ -85,6 +85,9 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if not causes:
         out.line("holds: there is nothing to explain")
         return 0
+    others = [m for m in trace.modes if m != mode and verdict(trace, kernel, m)]
+    if args.mode is None and others:
+        out.line(f"goes wrong under {', '.join(others)} as well: --mode tells of it")
     _compared(out, against)
     _tell(out, trace, causes, count, kernel, against)
     if args.number is None and count > _MOST:
@@ -167,8 +170,10 @@ def _chain(
         _differences(out, new)
         if n == 0:
             _did(out, first.did, kernel, against)
-            if not new and not first.did and here:
+            if not new and here:
                 _wrap(out, "goes wrong in this event itself (K2: it does not)")
+            elif not new and not first.did:
+                _wrap(out, "what differs is nothing that `show` prints")
         for cause in here:
             _violation(out, trace, cause, count)
         out.line()
@@ -211,9 +216,9 @@ def _violation(out: Terminal, trace: Trace, cause: Cause, count: int) -> None:
             f"inevitable since line {since.event.line}: {source_of(trace, since.event)}",
             "    ",
         )
-    if violation.got is not None:
+    if violation.got is not None and cause.got_from:
         _wrap(out, f"{violation.got.bits:#x}: {cause.got_from}", "    ")
-    if violation.want is not None:
+    if violation.want is not None and cause.want_from:
         _wrap(out, f"{violation.want.bits:#x}: {cause.want_from}{_seen(trace, cause)}", "    ")
 
 

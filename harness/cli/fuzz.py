@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import json
 import re
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 
 from harness.cli.bounds import add_bounds, bounds_of, print_groups, within
 from harness.cli.found import plain_found, print_found, write_found
-from harness.cli.term import Bar, Terminal
+from harness.cli.term import Bar, Terminal, aside
 from harness.errors import HarnessError
 from harness.search.bounds import Found
 from harness.search.discovery import written
@@ -74,21 +73,31 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     jobs = within("-j", args.jobs, 1, 256)
     seed = secrets.randbits(32) if args.seed is None else args.seed
     began, bar = time.monotonic(), Bar()
-    with contextlib.suppress(KeyboardInterrupt):
+    search = SEARCH
+    try:
         for walk in walks(bounds, seed, _numbers(args, began), jobs):
             tally.take(walk)
             bar.show(f"{tally.walks} walks, {tally.events} events, {len(tally.found)} found")
+    except KeyboardInterrupt:
+        search = 0.0
+        bar.end()
+        if tally.found:
+            aside("interrupted; what was found is reduced (again Ctrl-C: as far as it is)")
     seconds = time.monotonic() - began
     found = [one for _, one in tally.found.values()]
-    texts = []
-    for n, one in enumerate(found):
-        bar.show(f"reducing {n + 1} of {len(found)}: {len(one.events)} events")
-        texts.append("\n".join(written(bounds, one, f"fuzz --seed {seed}", SEARCH)) + "\n")
+    texts: list[str] = []
+    try:
+        for n, one in enumerate(found):
+            bar.show(f"reducing {n + 1} of {len(found)}: {len(one.events)} events")
+            texts.append("\n".join(written(bounds, one, f"fuzz --seed {seed}", search)) + "\n")
+    except KeyboardInterrupt:
+        found = found[: len(texts)]
+        aside(f"interrupted; {len(tally.found) - len(found)} of what was found are left out")
     bar.end()
     paths = write_found(args.folder, found, texts)
     if args.json:
         told = plain_found(bounds, found, texts)
-        for story, (number, _) in zip(told, tally.found.values(), strict=True):
+        for story, (number, _) in zip(told, tally.found.values(), strict=False):
             story["walk"] = number
         plain = {
             "schema": "kvm-replay/fuzz/1",

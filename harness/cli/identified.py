@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from harness.cli.bugs import Gate
 from harness.cli.select import find_traces
-from harness.cli.term import Progress, Terminal, aside
+from harness.cli.term import Progress, Terminal, aside, many
 from harness.dsl import Trace, read_trace
-from harness.errors import HarnessError, one_of
+from harness.dsl.reader import trace_id
+from harness.errors import HarnessError, SourceError, one_of
 from harness.files import write
 from harness.identify import Exposure, Finding, Identity, Judge, Leaf, identify
 from harness.identify.evidence import State
@@ -22,7 +23,7 @@ from harness.image import MACHINES, Image
 from harness.model import ARCHITECTURES, architecture
 from harness.model.catalogue import RELEASES, Catalogue
 from harness.model.evidence import Evidence
-from harness.report.formats import Entry, as_junit, as_ktap, plain_finding
+from harness.report.formats import Entry, as_junit, as_ktap, broken_entries, plain_finding
 from harness.search.bugs import Finding as Bug
 
 
@@ -95,9 +96,17 @@ def run_image(
     gc.disable()
     subject = open_image(path)
     identity = ask(subject)
-    traces = read_traces(subject, paths := list(paths))
-    if len(traces) < len(paths):
-        rest = f"{len(paths) - len(traces)} traces of other architectures left out"
+    traces, broken, left = [], [], 0
+    for each in paths:
+        try:
+            trace = read_trace(each, scratch=True)
+        except SourceError as error:
+            broken.append((trace_id(each), str(error)))
+        else:
+            traces += [trace] if trace.arch == subject.arch else []
+            left += trace.arch != subject.arch
+    if left:
+        rest = f"{many(left, 'trace')} of other architectures left out"
         aside(f"kvm-replay: {subject.image.name} is of {subject.arch}: {rest}")
     exposures = expose(subject, identity, traces)
     found = [exposure.found for exposure in exposures if exposure.found is not None]
@@ -108,6 +117,7 @@ def run_image(
             "kernels": [subject.image.name],
             "traces": {e.trace.id: plain_exposure(e) for e in exposures},
             "findings": [plain_finding(each) for each in found],
+            "errors": [{"trace": name, "message": text} for name, text in broken],
         }
         out.line(json.dumps(tree, indent=1, sort_keys=True))
     elif not args.ktap:
@@ -115,16 +125,21 @@ def run_image(
             _print_rows(subject.image, exposures, out)
         print_exposures(exposures, out)
         out.line(gate.tally(found))
-    if args.ktap or args.junit is not None:
-        known = gate.tolerated(found)
-        suites = [(e.trace.id, list(_entries(e, known))) for e in exposures]
-        if args.ktap:
-            out.line(as_ktap(suites))
-        if args.junit is not None:
-            write(Path(args.junit), as_junit(suites) + "\n", parents=True)
+    known = gate.tolerated(found)
+    suites = [(e.trace.id, list(_entries(e, known))) for e in exposures]
+    judged = any(each.state != "skipped" for _, entries in suites for each in entries)
+    suites += broken_entries(broken)
+    if args.ktap:
+        out.line(as_ktap(suites))
+    if args.junit is not None:
+        write(Path(args.junit), as_junit(suites) + "\n", parents=True)
+    for _, text in broken:
+        aside(text)
+    if broken:
+        return 2
     if any(map(gate.fails, found)):
         return 1
-    return 0 if any(e.judged for e in exposures) else 4
+    return 0 if judged else 4
 
 
 def _entries(exposure: Exposure, known: Container[Bug]) -> Iterator[Entry]:

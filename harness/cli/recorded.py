@@ -18,7 +18,7 @@ _PARSED = 10_000  # lines between two reports of progress
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("capture", metavar="CAPTURE", help="the recording, - for standard input")
+    parser.add_argument("capture", metavar="CAPTURE", help="the recording")
     parser.add_argument(
         "--arch", choices=ARCHITECTURES, help="default: the one whose recordings are read"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.cli import bugs
 from harness.cli.archs import by_architecture, left_out
 from harness.cli.proposed import run_proposed
-from harness.cli.select import find_traces
+from harness.cli.select import distinct, find_traces
 from harness.cli.term import Progress, Terminal, aside, many
 from harness.dsl import Trace, read_trace
 from harness.dsl.reader import STDIN, default_root, trace_id
@@ -127,6 +127,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if not paths:
         aside("kvm-replay: no trace to run")
         return 4
+    distinct(paths)
     gate = bugs.Gate(args)
     if args.kernel_image is not None:
         for option in ("kernel", "update"):
@@ -176,7 +177,9 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     suites = [(name, entries(results, found, known)) for name, results in grouped]
     suites += broken_entries(broken)
     if args.json:
-        out.line(as_json(grouped, broken, asked, found if asked else None))
+        bugs_of = [each for each in found.values() if each.bug]
+        counted = {"bugs": len(bugs_of), "counted": sum(map(gate.fails, bugs_of))}
+        out.line(as_json(grouped, broken, asked, found if asked else None, counted))
     elif args.ktap:
         out.line(as_ktap(suites))
     elif grouped and (not args.update or any(r.status.failed for _, rs in grouped for r in rs)):
@@ -227,7 +230,8 @@ def _table(
             if bad
             else out.paint("ok", "green")
         )
-        out.line(f"{out.paint(trace, 'bold')}: {state}")
+        name = trace.replace("\n", "\\n")  # a file's name can have anything in it
+        out.line(f"{out.paint(name, 'bold')}: {state}")
         for row in _rows(results):
             first = row[0]
             case = first.judgement.case

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.dsl.reader import STDIN, default_root, packaged_root, trace_id
 from harness.errors import HarnessError, nearest
+from harness.model import ARCHITECTURES
 from harness.resources import display
 
 Match = Callable[[str], bool]
@@ -33,6 +34,18 @@ def find_traces(paths: Iterable[str], expression: str | None = None) -> list[Pat
     return [path for path in found if matches(trace_id(path))]
 
 
+def distinct(paths: Iterable[Path]) -> None:
+    """Raise HarnessError for two traces of one name: nobody could tell their results apart."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        other = seen.setdefault(trace_id(path), path)
+        if other != path:
+            raise HarnessError(
+                f"{display(other)} and {display(path)} are both called {trace_id(path)}; "
+                "judge one of them, or rename it"
+            )
+
+
 def _under(text: str | None) -> list[Path]:
     path = default_root() if text is None else Path(text)
     try:
@@ -42,6 +55,8 @@ def _under(text: str | None) -> list[Path]:
             return [path]
     except OSError as error:
         raise HarnessError(f"{str(path)[:60]}: {error.strerror}") from None
+    if text in ARCHITECTURES and (default_root() / text).is_dir():
+        return below(default_root() / text)
     # A project of one's own may speak of a trace that came with the package.
     roots = dict.fromkeys((packaged_root(), default_root()))
     own = {trace_id(p): p for root in roots if root.is_dir() for p in below(root)}

@@ -15,6 +15,7 @@ from harness.errors import HarnessError
 from harness.model import architecture
 from harness.model.catalogue import Kernel
 from harness.report.story import Page, reaction_line, tell
+from harness.search.culprit import verdict
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,9 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         "--kernel", metavar="K", help="the kernel (default: the first that is said to fail)"
     )
     parser.add_argument(
-        "--mode", metavar="M", help="how KVM runs, such as vhe (default: the first that fits)"
+        "--mode",
+        metavar="M",
+        help="how KVM runs, such as vhe (default: the first in which it goes wrong)",
     )
 
 
@@ -44,7 +47,11 @@ def target(args: argparse.Namespace) -> tuple[Trace, Kernel, str]:
     names = () if args.kernel is None else (args.kernel,)
     fitting = [c for c in cases(trace, names) if args.mode in (None, c.mode)]
     failing = [c for c in fitting if c.verdict and not c.verdict.holds]
-    for case in [*failing, *fitting]:
+    able = [case for case in fitting if not case.unsupported]
+    if args.kernel is not None:
+        # Nobody may have said of this kernel in which modes it goes wrong.
+        failing = [case for case in able if verdict(trace, case.kernel, case.mode)]
+    for case in [*failing, *able]:
         if not case.unsupported:
             return trace, case.kernel, case.mode
     why = fitting[0].unsupported if fitting else "no verdict speaks of it"

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from harness.dsl.causes import SOURCES, Causes
 from harness.dsl.nodes import CLASSES, Event, Header, Name, Statement, Verdict, fits
+from harness.dsl.syntax import HEADER_WORDS
 from harness.errors import Diagnostic, Position, SourceError, nearest, one_of, some_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Architecture, World
@@ -138,11 +139,17 @@ class HeaderChecker:
         for verdict in self.verdicts:
             if not fits(shows, verdict.violates):
                 said = f"line {verdict.line} says that {verdict.kernel} {verdict}"
+                kinds = [v.violates for v in self.verdicts]
+                fitting = [c for c in CLASSES if all(fits(c, k) for k in kinds)]
                 message = f"class {shows} means that {CLASSES[shows]}; {said}"
+                message += f" (fitting: class {one_of(fitting)})" if fitting else ""
                 self.wrong(self.once["class"], 1, message, len("class"))
                 return
         if shows != "rule" and all(v.holds for v in self.verdicts):
-            message = f"class {shows}: every verdict says `holds`, which is class rule"
+            message = (
+                f"class {shows}: every verdict says `holds`. One that violates something is "
+                "missing, or it is class rule"
+            )
             self.wrong(self.once["class"], 1, message, len("class"))
 
     def _link(self, node: Header) -> None:
@@ -188,6 +195,20 @@ class HeaderChecker:
         if why:
             self.wrong(node.line, column, f"{commit[:50]!r}: {why}", len(commit) + 2)
             return
+        titles = {
+            each.title
+            for name in ARCHITECTURES
+            for fix in architecture(name).catalogue.fixes.values()
+            for each in fix.commits
+            if each.id == commit[:12]
+        }
+        if titles and title not in titles:
+            self.wrong(
+                node.line,
+                column,
+                f"{commit[:12]} has another title: {titles.pop()!r}",
+                len(commit) + 2,
+            )
         self.commits.append((commit[:12], title))
 
     def _recording(self, node: Header) -> None:
@@ -274,7 +295,9 @@ class HeaderChecker:
     def taken(self, line: int, name: Name) -> bool:
         """Complain if `name` cannot be given to something new."""
         text = name.text
-        if re.fullmatch(r"cpu[0-9]+|idle[0-9]*", text):
+        if text in HEADER_WORDS:
+            self.wrong_name(line, name, f"{text!r} begins a header line: take another name")
+        elif re.fullmatch(r"cpu[0-9]+|idle[0-9]*", text):
             self.wrong_name(line, name, f"{text!r} is the name of a CPU or of its idle task")
         elif text in self.tasks or text in self.unborn or text in self.vcpus or text in self.vms:
             self.wrong_name(line, name, f"{text!r} is named already")
@@ -409,7 +432,8 @@ class HeaderChecker:
             if name.text in names[:n]:
                 self.wrong_name(node.line, name, f"{name.text} is named twice")
             if name.text not in self.arch.invariants:
-                hint = nearest(name.text, self.arch.invariants)
+                known = self.arch.invariants
+                hint = nearest(name.text, known) or f": {one_of(sorted(known))}"
                 message = f"unknown invariant {name.text!r}{hint}"
                 self.wrong_name(node.line, name, message)
         verdict = Verdict(

@@ -353,6 +353,10 @@ def _explain(text: str, error: UnexpectedInput) -> LineError:
             alone = code_of(text).split()
             if len(alone) == 1 and "VCPU_LOAD" in expected:
                 return LoneWord(alone[0], text.index(alone[0]) + 1)
+            words = [t.lower() for t in expected if t.isalpha()]
+            if alone and (hint := nearest(alone[-1], words)):
+                at = text.rindex(alone[-1]) + 1
+                return LineError(f"unknown word {alone[-1][:40]!r}{hint}", at, len(alone[-1]))
             end = len(code_of(text)) + 1
             return LineError(f"the line ends too early, expected {_expected(expected)}", end)
     else:

@@ -67,9 +67,8 @@ def _examine(judgement: Judgement, golden: Golden | None) -> Result:
     if case.verdict is None:
         return Result(judgement, Status.OK)
     if golden is None or case.label not in golden:
-        return Result(
-            judgement, Status.MISSING, ["no golden file yet: `kvm-replay run --update` writes it"]
-        )
+        command = f"kvm-replay run --update {case.trace.path}"
+        return Result(judgement, Status.MISSING, [f"no golden file yet: `{command}` writes it"])
     details = differences(golden[case.label], outcome.plain())
     return Result(judgement, Status.GOLDEN if details else Status.OK, details)
 

@@ -18,7 +18,7 @@ from harness.errors import SourceError
 from harness.identify.evidence import Identity
 from harness.model.catalogue import Catalogue, Kernel
 from harness.model.evidence import Option
-from harness.search.bugs import Finding, finding, is_bug
+from harness.search.bugs import Finding, Sets, finding, is_bug
 from harness.search.culprit import verdict
 
 MAX_REPLAYS = 128  # of one trace in one mode
@@ -204,10 +204,16 @@ class Judge:
         found = finding(trace, kernel, {mode: verdict(trace, kernel, mode) for mode in hits})
         if found is None:
             return None
-        known = tuple(
-            s for s in found.sets if all(f.id in self.absent for sign, f in s if sign == "+")
+        known = {mode: self._known(sets) for mode, sets in found.cures.items()}
+        return dataclasses.replace(found, judged=trace.modes, cures=known)
+
+    def _known(self, sets: Sets) -> Sets:
+        """The sets of which nothing may be there already."""
+        return tuple(
+            edits
+            for edits in sets
+            if all(fix.id in self.absent for sign, fix in edits if sign == "+")
         )
-        return dataclasses.replace(found, judged=trace.modes, sets=known)
 
     def _leaves(self, trace: Trace, mode: str) -> tuple[tuple[Leaf, ...], bool]:
         """What comes of every combination, and whether these are all."""

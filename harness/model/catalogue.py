@@ -43,6 +43,12 @@ _OTHERS = re.compile(
 )
 
 
+def _patch(hybrid: str) -> int:
+    """The last number of a name such as debian-6.1.192."""
+    last = hybrid.rpartition(".")[2]
+    return int(last) if last.isdigit() else 0
+
+
 def commit_mistake(word: str) -> str:
     """Why a word cannot name a commit, '' if it can."""
     if not re.fullmatch(r"[0-9a-fA-F]+", word):
@@ -349,9 +355,9 @@ class Catalogue:
         base, word = f"v{int(major)}.{int(minor)}", spec.partition("+")[0][:40]
         if base not in _ORDER:
             first, last = RELEASES[0], RELEASES[-1]
-            number = int(major), int(minor)
-            old = number < tuple(map(int, first[1:].split(".")))
-            new = number > tuple(map(int, last[1:].split(".")))
+            release = int(major), int(minor)
+            old = release < tuple(map(int, first[1:].split(".")))
+            new = release > tuple(map(int, last[1:].split(".")))
             where = f"older than {first}, the first" if old else f"newer than {last}, the last"
             if old or new:
                 near = first if old else last
@@ -360,7 +366,16 @@ class Catalogue:
                     "modelled"
                 )
             return
-        near = next((h.name for h in self.hybrids.values() if h.base == base), base)
+        number = int(patch[1:]) if patch and patch[1:].isdigit() else None
+        near = next(
+            (
+                name
+                for name, hybrid in self.hybrids.items()
+                # One that is much newer has fixes that this cannot have.
+                if hybrid.base == base and (number is None or number >= _patch(name))
+            ),
+            base,
+        )
         if candidate or re.fullmatch(r"-rc\d+(-.*)?", build or ""):
             what, near = "a release candidate", base
         elif not patch:
@@ -388,7 +403,9 @@ class Catalogue:
             hint = nearest(release, RELEASES)
             if not hint and nearest(spec.split("+")[0], self.hybrids):
                 word = spec.split("+")[0]
-                hint = nearest(word, self.hybrids)
+                series = word.rpartition(".")[0]
+                same = [name for name in self.hybrids if name.rpartition(".")[0] == series]
+                hint = nearest(word, same) or nearest(word, self.hybrids)
             others = "".join(f", {name}" for name in self.hybrids)
             raise UnknownName(
                 f"unknown kernel {word[:40]!r}{hint}: mainline "

@@ -230,7 +230,7 @@ def _inevitable(
 
 def _origin(run: Run, val: Val) -> str:
     if val.origin is None:
-        return "a register or an image that was zero or reset"
+        return "" if val.bits else "a register or an image that was zero or reset"
     who, line = val.origin
     event = next((s.event for s in run.steps if s.event.line == line), None)
     writer, owner = who, ""

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from harness.golden import Result, Status
 from harness.search.bugs import Finding
+from harness.search.culprit import Edit
 
 SCHEMA = "kvm-replay/run/1"
 _LINES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -59,16 +60,19 @@ def as_json(
     broken: Broken = (),
     kernels: Sequence[str] = (),
     findings: Findings | None = None,
+    counted: Mapping[str, int] | None = None,
 ) -> str:
     """One document, keys sorted; its schema has a version.
 
-    It has `findings`, and the kernels that they are of, if such were asked about.
+    It has `findings`, the kernels that they are of, and how many are `counted` as what, if
+    kernels were asked about.
     """
     cases = [_case(trace, result) for trace, results in grouped for result in results]
     errors = [{"trace": trace, "message": text} for trace, text in broken]
     total = summary(grouped) | {"broken": len(broken)}
     document = {"schema": SCHEMA, "summary": total, "cases": cases, "errors": errors}
     if findings is not None:
+        total |= counted or {}
         document["kernels"] = list(kernels)
         document["findings"] = [plain_finding(found) for found in findings.values()]
     return json.dumps(document, indent=1, sort_keys=True)
@@ -101,19 +105,20 @@ def plain_finding(found: Finding) -> dict[str, Any]:
         "kernel": found.kernel.name,
         "class": found.shows,
         "violates": {mode: list(kinds) for mode, kinds in found.kinds.items()},
-        "cures": [
-            [
-                {
-                    "change": sign,
-                    "fix": fix.id,
-                    "commits": [{"id": c.id, "title": c.title} for c in fix.commits],
-                }
-                for sign, fix in edits
-            ]
-            for edits in found.sets
-        ],
-        "new": found.new,
+        "cures": {mode: [_edits(edits) for edits in sets] for mode, sets in found.cures.items()},
+        "new": None if found.new is None else sorted(found.new),
     }
+
+
+def _edits(edits: Iterable[Edit]) -> list[dict[str, Any]]:
+    return [
+        {
+            "change": sign,
+            "fix": fix.id,
+            "commits": [{"id": c.id, "title": c.title} for c in fix.commits],
+        }
+        for sign, fix in edits
+    ]
 
 
 def entries(
@@ -133,7 +138,7 @@ def entries(
             state, message = "skipped", judgement.unsupported
         elif found is not None and found.bug and case.mode in found.kinds:
             state = "known" if found in known else "failed"
-            message = f"{', '.join(found.kinds[case.mode])}; {found.ended_by}"
+            message = f"{', '.join(found.kinds[case.mode])}; {found.under(case.mode)}"
             lines = judgement.outcome.violations if judgement.outcome else []
             details = (*(f"line {n}: {v.kind}: {v.text}" for n, v in lines), *found.commits)
         seconds = judgement.seconds

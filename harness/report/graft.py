@@ -187,7 +187,7 @@ def hidden(run: Run, state: State, places: Sequence[Place]) -> Rows:
         kind = type(owner).__name__
         if kind.endswith("Due") or not isinstance(value, (int, str, Val)):
             continue
-        name = getattr(owner, "name", "") or kind
+        name = getattr(owner, "name", "") or _of_cpu(run.model, owner) or kind
         found[f"{name}.{saved.fields[m][k]}"] = (
             shown(value)
             if isinstance(value, Val)
@@ -196,10 +196,25 @@ def hidden(run: Run, state: State, places: Sequence[Place]) -> Rows:
     return found
 
 
+def _of_cpu(model: Model, owner: object) -> str:
+    """`cpu1` for what is the second in a list that the model has one of for each CPU."""
+    for name in dir(model):
+        several = getattr(model, name, None)
+        if isinstance(several, list | tuple):
+            for n, each in enumerate(several):
+                parts = (
+                    each,
+                    *(getattr(each, slot, None) for slot in getattr(each, "__slots__", ())),
+                )
+                if any(part is owner for part in parts):
+                    return f"cpu{n}"
+    return ""
+
+
 def ancestors(bad: Run, good: Run, after: int, at: int, violation: Violation) -> list[Place] | None:
     """The fewest fields after so many events that, as in `good`, end the violation.
 
-    None if not even all of them do.
+    None if not even all of them do. None of them has to where the event itself was the violation.
     """
     state, donor = bad.states[after], good.states[after]
     places = differing(state, donor)
@@ -208,6 +223,8 @@ def ancestors(bad: Run, good: Run, after: int, at: int, violation: Violation) ->
         gone = not bad.goes_wrong(graft(state, donor, some), after, at, violation)
         return some if gone else None
 
+    if test(()) is not None:
+        return []
     if not places or test(places) is None:
         return None
     return shrink(places, test)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.dsl.nodes import Trace
 from harness.engine.judge import Case, Judgement, as_built, judge
@@ -12,6 +12,9 @@ from harness.model import architecture
 from harness.model.catalogue import RELEASES, Kernel
 from harness.search.culprit import COST, NO_BUG, Edit, Verdict, between, cures, verdict
 
+Sets = tuple[tuple[Edit, ...], ...]
+"""Sets of changes, each of which is enough."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -19,9 +22,9 @@ class Finding:
 
     `judged` are the modes that could be judged, `kinds` what is violated in which of them.
     `shows` is what that stands for there, a word of `CLASSES`: where a trace of class bug has
-    an unmet expectation alone, that may be what another kernel does wrong. `sets` are the
-    smallest sets of changes that end it, empty if none is known. `new` tells whether the kernel
-    that was edited shows less; None if there is nothing to compare with.
+    an unmet expectation alone, that may be what another kernel does wrong. `cures` are the
+    smallest sets of changes that end it, by mode; none if no fix is known. `new` are the
+    invariants that the kernel that was edited does not violate; None if there is none.
     """
 
     trace: Trace
@@ -29,8 +32,8 @@ class Finding:
     judged: tuple[str, ...]
     kinds: Mapping[str, tuple[str, ...]]
     shows: str
-    sets: tuple[tuple[Edit, ...], ...] = ()
-    new: bool | None = None
+    cures: Mapping[str, Sets] = field(default_factory=dict)
+    new: frozenset[str] | None = None
 
     @property
     def bug(self) -> bool:
@@ -39,17 +42,22 @@ class Finding:
     @property
     def ended_by(self) -> str:
         """What would end it: the fixes that the kernel lacks, or has to its harm."""
-        ways = []
-        for edits in self.sets:
-            lacks = " and ".join(fix.id for sign, fix in edits if sign == "+")
-            has = " and ".join(fix.id for sign, fix in edits if sign == "-")
-            ways.append(" and ".join([f"lacks {lacks}"] * bool(lacks) + [f"has {has}"] * bool(has)))
-        return f"it {' or '.join(ways)}" if ways else "no fix is known"
+        modes: dict[Sets, list[str]] = {}
+        for mode in self.kinds:
+            modes.setdefault(self.cures.get(mode, ()), []).append(mode)
+        if len(modes) < 2:
+            return _ended_by(next(iter(modes), ()))
+        return "; ".join(f"{' '.join(some)}: {_ended_by(sets)}" for sets, some in modes.items())
+
+    def under(self, mode: str) -> str:
+        """The same, in one mode."""
+        return _ended_by(self.cures.get(mode, ()))
 
     @property
     def commits(self) -> tuple[str, ...]:
         """The upstream commits of these fixes, a line each."""
-        fixes = dict.fromkeys(fix for edits in self.sets for _, fix in edits)
+        every = self.cures.values()
+        fixes = dict.fromkeys(fix for sets in every for edits in sets for _, fix in edits)
         return tuple(f'{fix.id}: {c.id} ("{c.title}")' for fix in fixes for c in fix.commits)
 
     @property
@@ -84,14 +92,33 @@ def finding(trace: Trace, kernel: Kernel, kinds: Mapping[str, Verdict]) -> Findi
     if shows != "bug":
         return Finding(trace, kernel, judged, bad, shows)
     bad = {mode: found for mode, found in bad.items() if set(found) - {"cost"}}
-    sets = tuple(cures(trace, kernel, bad, COST))
-    expects = all(set(found) <= NO_BUG for found in bad.values())
-    if not expects and (not sets or any(f.kind == "feature" for s in sets for _, f in s)):
-        # What it expects may be the wrong of another kernel, or what a newer one offers.
-        sets = tuple(cures(trace, kernel, bad))
-    if expects and not (_missing(trace, kernel, bad, sets) if sets else _wrong(trace, kernel, bad)):
+    cured = {mode: _cures(trace, kernel, mode, found) for mode, found in bad.items()}
+    wrong = {mode: found for mode, found in bad.items() if cured[mode] is not None}
+    if not wrong:
         return Finding(trace, kernel, judged, bad, "feature")
-    return Finding(trace, kernel, judged, bad, "bug", sets, _new(trace, kernel, bad))
+    known = {mode: sets for mode in wrong if (sets := cured[mode]) is not None}
+    return Finding(trace, kernel, judged, wrong, "bug", known, _new(trace, kernel, wrong))
+
+
+def _cures(trace: Trace, kernel: Kernel, mode: str, found: tuple[str, ...]) -> Sets | None:
+    """What ends it in one mode; None if it is no bug, but what others offer or do wrong."""
+    sets = tuple(cures(trace, kernel, [mode], COST))
+    if set(found) <= NO_BUG:
+        missing = _missing(trace, kernel, mode, sets) if sets else _wrong(trace, kernel, mode)
+        return sets if missing else None
+    if not sets or any(f.kind == "feature" for s in sets for _, f in s):
+        # What it expects may be the wrong of another kernel, or what a newer one offers.
+        sets = tuple(cures(trace, kernel, [mode]))
+    return sets
+
+
+def _ended_by(sets: Sets) -> str:
+    ways = []
+    for edits in sets:
+        lacks = " and ".join(fix.id for sign, fix in edits if sign == "+")
+        has = " and ".join(fix.id for sign, fix in edits if sign == "-")
+        ways.append(" and ".join([f"lacks {lacks}"] * bool(lacks) + [f"has {has}"] * bool(has)))
+    return f"it {', or '.join(ways)}" if ways else "no fix is known"
 
 
 def is_bug(trace: Trace, kernel: Kernel, mode: str, kinds: tuple[str, ...]) -> bool:
@@ -114,18 +141,16 @@ def shown(trace: Trace, kinds: Iterable[str]) -> str:
     return "bug"
 
 
-def _missing(
-    trace: Trace, kernel: Kernel, modes: Iterable[str], sets: Iterable[Iterable[Edit]]
-) -> bool:
+def _missing(trace: Trace, kernel: Kernel, mode: str, sets: Sets) -> bool:
     """Whether a fix is missing, rather than what newer kernels offer: with the features of the
     cure alone, the same goes wrong."""
     catalogue = architecture(trace.arch).catalogue
     for edits in sets:
         features = [fix.id for sign, fix in edits if sign == "+" and fix.kind == "feature"]
         with_them = catalogue.adding(kernel, *features)
-        if len(features) == len(list(edits)):
-            continue
-        if all(_what(trace, kernel, mode) == _what(trace, with_them, mode) for mode in modes):
+        if len(features) < len(edits) and _what(trace, kernel, mode) == _what(
+            trace, with_them, mode
+        ):
             return True
     return False
 
@@ -139,7 +164,7 @@ def _what(trace: Trace, kernel: Kernel, mode: str) -> list[tuple[int, str]] | No
     return None if outcome is None else [(line, v.text) for line, v in outcome.violations]
 
 
-def _wrong(trace: Trace, kernel: Kernel, modes: Iterable[str]) -> bool:
+def _wrong(trace: Trace, kernel: Kernel, mode: str) -> bool:
     """Whether what a trace expects, and no fix brings about there, is the kernel's fault.
 
     It is if it comes true nowhere, or came true before something that is no feature. A trace can
@@ -148,32 +173,30 @@ def _wrong(trace: Trace, kernel: Kernel, modes: Iterable[str]) -> bool:
     catalogue = architecture(trace.arch).catalogue
     releases = [as_built(trace, catalogue.kernel(name)) for name in RELEASES]
     said = [catalogue.kernel(v.kernel) for v in trace.verdicts]
-    met = {m: [k for k in releases if _met(verdict(trace, k, m))] for m in trace.modes}
-    if not any(met.values()) and not any(
-        _met(verdict(trace, k, m)) for k in said for m in trace.modes
-    ):
+    if not any(_met(verdict(trace, k, m)) for k in (*said, *releases) for m in trace.modes):
         return True
-    for mode in modes:
-        earlier = [k for k in met[mode] if k.fixes <= kernel.fixes]
-        if not earlier:
-            continue
-        # The next release tells what ended it; all that came since would blur that.
-        later = [k for k in releases if earlier[-1].fixes < k.fixes <= kernel.fixes]
-        flip = between(trace, catalogue, earlier[-1], (later or [kernel])[0], mode)
-        if flip and all(fix.kind != "feature" for fixes in flip.sets for fix in fixes):
-            return True
-    return False
+    earlier = [k for k in releases if k.fixes <= kernel.fixes and _met(verdict(trace, k, mode))]
+    if not earlier:
+        return False
+    # The next release tells what ended it; all that came since would blur that.
+    later = [k for k in releases if earlier[-1].fixes < k.fixes <= kernel.fixes]
+    flip = between(trace, catalogue, earlier[-1], (later or [kernel])[0], mode)
+    return flip is not None and all(f.kind != "feature" for some in flip.sets for f in some)
 
 
 def _met(found: Verdict) -> bool:
     return found is not None and "expect" not in found
 
 
-def _new(trace: Trace, kernel: Kernel, bad: Mapping[str, tuple[str, ...]]) -> bool | None:
-    """Whether the kernel that `kernel` was made of, by its name, does not do all this."""
+def _new(trace: Trace, kernel: Kernel, bad: Mapping[str, tuple[str, ...]]) -> frozenset[str] | None:
+    """What the kernel that `kernel` was made of, by its name, does not violate."""
     catalogue = architecture(trace.arch).catalogue
     name = catalogue.origin(kernel)
     if name is None:
         return None
     base = catalogue.kernel(name)
-    return any(set(found) - set(verdict(trace, base, mode) or ()) for mode, found in bad.items())
+    return frozenset(
+        kind
+        for mode, found in bad.items()
+        for kind in set(found) - {"cost", *(verdict(trace, base, mode) or ())}
+    )

@@ -79,7 +79,7 @@ def test_the_fixes_end_it(cli: Cli) -> None:
     assert ran.out.splitlines() == [
         "v6.6: 1 of 1 traces show a bug",
         "  arm64/sme-resume-loses-fa64 (nvhe): expect; it lacks sme-resume",
-        "1 trace, 2 cases: 2 as expected; 1 bug; --fail-on bug would fail",
+        "1 trace, 2 cases: 2 as expected; 1 trace shows a bug; --fail-on bug would fail",
     ]
     assert cli("run", "-q", "--kernel", "v6.6", BUG, "--fail-on", "bug").status == 1
     assert cli("run", "-q", "--kernel", "v6.6+sme-resume", BUG, "--fail-on", "bug").status == 0
@@ -89,7 +89,9 @@ def test_new_against_the_kernel_without_the_change(cli: Cli) -> None:
     spec, trace = "v6.6++sig-merge", "arm64/signal-in-streaming-mode"
     ran = cli("run", "-q", "--kernel", spec, trace, "--fail-on", "new")
     assert ran.status == 1
-    assert ran.out.splitlines()[-1].endswith("1 bug, 1 new, 1 of them counted by --fail-on new")
+    assert ran.out.splitlines()[-1].endswith(
+        "1 trace shows a bug, 1 a new one: --fail-on new counts 1"
+    )
     assert cli("run", "-q", "--kernel", spec, BUG, "--fail-on", "new").status == 0
 
 
@@ -116,6 +118,7 @@ def test_new_against_a_baseline(cli: Cli, tmp_path: Path) -> None:
         ('{"schema": "kvm-replay/matrix/1"}', "its schema is 'kvm-replay/matrix/1', expected"),
         ('{"schema": "kvm-replay/run/1"}', "it has no findings; give --json with --kernel K"),
         ('{"schema": "kvm-replay/run/1", "kernels": 1, "findings": []}', "it has no findings"),
+        ('{"schema": "kvm-replay/run/1", "kernels": [["a"]], "findings": []}', "no findings"),
         ("[" * 100_000, "expected what `run --json` prints"),
     ],
 )
@@ -161,7 +164,33 @@ def test_bugs_in_json(cli: Cli) -> None:
     tree = json.loads(cli("run", "--json", "--kernel", "v6.6", BUG).out)
     (found,) = tree["findings"]
     assert (found["class"], found["violates"], found["new"]) == ("bug", {"nvhe": ["expect"]}, None)
-    (cure,) = found["cures"]
+    ((cure,),) = found["cures"].values()
     assert [(step["change"], step["fix"]) for step in cure] == [("+", "sme-resume")]
     assert all(len(c["id"]) == 12 and c["title"] for step in cure for c in step["commits"])
     assert tree["kernels"] == ["v6.6"]
+    assert (tree["summary"]["bugs"], tree["summary"]["counted"]) == (1, 0)
+
+
+def test_a_cost_is_not_new(cli: Cli, tmp_path: Path) -> None:
+    """What is no bug of the kernel never fails a run, with a bug that was there before neither."""
+    text = Path("traces/arm64/host-profiles-around-a-guest.trace").read_text()
+    text = text.replace("\ntask ", "\nbudget saves 0\ntask ", 1)
+    text = "".join(line for line in text.splitlines(True) if not line.startswith("verdict"))
+    ran = cli(
+        "run", "--kernel", "v6.6+save-and-flush", "--fail-on", "new", put(tmp_path, text, "x.trace")
+    )
+    assert "profiling; " in ran.out
+    assert ran.status == 0
+
+
+def test_two_traces_of_one_name(cli: Cli, tmp_path: Path) -> None:
+    """Their results could not be told apart."""
+    one, other = (put(tmp_path, EXPECTS.format(shows="bug"), f"{d}/x.trace") for d in "ab")
+    ran = cli("run", "--kernel", "v7.2", one, other)
+    assert ran.status == 2
+    assert "are both called x" in ran.err
+
+
+def test_a_row_says_what_ends_it_mode_by_mode(cli: Cli) -> None:
+    ran = cli("run", "-q", "--kernel", "v6.6", "guest-profiled-under-vhe")
+    assert "vhe: it lacks pmscr-init-vhe; nvhe: it lacks spe-buffer-off\n" in ran.out

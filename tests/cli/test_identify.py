@@ -94,7 +94,7 @@ def test_a_diff_of_two_images(cli: Cli, image: Path, tmp_path: Path) -> None:
 
 def test_traces_are_judged_on_an_image(cli: Cli, image: Path) -> None:
     ran = cli("run", "--kernel-image", image, "sve-not-trapped-after-guest", "sme-trap-stale-cpu")
-    assert ran.status == 0
+    assert ran.status == 4  # all that can be said depends on an unknown
     assert "arm64/sme-trap-stale-cpu\n  -         not judged: this kernel is built" in ran.out
     tree = json.loads(cli("run", "--kernel-image", image, "--json", "eight-steps").out)
     assert list(tree["traces"]) == ["arm64/eight-steps"]

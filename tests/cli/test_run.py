@@ -70,7 +70,8 @@ def test_missing_golden_file(project: Path, cli: Cli) -> None:
     ran = cli("run", "traces/one.trace")
     assert ran.status == 1
     assert (
-        "[no golden file]\n      no golden file yet: `kvm-replay run --update` writes it\n"
+        "[no golden file]\n"
+        "      no golden file yet: `kvm-replay run --update traces/one.trace` writes it\n"
         in ran.out
     )
 
@@ -236,7 +237,7 @@ def test_the_bugs_that_a_kernel_has(cli: Cli) -> None:
         "v6.14: 0 of 2 traces show a bug",
         "v6.14: 1 trace of class cost (it does more than it may):",
         "  arm64/kvm-run-without-guest-fp-cost",
-        "2 traces, 8 cases: 8 as expected; 1 bug; --fail-on bug would fail",
+        "2 traces, 8 cases: 8 as expected; 1 trace shows a bug; --fail-on bug would fail",
     ]
 
 
@@ -406,7 +407,7 @@ def test_what_ends_a_bug_ends_it(cli: Cli, kernel: str) -> None:
     for line in told:
         name, _, rest = line.strip().partition(": ")
         name = name.partition(" ")[0]
-        fixes = rest.partition("; it lacks ")[2].split(" or ")[0].split(" and ")
+        fixes = rest.partition("; it lacks ")[2].split(", or ")[0].split(" and ")
         spec = kernel + "".join(f"++{fix}" for fix in fixes)
         out = cli("run", "-q", name, "--kernel", spec).out
         assert f"{spec}: 0 of 1 traces show a bug" in out, line

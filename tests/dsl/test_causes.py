@@ -138,8 +138,23 @@ def test_more_than_a_number_fills(tmp_path: Path) -> None:
 )
 def test_commits(tmp_path: Path, digits: str, kept: str) -> None:
     """A short one is one that the catalogue knows."""
-    trace = read(tmp_path, TEXT.replace("machine", f'commit "{digits}" "title"\nmachine', 1))
-    assert trace.commits == ((kept, "title"),)
+    title = "KVM: arm64: Unconditionally save+flush host FPSIMD/SVE/SME state"
+    trace = read(tmp_path, TEXT.replace("machine", f'commit "{digits}" "{title}"\nmachine', 1))
+    assert trace.commits == ((kept, title),)
+
+
+def test_a_commit_of_another_title(tmp_path: Path) -> None:
+    """The catalogue knows its title."""
+    text = TEXT.replace("machine", 'commit "fbc7e61195e2" "KVM: arm64: x"\nmachine', 1)
+    assert (
+        "fbc7e61195e2 has another title: 'KVM: arm64: Unc" in complaints(tmp_path, text)[0].message
+    )
+
+
+@pytest.mark.parametrize("word", ["class", "task", "expect", "snapshot"])
+def test_a_name_that_begins_a_header_line(tmp_path: Path, word: str) -> None:
+    found = complaints(tmp_path, TEXT.replace("task A", f"task {word}, A"))
+    assert f"{word!r} begins a header line" in found[0].message
 
 
 @pytest.mark.parametrize(

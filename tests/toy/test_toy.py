@@ -76,7 +76,7 @@ def test_a_kernel_that_the_others_have_not(toy: Toy) -> None:
     assert ran.err == "kvm-replay: arm64 has no kernel v6.2+keeps: left out\n"
     assert ran.out.splitlines()[-2:] == [
         "v6.2+keeps: 0 of 1 traces show a bug",
-        "1 trace, 1 case: 1 as expected; 0 bugs",
+        "1 trace, 1 case: 1 as expected; 0 traces show a bug",
     ]
     ran = toy("run", "--kernel", "v6.2+keeps", "eight-steps")
     assert (ran.status, ran.out) == (4, "")

@@ -161,10 +161,8 @@ def _cpu(m: Machine, cpu: Registers) -> Tree:
         tree["cptr_el2"] = fields("cpacr_el1", cpu.cptr_el2)
     else:
         tree["cpacr_el1"] = fields("cpacr_el1", cpu.cpacr_el1)
-        if m.config.hvhe:
-            tree["cptr_el2"] = fields("cpacr_el1", cpu.cptr_el2)
-        elif cpu.cptr_el2 & (1 << 8 | 1 << 10 | 1 << 12):
-            tree["cptr_el2"] = fields("cptr_el2", cpu.cptr_el2)
+        layout = "cpacr_el1" if m.config.hvhe else "cptr_el2"
+        tree["cptr_el2"] = fields(layout, cpu.cptr_el2)
     if m.debug_side:
         _sysregs(tree, cpu.sys)
         if cpu.pmscr_el12:
