@@ -170,3 +170,16 @@ def test_a_boot_image_for_another_machine(cli: Cli, tmp_path: Path) -> None:
     ran = cli("identify", path)
     assert ran.status == 2
     assert "an image for RISC-V (ELF machine 243)" in ran.err
+
+
+def test_a_broken_trace_beside_a_good_one(cli: Cli, image: Path, tmp_path: Path) -> None:
+    """The good one is judged all the same, and every form tells of the other."""
+    broken, xml = tmp_path / "broken.trace", tmp_path / "j.xml"
+    broken.write_text("garbage\n")
+    asked = ("run", "--kernel-image", image, "eight-steps", broken, "--junit", xml)
+    ran = cli(*asked, "--json")
+    tree = json.loads(ran.out)
+    assert (ran.status, [error["trace"] for error in tree["errors"]]) == (2, ["broken"])
+    assert list(tree["traces"]) == ["arm64/eight-steps"]
+    assert "<error" in xml.read_text()
+    assert "not ok 2 broken\n" in cli(*asked, "--ktap").out
