@@ -29,6 +29,7 @@ from harness.cli import (
     reglist,
     run,
     show,
+    upstream,
 )
 from harness.cli.archs import warn, warn_idle
 from harness.cli.term import Terminal, aside
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     conform.add_parser(commands)
     identify.add_parser(commands)
     probes.add_parser(commands)
+    upstream.add_parser(commands)
     for command in {id(c): c for c in commands.choices.values()}.values():
         command.add_argument(
             "--model",

@@ -1,4 +1,4 @@
-"""arch/arm64/kernel/suspend.c, hotplug, and their notifiers in kernel/fpsimd.c.
+"""arch/arm64/kernel/suspend.c, hotplug, and their notifiers in fpsimd.c.
 
 A CPU that loses power comes back with its registers as reset leaves them. The
 boot code of EL2 runs again and sets the EL2 controls (asm/el2_setup.h), also

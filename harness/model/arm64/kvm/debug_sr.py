@@ -1,4 +1,4 @@
-"""arch/arm64/kvm/hyp/include/hyp/debug-sr.h and nvhe/debug-sr.c"""
+"""arch/arm64/kvm/hyp/include/hyp/debug-sr.h and arch/arm64/kvm/hyp/nvhe/debug-sr.c"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""traps.c, signal.c and suspend.c: ways into the kernel and back."""
+"""arch/riscv/kernel/traps.c, signal.c and suspend.c: ways into the kernel and back."""
 
 from __future__ import annotations
 

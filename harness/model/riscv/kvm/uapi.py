@@ -1,4 +1,4 @@
-"""asm/kvm.h: the ids of ISA extensions, SBI extensions and ONE_REG registers, and their names.
+"""arch/riscv/include/uapi/asm/kvm.h: ids of extensions and ONE_REG registers, and their names.
 
 A register id has the architecture in bits 63:56, log2 of its size in 55:52, its type in
 31:24, a subtype in 23:16 and an index below. The trace language says `isa_ext.smnpm` for
