@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,11 +90,18 @@ def work_tree(root: Path, commit: str) -> Iterator[Path]:
 
 
 def _remove(root: Path, tree: Path) -> None:
-    """Take back `git worktree add`, however far it came."""
+    """Take back `git worktree add`, however far it came.
+
+    What git cannot take back now, the next run prunes: an error here would hide why we end.
+    """
     shutil.rmtree(tree, ignore_errors=True)
-    if str(tree) in _work_trees(root):
-        # Twice: it is locked while it is being added.
-        git(root, "worktree", "remove", "--force", "--force", str(tree))
+    with suppress(HarnessError):
+        if str(tree) in _work_trees(root):
+            # Twice: it is locked while it is being added.
+            git(root, "worktree", "remove", "--force", "--force", str(tree))
+        return
+    with suppress(HarnessError):
+        git(root, "worktree", "prune")
 
 
 def _work_trees(root: Path) -> list[str]:
@@ -161,8 +168,8 @@ def ask(tree: Path, question: Question) -> str | None:
         return None
     for case in cases:
         if (case["kernel"], case["mode"]) == (question.kernel, question.mode):
-            said: str = case["verdict"]
-            return None if said.startswith("not judged") else said
+            said = case.get("verdict")  # none where it was not judged
+            return said if isinstance(said, str) and not said.startswith("not judged") else None
     return None
 
 

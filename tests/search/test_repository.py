@@ -21,6 +21,8 @@ verdict = {verdict!r}
 if verdict == "crash":
     raise SystemExit("this commit does not run")
 case = dict(kernel="v6.1", mode="vhe", verdict=verdict)
+if verdict == "not judged":
+    del case["verdict"]  # as `run --json` has it
 print(json.dumps(dict(cases=[case])))
 """
 
@@ -53,9 +55,12 @@ def test_the_first_commit_that_says_something_else(tmp_path: Path) -> None:
 
 
 def test_a_commit_that_cannot_judge_is_skipped(tmp_path: Path) -> None:
-    root, commits = project(tmp_path, "holds", "holds", "violates lost", "crash", "violates lost")
-    found = bisect(root, commits[0], commits[-1], QUESTION)
-    assert found.first == commits[2]
+    for odd in ("crash", "not judged"):
+        here = tmp_path / odd
+        here.mkdir()
+        root, commits = project(here, "holds", "holds", "violates lost", odd, "violates lost")
+        found = bisect(root, commits[0], commits[-1], QUESTION)
+        assert found.first == commits[2]
 
 
 def test_it_says_so_where_only_those_are_left(tmp_path: Path) -> None:
