@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PR_SET_PDEATHSIG = 1
+_WINDOW = 16  # items for each process between the first that is not done and the last
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -107,32 +109,31 @@ def _results(pipes: list[Connection], items: Iterable[tuple[Any, ...]]) -> Itera
     """The results in the order of the items; each process has one item waiting."""
     from multiprocessing.connection import wait
 
-    ahead, due, done = enumerate(items), 0, dict[int, Any]()
+    ahead, taken, due, done = enumerate(items), 0, 0, dict[int, Any]()
     todo = dict.fromkeys(pipes, 0)
     try:
-        for pipe in 2 * pipes:
-            todo[pipe] += _give(pipe, ahead)
-        while any(todo.values()):
+        while True:
+            for pipe in 2 * pipes:
+                # Nobody goes on for ever while the first is slow.
+                if todo[pipe] < 2 and taken - due < _WINDOW * len(pipes):
+                    for numbered in islice(ahead, 1):
+                        pipe.send(numbered)
+                        todo[pipe] += 1
+                        taken += 1
+            if not any(todo.values()):
+                return
             ready = wait([pipe for pipe, some in todo.items() if some])
             for pipe in [pipe for pipe in pipes if pipe in ready]:
                 number, fine, result = pipe.recv()
                 if not fine:
                     raise result
                 done[number] = result
-                todo[pipe] += _give(pipe, ahead) - 1
+                todo[pipe] -= 1
             while due in done:
                 yield done.pop(due)
                 due += 1
     except (EOFError, ConnectionError):
         raise WorkerDied from None
-
-
-def _give(pipe: Connection, ahead: Iterator[tuple[int, Any]]) -> int:
-    """Give the next item to a process; how many that was."""
-    for numbered in ahead:
-        pipe.send(numbered)
-        return 1
-    return 0
 
 
 def _serve(
