@@ -15,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from harness.cli.identified import Subject, ask, expose, read_traces
+from harness.cli.identified import expose, read_traces
+from harness.cli.imaged import Subject, ask
 from harness.cli.select import find_traces
 from harness.image import Image
 from harness.model import architecture

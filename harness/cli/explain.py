@@ -6,10 +6,10 @@ import argparse
 import json
 import textwrap
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 from harness.cli.archs import bad_backports
 from harness.cli.bisect import words
+from harness.cli.explained import Against, document
 from harness.cli.show import add_target, head, target
 from harness.cli.term import Terminal, many
 from harness.dsl import Trace
@@ -17,26 +17,14 @@ from harness.engine import Case, Replay, Step
 from harness.errors import HarnessError
 from harness.model import architecture
 from harness.model.catalogue import Kernel
-from harness.model.values import Val
 from harness.report.cause import Cause, Difference, Link, explain
 from harness.report.story import reaction_line, source_of
-from harness.search.culprit import Cure, along, nearest_fixed, verdict
+from harness.search.culprit import along, nearest_fixed, verdict
 from harness.search.reach import Span, spans
 
 _MOST = 8  # violations
 _DIFFERENCES = 6
 _REACTIONS = 12
-
-
-class Against(NamedTuple):
-    """The kernel to compare with, how it was chosen, and what would end what goes wrong.
-
-    `how` is `cure`, `header`, `asked` or, without a kernel, `none`.
-    """
-
-    kernel: Kernel | None
-    how: str
-    cures: tuple[Cure, ...]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -78,7 +66,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         numbers = range(args.number, args.number + 1)
     causes = explain(trace, kernel, mode, against.kernel, numbers)
     if args.json:
-        tree = _plain(trace, kernel, mode, against, causes)
+        tree = document(trace, kernel, mode, against, causes)
         out.line(json.dumps(tree, indent=1, sort_keys=True))
         return 0
     head(out, trace, kernel, mode)
@@ -313,91 +301,3 @@ def _releases(out: Terminal, found: list[Span]) -> None:
 def _wrap(out: Terminal, text: str, indent: str = "  ") -> None:
     for n, line in enumerate(textwrap.wrap(text, 78 - len(indent), break_on_hyphens=False)):
         out.line(f"{indent}{'  ' if n else ''}{line}")
-
-
-# For machines ------------------------------------------------------------------------------
-
-
-def _plain(
-    trace: Trace, kernel: Kernel, mode: str, against: Against, causes: list[Cause]
-) -> dict[str, Any]:
-    return {
-        "schema": "kvm-replay/explain/1",
-        "trace": trace.id,
-        "title": trace.title,
-        "kernel": kernel.name,
-        "mode": mode,
-        "against": None if against.kernel is None else against.kernel.name,
-        "against_is": against.how,
-        "violations": [_plain_cause(trace, cause) for cause in causes],
-        "cures": [
-            [
-                {
-                    "sign": sign,
-                    "fix": fix.id,
-                    "landed": fix.landed,
-                    "commits": [{"id": c.id, "title": c.title} for c in fix.commits],
-                }
-                for sign, fix in cure.edits
-            ]
-            for cure in against.cures
-        ],
-        "sources": {
-            "links": list(trace.links),
-            "mails": [{"date": d, "who": w, "subject": s} for d, w, s in trace.mails],
-            "commits": [{"id": commit, "title": title} for commit, title in trace.commits],
-            "recordings": list(trace.recordings),
-        },
-        "releases": [
-            {
-                "first": span.first,
-                "last": span.last,
-                "built": span.built.lstrip("+"),
-                "violates": None if span.what is None else list(span.what),
-            }
-            for span in spans(trace, mode)
-        ],
-    }
-
-
-def _plain_cause(trace: Trace, cause: Cause) -> dict[str, Any]:
-    violation, seen = cause.violation, cause.last_seen
-    links = [_plain_link(trace, link) for link in cause.links]
-    return {
-        "number": cause.number,
-        "line": cause.line,
-        "event": _plain_event(trace, cause.step),
-        "invariant": violation.kind,
-        "who": violation.who,
-        "what": violation.what,
-        "text": violation.text,
-        "against_violates": cause.shared,
-        "proven": bool(links) and cause.proven,
-        "cause": links[0] if links else None,
-        "did": cause.did,
-        "chain": links[1:],
-        "inevitable": _plain_event(trace, cause.inevitable),
-        "got": _plain_value(violation.got, cause.got_from),
-        "want": _plain_value(violation.want, cause.want_from),
-        "last_seen": None if seen is None else {"line": seen.line, "places": seen.places},
-        "gone_after": _plain_event(trace, cause.gone_after),
-    }
-
-
-def _plain_link(trace: Trace, link: Link) -> dict[str, Any]:
-    return {
-        "event": _plain_event(trace, link.step),
-        "differences": [
-            {"place": d.place, "kernel": d.bad, "against": d.good} for d in link.differences
-        ],
-    }
-
-
-def _plain_event(trace: Trace, step: Step | None) -> dict[str, Any] | None:
-    if step is None:
-        return None
-    return {"line": step.event.line, "text": source_of(trace, step.event)}
-
-
-def _plain_value(value: Val | None, origin: str) -> dict[str, Any] | None:
-    return None if value is None else {"value": f"{value.bits:#x}", "from": origin}

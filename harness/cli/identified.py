@@ -7,37 +7,23 @@ import gc
 import json
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness.cli.bugs import Gate
+from harness.cli.imaged import Subject, ask, open_image
+from harness.cli.layouts import difference, show_layout
 from harness.cli.select import find_traces
 from harness.cli.term import Progress, Terminal, aside, many
 from harness.dsl import Trace, read_trace
 from harness.dsl.reader import trace_id
-from harness.errors import HarnessError, SourceError, one_of
+from harness.errors import SourceError
 from harness.files import write
-from harness.identify import Exposure, Finding, Identity, Judge, Leaf, identify
+from harness.identify import Exposure, Finding, Identity, Judge, Leaf
 from harness.identify.evidence import State
-from harness.identify.layout import differences, layout
-from harness.image import MACHINES, Image
-from harness.model import ARCHITECTURES, architecture
+from harness.image import Image
 from harness.model.catalogue import RELEASES, Catalogue
-from harness.model.evidence import Evidence
 from harness.report.formats import Entry, as_junit, as_ktap, broken_entries, plain_finding
 from harness.search.bugs import Finding as Bug
-
-
-class Subject(NamedTuple):
-    """An image, and what is known of the architecture that it is of."""
-
-    image: Image
-    arch: str
-    evidence: Evidence
-
-    @property
-    def catalogue(self) -> Catalogue:
-        return architecture(self.arch).catalogue
-
 
 STATES: tuple[State, ...] = ("present", "absent", "unknown")
 MAX_ROWS = 6
@@ -47,9 +33,9 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     gc.disable()  # many small things that all stay: to look for garbage takes a fifth of the time
     subject = open_image(args.image)
     if args.diff is not None:
-        return _diff(subject, open_image(args.diff), args, out)
+        return difference(subject, open_image(args.diff), args, out)
     if args.layout:
-        return _layout(subject, args, out)
+        return show_layout(subject, args, out)
     identity = ask(subject)
     exposures = expose(subject, identity, read_traces(subject, find_traces([])))
     if args.json:
@@ -66,27 +52,6 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     _print_findings(identity, {*beyond, *without} if args.quiet else None, out)
     print_exposures(exposures, out)
     return 0
-
-
-def open_image(path: str) -> Subject:
-    """A kernel image of an architecture whose kernels can be told apart."""
-    image = Image.open(path)
-    known = {n: e for n in ARCHITECTURES if (e := architecture(n).evidence) is not None}
-    fitting = {n: e for n, e in known.items() if image.machine in (None, e.machine)}
-    if not fitting:
-        machine = MACHINES.get(image.machine or 0, "another machine")
-        raise HarnessError(
-            f"{image.name}: an image for {machine} (ELF machine {image.machine}); "
-            f"those of {one_of(known)} can be identified"
-        )
-    # Types alone do not say for which machine they are; the model's fields do.
-    arch = max(fitting, key=lambda n: _described(image, fitting[n]) if len(fitting) > 1 else 0)
-    return Subject(image, arch, fitting[arch])
-
-
-def _described(image: Image, evidence: Evidence) -> int:
-    """How many of an architecture's fields an image has."""
-    return sum(any(map(image.member, field.paths)) for field in evidence.fields)
 
 
 def run_image(
@@ -186,12 +151,6 @@ def _print_rows(image: Image, exposures: list[Exposure], out: Terminal) -> None:
 def _if(leaf: Leaf) -> str:
     says = [f"{'with' if on else 'without'} {fix}" for fix, on in leaf.decided]
     return f", {', '.join(says)}" if says else ""
-
-
-def ask(subject: Subject) -> Identity:
-    """What an image tells of every fix."""
-    image, _, evidence = subject
-    return identify(image, subject.catalogue, evidence.rules, evidence.options)
 
 
 def read_traces(subject: Subject, paths: Iterable[Path]) -> list[Trace]:
@@ -340,74 +299,3 @@ def plain_exposure(exposure: Exposure) -> dict[str, Any]:
             {"if": dict(leaf.decided), "verdict": leaf.text, "hit": leaf.hit} for leaf in leaves
         ]
     return tree
-
-
-def _places(subject: Subject) -> dict[str, Any]:
-    evidence = subject.evidence
-    return layout(subject.image, evidence.structs, evidence.fields, evidence.symbols)
-
-
-def _layout(subject: Subject, args: argparse.Namespace, out: Terminal) -> int:
-    image, tree = subject.image, _places(subject)
-    if not tree["structs"]:
-        raise HarnessError(f"{image.name}: it has no type information (BTF or DWARF)")
-    if args.json:
-        whole = {"schema": "kvm-replay/layout/1", "image": image.name, **tree}
-        out.line(json.dumps(whole, indent=1))
-        return 0
-    for name, struct in tree["structs"].items():
-        out.line(out.paint(f"struct {name}: {struct['size']} bytes", "bold"))
-        for member, at in struct["members"].items():
-            out.line(f"  {at['at']:>6} {_size(at['bits']):>7}  {member:<28} {at['type']}")
-        out.line()
-    out.line(out.paint("the model's fields", "bold"))
-    for name, at in tree["fields"].items():
-        out.line(f"  {name:<32} {at['at']:>6} {_size(at['bits']):>7}  {at['kernel']}")
-    out.line()
-    for name, at in tree["symbols"].items():
-        out.line(f"{name}: {at['address']:#x}, {at['size']} bytes in {at['section']}")
-    return 0
-
-
-def _size(bits: int | None) -> str:
-    if bits is None:
-        return "-"
-    return f"{bits // 8}" if bits % 8 == 0 else f"{bits} bits"
-
-
-def _diff(one: Subject, other: Subject, args: argparse.Namespace, out: Terminal) -> int:
-    if one.arch != other.arch:
-        text = f"{one.image.name} is of {one.arch}, {other.image.name} of {other.arch}"
-        raise HarnessError(f"--diff: {text}")
-    states = [ask(subject).findings for subject in (one, other)]
-    fixes = {
-        fix: [side[fix].state for side in states]
-        for fix in one.catalogue.fixes
-        if states[0][fix].state != states[1][fix].state
-    }
-    places = differences(_places(one), _places(other))
-    if args.json:
-        tree = {
-            "schema": "kvm-replay/image-diff/1",
-            "images": [one.image.name, other.image.name],
-            "fixes": fixes,
-            "layout": places,
-        }
-        out.line(json.dumps(tree, indent=1))
-        return 0
-    out.line(f"{one.image.name} -> {other.image.name}")
-    out.line(out.paint(f"{len(fixes)} fixes", "bold"))
-    for fix, (a, b) in fixes.items():
-        out.line(f"  {fix:<22} {a} -> {b}")
-    out.line(out.paint(f"{len(places)} places", "bold"))
-    for name, (was, now) in places.items():
-        out.line(f"  {name:<44} {_place(was)} -> {_place(now)}")
-    return 0
-
-
-def _place(at: Any) -> str:
-    if at is None:
-        return "-"
-    if isinstance(at, int):
-        return f"{at} bytes"
-    return f"{at['at']} ({_size(at['bits'])}, {at['type']})"

@@ -11,7 +11,6 @@ from harness.cli.term import Terminal
 from harness.errors import HarnessError, nearest
 from harness.model import architecture
 from harness.model.catalogue import (
-    COMMIT,
     EARLIER,
     LATER,
     RELEASES,
@@ -19,6 +18,7 @@ from harness.model.catalogue import (
     Fix,
     releases_with_changes,
 )
+from harness.model.names import COMMIT
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

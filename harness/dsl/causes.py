@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from harness.dsl.build import Line
 from harness.dsl.nodes import Header
-from harness.dsl.syntax import Line, LineError, code_of, parse_line
+from harness.dsl.syntax import LineError, code_of, parse_line
 
 DECLARATIONS = ("machine", "task", "vm")
 SOURCES = ("link", "mail", "commit", "recording")

@@ -1,22 +1,24 @@
 """The header of a trace: who is there, on what machine, and what the author says.
 
-Everything is checked where it stands; complaints are collected.
+Everything is checked where it stands; complaints are collected. Longer than other modules, as it
+has a short method for each kind of line.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
-from harness.dsl.causes import SOURCES, Causes
+from harness.dsl.causes import SOURCES
+from harness.dsl.complaints import Complaints
 from harness.dsl.nodes import CLASSES, Event, Header, Name, Statement, Verdict, fits
 from harness.dsl.syntax import HEADER_WORDS
-from harness.errors import Diagnostic, Position, SourceError, nearest, one_of, some_of
+from harness.errors import nearest, one_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Architecture, World
-from harness.model.catalogue import KernelError, commit_mistake
+from harness.model.catalogue import KernelError
+from harness.model.names import commit_mistake
 
 _MESSAGE_ID = re.compile(r"[^\s<>@]+@[^\s<>@]+")
 # A list archive's address of a mail: .../all/ID/, .../r/ID, .../list/ID/T/#u
@@ -25,17 +27,14 @@ _ARCHIVE = re.compile(
 )
 _DATE = re.compile(r"(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _MOST_NAMES = 1000  # tasks, vcpus and VMs in one trace
-_MOST = 50  # complaints about one file, before it is taken for something else
 
 
-class HeaderChecker:
+class HeaderChecker(Complaints):
     """What is known of a file so far, and what is wrong with it."""
 
     def __init__(self, path: str, trace_id: str) -> None:
-        self.path = path
+        super().__init__(path)
         self.id = trace_id
-        self.lines: tuple[str, ...] = ()
-        self.complaints: list[Diagnostic] = []
         self.arch: Architecture | None = None
         self.once: dict[str, int] = {}
         self.fields: dict[str, Any] = {}
@@ -59,21 +58,6 @@ class HeaderChecker:
         self.body: list[Statement] = []
         self.last_event: Event | None = None
         self.snapshots: set[str] = set()
-        self.causes = Causes()
-
-    # Complaints ----------------------------------------------------------------
-
-    def wrong(self, line: int, column: int, message: str, width: int = 1) -> None:
-        if self.causes.follows(message):
-            return
-        source = self.lines[line - 1] if 0 < line <= len(self.lines) else None
-        at = Position(self.path, line, column)
-        self.complaints.append(Diagnostic(at, message, source, width))
-        if len(self.complaints) >= _MOST:
-            raise SourceError(self.complaints)
-
-    def wrong_name(self, line: int, name: Name, message: str) -> None:
-        self.wrong(line, name.column, message, len(name.text))
 
     _world: tuple[tuple[int, int, int], World] | None = None
 
@@ -312,11 +296,6 @@ class HeaderChecker:
     def _named(self) -> int:
         return len(self.tasks) + len(self.unborn) + len(self.vcpus) + len(self.vms)
 
-    def complain(self) -> None:
-        """Raise SourceError if anything is wrong."""
-        if self.complaints:
-            raise SourceError(sorted(self.complaints, key=lambda d: (d.at.line, d.at.column)))
-
     def before_machine(self, node: Header) -> None:
         """Complain of a line that needs the machine, once if there is none anywhere."""
         self.causes.lost(self.lines[node.line - 1])
@@ -374,18 +353,6 @@ class HeaderChecker:
         why = self.arch.lacks(feature.text, self.world())
         if why:
             self.wrong_name(line, feature, f"{vcpu.text} cannot have {feature.text}: {why}")
-
-    def unknown(self, line: int, name: Name, what: str, known: Iterable[str]) -> None:
-        if name.text in self.causes.names:
-            return
-        self.causes.names.add(name.text)
-        made = self.causes.children.get(name.text, 0)
-        if made > line:
-            self.wrong_name(line, name, f"{name.text} does not exist yet: line {made} makes it")
-            return
-        names = list(known)
-        hint = nearest(name.text, names) or (f": there is {some_of(names)}" if names else "")
-        self.wrong_name(line, name, f"unknown {what} {name.text!r}{hint}")
 
     def _needs(self, node: Header) -> None:
         if self.arch is None:

@@ -4,16 +4,18 @@ A kernel is a set of fixes. A release is the set of the fixes that had landed
 by then and nothing else; `v6.12+ID` is a backport, `v6.14-ID` a revert. A
 hybrid is a kernel that people run under a name of its own: a release and what
 its maintainers backported. The model never looks at a version.
+
+One module: the rows, and the kernels that can be made of them, say nothing without each other.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.errors import HarnessError, nearest, one_of
+from harness.model.names import COMMIT, COMMIT_LIKE, commit_mistake, known_elsewhere
 
 Kind = Literal["feature", "fix", "rework", "refactor", "build", "outside", "variant", "stable"]
 
@@ -33,31 +35,6 @@ _ORDER = {name: n for n, name in enumerate(RELEASES)}
 EARLIER = {"v3.16": -3, "v3.17": -2, "v4.2": -1}
 # A release that is not modelled yet, of which a fix is known: as a backport it can be had.
 LATER = {"v7.3": len(RELEASES)}
-
-
-COMMIT = re.compile(r"[0-9a-f]{7,40}")
-COMMIT_LIKE = re.compile(r"[0-9a-fA-F]{7,}")
-# How others name kernels: v6.6.110, 6.6.110-generic, v6.13-rc5, linux-6.6.y.
-_OTHERS = re.compile(
-    r"(?:v|linux-)?(\d{1,3})\.(\d{1,3})(?:(\.\d+|\.y)?(-[^+]*)?|-?(rc\d+)(?![^+-]).*)"
-)
-
-
-def _patch(hybrid: str) -> int:
-    """The last number of a name such as debian-6.1.192."""
-    last = hybrid.rpartition(".")[2]
-    return int(last) if last.isdigit() else 0
-
-
-def commit_mistake(word: str) -> str:
-    """Why a word cannot name a commit, '' if it can."""
-    if not re.fullmatch(r"[0-9a-fA-F]+", word):
-        return "it is not made of hex digits"
-    if len(word) > 40:
-        return f"it has {len(word)} hex digits, and a commit has 40"
-    if len(word) < 7:
-        return f"it has {len(word)} hex digits, and 7 are the least that name a commit"
-    return "" if word == word.lower() else f"write it in lower case: {word.lower()}"
 
 
 class KernelError(HarnessError):
@@ -346,58 +323,15 @@ class Catalogue:
         found = (self._by_commit.get(commit[:12]) for commit in commits)
         return tuple(dict.fromkeys(fix for fix in found if fix))
 
-    def _elsewhere(self, spec: str) -> None:
-        """Raise UnknownName for what is a kernel, but none of these."""
-        match = _OTHERS.fullmatch(spec.partition("+")[0])
-        if match is None:
-            return
-        major, minor, patch, build, candidate = match.groups()
-        base, word = f"v{int(major)}.{int(minor)}", spec.partition("+")[0][:40]
-        if base not in _ORDER:
-            first, last = RELEASES[0], RELEASES[-1]
-            release = int(major), int(minor)
-            old = release < tuple(map(int, first[1:].split(".")))
-            new = release > tuple(map(int, last[1:].split(".")))
-            where = f"older than {first}, the first" if old else f"newer than {last}, the last"
-            if old or new:
-                near = first if old else last
-                raise UnknownName(
-                    f"unknown kernel {word!r} (did you mean {near!r}?): it is {where} that is "
-                    "modelled"
-                )
-            return
-        number = int(patch[1:]) if patch and patch[1:].isdigit() else None
-        near = next(
-            (
-                name
-                for name, hybrid in self.hybrids.items()
-                # One that is much newer has fixes that this cannot have.
-                if hybrid.base == base and (number is None or number >= _patch(name))
-            ),
-            base,
-        )
-        if candidate or re.fullmatch(r"-rc\d+(-.*)?", build or ""):
-            what, near = "a release candidate", base
-        elif not patch:
-            return
-        elif patch == ".y":
-            what = "a stable branch"
-        else:
-            what = "a distribution's build" if build else "a stable release"
-        raise UnknownName(
-            f"unknown kernel {word!r} (did you mean {near!r}?): it is {what}. Start from {near}, "
-            f"and add or remove fixes: `{near}+FIX-FIX`; `kvm-replay identify VMLINUX` finds the "
-            "fixes of a build"
-        )
-
     def _split(self, spec: str) -> tuple[str, list[tuple[str, str]]]:
         # A hybrid's name has a dash in it.
         start = next((len(h) for h in self.hybrids if spec.startswith(h)), 0)
         cuts = (spec.find(sign, start) for sign in "+-")
         cut = min((i for i in cuts if i > 0), default=len(spec))
         release, rest = spec[:cut], spec[cut:]
-        if not start:
-            self._elsewhere(spec)
+        bases = {name: hybrid.base for name, hybrid in self.hybrids.items()}
+        if not start and (elsewhere := known_elsewhere(spec, RELEASES, bases)):
+            raise UnknownName(elsewhere)
         if release not in _ORDER and release not in self.hybrids:
             word = release
             hint = nearest(release, RELEASES)

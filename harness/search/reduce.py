@@ -9,7 +9,7 @@ is one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from harness.dsl.check import Checker
@@ -25,6 +25,7 @@ from harness.model.base import Violation
 from harness.model.catalogue import Kernel
 from harness.search.bug import Bug, bug_of
 from harness.search.play import Ran, Unit, Way, broken, play, units, way_of
+from harness.search.renaming import names_in, renamed, revalued, values_in
 from harness.search.shrink import shrink
 
 _SWITCHES = ("switch", "sched_switch")
@@ -254,7 +255,7 @@ class Reducer:
         rename = {drop: keep}
         some = [
             unit
-            for unit in (_renamed(unit, rename, self.trace.arch) for unit in self.units())
+            for unit in (renamed(unit, rename, self.trace.arch) for unit in self.units())
             if unit.event.verb not in _SWITCHES or unit.event.args[0] != unit.event.args[1]
         ]
         trace = self.trace
@@ -275,7 +276,7 @@ class Reducer:
         for drop in range(highest - 1, 0, -1):
             for keep in range(drop):
                 rename = {f"cpu{drop}": f"cpu{keep}"}
-                some = [_renamed(unit, rename, self.trace.arch) for unit in self.units()]
+                some = [renamed(unit, rename, self.trace.arch) for unit in self.units()]
                 tasks = tuple((n, keep if cpu == drop else cpu) for n, cpu in self.trace.tasks)
                 if self.offer(some, tasks=tasks):
                     break
@@ -330,16 +331,16 @@ class Reducer:
 
     def values(self) -> None:
         """Each value as small as can be: 0xa1, 0xa2 ... by the order in which they come."""
-        seen = dict.fromkeys(v for unit in self.units() for v in _values(unit, self.trace.arch))
+        seen = dict.fromkeys(v for unit in self.units() for v in values_in(unit, self.trace.arch))
         for n, value in enumerate(seen, 1):
             small = 0xA0 + n
             if value > small and small not in seen:
-                some = [_revalued(unit, {value: small}, self.trace.arch) for unit in self.units()]
+                some = [revalued(unit, {value: small}, self.trace.arch) for unit in self.units()]
                 self.offer(some)
 
     def names(self) -> None:
         """A, B, C for tasks, v0, v1 for vcpus, in the order in which they come."""
-        order = list(dict.fromkeys(n for u in self.units() for n in _names(u, self.trace.arch)))
+        order = list(dict.fromkeys(n for u in self.units() for n in names_in(u, self.trace.arch)))
         rename: dict[str, str] = {}
         for group, fresh in (("tasks", _letters), ("vcpus", _numbers)):
             members = [m[0] for m in getattr(self.trace, group)]
@@ -348,7 +349,7 @@ class Reducer:
             rename |= {m: fresh(n) for n, m in enumerate(members)}
         if all(k == v for k, v in rename.items()):
             return
-        some = [_renamed(unit, rename, self.trace.arch) for unit in self.units()]
+        some = [renamed(unit, rename, self.trace.arch) for unit in self.units()]
         tasks = tuple((rename[n], cpu) for n, cpu in self.trace.tasks)
         vcpus = tuple((rename[n], rename[t], f) for n, t, f in self.trace.vcpus)
         unborn = tuple(rename[n] for n in self.trace.unborn)
@@ -379,72 +380,3 @@ def _numbers(n: int) -> str:
 def units_of(events: Sequence[model.Event]) -> list[Unit]:
     """Events as a model is given them, as units without expectations."""
     return [Unit(Event(Name(actor, 1), verb, (), 0, args)) for actor, verb, args in events]
-
-
-def _wants(event: Event, arch: str) -> Iterator[tuple[str, Any]]:
-    """What each operand of an event is, and the operand."""
-    operands = architecture(arch).verbs[event.verb].operands
-    yield from zip(operands, event.args, strict=False)
-
-
-def _names(unit: Unit, arch: str) -> Iterator[str]:
-    """Who takes part in an event, and of whom its expectations speak."""
-    yield unit.event.actor.text
-    yield from (arg for wants, arg in _wants(unit.event, arch) if wants in _WHO)
-    for expect in unit.expects:
-        if expect.what == "state":
-            yield expect.operands[0][0]
-
-
-_WHO = ("task", "vcpu", "child")
-
-
-def _renamed(unit: Unit, names: Mapping[str, str], arch: str) -> Unit:
-    """A unit with other names for tasks, vcpus or CPUs."""
-    event = unit.event
-    known = dict(enumerate(wants for wants, _ in _wants(event, arch)))
-    args = tuple(
-        names.get(arg, arg) if known.get(n) in _WHO else arg for n, arg in enumerate(event.args)
-    )
-    actor = Name(names.get(event.actor.text, event.actor.text), event.actor.column)
-    expects = []
-    for expect in unit.expects:
-        if expect.what == "state":
-            path, value = expect.operands
-            operands = (names.get(path[0], path[0]), *path[1:]), names.get(value, value)
-            expect = dataclasses.replace(expect, operands=operands, args=operands)
-        expects.append(expect)
-    return Unit(dataclasses.replace(event, actor=actor, args=args), tuple(expects))
-
-
-def _values(unit: Unit, arch: str) -> Iterator[int]:
-    """The values that an event writes and its expectations name."""
-    for wants, arg in _wants(unit.event, arch):
-        if wants == "value":
-            yield from arg or ()
-        elif wants == "fields":
-            yield from (quad for _, quads in arg for quad in quads)
-    yield from (expect.operands[2] for expect in unit.expects if expect.what == "read")
-
-
-def _revalued(unit: Unit, values: Mapping[int, int], arch: str) -> Unit:
-    """A unit with other values."""
-
-    def new(quads: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(values.get(quad, quad) for quad in quads)
-
-    known = dict(enumerate(wants for wants, _ in _wants(unit.event, arch)))
-    args = list(unit.event.args)
-    for n, arg in enumerate(args):
-        if known.get(n) == "value":
-            args[n] = new(arg)
-        elif known.get(n) == "fields":
-            args[n] = tuple((register, new(quads)) for register, quads in arg)
-    expects = []
-    for expect in unit.expects:
-        if expect.what == "read":
-            name, quad, bits = expect.operands
-            bits = values.get(bits, bits)
-            expect = dataclasses.replace(expect, operands=(name, quad, bits), args=(quad, bits))
-        expects.append(expect)
-    return Unit(dataclasses.replace(unit.event, args=tuple(args)), tuple(expects))

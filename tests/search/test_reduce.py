@@ -16,7 +16,8 @@ from harness.model import architecture
 from harness.model.catalogue import Kernel
 from harness.search.bug import bug_of
 from harness.search.play import Way, play, units, way_of
-from harness.search.reduce import Reducer, _renamed
+from harness.search.reduce import Reducer
+from harness.search.renaming import renamed
 from harness.search.shortest import shorten
 from harness.search.swap import swaps
 
@@ -241,13 +242,13 @@ def test_every_trace_that_goes_wrong_can_be_reduced(path: Path) -> None:
         return
     names = [*(task[0] for task in t.tasks), *(vcpu[0] for vcpu in t.vcpus)]
     strange = dict(zip(names, STRANGE, strict=False))
-    renamed = dataclasses.replace(
+    other = dataclasses.replace(
         t,
         tasks=tuple((strange[name], cpu) for name, cpu in t.tasks),
         vcpus=tuple((strange[name], strange[thread], f) for name, thread, f in t.vcpus),
     )
-    some = [_renamed(unit, strange, t.arch) for unit in units(t)]
-    odd = Reducer(t, case.kernel, case.mode).parsed(some, renamed)
+    some = [renamed(unit, strange, t.arch) for unit in units(t)]
+    odd = Reducer(t, case.kernel, case.mode).parsed(some, other)
     assert odd is not None
     reducer = Reducer(odd, case.kernel, case.mode)
     reducer.run()

@@ -1,4 +1,7 @@
-"""arm64 in the trace language: its modes, settings and registers."""
+"""arm64 in the trace language: its modes, settings and registers.
+
+One class, which answers for all that the language asks an architecture.
+"""
 
 from __future__ import annotations
 
