@@ -127,7 +127,8 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if not paths:
         aside("kvm-replay: no trace to run")
         return 4
-    distinct(paths)
+    if args.kernel or args.kernel_image or args.json or args.ktap or args.junit:
+        distinct(paths)
     gate = bugs.Gate(args)
     if args.kernel_image is not None:
         for option in ("kernel", "update"):

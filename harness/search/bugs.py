@@ -91,7 +91,8 @@ def finding(trace: Trace, kernel: Kernel, kinds: Mapping[str, Verdict]) -> Findi
     shows = shown(trace, {kind for found in bad.values() for kind in found})
     if shows != "bug":
         return Finding(trace, kernel, judged, bad, shows)
-    bad = {mode: found for mode, found in bad.items() if set(found) - {"cost"}}
+    none = COST | _of_the_vmm(trace)
+    bad = {mode: found for mode, found in bad.items() if set(found) - none}
     cured = {mode: _cures(trace, kernel, mode, found) for mode, found in bad.items()}
     wrong = {mode: found for mode, found in bad.items() if cured[mode] is not None}
     if not wrong:
@@ -102,7 +103,8 @@ def finding(trace: Trace, kernel: Kernel, kinds: Mapping[str, Verdict]) -> Findi
 
 def _cures(trace: Trace, kernel: Kernel, mode: str, found: tuple[str, ...]) -> Sets | None:
     """What ends it in one mode; None if it is no bug, but what others offer or do wrong."""
-    sets = tuple(cures(trace, kernel, [mode], COST))
+    none = COST | _of_the_vmm(trace)
+    sets = tuple(cures(trace, kernel, [mode], none))
     if set(found) <= NO_BUG:
         missing = _missing(trace, kernel, mode, sets) if sets else _wrong(trace, kernel, mode)
         return sets if missing else None
@@ -133,12 +135,20 @@ def is_bug(trace: Trace, kernel: Kernel, mode: str, kinds: tuple[str, ...]) -> b
 
 def shown(trace: Trace, kinds: Iterable[str]) -> str:
     """What these violations stand for, as far as the trace's class tells."""
-    wrong = set(kinds) - {"cost"}
+    wrong = set(kinds) - COST
     if not wrong:
         return "cost"
-    if trace.shows == "vmm" or (trace.shows == "feature" and wrong == {"expect"}):
-        return trace.shows
+    if wrong <= _of_the_vmm(trace):
+        return "vmm"
+    if trace.shows == "feature" and wrong == {"expect"}:
+        return "feature"
     return "bug"
+
+
+def _of_the_vmm(trace: Trace) -> frozenset[str]:
+    """What the VMM does wrong in a trace of that class, by its author's word. More is a bug."""
+    said = frozenset(kind for v in trace.verdicts for kind in v.violates)
+    return said if trace.shows == "vmm" else frozenset()
 
 
 def _missing(trace: Trace, kernel: Kernel, mode: str, sets: Sets) -> bool:

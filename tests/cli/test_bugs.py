@@ -60,8 +60,19 @@ def test_what_a_violation_stands_for(name: str, kernel: str, wanted: str | None)
     assert shows(name, kernel) == wanted
 
 
+def test_more_than_the_vmm_does_wrong() -> None:
+    """What no verdict of its author says is the kernel's fault."""
+    trace = read_trace(Path("traces/arm64/vmm-drops-z.trace"))
+    kernel = architecture("arm64").catalogue.kernel("v7.2")
+    wanted = {("round-trip",): "vmm", ("cost", "round-trip"): "vmm", ("lost", "round-trip"): "bug"}
+    for kinds, shows in wanted.items():
+        found = finding(trace, kernel, {"vhe": kinds})
+        assert found is not None
+        assert found.shows == shows
+
+
 @pytest.mark.parametrize(
-    ("said", "bugs"), [("bug", 1), ("feature", 0), ("vmm", 0), ("rule", 1), (None, 1)]
+    ("said", "bugs"), [("bug", 1), ("feature", 0), ("vmm", 1), ("rule", 1), (None, 1)]
 )
 def test_what_comes_true_nowhere(tmp_path: Path, cli: Cli, said: str | None, bugs: int) -> None:
     """A failed expectation of a trace of one's own is a bug, unless its author says otherwise."""
@@ -189,6 +200,9 @@ def test_two_traces_of_one_name(cli: Cli, tmp_path: Path) -> None:
     ran = cli("run", "--kernel", "v7.2", one, other)
     assert ran.status == 2
     assert "are both called x" in ran.err
+    for form in ("--json", "--ktap"):
+        assert cli("run", form, one, other).status == 2
+    assert "are both called x" not in cli("run", one, other).err  # people see what is judged
 
 
 def test_a_row_says_what_ends_it_mode_by_mode(cli: Cli) -> None:
