@@ -1922,6 +1922,22 @@ CATALOGUE = Catalogue(
             link="20250508132644.1395904-4-mark.rutland@arm.com",
         ),
         Fix(
+            "sig-sve-payload",
+            "fix",
+            "v7.3",
+            "on a machine with SME alone sigreturn takes a non-streaming SVE record with "
+            "registers, and the return to user space writes ZCR_EL1, which is not there -> EINVAL, "
+            "and SIGSEGV",
+            (
+                Commit(
+                    "e060d9069b49",
+                    "arm64/fpsimd: signal: Forbid non-streaming SVE payload on SME-only systems",
+                ),
+            ),
+            requires=("sig-sme-only",),
+            untagged="unseen",
+        ),
+        Fix(
             "sig-tpidr2",
             "fix",
             "v6.16",

@@ -19,6 +19,7 @@ KNOWN: tuple[Event, ...] = (
 
 TASKS = ("A", "B", "C")
 CHILDREN = ("D",)
+SIGRETURNS = ("whole", "fpsimd", "streaming", "sve", "empty")
 CPUS = ("cpu0", "cpu1")
 
 
@@ -124,7 +125,7 @@ def alphabet(w: World) -> list[Event]:
                 if fits((regset, ()), w):
                     events.append((t, "ptrace_getregset", (other, regset, reg)))
         events.append((t, "frame_write", (("v", 1), None)))
-        events += [(t, "sigreturn", (what,)) for what in ("whole", "fpsimd", "streaming", "empty")]
+        events += [(t, "sigreturn", (what,)) for what in SIGRETURNS]
         events += [(t, "ioctl", ("KVM_RUN", v)) for v in vcpus]
         events += [(t, "ioctl", ("KVM_ARM_VCPU_INIT", v)) for v in vcpus]
         events += [(t, verb, (c,)) for c in CHILDREN for verb in ("fork", "clone")]
