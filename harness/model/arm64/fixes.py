@@ -2051,6 +2051,21 @@ CATALOGUE = Catalogue(
             untagged="unseen",
         ),
         Fix(
+            "pkvm-lazy-state",
+            "rework",
+            "v7.3",
+            "the context of a vcpu that is not protected is copied to hyp at each entry and back at "
+            "each exit -> to hyp with PKVM_HOST_STATE_DIRTY, back for a trap, an SError or vcpu_put: "
+            "after an interrupt the host's copy is stale",
+            (
+                Commit(
+                    "734dc8c01c83",
+                    "KVM: arm64: Implement lazy vCPU state sync for non-protected guests",
+                ),
+            ),
+            requires=("pkvm-hyp-vcpu", "pkvm-host-sve"),
+        ),
+        Fix(
             "ptrace-ssve-payload",
             "fix",
             "v6.16",

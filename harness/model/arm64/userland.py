@@ -138,7 +138,7 @@ class Userland(Tracer):
     def _guest_class(self, actor: str, what: str) -> None:
         vcpu = self.in_guest(actor)
         if what in EXITS:
-            self.guest_exit(vcpu)
+            self.guest_exit(vcpu, "irq" if what == "irq" else "trap")
             self.current.at = At.RUN
             return
         if what == "fpe":

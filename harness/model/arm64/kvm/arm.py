@@ -87,6 +87,7 @@ class Arm(HypSwitch):
 
     @kernel_function()
     def kvm_arch_vcpu_put(self, vcpu: Vcpu) -> None:
+        self.pkvm_vcpu_put(vcpu)
         if self.debug_side:
             self.kvm_vcpu_put_debug(vcpu)
         if "kvm-fp-2018" in self.fixes:
@@ -132,14 +133,16 @@ class Arm(HypSwitch):
         handle_exit() returns 1. The SError that handle_exit_early() makes of it is not modelled.
         """
         self.kvm_arch_vcpu_ctxsync_fp(vcpu)
+        self.handle_exit_pkvm_state(vcpu, "serror")
         self.current.at = At.RUN
 
-    def guest_exit(self, vcpu: Vcpu) -> None:
-        """Out of the guest, up to where interrupts are on again."""
+    def guest_exit(self, vcpu: Vcpu, reason: str) -> None:
+        """Out of the guest, by an `irq` or a `trap`, up to where it can be preempted."""
         self.cpu.mode = KERNEL
         self.kvm_vcpu_run_exit(vcpu)
         if "kvm-fp-2018" in self.fixes:
             self.kvm_arch_vcpu_ctxsync_fp(vcpu)
+        self.handle_exit_pkvm_state(vcpu, reason)
 
     def fire_sched_out_preempt_notifiers(self, task: Task) -> None:
         """kvm_sched_out()"""
