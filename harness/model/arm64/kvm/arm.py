@@ -10,6 +10,7 @@ from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_HAS_EL2,
     KVM_ARM_VCPU_HAS_EL2_E2H0,
     KVM_ARM_VCPU_PMU_V3,
+    KVM_ARM_VCPU_PMU_V3_STRICT,
     KVM_ARM_VCPU_POWER_OFF,
     KVM_ARM_VCPU_SME,
 )
@@ -38,7 +39,9 @@ class Arm(HypSwitch):
         # KVM_VCPU_MAX_FEATURES: SVE came with the two of pointer authentication.
         most = 7 if self.sve_guests else 4
         if "sme-guest" in self.fixes:
-            most = KVM_ARM_VCPU_SME + 1
+            most = KVM_ARM_VCPU_SME + 1  # posted on v7.2, it has the bit of PMU_V3_STRICT
+        elif "pmu-strict" in self.fixes:
+            most = KVM_ARM_VCPU_PMU_V3_STRICT + 1
         wants = sum(1 << f for f in set(features))
         unknown = any(f >= most for f in features)
         if "vcpu-features-checked" in self.fixes:

@@ -47,7 +47,7 @@ class HypSwitch(DebugSr):
         """__kvm_vcpu_run() from the guest on."""
 
     def keeps_state(self, vcpu: Vcpu) -> bool:
-        """Whether hyp has a context of `vcpu` that the host has no copy of: protected mode alone."""
+        """Whether hyp keeps the context of `vcpu` over exits: protected mode alone."""
         return False
 
     def pkvm_vcpu_put(self, vcpu: Vcpu) -> None:
