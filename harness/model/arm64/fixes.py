@@ -2104,7 +2104,19 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Derive GUEST_HAS_SVE from the SVE feature bit at EL2",
                 ),
             ),
-            requires=("pkvm-host-sve",),
+        ),
+        Fix(
+            "nv-cptr-live",
+            "outside",
+            "v7.3",
+            "a nested hypervisor's CPTR_EL2 is in memory, since its accesses to CPACR_EL1 trap -> "
+            "in CPACR_EL1 with FEAT_NV2p1, and saved at vcpu_put. Nested guests are not modelled",
+            (
+                Commit(
+                    "649ba043262c",
+                    "KVM: arm64: Relax CPTR_EL2 handling when FEAT_NV2p1 is present",
+                ),
+            ),
         ),
         Fix(
             "pkvm-external-mdscr",
