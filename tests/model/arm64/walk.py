@@ -124,7 +124,13 @@ def alphabet(w: World) -> list[Event]:
                 if fits((regset, ()), w):
                     events.append((t, "ptrace_getregset", (other, regset, reg)))
         events.append((t, "frame_write", (("v", 1), None)))
-        returns = ["whole", "fpsimd", "streaming", "empty", *(["sve"] if "sme" in w.settings else [])]
+        returns = [
+            "whole",
+            "fpsimd",
+            "streaming",
+            "empty",
+            *(["sve"] if "sme" in w.settings else []),
+        ]
         events += [(t, "sigreturn", (what,)) for what in returns]
         events += [(t, "ioctl", ("KVM_RUN", v)) for v in vcpus]
         events += [(t, "ioctl", ("KVM_ARM_VCPU_INIT", v)) for v in vcpus]
