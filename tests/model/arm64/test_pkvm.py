@@ -128,6 +128,18 @@ def test_refused_by_hyp() -> None:
     assert m.current.at is At.GUEST
 
 
+@pytest.mark.parametrize(("spec", "left"), [("v7.2", 0x400000), ("v7.3", 0)])
+def test_a_refused_entry_takes_hyps_copy_for_the_guests(spec: str, left: int) -> None:
+    """By the source of 7.3.4: -EINVAL looks like an SError, and the sync that follows brings back
+    a context that hyp was never given."""
+    m = machine("protected", spec, sme=True)
+    run(m, ("A", "one_reg_set", ("v0", ("fpcr", 0), (0x400000,))), ("A", "syscall_enter", ()))
+    run(m, ("v0", "vcpu_load", ()))
+    m.cpu.svcr = SVCR_ZA_MASK
+    m.apply("v0", "guest_enter", ())
+    assert m.vcpus["v0"].fpcr.bits == left
+
+
 def test_undefined_without_an_exit() -> None:
     """A protected guest gets its exception from hyp; the host sees nothing."""
     m = machine("protected", "v7.2", "protected")
