@@ -41,7 +41,8 @@ def shows(name: str, spec: str) -> str | None:
     [
         ("arm64/sme-resume-loses-fa64", "v6.6", "bug"),  # only an expectation shows it
         ("arm64/ptrace-inactive-mode", "v6.6", "bug"),
-        ("arm64/ptrace-inactive-mode", "v7.2", None),
+        ("arm64/ptrace-inactive-mode", "v7.3", None),
+        ("arm64/pkvm-host-copy-after-an-interrupt", "v7.2", "feature"),
         ("arm64/sme-undefined-to-old-kernels", "v7.2", "feature"),
         ("arm64/vmm-drops-z", "v7.2", "vmm"),
         ("arm64/za-at-guest-entry", "v6.6", "cost"),

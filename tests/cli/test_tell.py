@@ -141,7 +141,7 @@ def test_explain_begins_with_the_cause(cli: Cli) -> None:
         "  save-and-flush (v6.14)",
         "  <86plkful48.wl-maz@kernel.org>",
         "  v6.2 to v6.13: violates lost, missing-trap",
-        "  v6.14 to v7.2: holds",
+        "  v6.14 to v7.3: holds",
     ]
     assert [line for line in lines if line in wanted] == wanted
 

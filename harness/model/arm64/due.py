@@ -269,6 +269,12 @@ def frame_streaming(regs: Regs, vq: int) -> Regs:
     return regs._replace(z=regs.z.limit(vq), p=regs.p.limit(vq), svcr=svcr)
 
 
+def frame_sve(regs: Regs, vq: int) -> Regs:
+    """A frame whose SVE record, with registers, says that it is not a streaming one."""
+    svcr = regs.svcr & ~SVCR_SM_MASK
+    return regs._replace(z=regs.z.limit(max(vq, 1)), p=regs.p.limit(vq), svcr=svcr)
+
+
 # ptrace ------------------------------------------------------------------------------
 
 

@@ -411,6 +411,19 @@ RULES: dict[str, Rule] = {
     "pkvm-sme-refuse": Rule(
         ((Reads(("__kvm_nvhe_handle___kvm_vcpu_run", _HYP_MAIN), "SVCR"),),),
     ),
+    "pkvm-lazy-state": Rule(
+        ((Symbol("__kvm_nvhe_handle___pkvm_vcpu_sync_state"),),),
+        (
+            (
+                Symbol("__kvm_nvhe_handle___kvm_vcpu_run"),
+                Not(Symbol("__kvm_nvhe_handle___pkvm_vcpu_sync_state")),
+            ),
+        ),
+        why="its address is taken, by the table of hypercalls",
+    ),
+    "pmu-strict": _member(
+        ("kvm_arch", "pmmir_slots"), why="of the same series, without which it has no use"
+    ),
     "sve-stale-cpu": Rule(
         (
             (

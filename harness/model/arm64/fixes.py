@@ -1922,6 +1922,22 @@ CATALOGUE = Catalogue(
             link="20250508132644.1395904-4-mark.rutland@arm.com",
         ),
         Fix(
+            "sig-sve-payload",
+            "fix",
+            "v7.3",
+            "on a machine with SME alone sigreturn takes a non-streaming SVE record with "
+            "registers, and the return to user space writes ZCR_EL1, which is not there -> EINVAL, "
+            "and SIGSEGV",
+            (
+                Commit(
+                    "e060d9069b49",
+                    "arm64/fpsimd: signal: Forbid non-streaming SVE payload on SME-only systems",
+                ),
+            ),
+            requires=("sig-sme-only",),
+            untagged="unseen",
+        ),
+        Fix(
             "sig-tpidr2",
             "fix",
             "v6.16",
@@ -2033,6 +2049,83 @@ CATALOGUE = Catalogue(
             ),
             requires=("ptrace-inactive",),
             untagged="unseen",
+        ),
+        Fix(
+            "pkvm-lazy-state",
+            "rework",
+            "v7.3",
+            "the context of a vcpu that is not protected is copied to hyp at each entry and back "
+            "at each exit -> to hyp with PKVM_HOST_STATE_DIRTY, back for a trap, an SError or "
+            "vcpu_put: after an interrupt the host's copy is stale",
+            (
+                Commit(
+                    "734dc8c01c83",
+                    "KVM: arm64: Implement lazy vCPU state sync for non-protected guests",
+                ),
+            ),
+            requires=("pkvm-hyp-vcpu", "pkvm-host-sve"),
+        ),
+        Fix(
+            "pmu-strict",
+            "feature",
+            "v7.3",
+            "KVM_ARM_VCPU_INIT knows no feature 9 -> KVM_ARM_VCPU_PMU_V3_STRICT, for a vcpu with "
+            "KVM_ARM_VCPU_PMU_V3 whose PMU the VMM selects itself",
+            (
+                Commit(
+                    "ad220e275c39",
+                    "KVM: arm64: Add KVM_ARM_VCPU_PMU_V3_STRICT vCPU feature",
+                ),
+            ),
+            requires=("vcpu-features-checked",),
+        ),
+        Fix(
+            "pkvm-sve-checked",
+            "outside",
+            "v7.3",
+            "hyp takes vector length and SVE flag of a vcpu from a host that could lie, and a vcpu "
+            "whose start fails in hyp takes SVE from its VM -> checked, from the feature, kept. "
+            "Neither a host that lies nor a failure to pin memory in hyp is modelled",
+            (
+                Commit(
+                    "2a2eb10795a1",
+                    "KVM: arm64: Validate the SVE vector length in pkvm_vcpu_init_sve()",
+                ),
+                Commit(
+                    "a1b3c788ad31",
+                    "KVM: arm64: Do not clear VM-wide SVE feature on vCPU init failure",
+                ),
+                Commit(
+                    "0d62fbf34d8f",
+                    "KVM: arm64: Key unpin_host_sve_state() on the state it unpins",
+                ),
+                Commit(
+                    "4f16c5fc8dc4",
+                    "KVM: arm64: Derive GUEST_HAS_SVE from the SVE feature bit at EL2",
+                ),
+            ),
+        ),
+        Fix(
+            "nv-cptr-live",
+            "outside",
+            "v7.3",
+            "a nested hypervisor's CPTR_EL2 is in memory, since its accesses to CPACR_EL1 trap -> "
+            "in CPACR_EL1 with FEAT_NV2p1, and saved at vcpu_put. Nested guests are not modelled",
+            (
+                Commit(
+                    "649ba043262c",
+                    "KVM: arm64: Relax CPTR_EL2 handling when FEAT_NV2p1 is present",
+                ),
+            ),
+        ),
+        Fix(
+            "pkvm-external-mdscr",
+            "outside",
+            "v7.3",
+            "protected mode: the guest of a VMM that debugs it runs with an MDSCR_EL1 that hyp has "
+            "never been given -> given at each entry. MDSCR_EL1 is not modelled",
+            (Commit("119a9a23fbae", "KVM: arm64: Flush external_mdscr_el1 to the pKVM hyp vCPU"),),
+            requires=("debug-mdscr",),
         ),
         Fix(
             "ptrace-ssve-payload",

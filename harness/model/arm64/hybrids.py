@@ -53,7 +53,8 @@ HYBRIDS = (
             Backport("flush-irqs", "the source of 6.1.192-3, fpsimd_save_and_flush_cpu_state()"),
             Backport("sig-za-alloc", "changelog 6.1.162"),
             Backport("sig-sve-restore", "changelog 6.1.162"),
-            # It came in another patch, e060d9069b49 in 6.1.191.
+            Backport("sig-sve-payload", "changelog 6.1.191"),
+            # It came in the same patch, e060d9069b49.
             Backport("sig-payload", "the source of 6.1.192-3, restore_sve_fpsimd_context()"),
             Backport("sme-broken", "the source of 6.1.192-3, arch/arm64/Kconfig"),
         ),

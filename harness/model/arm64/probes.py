@@ -215,6 +215,8 @@ KNOWN: dict[str, Known] = {
     "hyp_panic": Known(no_kprobe=_SWITCH, no_return=True, instead="the panic that follows"),
     "flush_hyp_vcpu": Known(since="pkvm-hyp-vcpu", inlined=True, instead="kvm_entry"),
     "sync_hyp_vcpu": Known(since="pkvm-hyp-vcpu", inlined=True, instead=_EXIT),
+    "flush_hyp_vcpu_state": Known(since="pkvm-lazy-state", inlined=True, instead="kvm_entry"),
+    "sync_hyp_vcpu_state": Known(since="pkvm-lazy-state", inlined=True, instead=_EXIT),
     "fpsimd_sve_sync": Known(since="pkvm-host-sve", inlined=True, instead=_EXIT),
     "psci_cpu_on": Known(inlined=True, instead="the first event on that CPU"),
     "__kvm_host_psci_cpu_entry": Known(

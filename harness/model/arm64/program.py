@@ -142,7 +142,7 @@ class Program(SmeGuest):
         if vcpu.protected:
             self.undef = True  # inject_undef64(): hyp does not let the host know
             return False
-        self.guest_exit(vcpu)  # handle_exit() injects an UNDEFINED exception
+        self.guest_exit(vcpu, "trap")  # handle_exit() injects an UNDEFINED exception
         self.undef = True
         self.guest_enter(vcpu)
         return False
@@ -262,7 +262,7 @@ class Program(SmeGuest):
             owed.sys = owed.sys._replace(dbgbvr0_el1=val)
         if self.cpu.sys.mdcr_el2 & MDCR_EL2_TDA:
             self.sys64_trap()
-            self.guest_exit(vcpu)
+            self.guest_exit(vcpu, "trap")
             self.trap_debug_regs(vcpu, val)
             self.seen = (vcpu.debug.dbgbvr0_el1,)
             self.guest_enter(vcpu)
@@ -276,7 +276,7 @@ class Program(SmeGuest):
         if self.cpu.sys.hfgrtr_el2 & HFGRTR_EL2_NTPIDR2_EL0:
             return
         self.sys64_trap()
-        self.guest_exit(vcpu)  # handle_exit() injects an UNDEFINED exception
+        self.guest_exit(vcpu, "trap")  # handle_exit() injects an UNDEFINED exception
         self.undef = True
         self.guest_enter(vcpu)
 

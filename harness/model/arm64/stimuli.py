@@ -77,7 +77,7 @@ class Stimuli(Userland):
         self.guest_enter(vcpu)
 
     def on_guest_exit(self, actor: str, reason: str) -> None:
-        self.guest_exit(self.in_guest(actor))
+        self.guest_exit(self.in_guest(actor), "irq" if reason == "irq" else "trap")
         self.current.at = At.RUN
 
     # The scheduler and interrupts --------------------------------------------------
@@ -106,7 +106,7 @@ class Stimuli(Userland):
     def _leave(self) -> None:
         """An interrupt takes the CPU into the host kernel, wherever it is."""
         if self.cpu.mode is GUEST:
-            self.guest_exit(self.vcpus[self.current.vcpu])
+            self.guest_exit(self.vcpus[self.current.vcpu], "irq")
         elif self.cpu.mode is USER:
             self.el0_interrupt()
 

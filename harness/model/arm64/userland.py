@@ -138,7 +138,7 @@ class Userland(Tracer):
     def _guest_class(self, actor: str, what: str) -> None:
         vcpu = self.in_guest(actor)
         if what in EXITS:
-            self.guest_exit(vcpu)
+            self.guest_exit(vcpu, "irq" if what == "irq" else "trap")
             self.current.at = At.RUN
             return
         if what == "fpe":
@@ -210,6 +210,11 @@ class Userland(Tracer):
                 raise Refused(f"{actor}'s frame has no SVE record, or this kernel no SME")
             frame = self.made_streaming(task, frame)
             regs = due.frame_streaming(regs, owed.sme.vq)
+        elif what == "sve":
+            if frame.sve is None:
+                raise Refused(f"{actor}'s frame has no SVE record with registers")
+            frame = self.made_non_streaming(task, frame)
+            regs = due.frame_sve(regs, owed.sve.vq)
         elif what == "fpsimd":
             frame = frame._replace(sve=None, streaming=False, vl=NO_RECORD)
             regs = due.frame_fpsimd(regs)
@@ -234,6 +239,13 @@ class Userland(Tracer):
         sve = frame.sve or SveState()
         sve = SveState(sve.z.limit(task.sme_vl), sve.p.limit(task.sme_vl))
         return frame._replace(sve=sve, streaming=True, vl=task.sme_vl)
+
+    @staticmethod
+    def made_non_streaming(task: Task, frame: Frame) -> Frame:
+        """The same with the SM flag clear: with SME alone, for a vector length of zero."""
+        z, p = frame.sve or SveState()
+        sve = SveState(z.limit(task.sve_vl), p.limit(task.sve_vl))
+        return frame._replace(sve=sve, streaming=False, vl=task.sve_vl)
 
     # A task's life ---------------------------------------------------------------------
 

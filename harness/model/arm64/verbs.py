@@ -91,9 +91,10 @@ VERBS: dict[str, Verb] = {
     ),
     "sigreturn": Verb(
         _TASK,
-        ("?whole fpsimd streaming empty",),
+        ("?whole fpsimd streaming sve empty",),
         "returns from the handler: with the frame as it was, with its FPSIMD record alone, "
-        "with its SVE record made a streaming one, or with a streaming one without registers",
+        "with its SVE record made a streaming or a non-streaming one, or with a streaming one "
+        "without registers",
     ),
     "fork": Verb(_TASK, ("child",), "makes a child, which waits for a CPU"),
     "clone": Verb(_TASK, ("child",), "makes a thread that shares its memory, and waits for a CPU"),

@@ -249,6 +249,8 @@ def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
     if "fp-owner" not in m.fixes and vcpu.fp_state is not FP_STATE_FREE:
         tree["fp_state"] = vcpu.fp_state.name
     flags = [name for name, field in _VCPU_FLAGS.items() if getattr(vcpu, field)]
+    if vcpu.cpu >= 0 and vcpu.host_state_dirty and m.keeps_state(vcpu):
+        flags.append("PKVM_HOST_STATE_DIRTY")
     put(tree, "flags", " ".join(flags))
     if vcpu.cpu >= 0:
         tree["cpu"] = vcpu.cpu

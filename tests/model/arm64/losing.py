@@ -130,7 +130,7 @@ Config = tuple[str, str, bool, bool]
 CONFIGS: tuple[Config, ...] = (
     ("v7.2", "vhe", True, True),
     ("v7.2", "nvhe", True, True),
-    ("v7.2", "protected", True, True),
+    ("v7.3", "protected", True, True),
     ("v7.2", "nvhe", False, False),
     ("v7.2+sme-guest", "vhe", True, True),
     ("v6.13", "vhe", False, False),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from harness.dsl import read_trace
+from harness.engine import judge
+from harness.engine.judge import Case
 from harness.model import architecture
 from harness.model.arm64.cpu.cpu import Trap, check_access
 from harness.model.arm64.cpu.state import Mode, Registers
@@ -15,11 +20,18 @@ from harness.model.arm64.cpu.sysreg import (
     HCR_E2H,
     SVCR_ZA_MASK,
 )
-from harness.model.arm64.kvm.state import FP_STATE_FREE, FP_STATE_GUEST_OWNED, FP_STATE_HOST_OWNED
+from harness.model.arm64.kvm.pkvm import Pkvm
+from harness.model.arm64.kvm.state import (
+    FP_STATE_FREE,
+    FP_STATE_GUEST_OWNED,
+    FP_STATE_HOST_OWNED,
+    Vcpu,
+)
 from harness.model.arm64.machine import Machine
 from harness.model.base import World
 from harness.model.tasks import At
 from harness.model.values import spread
+from harness.resources import folder
 from tests.model.arm64.walk import Walk, written
 
 ARM64 = architecture("arm64")
@@ -67,7 +79,7 @@ def test_as_recorded_on_debian_6_1() -> None:
     assert put["A"]["flags"] == "TIF_FOREIGN_FPSTATE"
 
 
-@pytest.mark.parametrize("spec", ["v6.10", "v6.13", "v6.14", "v7.2"])
+@pytest.mark.parametrize("spec", ["v6.10", "v6.13", "v6.14", "v7.2", "v7.3"])
 @pytest.mark.parametrize("features", [(), ("sve",)])
 def test_the_kernel_never_learns_that_a_guest_used_fp(spec: str, features: tuple[str, ...]) -> None:
     """From v6.10 the owner is the guest in hyp's copy alone, and only inside the guest."""
@@ -114,6 +126,18 @@ def test_refused_by_hyp() -> None:
     m.cpu.svcr = 0
     m.apply("v0", "guest_enter", ())
     assert m.current.at is At.GUEST
+
+
+@pytest.mark.parametrize(("spec", "left"), [("v7.2", 0x400000), ("v7.3", 0)])
+def test_a_refused_entry_takes_hyps_copy_for_the_guests(spec: str, left: int) -> None:
+    """By the source of 7.3.4: -EINVAL looks like an SError, and the sync that follows brings back
+    a context that hyp was never given."""
+    m = machine("protected", spec, sme=True)
+    run(m, ("A", "one_reg_set", ("v0", ("fpcr", 0), (0x400000,))), ("A", "syscall_enter", ()))
+    run(m, ("v0", "vcpu_load", ()))
+    m.cpu.svcr = SVCR_ZA_MASK
+    m.apply("v0", "guest_enter", ())
+    assert m.vcpus["v0"].fpcr.bits == left
 
 
 def test_undefined_without_an_exit() -> None:
@@ -170,12 +194,64 @@ def test_no_such_mode_then() -> None:
     assert not ARM64.unsupported(new, "protected", w)
 
 
+def put_without_a_sync(self: Pkvm, vcpu: Vcpu) -> None:
+    vcpu.host_state_dirty = True
+
+
+def put_without_the_flag(self: Pkvm, vcpu: Vcpu) -> None:
+    if not vcpu.host_state_dirty:
+        self.sync_hyp_vcpu_state(vcpu)
+
+
+def exit_without_a_sync(self: Pkvm, vcpu: Vcpu, reason: str) -> None:
+    vcpu.host_state_dirty = reason == "trap"
+
+
+def exit_without_the_flag(self: Pkvm, vcpu: Vcpu, reason: str) -> None:
+    pass  # so it stays set, and each entry takes what an interrupt has not brought back
+
+
+def flush_never(self: Pkvm, vcpu: Vcpu) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("pkvm_vcpu_put", put_without_a_sync),
+        ("pkvm_vcpu_put", put_without_the_flag),
+        ("handle_exit_pkvm_state", exit_without_a_sync),
+        ("handle_exit_pkvm_state", exit_without_the_flag),
+        ("flush_hyp_vcpu_state", flush_never),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_a_copy_that_is_forgotten_shows(
+    monkeypatch: pytest.MonkeyPatch, name: str, broken: Callable[..., None]
+) -> None:
+    """Each step of the protocol of v7.3 is one that the corpus cannot do without."""
+    trace = read_trace(folder("traces") / "arm64" / "pkvm-state-over-exits.trace")
+    case = Case(trace, ARM64.catalogue.kernel("v7.3"), "protected", None)
+    assert judge(case).text == "holds"
+    monkeypatch.setattr(Pkvm, name, broken)
+    assert judge(case).text.startswith("violates")
+
+
+@pytest.mark.parametrize("spec", ["v7.2", "v7.3"])
+def test_who_has_a_protected_vcpus_context(spec: str) -> None:
+    """The host's copy of a protected vcpu is brought up to date by each exit, as before v7.3."""
+    m = machine("protected", spec, "protected")
+    run(m, KVM_RUN, WRITE, EXIT)
+    assert m.snapshot()["v0"]["fpsimd_state"] == {"v0": "0xb1 (v0)"}
+
+
+@pytest.mark.parametrize("spec", ["v7.2", "v7.3"])
 @pytest.mark.parametrize("seed", range(12))
-def test_walks_with_a_protected_guest(seed: int) -> None:
+def test_walks_with_a_protected_guest(seed: int, spec: str) -> None:
     """Beside an ordinary guest with SVE and FPMR, whatever comes: nobody loses anything."""
     settings = {"cpus": (2, 2), "sve": (16, 64), "sme": (16, 32), "fpmr": (1, 1)}
     vcpus = (("v0", "A", ("protected",)), ("v1", "B", ("sve", "fpmr")))
     w = World(settings, (("A", 0), ("B", 1), ("C", -1)), ("D",), vcpus)
-    way = Walk("v7.2", "protected", w, seed)
+    way = Walk(spec, "protected", w, seed)
     for _ in range(80):
-        assert not way.step(), "\n".join(written(way.events, w, "v7.2", "protected"))
+        assert not way.step(), "\n".join(written(way.events, w, spec, "protected"))

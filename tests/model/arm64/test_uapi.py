@@ -36,6 +36,7 @@ FEATURES = {
     "KVM_ARM_VCPU_PTRAUTH_GENERIC": 6,
     "KVM_ARM_VCPU_HAS_EL2": 7,
     "KVM_ARM_VCPU_HAS_EL2_E2H0": 8,
+    "KVM_ARM_VCPU_PMU_V3_STRICT": 9,  # v7.3
 }
 # The SME series (v10 to v12), in no release.
 SME_FEATURES = {"KVM_ARM_VCPU_SME": 9, "KVM_ARM_VCPU_VEC": 4}

@@ -124,7 +124,14 @@ def alphabet(w: World) -> list[Event]:
                 if fits((regset, ()), w):
                     events.append((t, "ptrace_getregset", (other, regset, reg)))
         events.append((t, "frame_write", (("v", 1), None)))
-        events += [(t, "sigreturn", (what,)) for what in ("whole", "fpsimd", "streaming", "empty")]
+        returns = [
+            "whole",
+            "fpsimd",
+            "streaming",
+            "empty",
+            *(["sve"] if "sme" in w.settings else []),
+        ]
+        events += [(t, "sigreturn", (what,)) for what in returns]
         events += [(t, "ioctl", ("KVM_RUN", v)) for v in vcpus]
         events += [(t, "ioctl", ("KVM_ARM_VCPU_INIT", v)) for v in vcpus]
         events += [(t, verb, (c,)) for c in CHILDREN for verb in ("fork", "clone")]

@@ -127,6 +127,10 @@ class Signal(Entry):
     def restore_sve_fpsimd_context(self, frame: Frame) -> None:
         """An SVE record, streaming or not, with the FPSIMD record laid over it."""
         current = self.current
+        non_streaming = frame.sve is not None and not frame.streaming
+        if non_streaming and not self.sve_host and "sig-sve-payload" in self.fixes:
+            self.force_signal_inject("SIGSEGV")
+            return
         if frame.vl != (current.sme_vl if frame.streaming else current.sve_vl):
             self.force_signal_inject("SIGSEGV")  # EINVAL: no frame of this task as it is
             return

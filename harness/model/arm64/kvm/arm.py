@@ -10,6 +10,7 @@ from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_HAS_EL2,
     KVM_ARM_VCPU_HAS_EL2_E2H0,
     KVM_ARM_VCPU_PMU_V3,
+    KVM_ARM_VCPU_PMU_V3_STRICT,
     KVM_ARM_VCPU_POWER_OFF,
     KVM_ARM_VCPU_SME,
 )
@@ -38,7 +39,9 @@ class Arm(HypSwitch):
         # KVM_VCPU_MAX_FEATURES: SVE came with the two of pointer authentication.
         most = 7 if self.sve_guests else 4
         if "sme-guest" in self.fixes:
-            most = KVM_ARM_VCPU_SME + 1
+            most = KVM_ARM_VCPU_SME + 1  # posted on v7.2, it has the bit of PMU_V3_STRICT
+        elif "pmu-strict" in self.fixes:
+            most = KVM_ARM_VCPU_PMU_V3_STRICT + 1
         wants = sum(1 << f for f in set(features))
         unknown = any(f >= most for f in features)
         if "vcpu-features-checked" in self.fixes:
@@ -87,6 +90,7 @@ class Arm(HypSwitch):
 
     @kernel_function()
     def kvm_arch_vcpu_put(self, vcpu: Vcpu) -> None:
+        self.pkvm_vcpu_put(vcpu)
         if self.debug_side:
             self.kvm_vcpu_put_debug(vcpu)
         if "kvm-fp-2018" in self.fixes:
@@ -132,14 +136,16 @@ class Arm(HypSwitch):
         handle_exit() returns 1. The SError that handle_exit_early() makes of it is not modelled.
         """
         self.kvm_arch_vcpu_ctxsync_fp(vcpu)
+        self.handle_exit_pkvm_state(vcpu, "serror")
         self.current.at = At.RUN
 
-    def guest_exit(self, vcpu: Vcpu) -> None:
-        """Out of the guest, up to where interrupts are on again."""
+    def guest_exit(self, vcpu: Vcpu, reason: str) -> None:
+        """Out of the guest, by an `irq` or a `trap`, up to where it can be preempted."""
         self.cpu.mode = KERNEL
         self.kvm_vcpu_run_exit(vcpu)
         if "kvm-fp-2018" in self.fixes:
             self.kvm_arch_vcpu_ctxsync_fp(vcpu)
+        self.handle_exit_pkvm_state(vcpu, reason)
 
     def fire_sched_out_preempt_notifiers(self, task: Task) -> None:
         """kvm_sched_out()"""

@@ -6,6 +6,10 @@ Until v6.9 `fp_state` goes to and fro with the rest, and FP registers are
 switched as lazily as under nVHE. From v6.10 kernel and hyp each have a
 kvm_host_data of their own: hyp saves the host at a guest's first FP use, puts
 it back at each exit, and the kernel never learns of either.
+
+Until v7.2 the context goes to hyp at each entry and back at each exit. From v7.3
+on a vcpu of a VM that is not protected keeps it in hyp: the host's copy is stale
+after an interrupt, and PKVM_HOST_STATE_DIRTY says which of the two copies counts.
 """
 
 from __future__ import annotations
@@ -17,11 +21,11 @@ from harness.model.arm64.kvm.nvhe import Nvhe
 from harness.model.arm64.kvm.state import FP_STATE_HOST_OWNED, Vcpu
 from harness.model.base import kernel_function
 
-# What an entry takes from the host's vcpu, and an exit gives back.
-_CTXT = (
-    *("fpsimd_state", "fpsr", "fpcr", "fpmr", "sve_state", "zcr_el1", "cpacr_el1"),
-    *("debug", "host_sve_in_use"),
-)
+# __copy_vcpu_state(), as far as it is modelled: what the host's and hyp's vcpu have a copy of.
+_CTXT = ("fpsimd_state", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1")
+# What each entry takes from the host's vcpu and each exit gives back. sve_state is one memory,
+# which the host shares with hyp.
+_BOTH = ("sve_state", "debug", "host_sve_in_use")
 _ENTRY = ("sve", "sve_max_vl", "fpmr_vm", "cptr_tz")
 
 
@@ -55,8 +59,12 @@ class Pkvm(Nvhe):
 
     @kernel_function()
     def flush_hyp_vcpu(self, hyp_vcpu: Vcpu, vcpu: Vcpu) -> None:
-        for name in (*_CTXT, *_ENTRY):
+        for name in (*_BOTH, *_ENTRY):
             setattr(hyp_vcpu, name, getattr(vcpu, name))
+        if not self.keeps_state(vcpu):
+            self.copy_vcpu_state(vcpu, hyp_vcpu)
+        elif vcpu.host_state_dirty:
+            self.flush_hyp_vcpu_state(vcpu)
         if self.eager:
             self.set_hyp_fp_owner(hyp_vcpu, FP_STATE_HOST_OWNED)  # fpsimd_sve_flush()
         hyp_vcpu.fp_state = vcpu.fp_state
@@ -65,9 +73,51 @@ class Pkvm(Nvhe):
     def sync_hyp_vcpu(self, hyp_vcpu: Vcpu, vcpu: Vcpu) -> None:
         if self.eager:
             self.fpsimd_sve_sync(hyp_vcpu)
-        for name in _CTXT:
+        for name in _BOTH:
             setattr(vcpu, name, getattr(hyp_vcpu, name))
+        if not self.keeps_state(vcpu):
+            self.copy_vcpu_state(hyp_vcpu, vcpu)
         vcpu.fp_state = hyp_vcpu.fp_state
+
+    # Who has the context of a vcpu that is not protected, from v7.3 on ---------------------
+
+    def keeps_state(self, vcpu: Vcpu) -> bool:
+        """Whether hyp keeps the context of `vcpu` over exits that the host has no use for it."""
+        return "pkvm-lazy-state" in self.fixes and not vcpu.protected
+
+    def copy_vcpu_state(self, source: Vcpu, target: Vcpu) -> None:
+        """__copy_vcpu_state(); until v7.2 and for a protected VM an assignment of the context."""
+        for name in _CTXT:
+            setattr(target, name, getattr(source, name))
+
+    @kernel_function()
+    def flush_hyp_vcpu_state(self, vcpu: Vcpu) -> None:
+        self.copy_vcpu_state(vcpu, self.hyp_vcpus[vcpu.name])
+
+    @kernel_function()
+    def sync_hyp_vcpu_state(self, vcpu: Vcpu) -> None:
+        self.copy_vcpu_state(self.hyp_vcpus[vcpu.name], vcpu)
+
+    def pkvm_vcpu_put(self, vcpu: Vcpu) -> None:
+        if not self.keeps_state(vcpu):
+            return
+        if not vcpu.host_state_dirty:
+            self.sync_hyp_vcpu_state(vcpu)  # handle___pkvm_vcpu_put()
+        self.set_host_state_dirty(vcpu, True)
+
+    def handle_exit_pkvm_state(self, vcpu: Vcpu, reason: str) -> None:
+        if not self.keeps_state(vcpu):
+            return
+        wanted = reason in ("trap", "serror")  # the host will read it, or write it
+        if wanted:
+            self.sync_hyp_vcpu_state(vcpu)  # handle___pkvm_vcpu_sync_state()
+        self.set_host_state_dirty(vcpu, wanted)
+
+    def set_host_state_dirty(self, vcpu: Vcpu, dirty: bool) -> None:
+        if self.recording and dirty is not vcpu.host_state_dirty:
+            word = "set" if dirty else "clear"
+            self.note("flag", f"{vcpu.name}: {word} PKVM_HOST_STATE_DIRTY")
+        vcpu.host_state_dirty = dirty
 
     # PSCI ----------------------------------------------------------------------------
 

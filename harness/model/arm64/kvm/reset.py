@@ -9,6 +9,7 @@ from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_EL1_32BIT,
     KVM_ARM_VCPU_PMU_V3,
+    KVM_ARM_VCPU_PMU_V3_STRICT,
     KVM_ARM_VCPU_PTRAUTH_ADDRESS,
     KVM_ARM_VCPU_PTRAUTH_GENERIC,
     KVM_ARM_VCPU_SME,
@@ -61,7 +62,12 @@ class Reset(Ptrace):
         """
         if features >> KVM_ARM_VCPU_SVE & 1 and not self.system_supports_sve:
             return False
-        if features >> KVM_ARM_VCPU_SME & 1 and not self.system_supports_sme:
+        if "sme-guest" in self.fixes:
+            if features >> KVM_ARM_VCPU_SME & 1 and not self.system_supports_sme:
+                return False
+        elif features >> KVM_ARM_VCPU_PMU_V3_STRICT & 1 and (
+            not features >> KVM_ARM_VCPU_PMU_V3 & 1 or not self.config.pmu
+        ):
             return False
         address = features >> KVM_ARM_VCPU_PTRAUTH_ADDRESS & 1
         if address != features >> KVM_ARM_VCPU_PTRAUTH_GENERIC & 1:

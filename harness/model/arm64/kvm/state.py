@@ -90,6 +90,8 @@ class Vcpu(Context):
     saved: Saved | None = None
     debug: VcpuDebug = NO_DEBUG
     protected: bool = False  # kvm_vm_is_protected(): hyp trusts the host with nothing of it
+    # PKVM_HOST_STATE_DIRTY: hyp takes the host's context at the next entry, as at the first.
+    host_state_dirty: bool = True
 
     @property
     def has_vec(self) -> bool:

@@ -46,6 +46,16 @@ class HypSwitch(DebugSr):
     def kvm_vcpu_run_exit(self, vcpu: Vcpu) -> None:
         """__kvm_vcpu_run() from the guest on."""
 
+    def keeps_state(self, vcpu: Vcpu) -> bool:
+        """Whether hyp keeps the context of `vcpu` over exits: protected mode alone."""
+        return False
+
+    def pkvm_vcpu_put(self, vcpu: Vcpu) -> None:
+        """__pkvm_vcpu_put, and what goes with it in kvm_arch_vcpu_put(): protected mode alone."""
+
+    def handle_exit_pkvm_state(self, vcpu: Vcpu, reason: str) -> None:
+        """The part of handle_exit_early() that is protected mode's; kvm/handle_exit.c."""
+
     @abstractmethod
     def open_fpsimd_traps(self, vcpu: Vcpu) -> None:
         """Open as many traps as it takes to move the registers."""
