@@ -21,7 +21,7 @@ Kind = Literal["feature", "fix", "rework", "refactor", "build", "outside", "vari
 # who filled in the row has seen that message.
 Untagged = Literal["none", "unseen"]
 
-_LAST_MINOR = {4: 20, 5: 19, 6: 19, 7: 2}
+_LAST_MINOR = {4: 20, 5: 19, 6: 19, 7: 3}
 RELEASES = tuple(
     f"v{major}.{minor}"
     for major, last in _LAST_MINOR.items()
@@ -32,7 +32,7 @@ _ORDER = {name: n for n, name in enumerate(RELEASES)}
 # Releases that are too old to be modelled, in which something landed all the same.
 EARLIER = {"v3.16": -3, "v3.17": -2, "v4.2": -1}
 # A release that is not modelled yet, of which a fix is known: as a backport it can be had.
-LATER = {"v7.3": len(RELEASES)}
+LATER: dict[str, int] = {}
 
 
 COMMIT = re.compile(r"[0-9a-f]{7,40}")

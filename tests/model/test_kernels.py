@@ -137,7 +137,7 @@ def test_an_edit_that_undoes_another(spec: str, sign: str, fix: str, want: str) 
         ("linux-6.6.y", "it is a stable branch"),
         ("6.6", "did you mean 'v6.6'?"),
         ("v4.4", "older than v4.13, the first"),
-        ("v7.9", "newer than v7.2, the last"),
+        ("v7.9", "newer than v7.3, the last"),
         ("v7.2-baa8515281b3", "needs fp-type; add -hyp"),
     ],
 )

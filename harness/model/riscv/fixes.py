@@ -1315,10 +1315,10 @@ CATALOGUE = Catalogue(
             requires=("vector-lazy",),
         ),
         Fix(
-            # It landed in v7.3, which no release here is, and in v7.2.7.
+            # v7.2.7 has it too.
             "pmm-without-abi",
-            "stable",
-            None,
+            "fix",
+            "v7.3",
             "masking needs PR_TAGGED_ADDR_ENABLE -> it is asked for alone, as up to v6.19",
             (
                 Commit(
@@ -1330,19 +1330,20 @@ CATALOGUE = Catalogue(
             repairs=("3033b2b1e394",),
         ),
         Fix(
-            # It landed in v7.3, and in v7.2.9.
+            # v7.2.9 has it too.
             "sbi-hsm-status-error",
-            "stable",
-            None,
+            "fix",
+            "v7.3",
             "hart_get_status of a hart that does not exist is a success -> INVALID_PARAM",
             (Commit("41e81f7e3ef9", "RISC-V: KVM: Fix HSM hart status error propagation"),),
             requires=("sbi-errors",),
+            untagged="unseen",
         ),
         Fix(
-            # It landed in v7.3, which no release here is; 650b2606b134 is what v7.2.9 has.
+            # v7.2.9 has it too, as 650b2606b134.
             "vsip-hvip",
-            "stable",
-            None,
+            "fix",
+            "v7.3",
             "sip's bit 13 is shifted like the others between sip and hvip -> is where it is in "
             "both",
             (
@@ -1350,6 +1351,76 @@ CATALOGUE = Catalogue(
                 Commit("650b2606b134", "RISC-V: KVM: Fix the conversion between vsip and hvip"),
             ),
             requires=("isa-sscofpmf",),
+            untagged="unseen",
+        ),
+        Fix(
+            "former-vcpu-cleared",
+            "fix",
+            "v7.3",
+            "a CPU that goes off line is still the one that the vcpu was on last, and the next "
+            "load is skipped -> it has no former vcpu",
+            (
+                Commit(
+                    "dfdf1374fdec",
+                    "KVM: RISC-V: Clear former VCPU cache on virtualization disable",
+                ),
+            ),
+            requires=("load-fastpath",),
+            untagged="unseen",
+        ),
+        Fix(
+            "kvm-cpu-pm",
+            "fix",
+            "v7.3",
+            "KVM does not know that an idle CPU has lost its hypervisor's CSRs, and the next load "
+            "is skipped -> it has no former vcpu",
+            (
+                Commit(
+                    "df81f80c35bc",
+                    "KVM: RISC-V: Add CPU PM notifier for non-retention idle states",
+                ),
+            ),
+            requires=("former-vcpu-cleared",),
+            untagged="unseen",
+        ),
+        Fix(
+            "v-begin-factored",
+            "refactor",
+            "v7.3",
+            "riscv_v_start_kernel_context() saves the user's registers by itself -> as a section "
+            "without preemption does",
+            (
+                Commit("8f798d6d7f11", "riscv: vector: refactor riscv_v_start_kernel_context"),
+            ),
+            requires=("v-preemptible",),
+        ),
+        Fix(
+            "v-irqs-off",
+            "outside",
+            "v7.3",
+            "where interrupts are off the kernel does without V -> it uses V there too",
+            (
+                Commit(
+                    "848a973c5f36",
+                    "riscv: vector: allow non-preemptible kernel-mode vector with IRQs off",
+                ),
+            ),
+            requires=("kernel-vector",),
+        ),
+        Fix(
+            "guest-v-lazy",
+            "fix",
+            "v7.3",
+            "a guest's V registers are loaded with the vcpu, and the kernel takes them for the "
+            "task's -> loaded where the guest is entered, and saved where the kernel uses V",
+            (
+                Commit(
+                    "b5060a4aa33d",
+                    "RISC-V: KVM: fix vcpu vector context handling for kernel-mode vector",
+                ),
+            ),
+            requires=("kernel-vector", "vector-lazy"),
+            untagged="unseen",
         ),
     ),
 )

@@ -406,8 +406,10 @@ class Stimuli(Programs):
             self.fstate_save(self.current)
         if self.has_vector:
             self.riscv_v_vstate_save(self.current)
+        self.kvm_riscv_cpu_pm_notifier(enter=True)
         self._lose_power()
         self.suspend_cpu()
+        self.kvm_riscv_cpu_pm_notifier(enter=False)
         if self.has_fpu:
             self.fstate_restore(self.current)
         if self.has_vector:
@@ -429,6 +431,7 @@ class Stimuli(Programs):
             if not self.current.name.startswith("idle"):
                 raise Refused(f"{actor} runs {self.current.name}: only an idle CPU goes off line")
             self.cpu.online = False
+            self.kvm_arch_disable_virtualization_cpu()  # kvm_offline_cpu()
             self._lose_power()
             self.cpu.senvcfg = ZERO
         else:

@@ -171,8 +171,12 @@ def _task(m: Machine, task: Task) -> Tree:
     if task.vstate is not None:
         tree["vstate"] = bank("v", task.vstate)
     _put(tree, "envcfg", fields(task.envcfg, _ENVCFG))
-    if task.defer_restore:
-        tree["flags"] = ["TIF_RISCV_V_DEFER_RESTORE"]
+    flags = {
+        "TIF_RISCV_V_DEFER_RESTORE": task.defer_restore,
+        "RISCV_V_VCPU_NEED_RESTORE": task.vcpu_need_restore,
+        "RISCV_V_VCPU_CTX": task.vcpu_ctx,
+    }
+    _put(tree, "flags", [name for name, on in flags.items() if on])
     mm = m.mms.get(task.mm)
     if mm is not None and (mm.pmlen or mm.locked):
         tree["mm"] = {"pmlen": mm.pmlen, "locked": mm.locked}

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from harness.model.base import Refused, kernel_function
-from harness.model.riscv.cpu.csr import EXC_BREAKPOINT, IRQ_VS_EXT, SR_SPIE, SR_SPP
+from harness.model.riscv.cpu.csr import (
+    CLEAN,
+    EXC_BREAKPOINT,
+    IRQ_VS_EXT,
+    SR_SPIE,
+    SR_SPP,
+    with_vs,
+)
 from harness.model.riscv.cpu.state import Mode, VsCsrs
 from harness.model.riscv.cpu.warl import (
     SCOUNTEREN_MASK,
@@ -11,7 +18,6 @@ from harness.model.riscv.cpu.warl import (
     legal_aia,
     legal_fp,
     legal_sepc,
-    legal_vector,
     legal_vs,
     read_vs,
 )
@@ -142,7 +148,6 @@ class VcpuCore(VcpuOnereg):
         if "vector-lazy" in self.fixes:
             self.kvm_riscv_vcpu_host_vector_save(vcpu)
             self.kvm_riscv_vcpu_guest_vector_restore(vcpu)
-            self.cpu.v = legal_vector(self.cpu.v, self.host.vlenb)
         self.cpu.f = legal_fp(self.cpu.f)
         if self.has("ssaia"):
             vcpu.aia = legal_aia(vcpu.aia)  # kvm_riscv_vcpu_aia_load(), and what it reads back
@@ -210,11 +215,21 @@ class VcpuCore(VcpuOnereg):
             self.kvm_riscv_reset_vcpu(vcpu, sbi_reset=True)
         self.kvm_riscv_vcpu_record_steal_time(vcpu)
         self.kvm_riscv_vcpu_flush_interrupts(vcpu)
-        self.kvm_riscv_vcpu_swap_in_guest_state(vcpu)
+        self.kvm_riscv_vcpu_enter_exit(vcpu)
         vcpu.scounteren &= SCOUNTEREN_MASK
         vcpu.sepc = legal_sepc(vcpu.sepc)
         self.current.at = At.GUEST
         self.cpu.mode = Mode.GUEST
+
+    @kernel_function()
+    def kvm_riscv_vcpu_enter_exit(self, vcpu: Vcpu) -> None:
+        """Up to where the guest runs."""
+        self.kvm_riscv_vcpu_swap_in_guest_state(vcpu)
+        if self.current.vcpu_need_restore:
+            self.current.vcpu_need_restore, self.current.vcpu_ctx = False, True
+            self.kvm_riscv_vector_restore(vcpu)
+            self.cost.v_loads += 1
+            vcpu.sstatus = with_vs(vcpu.sstatus, CLEAN)
 
     def guest_enter_again(self, vcpu: Vcpu) -> None:
         """On with the run loop. A vcpu that has been stopped sleeps there (KVM_REQ_SLEEP)."""

@@ -85,6 +85,29 @@ class VcpuConfig(VcpuVector):
             self.csr_write("hideleg", KVM_HIDELEG_DEFAULT)
 
     @kernel_function()
+    def kvm_arch_disable_virtualization_cpu(self) -> None:
+        """main.c: a CPU goes off line."""
+        self.csr_write("hedeleg", 0)
+        self.csr_write("hideleg", 0)
+        if "former-vcpu-cleared" in self.fixes:
+            self.kvm_riscv_clear_former_vcpu()
+
+    @kernel_function()
+    def kvm_riscv_clear_former_vcpu(self) -> None:
+        """vcpu.c"""
+        self.rqs[self.cpu.id].kvm_former_vcpu = ""
+
+    @kernel_function()
+    def kvm_riscv_cpu_pm_notifier(self, enter: bool) -> None:
+        """main.c: before an idle CPU loses what it has (CPU_PM_ENTER), and after it."""
+        if "kvm-cpu-pm" not in self.fixes:
+            return
+        if enter:
+            self.kvm_arch_disable_virtualization_cpu()
+        else:
+            self.kvm_arch_enable_virtualization_cpu()
+
+    @kernel_function()
     def kvm_riscv_vcpu_config_init(self, vcpu: Vcpu) -> None:
         hedeleg = self.hedeleg_default if "hedeleg-init-early" in self.fixes else 0
         vcpu.cfg = vcpu.cfg._replace(hedeleg=hedeleg, hideleg=KVM_HIDELEG_DEFAULT)
