@@ -1389,9 +1389,7 @@ CATALOGUE = Catalogue(
             "v7.3",
             "riscv_v_start_kernel_context() saves the user's registers by itself -> as a section "
             "without preemption does",
-            (
-                Commit("8f798d6d7f11", "riscv: vector: refactor riscv_v_start_kernel_context"),
-            ),
+            (Commit("8f798d6d7f11", "riscv: vector: refactor riscv_v_start_kernel_context"),),
             requires=("v-preemptible",),
         ),
         Fix(
@@ -1421,6 +1419,90 @@ CATALOGUE = Catalogue(
             ),
             requires=("kernel-vector", "vector-lazy"),
             untagged="unseen",
+        ),
+        Fix(
+            "fwft-svadu",
+            "feature",
+            "v7.3",
+            "no PTE_AD_HW_UPDATING: without SVADE the guest has ADUE, with it never -> with both "
+            "SVADU and SVADE the guest sets ADUE",
+            (Commit("1c05a6b7ebb2", "RISC-V: KVM: Add support for Svadu FWFT features"),),
+            requires=("fwft-onereg", "svadu-svade"),
+        ),
+        Fix(
+            "isa-zicfi",
+            "feature",
+            "v7.3",
+            "ids 78 ZICFILP and 79 ZICFISS unknown -> known, and to be disabled",
+            (Commit("94c46c147a98", "RISC-V: KVM: Allow Zicfiss/Zicfilp extensions for Guest/VM"),),
+        ),
+        Fix(
+            "ssp-switch",
+            "feature",
+            "v7.3",
+            "ssp is left in the hart -> swapped at entry and exit, a CSR register",
+            (Commit("43a8f191171a", "RISC-V: KVM: Add ssp context save/restore"),),
+            requires=("isa-zicfi",),
+        ),
+        Fix(
+            # FWFT delegates software checks whenever it switches one of the two on.
+            "software-check",
+            "outside",
+            "v7.3",
+            "a software check that is not delegated ends KVM_RUN with EFAULT -> given to the guest "
+            "if its LPE or SSE is on; SPELP goes with a trap that KVM gives to the guest",
+            (Commit("864260d71d82", "RISC-V: KVM: Handle software-check exits for VCPU"),),
+            requires=("isa-zicfi",),
+        ),
+        Fix(
+            "fwft-cfi",
+            "feature",
+            "v7.3",
+            "no LANDING_PAD and SHADOW_STACK -> the guest sets LPE and SSE, and has software "
+            "checks while one of them is on",
+            (
+                Commit(
+                    "e16d1ea6aea5",
+                    "RISC-V: KVM: Add support for control-flow integrity FWFT features",
+                ),
+            ),
+            requires=("isa-zicfi", "fwft-svadu"),
+        ),
+        Fix(
+            "fwft-validate",
+            "fix",
+            "v7.3",
+            "a feature of FWFT that was set before its ISA extension was switched off stays -> put "
+            "back at the first run",
+            (
+                Commit("e4f24f9a909d", "RISC-V: KVM: Add SBI extension validate callback"),
+                Commit("b88cb6998fb7", "RISC-V: KVM: Add SBI FWFT validation support"),
+            ),
+            requires=("fwft-onereg", "fwft-live-support"),
+            untagged="unseen",
+        ),
+        Fix(
+            "sbi-ext-reset",
+            "fix",
+            "v7.3",
+            "an SBI extension that is disabled keeps what it was set to -> is reset",
+            (Commit("52132eec634c", "RISC-V: KVM: Reset the SBI extension when disable it"),),
+            requires=("sbi-callbacks",),
+            untagged="unseen",
+        ),
+        Fix(
+            # A reset of the vcpu sets last_exit_cpu too, and so is never followed by the fast path.
+            "fwft-reset-dirty",
+            "refactor",
+            "v7.3",
+            "a reset of FWFT leaves csr_dirty as it is -> sets it",
+            (
+                Commit(
+                    "8f9e8f8e3828",
+                    "RISC-V: KVM: Mark the reset callback of FWFT extension always dirties CSR",
+                ),
+            ),
+            requires=("fwft-reset", "load-fastpath"),
         ),
     ),
 )

@@ -13,7 +13,10 @@ from typing import Any
 from harness.model.base import Refused
 from harness.model.riscv import due
 from harness.model.riscv.cpu.csr import (
+    ENVCFG_ADUE,
+    ENVCFG_LPE,
     ENVCFG_PMM,
+    ENVCFG_SSE,
     IRQ_PMU_OVF,
     IRQ_VS_EXT,
     IRQ_VS_SOFT,
@@ -50,7 +53,7 @@ PRCTLS = (
 )
 MEANWHILE = ("raise", "lower")
 # What a running guest changes of what ONE_REG has set, and what a reset clears.
-GUEST_GROUPS = frozenset(["core", "csr", "aia", "timer", "fp_f", "fp_d", "vector"])
+GUEST_GROUPS = frozenset(["core", "csr", "aia", "timer", "fp_f", "fp_d", "vector", "zicfiss"])
 RESET_GROUPS = GUEST_GROUPS | {"smstateen", "fwft", "sta"}  # a guest's sstateen0 is read-only
 # What a reset leaves that is not zero: kvm_riscv_vcpu_timer_reset(), and so on. Of scounteren
 # it depends on the kernel, and who asks for the reset says where the vcpu goes on.
@@ -108,6 +111,9 @@ class Stimuli(Programs):
         left = {
             "henvcfg.PMM": vcpu.cfg.henvcfg & ENVCFG_PMM,
             "hedeleg, misaligned": vcpu.cfg.hedeleg & MIS_DELEG,
+            "henvcfg.LPE": vcpu.cfg.henvcfg & ENVCFG_LPE,
+            "henvcfg.SSE": vcpu.cfg.henvcfg & ENVCFG_SSE,
+            "henvcfg.ADUE": "svade" in vcpu.isa and vcpu.cfg.henvcfg & ENVCFG_ADUE,
             "sta.shmem_lo": vcpu.shmem != INVALID_GPA,  # though STA may be off
         }
         for what, value in left.items():

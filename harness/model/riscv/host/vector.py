@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from harness.model.base import kernel_function
@@ -160,9 +161,8 @@ class Vector(Base):
         if "v-defer-restore" in self.fixes:
             self.riscv_v_vstate_set_restore(task)
 
-    def kvm_riscv_vcpu_flush_vector(self) -> None:
-        """KVM's, by way of kvm_riscv_register_vctx_callback()."""
-        raise NotImplementedError
+    # KVM's, by way of kvm_riscv_register_vctx_callback().
+    kvm_riscv_vcpu_flush_vector: Callable[[], None]
 
     @kernel_function()
     def kernel_vector_end(self) -> None:

@@ -18,6 +18,7 @@ from harness.model.riscv.cpu.warl import (
     legal_aia,
     legal_fp,
     legal_sepc,
+    legal_ssp,
     legal_vs,
     read_vs,
 )
@@ -88,6 +89,7 @@ class VcpuCore(VcpuOnereg):
         vcpu.scounteren = 0 if "scounteren-zero" in self.fixes else 7
         if "sstateen-reset" in self.fixes:
             vcpu.sstateen0 = ZERO
+        vcpu.ssp = ZERO
 
     @kernel_function()
     def kvm_riscv_vcpu_sbi_load_reset_state(self, vcpu: Vcpu) -> None:
@@ -254,6 +256,10 @@ class VcpuCore(VcpuOnereg):
             return False
         return "sstateen-swap-cond" in self.fixes or bool(vcpu.cfg.hstateen0 >> 63)
 
+    @property
+    def swaps_ssp(self) -> bool:
+        return "ssp-switch" in self.fixes and self.has("zicfiss")
+
     @kernel_function()
     def kvm_riscv_vcpu_swap_in_guest_state(self, vcpu: Vcpu) -> None:
         if "senvcfg-switch" in self.fixes:
@@ -263,6 +269,8 @@ class VcpuCore(VcpuOnereg):
             vcpu.host_sstateen0 = self.cpu.sstateen0
             bits = vcpu.sstateen0.bits & SSTATEEN0_MASK
             self.cpu.sstateen0 = Val(bits, vcpu.sstateen0.origin)
+        if self.swaps_ssp:
+            self.cpu.ssp = Val(legal_ssp(vcpu.ssp.bits), vcpu.ssp.origin)
 
     @kernel_function()
     def kvm_riscv_vcpu_swap_in_host_state(self, vcpu: Vcpu) -> None:
@@ -271,6 +279,8 @@ class VcpuCore(VcpuOnereg):
             self.write_senvcfg(vcpu.host_senvcfg)
         if self.swaps_sstateen0(vcpu):
             vcpu.sstateen0, self.cpu.sstateen0 = self.cpu.sstateen0, vcpu.host_sstateen0
+        if self.swaps_ssp:
+            vcpu.ssp, self.cpu.ssp = self.cpu.ssp, ZERO
 
     # Preemption --------------------------------------------------------------------------------
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.model.base import kernel_function
 from harness.model.riscv.cpu.csr import (
     ENVCFG_ADUE,
     ENVCFG_CBCFE,
     ENVCFG_CBIE,
     ENVCFG_CBZE,
+    ENVCFG_LPE,
     ENVCFG_PBMTE,
     ENVCFG_PMM,
+    ENVCFG_SSE,
     ENVCFG_STCE,
     EXC_BREAKPOINT,
     EXC_INST_ILLEGAL,
@@ -55,12 +59,13 @@ _HENVCFG = (
     ("zicbom", ENVCFG_CBIE | ENVCFG_CBCFE),
     ("zicboz", ENVCFG_CBZE),
 )
+_BY_FWFT = (("svadu", ENVCFG_ADUE), ("zicfilp", ENVCFG_LPE), ("zicfiss", ENVCFG_SSE))
 
 
 def legal_henvcfg(host: Host, value: int, was: int) -> int:
     """`value` as henvcfg of this machine reads back when it held `was`."""
     value = legal_pmm(value, was, host.pmlen)
-    for name, field in (*_HENVCFG, ("svadu", ENVCFG_ADUE)):
+    for name, field in (*_HENVCFG, *_BY_FWFT):
         if name not in host.isa:
             value &= ~field
     return value
@@ -135,6 +140,10 @@ class VcpuConfig(VcpuVector):
         if vcpu.guest_debug:
             hedeleg = vcpu.cfg.hedeleg & ~(1 << EXC_BREAKPOINT)
             vcpu.cfg = vcpu.cfg._replace(hedeleg=hedeleg)
+        if "fwft-validate" in self.fixes:
+            self.kvm_riscv_vcpu_sbi_validate(vcpu)
+
+    kvm_riscv_vcpu_sbi_validate: Callable[[Vcpu], None]
 
     @kernel_function()
     def kvm_riscv_vcpu_config_load(self, vcpu: Vcpu) -> None:
