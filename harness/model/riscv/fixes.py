@@ -1421,11 +1421,11 @@ CATALOGUE = Catalogue(
             untagged="unseen",
         ),
         Fix(
+            # Nothing comes of it: where a hart has both Linux takes Svade alone.
             "fwft-svadu",
-            "feature",
+            "outside",
             "v7.3",
-            "no PTE_AD_HW_UPDATING: without SVADE the guest has ADUE, with it never -> with both "
-            "SVADU and SVADE the guest sets ADUE",
+            "no PTE_AD_HW_UPDATING -> a guest with both SVADU and SVADE sets ADUE",
             (Commit("1c05a6b7ebb2", "RISC-V: KVM: Add support for Svadu FWFT features"),),
             requires=("fwft-onereg", "svadu-svade"),
         ),

@@ -74,7 +74,6 @@ FWFT_DUE = {
     FWFT["MISALIGNED_EXC_DELEG"]: "misaligned_deleg",
     FWFT["LANDING_PAD"]: "landing_pad",
     FWFT["SHADOW_STACK"]: "shadow_stack",
-    FWFT["PTE_AD_HW_UPDATING"]: "pte_ad_hw_updating",
     FWFT["POINTER_MASKING_PMLEN"]: "pointer_masking",
 }
 SHMEM_LO = one_reg(SBI_STATE, SBI_STA, STA_REGS.index("shmem_lo"), U64)

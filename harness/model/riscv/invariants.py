@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from harness.model.base import Violation, classify, shown
 from harness.model.riscv.cpu.csr import (
-    ENVCFG_ADUE,
     ENVCFG_LPE,
     ENVCFG_PMM,
     ENVCFG_SSE,
@@ -102,7 +101,7 @@ def _wrong(who: str, what: str, want: Val, got: Val) -> Violation:
 
 
 _OF_VCPU = attrgetter(*(field.name for field in fields(Vcpu)))
-_FLAG_NAMES = {ENVCFG_LPE: "LPE", ENVCFG_SSE: "SSE", ENVCFG_ADUE: "ADUE"}
+_FLAG_NAMES = {ENVCFG_LPE: "LPE", ENVCFG_SSE: "SSE"}
 _CSR_NAMES = {n: name for name, n in V_CSRS.items()}
 
 
@@ -223,7 +222,7 @@ def _csrs(m: Machine, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> Non
 def _switches(m: Machine, vcpu: Vcpu) -> dict[str, int]:
     """The features of FWFT that this vcpu can set to 0 or 1, and their bits of henvcfg."""
     known = [feature.name for feature in m.fwft_features if feature.name in ENVCFG_FLAGS]
-    return {name: ENVCFG_FLAGS[name] for name in known if BROUGHT_BY[name] <= vcpu.isa}
+    return {name: ENVCFG_FLAGS[name] for name in known if BROUGHT_BY[name] in vcpu.isa}
 
 
 def _differs(vcpu: Vcpu, due: VcpuDue, name: str, want: int, got: int) -> Violation:

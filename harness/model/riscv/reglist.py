@@ -40,7 +40,7 @@ _FIELDS = ("enable", "flags", "value")
 # Features that some extensions of the guest bring, and since which fix the test knows them.
 _FEATURES = (
     ("pointer_masking", "fwft-pmlen", ("smnpm",)),
-    ("pte_ad_hw_updating", "fwft-svadu", ("svade", "svadu")),
+    ("pte_ad_hw_updating", "fwft-cfi", ("svade", "svadu")),
     ("landing_pad", "fwft-cfi", ("zicfilp",)),
     ("shadow_stack", "fwft-cfi", ("zicfiss",)),
 )

@@ -13,7 +13,6 @@ from typing import Any
 from harness.model.base import Refused
 from harness.model.riscv import due
 from harness.model.riscv.cpu.csr import (
-    ENVCFG_ADUE,
     ENVCFG_LPE,
     ENVCFG_PMM,
     ENVCFG_SSE,
@@ -113,7 +112,6 @@ class Stimuli(Programs):
             "hedeleg, misaligned": vcpu.cfg.hedeleg & MIS_DELEG,
             "henvcfg.LPE": vcpu.cfg.henvcfg & ENVCFG_LPE,
             "henvcfg.SSE": vcpu.cfg.henvcfg & ENVCFG_SSE,
-            "henvcfg.ADUE": "svade" in vcpu.isa and vcpu.cfg.henvcfg & ENVCFG_ADUE,
             "sta.shmem_lo": vcpu.shmem != INVALID_GPA,  # though STA may be off
         }
         for what, value in left.items():

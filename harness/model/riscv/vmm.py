@@ -54,8 +54,6 @@ GOES_WITH = {
     r"fwft\.pointer_masking\..*": "isa_ext.smnpm",
     r"fwft\.landing_pad\..*": "isa_ext.zicfilp",
     r"fwft\.shadow_stack\..*": "isa_ext.zicfiss",
-    r"fwft\.pte_ad_hw_updating\..*": "isa_ext.svadu",
-    r"fwft\.pte_ad_.*": "isa_ext.svade",
     r"zicfiss\..*": "isa_ext.zicfiss",
     r"fwft\..*": "sbi_ext.fwft",
     r"sta\..*": "sbi_ext.sta",
