@@ -1504,5 +1504,25 @@ CATALOGUE = Catalogue(
             ),
             requires=("fwft-reset", "load-fastpath"),
         ),
+        Fix(
+            "zfh-implies",
+            "rework",
+            "v7.3",
+            "a host has ZFHMIN and ZVFHMIN if its firmware names them -> if it has ZFH and ZVFH "
+            "too",
+            (Commit("248dbaf7770c", "riscv: report Zfhmin/Zvfhmin when Zfh/Zvfh are present"),),
+        ),
+        Fix(
+            "has-fpu-d",
+            "refactor",
+            "v7.3",
+            "has_fpu() asks for F or D -> for D, without which Linux does not take F",
+            (
+                Commit(
+                    "93a27367bacd",
+                    "riscv: hwprobe: simplify has_fpu() to check D extension only",
+                ),
+            ),
+        ),
     ),
 )
