@@ -190,11 +190,12 @@ def _csrs(m: Machine, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> Non
         others.append(("timer.state", int(due.armed), int(vcpu.next_set)))
     if "smnpm" in vcpu.isa and "fwft-pmlen" in m.fixes:
         others.append(("henvcfg.PMM", due.pmlen, pmlen_of(hart.henvcfg)))
-    for switch, flag in _switches(m, vcpu).items():
+    switches = _switches(m, vcpu)
+    for switch, flag in switches.items():
         bit, name = int(switch in due.on), f"henvcfg.{_FLAG_NAMES[flag]}"
         others.append((name, bit, int(bool(hart.henvcfg & flag))))
     if "fwft-cfi" in m.fixes:
-        check = not {"landing_pad", "shadow_stack"}.isdisjoint(due.on)
+        check = not due.on.isdisjoint(switches)  # all of them are about control flow
         there = hart.hedeleg >> EXC_SOFTWARE_CHECK & 1
         others.append(("hedeleg, software check", int(check), there))
     if "fwft-base" in m.fixes:
