@@ -164,7 +164,7 @@ def test_what_is_not_a_commit(tmp_path: Path, digits: str, says: str) -> None:
         ("v6.6.110", "(did you mean 'v6.6'?): it is a stable release"),
         ("6.6.110-generic", "(did you mean 'v6.6'?): it is a distribution's build"),
         ("6.6", "(did you mean 'v6.6'?)"),
-        ("v7.9", "newer than v7.2"),
+        ("v7.9", "newer than v7.3"),
     ],
 )
 def test_how_others_name_kernels(tmp_path: Path, kernel: str, says: str) -> None:
