@@ -91,9 +91,7 @@ class VcpuConfig(VcpuVector):
 
     @kernel_function()
     def kvm_arch_disable_virtualization_cpu(self) -> None:
-        """main.c: a CPU goes off line."""
-        self.csr_write("hedeleg", 0)
-        self.csr_write("hideleg", 0)
+        """main.c: a CPU goes off line, or to sleep. It loses the CSRs that this clears anyway."""
         if "former-vcpu-cleared" in self.fixes:
             self.kvm_riscv_clear_former_vcpu()
 
