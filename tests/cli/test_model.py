@@ -36,7 +36,7 @@ def patch(tmp_path: Path) -> Path:
 
 
 def test_what_the_page_says_is_so(cli: Cli, patch: Path) -> None:
-    ran = cli("run", "--model", patch)
+    ran = cli("run", "--kernel", "v7.2", "--model", patch)
     assert (ran.status, ran.err) == (0, "")
     page = textwrap.dedent(PAGE.read_text(encoding="utf-8").split("my_patch.py\n", 1)[1])
     assert [re.sub(r"[0-9]+ cases", "N cases", line) for line in ran.out.splitlines()] == [

@@ -164,6 +164,8 @@ class Kept(NamedTuple):
     misaligned: bool
     armed: bool
     locked: frozenset[str]
+    on: frozenset[str]
+    ssp: Val
     accepted: tuple[tuple[int, tuple[int, ...]], ...]
     wrong: tuple[str, ...]  # what was not right then
 
@@ -174,9 +176,10 @@ class VcpuDue:
 
     `vs` are the CSRs of VS-mode as they were last written, `pc` where it goes on. What nobody
     has set since the reset is None in `scounteren` and `siselect`. `pmlen` and `misaligned` are
-    what FWFT has been set to. `accepted` are the registers that KVM_SET_ONE_REG has taken, each
-    with what a KVM_GET_ONE_REG gave right after it. `reset` is where a reset that has been asked
-    for goes on (pc, a0, a1), `fresh` tells that nothing has been set since the last one.
+    what FWFT has been set to, `on` its features that are 1. `accepted` are the registers that
+    KVM_SET_ONE_REG has taken, each with what a KVM_GET_ONE_REG gave right after it. `reset` is
+    where a reset that has been asked for goes on (pc, a0, a1), `fresh` tells that nothing has been
+    set since the last one.
     """
 
     name: str
@@ -192,6 +195,8 @@ class VcpuDue:
     pmlen: int = 0
     misaligned: bool = False
     locked: frozenset[str] = frozenset()  # features of FWFT
+    on: frozenset[str] = frozenset()
+    ssp: Val = ZERO
     armed: bool = False  # the timer, where the kernel has to keep time itself
     accepted: tuple[tuple[int, tuple[int, ...]], ...] = ()
     reset: tuple[int, int, int] | None = None
@@ -218,7 +223,7 @@ def forget(due: VcpuDue, gone: frozenset[str]) -> None:
 def keep(due: VcpuDue, wrong: tuple[str, ...]) -> None:
     due.kept = Kept(
         *(due.f, due.v, due.x, due.senvcfg, due.vs, due.timecmp, due.scounteren, due.siselect),
-        *(due.pmlen, due.misaligned, due.armed, due.locked, due.accepted, wrong),
+        *(due.pmlen, due.misaligned, due.armed, due.locked, due.on, due.ssp, due.accepted, wrong),
     )
 
 
@@ -229,6 +234,7 @@ def take_over(due: VcpuDue, kept: Kept, missed: frozenset[str]) -> None:
     """
     due.f, due.v, due.x, due.senvcfg, due.vs, due.timecmp = kept[:6]
     due.scounteren, due.siselect, due.pmlen, due.misaligned, due.armed, due.locked = kept[6:12]
+    due.on, due.ssp = kept.on, kept.ssp
     accepted = {reg: bits for reg, bits in kept.accepted if reg_name(reg) not in missed}
     accepted |= dict(due.accepted)
     due.accepted = tuple(sorted(accepted.items()))
@@ -303,6 +309,7 @@ def reset_vcpu(due: VcpuDue, pc: int = 0, a0: int = 0, a1: int = 0) -> None:
     due.senvcfg, due.vs, due.pc = ZERO, NO_CSRS, pc
     due.timecmp, due.armed, due.locked = NEVER, False, frozenset()
     due.scounteren = due.siselect = None
+    due.on, due.ssp = frozenset(), ZERO
     due.pmlen, due.misaligned, due.fresh, due.answer = 0, False, True, False
     due.reset = None
     for n, bits in ((10, a0), (11, a1)):
@@ -324,10 +331,24 @@ def set_fwft(due: VcpuDue, feature: str, value: int) -> None:
     due.fresh = False
     if feature == "misaligned_deleg":
         due.misaligned = bool(value)
+    elif feature != "pointer_masking":
+        due.on = due.on | {feature} if value else due.on - {feature}
     elif value:
         due.pmlen = 7 if value <= 7 else 16
     else:
         due.pmlen = 0
+
+
+def fwft_value(due: VcpuDue, feature: str) -> int:
+    """What FWFT_GET says."""
+    if feature == "pointer_masking":
+        return due.pmlen
+    return int(due.misaligned if feature == "misaligned_deleg" else feature in due.on)
+
+
+def fwft_off(due: VcpuDue) -> None:
+    """A VMM has switched FWFT off, which resets it (v7.3)."""
+    due.pmlen, due.misaligned, due.locked, due.on = 0, False, frozenset(), frozenset()
 
 
 def interrupt(due: VcpuDue, irq: int, on: bool) -> None:

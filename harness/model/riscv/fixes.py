@@ -1315,10 +1315,10 @@ CATALOGUE = Catalogue(
             requires=("vector-lazy",),
         ),
         Fix(
-            # It landed in v7.3, which no release here is, and in v7.2.7.
+            # v7.2.7 has it too.
             "pmm-without-abi",
-            "stable",
-            None,
+            "fix",
+            "v7.3",
             "masking needs PR_TAGGED_ADDR_ENABLE -> it is asked for alone, as up to v6.19",
             (
                 Commit(
@@ -1330,19 +1330,20 @@ CATALOGUE = Catalogue(
             repairs=("3033b2b1e394",),
         ),
         Fix(
-            # It landed in v7.3, and in v7.2.9.
+            # v7.2.9 has it too.
             "sbi-hsm-status-error",
-            "stable",
-            None,
+            "fix",
+            "v7.3",
             "hart_get_status of a hart that does not exist is a success -> INVALID_PARAM",
             (Commit("41e81f7e3ef9", "RISC-V: KVM: Fix HSM hart status error propagation"),),
             requires=("sbi-errors",),
+            untagged="unseen",
         ),
         Fix(
-            # It landed in v7.3, which no release here is; 650b2606b134 is what v7.2.9 has.
+            # v7.2.9 has it too, as 650b2606b134.
             "vsip-hvip",
-            "stable",
-            None,
+            "fix",
+            "v7.3",
             "sip's bit 13 is shifted like the others between sip and hvip -> is where it is in "
             "both",
             (
@@ -1350,6 +1351,178 @@ CATALOGUE = Catalogue(
                 Commit("650b2606b134", "RISC-V: KVM: Fix the conversion between vsip and hvip"),
             ),
             requires=("isa-sscofpmf",),
+            untagged="unseen",
+        ),
+        Fix(
+            "former-vcpu-cleared",
+            "fix",
+            "v7.3",
+            "a CPU that goes off line is still the one that the vcpu was on last, and the next "
+            "load is skipped -> it has no former vcpu",
+            (
+                Commit(
+                    "dfdf1374fdec",
+                    "KVM: RISC-V: Clear former VCPU cache on virtualization disable",
+                ),
+            ),
+            requires=("load-fastpath",),
+            untagged="unseen",
+        ),
+        Fix(
+            "kvm-cpu-pm",
+            "fix",
+            "v7.3",
+            "KVM does not know that an idle CPU has lost its hypervisor's CSRs, and the next load "
+            "is skipped -> it has no former vcpu",
+            (
+                Commit(
+                    "df81f80c35bc",
+                    "KVM: RISC-V: Add CPU PM notifier for non-retention idle states",
+                ),
+            ),
+            requires=("former-vcpu-cleared",),
+            untagged="unseen",
+        ),
+        Fix(
+            "v-begin-factored",
+            "refactor",
+            "v7.3",
+            "riscv_v_start_kernel_context() saves the user's registers by itself -> as a section "
+            "without preemption does",
+            (Commit("8f798d6d7f11", "riscv: vector: refactor riscv_v_start_kernel_context"),),
+            requires=("v-preemptible",),
+        ),
+        Fix(
+            "v-irqs-off",
+            "outside",
+            "v7.3",
+            "where interrupts are off the kernel does without V -> it uses V there too",
+            (
+                Commit(
+                    "848a973c5f36",
+                    "riscv: vector: allow non-preemptible kernel-mode vector with IRQs off",
+                ),
+            ),
+            requires=("kernel-vector",),
+        ),
+        Fix(
+            "guest-v-lazy",
+            "fix",
+            "v7.3",
+            "a guest's V registers are loaded with the vcpu, and the kernel takes them for the "
+            "task's -> loaded where the guest is entered, and saved where the kernel uses V",
+            (
+                Commit(
+                    "b5060a4aa33d",
+                    "RISC-V: KVM: fix vcpu vector context handling for kernel-mode vector",
+                ),
+            ),
+            requires=("kernel-vector", "vector-lazy"),
+            untagged="unseen",
+        ),
+        Fix(
+            # Nothing comes of it: where a hart has both Linux takes Svade alone.
+            "fwft-svadu",
+            "outside",
+            "v7.3",
+            "no PTE_AD_HW_UPDATING -> a guest with both SVADU and SVADE sets ADUE",
+            (Commit("1c05a6b7ebb2", "RISC-V: KVM: Add support for Svadu FWFT features"),),
+            requires=("fwft-onereg", "svadu-svade"),
+        ),
+        Fix(
+            "isa-zicfi",
+            "feature",
+            "v7.3",
+            "ids 78 ZICFILP and 79 ZICFISS unknown -> known, and to be disabled",
+            (Commit("94c46c147a98", "RISC-V: KVM: Allow Zicfiss/Zicfilp extensions for Guest/VM"),),
+        ),
+        Fix(
+            "ssp-switch",
+            "feature",
+            "v7.3",
+            "ssp is left in the hart -> swapped at entry and exit, a CSR register",
+            (Commit("43a8f191171a", "RISC-V: KVM: Add ssp context save/restore"),),
+            requires=("isa-zicfi",),
+        ),
+        Fix(
+            # FWFT delegates software checks whenever it switches one of the two on.
+            "software-check",
+            "outside",
+            "v7.3",
+            "a software check that is not delegated ends KVM_RUN with EFAULT -> given to the guest "
+            "if its LPE or SSE is on; SPELP goes with a trap that KVM gives to the guest",
+            (Commit("864260d71d82", "RISC-V: KVM: Handle software-check exits for VCPU"),),
+            requires=("isa-zicfi",),
+        ),
+        Fix(
+            "fwft-cfi",
+            "feature",
+            "v7.3",
+            "no LANDING_PAD and SHADOW_STACK -> the guest sets LPE and SSE, and has software "
+            "checks while one of them is on",
+            (
+                Commit(
+                    "e16d1ea6aea5",
+                    "RISC-V: KVM: Add support for control-flow integrity FWFT features",
+                ),
+            ),
+            requires=("isa-zicfi", "fwft-svadu"),
+        ),
+        Fix(
+            "fwft-validate",
+            "fix",
+            "v7.3",
+            "a feature of FWFT that was set before its ISA extension was switched off stays -> put "
+            "back at the first run",
+            (
+                Commit("e4f24f9a909d", "RISC-V: KVM: Add SBI extension validate callback"),
+                Commit("b88cb6998fb7", "RISC-V: KVM: Add SBI FWFT validation support"),
+            ),
+            requires=("fwft-onereg", "fwft-live-support"),
+            untagged="unseen",
+        ),
+        Fix(
+            "sbi-ext-reset",
+            "fix",
+            "v7.3",
+            "an SBI extension that is disabled keeps what it was set to -> is reset",
+            (Commit("52132eec634c", "RISC-V: KVM: Reset the SBI extension when disable it"),),
+            requires=("sbi-callbacks",),
+            untagged="unseen",
+        ),
+        Fix(
+            # A reset of the vcpu sets last_exit_cpu too, and so is never followed by the fast path.
+            "fwft-reset-dirty",
+            "refactor",
+            "v7.3",
+            "a reset of FWFT leaves csr_dirty as it is -> sets it",
+            (
+                Commit(
+                    "8f9e8f8e3828",
+                    "RISC-V: KVM: Mark the reset callback of FWFT extension always dirties CSR",
+                ),
+            ),
+            requires=("fwft-reset", "load-fastpath"),
+        ),
+        Fix(
+            "zfh-implies",
+            "rework",
+            "v7.3",
+            "a host has ZFHMIN and ZVFHMIN if its firmware names them -> if it has ZFH and ZVFH "
+            "too",
+            (Commit("248dbaf7770c", "riscv: report Zfhmin/Zvfhmin when Zfh/Zvfh are present"),),
+        ),
+        Fix(
+            "has-fpu-d",
+            "refactor",
+            "v7.3",
+            "has_fpu() asks for F or D -> for D, without which Linux does not take F",
+            (
+                Commit(
+                    "93a27367bacd",
+                    "riscv: hwprobe: simplify has_fpu() to check D extension only",
+                ),
+            ),
         ),
     ),
 )

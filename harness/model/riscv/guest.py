@@ -15,6 +15,7 @@ from harness.model.riscv.cpu.access import (
     cbo_cause,
     csr_cause,
     fp_cause,
+    lpad_cause,
     page_cause,
     sireg_cause,
     vector_cause,
@@ -51,6 +52,7 @@ from harness.model.riscv.cpu.warl import (
     VCSR_MASK,
     legal_hvip,
     legal_senvcfg,
+    legal_ssp,
     legal_vs,
     read_sstatus,
 )
@@ -70,6 +72,8 @@ from harness.model.values import ZERO, Bank, Quads, Val, number, set_both
 Reg = tuple[str, int]
 FWFT_DUE = {
     FWFT["MISALIGNED_EXC_DELEG"]: "misaligned_deleg",
+    FWFT["LANDING_PAD"]: "landing_pad",
+    FWFT["SHADOW_STACK"]: "shadow_stack",
     FWFT["POINTER_MASKING_PMLEN"]: "pointer_masking",
 }
 SHMEM_LO = one_reg(SBI_STATE, SBI_STA, STA_REGS.index("shmem_lo"), U64)
@@ -95,7 +99,8 @@ PARTS = {
     "vxsat": ("vcsr", 0, 1),
     "vxrm": ("vcsr", 1, 0b11),
 }
-INSTRUCTIONS = ("nop", "sfence_vma", "hfence_gvma", "wfi")
+INSTRUCTIONS = ("nop", "sfence_vma", "hfence_gvma", "wfi", "jalr")
+_NO_LANDING_PAD = 2  # what stval says of a software check
 FAULTS = {
     "illegal": EXC_INST_ILLEGAL,
     "breakpoint": EXC_BREAKPOINT,
@@ -171,6 +176,8 @@ class Guest(Legal):
             cause = fp_cause(self.cpu, isa, vcpu.sstatus)
         elif kind == "v" or kind in VECTOR_CSRS:
             cause = vector_cause(self.cpu, isa, vcpu.sstatus)
+        if kind == "ssp" and "isa-zicfi" not in self.fixes:
+            isa -= {"zicfiss"}  # menvcfg.SSE is off, or KVM makes the same of it
         if kind in CSRS and not cause:
             supervisor = self.supervisor(vcpu)
             counters = self.open_counters(vcpu, supervisor)
@@ -189,6 +196,8 @@ class Guest(Legal):
     def _csr(self, vcpu: Vcpu, name: str) -> Val:
         if name == "senvcfg":
             return self.cpu.senvcfg
+        if name == "ssp":
+            return self.cpu.ssp
         if name == "sstateen0":
             return Val(self.cpu.sstateen0.bits & self.cpu.hstateen0 & SSTATEEN0_MASK)
         if name == "stopi" and vsip_of(self.cpu.vs.hvip) & self.cpu.vs.vsie:
@@ -266,6 +275,8 @@ class Guest(Legal):
             mask = self.cpu.hstateen0 & SSTATEEN0_MASK
             bits = self.cpu.sstateen0.bits & ~mask | val.bits & mask
             self.cpu.sstateen0 = Val(bits, val.origin if mask else self.cpu.sstateen0.origin)
+        elif name == "ssp":
+            owed.ssp = self.cpu.ssp = Val(legal_ssp(val.bits), val.origin)
         elif name == "stimecmp":
             owed.timecmp = val.bits
             self.csr_write("vstimecmp", val.bits)
@@ -351,6 +362,10 @@ class Guest(Legal):
             self.take(vcpu, EXC_VIRTUAL_INST_FAULT)
         elif what == "wfi":  # hstatus.VTW
             self.take(vcpu, EXC_VIRTUAL_INST_FAULT, csr="wfi")
+        elif what == "jalr":  # to where there is no landing pad
+            cause = lpad_cause(self.cpu, self.host.isa, self.supervisor(vcpu))
+            if cause:
+                self.take(vcpu, cause, _NO_LANDING_PAD)
 
     # Firmware ------------------------------------------------------------------------------
 
@@ -421,7 +436,7 @@ class Guest(Legal):
 
     def _fwft_read(self, vcpu: Vcpu, feature: str, got: int) -> None:
         owed = self.vcpu_due[vcpu.name]
-        want = int(owed.misaligned) if feature == "misaligned_deleg" else owed.pmlen
+        want = due.fwft_value(owed, feature)
         if want != got:
             kind = "reset" if owed.fresh else "set-lost"
             text = f"{vcpu.name} reads FWFT {feature} = {got}, it was set to {want}"

@@ -13,14 +13,23 @@ from typing import TYPE_CHECKING
 
 from harness.model.base import Violation, classify, shown
 from harness.model.riscv.cpu.csr import (
+    ENVCFG_LPE,
     ENVCFG_PMM,
+    ENVCFG_SSE,
+    EXC_SOFTWARE_CHECK,
     OFF,
     get_fs,
     get_vs,
 )
 from harness.model.riscv.cpu.pointer_masking import pmlen_of
 from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Mode
-from harness.model.riscv.cpu.warl import SCOUNTEREN_MASK, SISELECT_MASK, SSTATEEN0_MASK, legal_sepc
+from harness.model.riscv.cpu.warl import (
+    SCOUNTEREN_MASK,
+    SISELECT_MASK,
+    SSTATEEN0_MASK,
+    legal_sepc,
+    legal_ssp,
+)
 from harness.model.riscv.due import (
     HEDELEG,
     HENVCFG,
@@ -38,7 +47,7 @@ from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import reg_name
 from harness.model.riscv.kvm.vcpu_config import legal_henvcfg
-from harness.model.riscv.kvm.vcpu_sbi_fwft import MIS_DELEG
+from harness.model.riscv.kvm.vcpu_sbi_fwft import BROUGHT_BY, ENVCFG_FLAGS, MIS_DELEG
 from harness.model.values import Bank, Val, first_difference
 
 if TYPE_CHECKING:
@@ -92,6 +101,7 @@ def _wrong(who: str, what: str, want: Val, got: Val) -> Violation:
 
 
 _OF_VCPU = attrgetter(*(field.name for field in fields(Vcpu)))
+_FLAG_NAMES = {ENVCFG_LPE: "LPE", ENVCFG_SSE: "SSE"}
 _CSR_NAMES = {n: name for name, n in V_CSRS.items()}
 
 
@@ -152,6 +162,8 @@ def _guest(m: Machine, hart: Hart, vcpu: Vcpu, found: Found) -> None:
     _csrs(m, hart, vcpu, due, found)
     if hart.senvcfg.bits != due.senvcfg.bits:
         found.append(_wrong(vcpu.name, "senvcfg", due.senvcfg, hart.senvcfg))
+    if hart.henvcfg & ENVCFG_SSE and hart.ssp.bits != legal_ssp(due.ssp.bits):
+        found.append(_wrong(vcpu.name, "ssp", due.ssp, hart.ssp))
     _config(m, hart, vcpu, found)
 
 
@@ -178,6 +190,14 @@ def _csrs(m: Machine, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> Non
         others.append(("timer.state", int(due.armed), int(vcpu.next_set)))
     if "smnpm" in vcpu.isa and "fwft-pmlen" in m.fixes:
         others.append(("henvcfg.PMM", due.pmlen, pmlen_of(hart.henvcfg)))
+    switches = _switches(m, vcpu)
+    for switch, flag in switches.items():
+        bit, name = int(switch in due.on), f"henvcfg.{_FLAG_NAMES[flag]}"
+        others.append((name, bit, int(bool(hart.henvcfg & flag))))
+    if "fwft-cfi" in m.fixes:
+        check = not due.on.isdisjoint(switches)  # all of them are about control flow
+        there = hart.hedeleg >> EXC_SOFTWARE_CHECK & 1
+        others.append(("hedeleg, software check", int(check), there))
     if "fwft-base" in m.fixes:
         misaligned = hart.hedeleg & MIS_DELEG == MIS_DELEG
         others.append(("hedeleg, misaligned", int(due.misaligned), int(misaligned)))
@@ -198,6 +218,12 @@ def _csrs(m: Machine, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> Non
     if difference:
         n, _, a, b = difference
         found.append(_wrong(vcpu.name, f"x{n}", a, b))
+
+
+def _switches(m: Machine, vcpu: Vcpu) -> dict[str, int]:
+    """The features of FWFT that this vcpu can set to 0 or 1, and their bits of henvcfg."""
+    known = [feature.name for feature in m.fwft_features if feature.name in ENVCFG_FLAGS]
+    return {name: ENVCFG_FLAGS[name] for name in known if BROUGHT_BY[name] in vcpu.isa}
 
 
 def _differs(vcpu: Vcpu, due: VcpuDue, name: str, want: int, got: int) -> Violation:
@@ -264,8 +290,10 @@ def _granted(m: Machine, hart: Hart, vcpu: Vcpu, found: Found) -> None:
     host, isa = m.hosts[hart.host], vcpu.isa
     if "svadu-svade" not in m.fixes or "svade" in isa:
         isa -= {"svadu"}
+    mask = ENVCFG_PMM | sum(_switches(m, vcpu).values())  # these are the guest's to set
+    want = legal_henvcfg(host, granted(HENVCFG, isa), 0)
     checks = [
-        ("henvcfg", legal_henvcfg(host, granted(HENVCFG, isa), 0), hart.henvcfg & ~ENVCFG_PMM),
+        ("henvcfg", want & ~mask, hart.henvcfg & ~mask),
         ("hedeleg", HEDELEG, hart.hedeleg & HEDELEG),
         ("hideleg", HIDELEG, hart.hideleg & HIDELEG),
     ]

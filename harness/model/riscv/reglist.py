@@ -37,6 +37,13 @@ from harness.model.values import Val
 _SKIPPED = "timer.state"  # skips_set: switching off what is off is EINVAL
 _SBI_BASE = ("v01", "time", "ipi", "rfence", "srst", "hsm", "experimental", "vendor")
 _FIELDS = ("enable", "flags", "value")
+# Features that some extensions of the guest bring, and since which fix the test knows them.
+_FEATURES = (
+    ("pointer_masking", "fwft-pmlen", ("smnpm",)),
+    ("pte_ad_hw_updating", "fwft-cfi", ("svade", "svadu")),
+    ("landing_pad", "fwft-cfi", ("zicfilp",)),
+    ("shadow_stack", "fwft-cfi", ("zicfiss",)),
+)
 
 
 class Sublist(NamedTuple):
@@ -63,7 +70,7 @@ def base(fixes: frozenset[str]) -> Sublist:
 def configs(fixes: frozenset[str]) -> Iterator[tuple[Sublist, ...]]:
     """vcpu_configs[], without the base that each has."""
     since = ISA_EXT_SINCE | {"isa-zilsd": " ".join(RV32_ONLY)}  # it has them, and skips them
-    isa = known(ISA_EXTENSIONS[:-2], since, fixes)
+    isa = known(ISA_EXTENSIONS, since, fixes)
     sbi = known(SBI_EXTENSIONS, SBI_EXT_SINCE, fixes)
     if sbi:
         # V01's number is 0, which the test takes for no feature at all.
@@ -88,10 +95,13 @@ def _fwft(fixes: frozenset[str]) -> Iterator[tuple[Sublist, ...]]:
         yield (Sublist("sbi-fwft", (fwft, *misaligned, *masking), fwft),)
         return
     yield (Sublist("sbi-fwft_misaligned_deleg", (fwft, *misaligned), fwft),)
-    yield (
-        _extension("smnpm", fixes),
-        Sublist("sbi-fwft_pointer_masking", (fwft, *masking), fwft),
-    )
+    for feature, fix, extensions in _FEATURES:
+        if fix in fixes:
+            regs = _paths("fwft", tuple(f"{feature}.{f}" for f in _FIELDS))
+            yield (
+                *(_extension(name, fixes) for name in extensions),
+                Sublist(f"sbi-fwft_{feature}", (fwft, *regs), fwft),
+            )
 
 
 def _extension(name: str, fixes: frozenset[str]) -> Sublist:
@@ -101,6 +111,8 @@ def _extension(name: str, fixes: frozenset[str]) -> Sublist:
         regs += _paths("aia", AIA_REGS)
     elif name == "smstateen":
         regs += ("smstateen.sstateen0",)
+    elif name == "zicfiss" and "ssp-switch" in fixes:
+        regs += ("zicfiss.ssp",)
     elif name in ("f", "d"):
         regs += _paths(f"fp_{name}", FP_REGS)
     elif name == "v" and "reglist-vector" in fixes:

@@ -13,7 +13,9 @@ from typing import Any
 from harness.model.base import Refused
 from harness.model.riscv import due
 from harness.model.riscv.cpu.csr import (
+    ENVCFG_LPE,
     ENVCFG_PMM,
+    ENVCFG_SSE,
     IRQ_PMU_OVF,
     IRQ_VS_EXT,
     IRQ_VS_SOFT,
@@ -50,7 +52,7 @@ PRCTLS = (
 )
 MEANWHILE = ("raise", "lower")
 # What a running guest changes of what ONE_REG has set, and what a reset clears.
-GUEST_GROUPS = frozenset(["core", "csr", "aia", "timer", "fp_f", "fp_d", "vector"])
+GUEST_GROUPS = frozenset(["core", "csr", "aia", "timer", "fp_f", "fp_d", "vector", "zicfiss"])
 RESET_GROUPS = GUEST_GROUPS | {"smstateen", "fwft", "sta"}  # a guest's sstateen0 is read-only
 # What a reset leaves that is not zero: kvm_riscv_vcpu_timer_reset(), and so on. Of scounteren
 # it depends on the kernel, and who asks for the reset says where the vcpu goes on.
@@ -108,6 +110,8 @@ class Stimuli(Programs):
         left = {
             "henvcfg.PMM": vcpu.cfg.henvcfg & ENVCFG_PMM,
             "hedeleg, misaligned": vcpu.cfg.hedeleg & MIS_DELEG,
+            "henvcfg.LPE": vcpu.cfg.henvcfg & ENVCFG_LPE,
+            "henvcfg.SSE": vcpu.cfg.henvcfg & ENVCFG_SSE,
             "sta.shmem_lo": vcpu.shmem != INVALID_GPA,  # though STA may be off
         }
         for what, value in left.items():
@@ -406,8 +410,10 @@ class Stimuli(Programs):
             self.fstate_save(self.current)
         if self.has_vector:
             self.riscv_v_vstate_save(self.current)
+        self.kvm_riscv_cpu_pm_notifier(enter=True)
         self._lose_power()
         self.suspend_cpu()
+        self.kvm_riscv_cpu_pm_notifier(enter=False)
         if self.has_fpu:
             self.fstate_restore(self.current)
         if self.has_vector:
@@ -429,6 +435,7 @@ class Stimuli(Programs):
             if not self.current.name.startswith("idle"):
                 raise Refused(f"{actor} runs {self.current.name}: only an idle CPU goes off line")
             self.cpu.online = False
+            self.kvm_arch_disable_virtualization_cpu()  # kvm_offline_cpu()
             self._lose_power()
             self.cpu.senvcfg = ZERO
         else:

@@ -12,8 +12,10 @@ from harness.model.riscv.cpu.csr import (
     ENVCFG_CBCFE,
     ENVCFG_CBIE,
     ENVCFG_CBZE,
+    ENVCFG_LPE,
     ENVCFG_PBMTE,
     ENVCFG_PMM,
+    ENVCFG_SSE,
     ENVCFG_STCE,
     SMSTATEEN0_AIA,
     SMSTATEEN0_AIA_IMSIC,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from harness.model.riscv.machine import Machine
 
 _ENVCFG = {
+    "lpe": ENVCFG_LPE,
+    "sse": ENVCFG_SSE,
     "cbie": ENVCFG_CBIE,
     "cbcfe": ENVCFG_CBCFE,
     "cbze": ENVCFG_CBZE,
@@ -60,7 +64,7 @@ _STATUS = ("fs", "vs")
 SHOWN: dict[str, dict[str, Shape]] = {
     "cpu": {
         **dict.fromkeys(("current", "mode", "host", "online", "kvm_former_vcpu"), ""),
-        **dict.fromkeys(("hedeleg", "hideleg", "sstateen0", *VsCsrs._fields), "0"),
+        **dict.fromkeys(("hedeleg", "hideleg", "sstateen0", "ssp", *VsCsrs._fields), "0"),
         **dict.fromkeys(("henvcfg", "senvcfg"), (*_ENVCFG, *_OTHERS)),
         "hstateen0": (*_HSTATEEN0, *_OTHERS),
         "f": _F,
@@ -77,7 +81,7 @@ SHOWN: dict[str, dict[str, Shape]] = {
     "vcpu": {
         **dict.fromkeys(("state", "isa", "cpu", "ran_atleast_once", "sbi_disabled"), ""),
         **dict.fromkeys(("mp_state", "run"), ""),
-        **dict.fromkeys(("hedeleg", "sstateen0"), "0"),
+        **dict.fromkeys(("hedeleg", "sstateen0", "ssp"), "0"),
         "csr_dirty": "no",
         **dict.fromkeys(("henvcfg", "senvcfg"), (*_ENVCFG, *_OTHERS)),
         **dict.fromkeys((f"fwft.{feature.name}" for feature in FEATURES), ""),
@@ -156,6 +160,7 @@ def _hart(m: Machine, hart: Hart) -> Tree:
     _put(tree, "hideleg", f"{hart.hideleg:#x}" if hart.hideleg else "")
     _put(tree, "senvcfg", fields(hart.senvcfg.bits, _ENVCFG))
     _put(tree, "sstateen0", f"{hart.sstateen0.bits:#x}" if hart.sstateen0.bits else "")
+    _put(tree, "ssp", f"{hart.ssp.bits:#x}" if hart.ssp.bits else "")
     _put(tree, "kvm_former_vcpu", m.rqs[hart.id].kvm_former_vcpu)
     # UXL is always that of 64 bits
     csrs = hart.vs._replace(vsstatus=hart.vs.vsstatus & ~SR_UXL_64)
@@ -171,8 +176,12 @@ def _task(m: Machine, task: Task) -> Tree:
     if task.vstate is not None:
         tree["vstate"] = bank("v", task.vstate)
     _put(tree, "envcfg", fields(task.envcfg, _ENVCFG))
-    if task.defer_restore:
-        tree["flags"] = ["TIF_RISCV_V_DEFER_RESTORE"]
+    flags = {
+        "TIF_RISCV_V_DEFER_RESTORE": task.defer_restore,
+        "RISCV_V_VCPU_NEED_RESTORE": task.vcpu_need_restore,
+        "RISCV_V_VCPU_CTX": task.vcpu_ctx,
+    }
+    _put(tree, "flags", [name for name, on in flags.items() if on])
     mm = m.mms.get(task.mm)
     if mm is not None and (mm.pmlen or mm.locked):
         tree["mm"] = {"pmlen": mm.pmlen, "locked": mm.locked}
@@ -196,6 +205,7 @@ def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
     _put(tree, "vector", bank("v", vcpu.vector) if vcpu.vector is not None else "")
     _put(tree, "senvcfg", fields(vcpu.senvcfg.bits, _ENVCFG))
     _put(tree, "sstateen0", f"{vcpu.sstateen0.bits:#x}" if vcpu.sstateen0.bits else "")
+    _put(tree, "ssp", f"{vcpu.ssp.bits:#x}" if vcpu.ssp.bits else "")
     for feature, conf in zip(m.fwft_features, vcpu.fwft, strict=False):
         words = [w for w, on in (("supported", conf.supported), ("enabled", conf.enabled)) if on]
         tree[f"fwft.{feature.name}"] = " ".join([*words, *(["LOCK"] if conf.flags else [])]) or "no"

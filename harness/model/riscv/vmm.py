@@ -15,6 +15,7 @@ from harness.model.riscv.kvm.state import Errno, Saved, Vcpu
 from harness.model.riscv.kvm.uapi import (
     ISA_EXT,
     SBI_EXT,
+    SBI_EXT_ID,
     VECTOR_REGS,
     reg_id,
     reg_name,
@@ -51,6 +52,9 @@ GOES_WITH = {
     r"aia\..*": "isa_ext.ssaia",
     r"smstateen\..*": "isa_ext.smstateen",
     r"fwft\.pointer_masking\..*": "isa_ext.smnpm",
+    r"fwft\.landing_pad\..*": "isa_ext.zicfilp",
+    r"fwft\.shadow_stack\..*": "isa_ext.zicfiss",
+    r"zicfiss\..*": "isa_ext.zicfiss",
     r"fwft\..*": "sbi_ext.fwft",
     r"sta\..*": "sbi_ext.sta",
 }
@@ -226,12 +230,18 @@ class Vmm(Guest):
             lengths = frozenset().union(*(each.pmlen for each in self.hosts))
             bits = legal_senvcfg(host.isa, lengths, val.bits, 0)
             owed.senvcfg = Val(bits, val.origin)
+        elif member == "ssp":
+            owed.ssp = val
         elif group == "csr" or member == "siselect":
             due.csr_set(owed, member, val, val.bits << 1 & due.INTERRUPTS)
         elif member == "compare":
             owed.timecmp = val.bits
         elif group == "timer" and member == "state":
             owed.armed = val.bits == KVM_RISCV_TIMER_STATE_ON
+        elif group in ("sbi_ext", "sbi_multi_dis") and "sbi-ext-reset" in self.fixes:
+            fwft = SBI_EXT_ID["fwft"]
+            if (member == "fwft" and not val.bits) or (member == "0" and val.bits >> fwft & 1):
+                due.fwft_off(owed)
         elif group == "fwft" and member.endswith(".flags"):
             feature = frozenset([member.partition(".")[0]])
             owed.locked = owed.locked | feature if val.bits & 1 else owed.locked - feature

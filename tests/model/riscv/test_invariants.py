@@ -57,6 +57,7 @@ MAX = {
     "v6.15": 71,
     "v6.18": 75,
     "v7.0": 78,
+    "v7.3": 80,
 }
 
 
@@ -138,7 +139,7 @@ def test_what_can_be_switched_off_can_be_seen(spec: str) -> None:
     assert {"d", "f", "svpbmt", "zicbom"} <= off
     assert off <= {
         *("d", "f", "v", "svpbmt", "zicbom", "zicboz", "ssaia", "smstateen"),
-        *("svadu", "smnpm"),
+        *("svadu", "smnpm", "zicfilp", "zicfiss"),
     }
 
 

@@ -17,7 +17,7 @@ DATA = Path(__file__).parent / "data"
 RISCV = architecture("riscv")
 ALL = (
     "riscv rv64 { isa f d v ssnpm smstateen ssaia svadu zicbom zicboz zicbop svpbmt sstc "
-    "sscofpmf; firmware misaligned pmu }"
+    "sscofpmf zicfilp zicfiss; firmware misaligned pmu }"
 )
 PLAIN = "riscv rv64 { isa f d }"
 
@@ -32,7 +32,7 @@ def ids(paths: tuple[str, ...]) -> set[int]:
     return {reg_id(path, 16) or 0 for path in paths}
 
 
-@pytest.mark.parametrize(("kernel", "tree"), [("v6.12", "6.12"), ("v7.2", "7.2")])
+@pytest.mark.parametrize(("kernel", "tree"), [("v6.12", "6.12"), ("v7.2", "7.2"), ("v7.3", "7.3")])
 def test_the_expectations_are_the_selftests(kernel: str, tree: str) -> None:
     """Every configuration of the real test is ours, register by register."""
     text = json.loads((DATA / f"get-reg-list-{tree}.json").read_text(encoding="utf-8"))
@@ -50,7 +50,7 @@ def test_the_expectations_are_the_selftests(kernel: str, tree: str) -> None:
 
 def test_every_id_of_the_selftest_has_a_name() -> None:
     """And the name gives the id back."""
-    text = json.loads((DATA / "get-reg-list-7.2.json").read_text(encoding="utf-8"))
+    text = json.loads((DATA / "get-reg-list-7.3.json").read_text(encoding="utf-8"))
     regs = {int(r, 16) for group in (text["base"], *text["configs"].values()) for r in group}
     assert len(regs) > 200
     for reg in regs:
@@ -58,7 +58,9 @@ def test_every_id_of_the_selftest_has_a_name() -> None:
 
 
 @pytest.mark.parametrize("machine", [ALL, PLAIN])
-@pytest.mark.parametrize("kernel", ["v6.6", "v6.8", "v6.12", "v6.13", "v6.17", "v6.18", "v7.2"])
+@pytest.mark.parametrize(
+    "kernel", ["v6.6", "v6.8", "v6.12", "v6.13", "v6.17", "v6.18", "v7.2", "v7.3"]
+)
 def test_a_kernel_passes_the_test_of_its_time(kernel: str, machine: str) -> None:
     tests = run(kernel, kernel, machine)
     if (kernel, machine) == ("v6.18", PLAIN):

@@ -28,6 +28,9 @@ KERNELS = (
     "v7.2-fwft-live-support",
     "v7.2-fwft-onereg-dirty-load-fastpath",
     "v7.2+vsip-hvip",
+    "v7.3-ssp-switch",
+    "v7.3-fwft-cfi",
+    "v7.3-fwft-validate-sbi-ext-reset",
     "v7.0-smnpm-guest-bit",
 )
 Event = tuple[str, str, tuple[Any, ...]]
@@ -39,7 +42,7 @@ VCPUS = ("p0", "p1")  # a register is called v0
 
 FP = ("f", "d")
 MUCH = (*FP, "v", "ssnpm", "smstateen", "svadu", "zicbom", "zicboz", "svpbmt")
-ALL = (*MUCH, "sstc", "ssaia", "sscofpmf", "zkr", "zbb", "zicbop", "zfh")
+ALL = (*MUCH, "sstc", "ssaia", "sscofpmf", "zkr", "zbb", "zicbop", "zfh", "zicfilp", "zicfiss")
 _HERE = 0x80001000  # in the memory slot
 TAGGED = (0x2A << 57 | _HERE, 0x2A << 48 | _HERE, 0x1000, _HERE, 1 << 63 | _HERE)
 
@@ -84,7 +87,7 @@ def cpus(w: World) -> tuple[str, ...]:
 
 # What a VMM writes: a register, and the values that it tries (None: a fresh one).
 _ISA = ("a", "d", "f", "h", "v", "smnpm", "ssnpm", "smstateen", "svadu", "zicbom")
-_ISA_2 = ("zicboz", "svpbmt", "sstc", "ssaia", "zbb", "zkr")
+_ISA_2 = ("zicboz", "svpbmt", "sstc", "ssaia", "zbb", "zkr", "zicfilp", "zicfiss")
 SETS: tuple[tuple[str, tuple[int | None, ...]], ...] = (
     *((f"isa_ext.{name}", (0, 1)) for name in (*_ISA, *_ISA_2)),
     *((f"sbi_ext.{name}", (0, 1)) for name in ("fwft", "sta", "dbcn", "hsm", "pmu")),
@@ -126,13 +129,19 @@ SETS: tuple[tuple[str, tuple[int | None, ...]], ...] = (
     ("fwft.pointer_masking.enable", (0, 1)),
     ("fwft.pointer_masking.flags", (0, 1)),
     ("fwft.pointer_masking.value", (0, 7, 16, 5)),
-    ("fwft.landing_pad.value", (1,)),
+    ("fwft.landing_pad.flags", (0, 1)),
+    ("fwft.landing_pad.value", (0, 1, 2)),
+    ("fwft.shadow_stack.enable", (0, 1)),
+    ("fwft.shadow_stack.value", (0, 1)),
+    ("fwft.pte_ad_hw_updating.value", (1,)),
+    ("zicfiss.ssp", (0, None)),
 )
 VTYPES = (0x0, 0x1, 0xD8, 0xFF)
 STA = (0x80000040, 0x80000041, 0x1000)
 _OTHERS = (0x80300000FF000000, 0x803000000B000000, 0x8000000007000007, 0x8080000009000006)
 GUEST_WRITES: tuple[tuple[str, tuple[int | None, ...]], ...] = (
-    ("senvcfg", (0, 0x80, 2 << 32, 3 << 32, 1 << 32)),
+    ("senvcfg", (0, 4, 0x80, 2 << 32, 3 << 32, 1 << 32)),
+    ("ssp", (0, None)),
     ("sstateen0", (0, None)),
     ("sie", (0, 0x222)),
     ("scounteren", (0, 7)),
@@ -235,7 +244,7 @@ def _of_a_vcpu(v: str) -> list[Event]:
     events += [(v, "sbi", ("base", "probe_extension", (e.eid,))) for e in EXTENSIONS.values()]
     for feature, value, lock in itertools.product((*FWFT.values(), 9), (0, 1, 7, 16), (0, 1, 2)):
         events.append((v, "sbi", ("fwft", "set", (feature, value, lock))))
-    events += [(v, "sbi", ("fwft", "get", (feature,))) for feature in (0, 5)]
+    events += [(v, "sbi", ("fwft", "get", (feature,))) for feature in (0, 1, 2, 5)]
     events += [(v, "sbi", ("sta", "steal_time_set_shmem", (lo, 0))) for lo in STA]
     events += [(v, "sbi", ("time", "set_timer", (100,)))] * 12
     events += [(v, "sbi", ("ipi", "send_ipi", (mask, base))) for mask, base in ((1, 0), (2, 0))]

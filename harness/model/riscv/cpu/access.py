@@ -7,9 +7,12 @@ from harness.model.riscv.cpu.csr import (
     ENVCFG_CBCFE,
     ENVCFG_CBIE,
     ENVCFG_CBZE,
+    ENVCFG_LPE,
     ENVCFG_PBMTE,
+    ENVCFG_SSE,
     EXC_INST_ILLEGAL,
     EXC_LOAD_PAGE_FAULT,
+    EXC_SOFTWARE_CHECK,
     EXC_VIRTUAL_INST_FAULT,
     OFF,
     get_fs,
@@ -58,6 +61,8 @@ def csr_cause(
         return EXC_VIRTUAL_INST_FAULT
     if csr.envcfg and not hart.henvcfg & csr.envcfg:
         return EXC_VIRTUAL_INST_FAULT
+    if name == "ssp" and not (supervisor or hart.senvcfg.bits & ENVCFG_SSE):
+        return EXC_VIRTUAL_INST_FAULT
     if name in COUNTERS:
         return 0 if counters >> COUNTERS[name] & 1 else EXC_VIRTUAL_INST_FAULT
     if name in _SSTATEENS or name == "seed":
@@ -81,6 +86,12 @@ def cbo_cause(hart: Hart, isa: frozenset[str], cbo: str, supervisor: bool) -> in
     if not hart.henvcfg & field or not (supervisor or hart.senvcfg.bits & field):
         return EXC_VIRTUAL_INST_FAULT
     return 0
+
+
+def lpad_cause(hart: Hart, isa: frozenset[str], supervisor: bool) -> int:
+    """For an indirect jump to where there is no landing pad."""
+    envcfg = hart.henvcfg if supervisor else hart.senvcfg.bits
+    return EXC_SOFTWARE_CHECK if "zicfilp" in isa and envcfg & ENVCFG_LPE else 0
 
 
 def fp_cause(hart: Hart, isa: frozenset[str], sstatus: int) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from harness.model.riscv.cpu.csr import (
+    ENVCFG_SSE,
     ENVCFG_STCE,
     SMSTATEEN0_AIA,
     SMSTATEEN0_AIA_IMSIC,
@@ -48,7 +49,7 @@ CSRS = {
     "vxsat": Csr(0x009),
     "vxrm": Csr(0x00A),
     "vcsr": Csr(0x00F),
-    "ssp": Csr(0x011, "-"),  # Zicfiss, with SSE, which neither firmware nor KVM switches on
+    "ssp": Csr(0x011, "zicfiss", 0, ENVCFG_SSE),
     "seed": Csr(0x015, "zkr"),
     "jvt": Csr(0x017, "-"),
     **{name: Csr(0xC00 + n) for name, n in COUNTERS.items()},

@@ -59,6 +59,7 @@ class Hart:
     v: Bank = EMPTY
     senvcfg: Val = ZERO
     sstateen0: Val = ZERO
+    ssp: Val = ZERO
     henvcfg: int = 0
     hstateen0: int = 0
     hedeleg: int = 0

@@ -101,6 +101,11 @@ def legal_sepc(value: int) -> int:
     return value & ~1
 
 
+def legal_ssp(value: int) -> int:
+    """A pointer to doublewords, since UXL is always that of 64 bits."""
+    return value & ~0b111
+
+
 def legal_aia(csrs: tuple[int, ...]) -> tuple[int, ...]:
     """vsiselect, and hviprio1, where there is no interrupt 0. The rest is of RV32, or plain."""
     return (csrs[0] & SISELECT_MASK, csrs[1] & ~HVIPRIO1_RES0, *csrs[2:])

@@ -8,6 +8,9 @@ from harness.model.riscv.cpu.state import Hart, Trap
 from harness.model.riscv.host.state import Counts, Host, Mm, Rq, Task
 from harness.model.values import Origin, Val
 
+# By cpufeature.c: an extension, and the one that has all of it.
+_IMPLIED = {"zfhmin": "zfh", "zvfhmin": "zvfh"}
+
 
 class Base:
     """Harts and tasks of one machine, or of two between which a guest migrates."""
@@ -21,6 +24,7 @@ class Base:
         "fixes",
         "harts",
         "hosts",
+        "implied",
         "log",
         "mms",
         "oops",
@@ -53,6 +57,7 @@ class Base:
         self.oops = ""
         # What the last stimulus came to.
         self.vector_usercopy = "kernel-vector" in self.fixes  # c2a658d41924, of the same series
+        self.implied = _IMPLIED if "zfh-implies" in self.fixes else {}
         self.errno = ""
         self.signal = ""
         self.traps: list[Trap] = []
@@ -92,4 +97,5 @@ class Base:
 
     def has(self, extension: str) -> bool:
         """__riscv_isa_extension_available(NULL, ...): whether this machine has it."""
-        return extension in self.host.isa
+        isa = self.host.isa
+        return extension in isa or self.implied.get(extension) in isa

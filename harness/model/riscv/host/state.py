@@ -47,6 +47,8 @@ class Task:
     vstate_ctrl: int = PR_RISCV_V_VSTATE_CTRL_ON
     defer_restore: bool = False  # TIF_RISCV_V_DEFER_RESTORE
     kernel_mode_v: bool = False  # RISCV_KERNEL_MODE_V, or RISCV_PREEMPT_V
+    vcpu_need_restore: bool = False  # RISCV_V_VCPU_NEED_RESTORE
+    vcpu_ctx: bool = False  # RISCV_V_VCPU_CTX
     kernel_vstate: Bank = EMPTY
     frames: tuple[Frame, ...] = ()
     vcpu: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from harness.model.base import kernel_function
@@ -145,12 +146,23 @@ class Vector(Base):
 
     @kernel_function()
     def kernel_vector_begin(self) -> None:
-        """In a task or a softirq. It looks at the task's registers, not at a vcpu's."""
+        """In a task or a softirq."""
+        self.current.kernel_mode_v = True
+        self.riscv_flush_vector_context()
+
+    @kernel_function("__riscv_flush_vector_context")
+    def riscv_flush_vector_context(self) -> None:
+        """Before there was one it looked at the task's registers, not at a vcpu's."""
         task = self.current
-        task.kernel_mode_v = True
+        if task.vcpu_ctx:
+            self.kvm_riscv_vcpu_flush_vector()
+            return
         self.riscv_v_vstate_save(task)
         if "v-defer-restore" in self.fixes:
             self.riscv_v_vstate_set_restore(task)
+
+    # KVM's, by way of kvm_riscv_register_vctx_callback().
+    kvm_riscv_vcpu_flush_vector: Callable[[], None]
 
     @kernel_function()
     def kernel_vector_end(self) -> None:

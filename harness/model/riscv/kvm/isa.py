@@ -55,6 +55,7 @@ ISA_EXT_SINCE = {
     "isa-zicbop": "zicbop",
     "isa-bf16": "zfbfmin zvfbfmin zvfbfwma",
     "isa-zalasr": "zalasr",
+    "isa-zicfi": "zicfilp zicfiss",
 }
 SBI_EXT_SINCE = {
     "sbi-ext-regs": "v01 time ipi rfence srst hsm pmu experimental vendor",
@@ -101,7 +102,7 @@ class Isa(Entry):
         self.vcpus = vcpus
         # The VM of each vcpu, and its hart id there. They never change, so no state has them.
         self.places_in_vm = places_in_vm
-        names = [name for name in ISA_EXTENSIONS[:-2] if name not in RV32_ONLY]
+        names = [name for name in ISA_EXTENSIONS if name not in RV32_ONLY]
         self.isa_ids = known(names, ISA_EXT_SINCE, self.fixes)
         self.sbi_ids = known(SBI_EXTENSIONS, SBI_EXT_SINCE, self.fixes)
 

@@ -101,6 +101,7 @@ class Vcpu:
     scounteren: int = 0
     senvcfg: Val = ZERO
     sstateen0: Val = ZERO
+    ssp: Val = ZERO  # zicfiss_csr
     aia: tuple[int, ...] = (0,) * 7
     mvendorid: int = 0
     marchid: int = 0

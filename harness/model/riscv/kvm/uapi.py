@@ -48,7 +48,7 @@ U32, U64 = 2, 3  # log2 of the size in bytes
 SIZES = {f"U{8 << n}": n for n in range(9)}
 
 CONFIG, CORE, CSR, TIMER, FP_F, FP_D, ISA_EXT, SBI_EXT, VECTOR, SBI_STATE = range(1, 11)
-CSR_GENERAL, CSR_AIA, CSR_SMSTATEEN = range(3)
+CSR_GENERAL, CSR_AIA, CSR_SMSTATEEN, CSR_ZICFISS = range(4)
 SINGLE, MULTI_EN, MULTI_DIS = range(3)  # of ISA_EXT and of SBI_EXT
 SBI_STA, SBI_FWFT = range(2)
 BITS_PER_LONG = 64
@@ -81,6 +81,7 @@ CSR_REGS = (
 )
 AIA_REGS = ("siselect", "iprio1", "iprio2", "sieh", "siph", "iprio1h", "iprio2h")
 SMSTATEEN_REGS = ("sstateen0",)
+ZICFISS_REGS = ("ssp",)
 TIMER_REGS = ("frequency", "time", "compare", "state")
 FP_REGS = (*(f"f{n}" for n in range(32)), "fcsr")
 VECTOR_REGS = (
@@ -102,6 +103,7 @@ _GROUPS: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "csr": (CSR, CSR_GENERAL, CSR_REGS),
     "aia": (CSR, CSR_AIA, AIA_REGS),
     "smstateen": (CSR, CSR_SMSTATEEN, SMSTATEEN_REGS),
+    "zicfiss": (CSR, CSR_ZICFISS, ZICFISS_REGS),
     "timer": (TIMER, 0, TIMER_REGS),
     "fp_f": (FP_F, 0, FP_REGS),
     "fp_d": (FP_D, 0, FP_REGS),

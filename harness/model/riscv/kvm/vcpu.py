@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from harness.model.base import Refused, kernel_function
-from harness.model.riscv.cpu.csr import EXC_BREAKPOINT, IRQ_VS_EXT, SR_SPIE, SR_SPP
+from harness.model.riscv.cpu.csr import (
+    CLEAN,
+    EXC_BREAKPOINT,
+    IRQ_VS_EXT,
+    SR_SPIE,
+    SR_SPP,
+    with_vs,
+)
 from harness.model.riscv.cpu.state import Mode, VsCsrs
 from harness.model.riscv.cpu.warl import (
     SCOUNTEREN_MASK,
@@ -11,7 +18,7 @@ from harness.model.riscv.cpu.warl import (
     legal_aia,
     legal_fp,
     legal_sepc,
-    legal_vector,
+    legal_ssp,
     legal_vs,
     read_vs,
 )
@@ -82,6 +89,7 @@ class VcpuCore(VcpuOnereg):
         vcpu.scounteren = 0 if "scounteren-zero" in self.fixes else 7
         if "sstateen-reset" in self.fixes:
             vcpu.sstateen0 = ZERO
+        vcpu.ssp = ZERO
 
     @kernel_function()
     def kvm_riscv_vcpu_sbi_load_reset_state(self, vcpu: Vcpu) -> None:
@@ -142,7 +150,6 @@ class VcpuCore(VcpuOnereg):
         if "vector-lazy" in self.fixes:
             self.kvm_riscv_vcpu_host_vector_save(vcpu)
             self.kvm_riscv_vcpu_guest_vector_restore(vcpu)
-            self.cpu.v = legal_vector(self.cpu.v, self.host.vlenb)
         self.cpu.f = legal_fp(self.cpu.f)
         if self.has("ssaia"):
             vcpu.aia = legal_aia(vcpu.aia)  # kvm_riscv_vcpu_aia_load(), and what it reads back
@@ -210,11 +217,21 @@ class VcpuCore(VcpuOnereg):
             self.kvm_riscv_reset_vcpu(vcpu, sbi_reset=True)
         self.kvm_riscv_vcpu_record_steal_time(vcpu)
         self.kvm_riscv_vcpu_flush_interrupts(vcpu)
-        self.kvm_riscv_vcpu_swap_in_guest_state(vcpu)
+        self.kvm_riscv_vcpu_enter_exit(vcpu)
         vcpu.scounteren &= SCOUNTEREN_MASK
         vcpu.sepc = legal_sepc(vcpu.sepc)
         self.current.at = At.GUEST
         self.cpu.mode = Mode.GUEST
+
+    @kernel_function()
+    def kvm_riscv_vcpu_enter_exit(self, vcpu: Vcpu) -> None:
+        """Up to where the guest runs."""
+        self.kvm_riscv_vcpu_swap_in_guest_state(vcpu)
+        if self.current.vcpu_need_restore:
+            self.current.vcpu_need_restore, self.current.vcpu_ctx = False, True
+            self.kvm_riscv_vector_restore(vcpu)
+            self.cost.v_loads += 1
+            vcpu.sstatus = with_vs(vcpu.sstatus, CLEAN)
 
     def guest_enter_again(self, vcpu: Vcpu) -> None:
         """On with the run loop. A vcpu that has been stopped sleeps there (KVM_REQ_SLEEP)."""
@@ -239,6 +256,10 @@ class VcpuCore(VcpuOnereg):
             return False
         return "sstateen-swap-cond" in self.fixes or bool(vcpu.cfg.hstateen0 >> 63)
 
+    @property
+    def swaps_ssp(self) -> bool:
+        return "ssp-switch" in self.fixes and self.has("zicfiss")
+
     @kernel_function()
     def kvm_riscv_vcpu_swap_in_guest_state(self, vcpu: Vcpu) -> None:
         if "senvcfg-switch" in self.fixes:
@@ -248,6 +269,8 @@ class VcpuCore(VcpuOnereg):
             vcpu.host_sstateen0 = self.cpu.sstateen0
             bits = vcpu.sstateen0.bits & SSTATEEN0_MASK
             self.cpu.sstateen0 = Val(bits, vcpu.sstateen0.origin)
+        if self.swaps_ssp:
+            self.cpu.ssp = Val(legal_ssp(vcpu.ssp.bits), vcpu.ssp.origin)
 
     @kernel_function()
     def kvm_riscv_vcpu_swap_in_host_state(self, vcpu: Vcpu) -> None:
@@ -256,6 +279,8 @@ class VcpuCore(VcpuOnereg):
             self.write_senvcfg(vcpu.host_senvcfg)
         if self.swaps_sstateen0(vcpu):
             vcpu.sstateen0, self.cpu.sstateen0 = self.cpu.sstateen0, vcpu.host_sstateen0
+        if self.swaps_ssp:
+            vcpu.ssp, self.cpu.ssp = self.cpu.ssp, ZERO
 
     # Preemption --------------------------------------------------------------------------------
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.model.base import kernel_function
 from harness.model.riscv.cpu.csr import (
     ENVCFG_ADUE,
     ENVCFG_CBCFE,
     ENVCFG_CBIE,
     ENVCFG_CBZE,
+    ENVCFG_LPE,
     ENVCFG_PBMTE,
     ENVCFG_PMM,
+    ENVCFG_SSE,
     ENVCFG_STCE,
     EXC_BREAKPOINT,
     EXC_INST_ILLEGAL,
@@ -55,12 +59,13 @@ _HENVCFG = (
     ("zicbom", ENVCFG_CBIE | ENVCFG_CBCFE),
     ("zicboz", ENVCFG_CBZE),
 )
+_BY_FWFT = (("svadu", ENVCFG_ADUE), ("zicfilp", ENVCFG_LPE), ("zicfiss", ENVCFG_SSE))
 
 
 def legal_henvcfg(host: Host, value: int, was: int) -> int:
     """`value` as henvcfg of this machine reads back when it held `was`."""
     value = legal_pmm(value, was, host.pmlen)
-    for name, field in (*_HENVCFG, ("svadu", ENVCFG_ADUE)):
+    for name, field in (*_HENVCFG, *_BY_FWFT):
         if name not in host.isa:
             value &= ~field
     return value
@@ -83,6 +88,27 @@ class VcpuConfig(VcpuVector):
         if "hideleg-config" not in self.fixes:
             self.csr_write("hedeleg", self.hedeleg_default)
             self.csr_write("hideleg", KVM_HIDELEG_DEFAULT)
+
+    @kernel_function()
+    def kvm_arch_disable_virtualization_cpu(self) -> None:
+        """main.c: a CPU goes off line, or to sleep. It loses the CSRs that this clears anyway."""
+        if "former-vcpu-cleared" in self.fixes:
+            self.kvm_riscv_clear_former_vcpu()
+
+    @kernel_function()
+    def kvm_riscv_clear_former_vcpu(self) -> None:
+        """vcpu.c"""
+        self.rqs[self.cpu.id].kvm_former_vcpu = ""
+
+    @kernel_function()
+    def kvm_riscv_cpu_pm_notifier(self, enter: bool) -> None:
+        """main.c: before an idle CPU loses what it has (CPU_PM_ENTER), and after it."""
+        if "kvm-cpu-pm" not in self.fixes:
+            return
+        if enter:
+            self.kvm_arch_disable_virtualization_cpu()
+        else:
+            self.kvm_arch_enable_virtualization_cpu()
 
     @kernel_function()
     def kvm_riscv_vcpu_config_init(self, vcpu: Vcpu) -> None:
@@ -112,6 +138,10 @@ class VcpuConfig(VcpuVector):
         if vcpu.guest_debug:
             hedeleg = vcpu.cfg.hedeleg & ~(1 << EXC_BREAKPOINT)
             vcpu.cfg = vcpu.cfg._replace(hedeleg=hedeleg)
+        if "fwft-validate" in self.fixes:
+            self.kvm_riscv_vcpu_sbi_validate(vcpu)
+
+    kvm_riscv_vcpu_sbi_validate: Callable[[Vcpu], None]
 
     @kernel_function()
     def kvm_riscv_vcpu_config_load(self, vcpu: Vcpu) -> None:

@@ -86,7 +86,7 @@ class VcpuExit(VcpuCore):
                 self.leave(vcpu, "", "EOPNOTSUPP")
         elif cause == EXC_LOAD_GUEST_PAGE_FAULT:
             self.leave(vcpu, "KVM_EXIT_MMIO")
-        elif _REDIRECTED.get(cause, "") in self.fixes:
+        elif cause in _REDIRECTED and _REDIRECTED[cause] in self.fixes:
             self.kvm_riscv_vcpu_trap_redirect(vcpu, cause, stval)
         else:
             self.leave(vcpu, "", "EFAULT")

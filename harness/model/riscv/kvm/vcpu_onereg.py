@@ -24,6 +24,7 @@ from harness.model.riscv.kvm.uapi import (
     CSR_GENERAL,
     CSR_REGS,
     CSR_SMSTATEEN,
+    CSR_ZICFISS,
     FP_D,
     FP_F,
     FP_REGS,
@@ -43,6 +44,7 @@ from harness.model.riscv.kvm.uapi import (
     TIMER_REGS,
     VECTOR,
     VECTOR_REGS,
+    ZICFISS_REGS,
     one_reg,
     size_in,
     size_of,
@@ -209,6 +211,10 @@ class VcpuOnereg(Aia):
             elif not self.has("smstateen") or index >= len(SMSTATEEN_REGS):
                 raise Errno("EINVAL")
             return SMSTATEEN_REGS[index]
+        if subtype == CSR_ZICFISS and "ssp-switch" in self.fixes:
+            if "zicfiss" not in vcpu.isa or index >= len(ZICFISS_REGS):
+                raise Errno("ENOENT")
+            return ZICFISS_REGS[index]
         if subtype == CSR_AIA and "isa-ssaia" in self.fixes:
             return ""
         raise Errno(self.no_such_reg)
@@ -218,7 +224,7 @@ class VcpuOnereg(Aia):
         name = self._csr_place(vcpu, subtype, index, size)
         if not name:
             return Val(self.kvm_riscv_vcpu_aia_get_csr(vcpu, index))
-        if name in ("senvcfg", "sstateen0"):
+        if name in ("senvcfg", "sstateen0", "ssp"):
             val: Val = getattr(vcpu, name)
             return val
         if name == "scounteren":
@@ -235,7 +241,7 @@ class VcpuOnereg(Aia):
         name = self._csr_place(vcpu, subtype, index, size)
         if not name:
             self.kvm_riscv_vcpu_aia_set_csr(vcpu, index, val.bits)
-        elif name in ("senvcfg", "sstateen0"):
+        elif name in ("senvcfg", "sstateen0", "ssp"):
             setattr(vcpu, name, val)
         elif name == "scounteren":
             vcpu.scounteren = val.bits
@@ -435,6 +441,8 @@ class VcpuOnereg(Aia):
             regs += [one_reg(CSR, CSR_AIA, index) for index in range(len(AIA_REGS))]
         if "smstateen" in self.fixes and "smstateen" in vcpu.isa:
             regs.append(one_reg(CSR, CSR_SMSTATEEN, 0))
+        if "ssp-switch" in self.fixes and "zicfiss" in vcpu.isa:
+            regs.append(one_reg(CSR, CSR_ZICFISS, 0))
         regs += [one_reg(TIMER, 0, index) for index in range(len(TIMER_REGS))]
         for kind, letter in ((FP_F, "f"), (FP_D, "d")):
             if letter in vcpu.isa:

@@ -84,10 +84,21 @@ class VcpuSbi(VcpuSbiFwft):
     @kernel_function()
     def kvm_riscv_vcpu_sbi_reset(self, vcpu: Vcpu) -> None:
         """Of those that are enabled: FWFT's features keep their values if it is not."""
-        if "sbi-callbacks" not in self.fixes or self.enabled(vcpu, "sta"):
+        for name in ("sta", "fwft"):
+            if self.enabled(vcpu, name) or (name == "sta" and "sbi-callbacks" not in self.fixes):
+                self.reset_ext(vcpu, name)
+
+    def reset_ext(self, vcpu: Vcpu, name: str) -> None:
+        """ext->reset()"""
+        if name == "sta":
             vcpu.shmem = INVALID_GPA
-        if self.enabled(vcpu, "fwft"):
+        elif name == "fwft":
             self.kvm_sbi_ext_fwft_reset(vcpu)
+
+    @kernel_function()
+    def kvm_riscv_vcpu_sbi_validate(self, vcpu: Vcpu) -> None:
+        if self.enabled(vcpu, "fwft"):
+            self.kvm_sbi_ext_fwft_validate(vcpu)
 
     @kernel_function("kvm_vcpu_sbi_find_ext")
     def find_ext(self, vcpu: Vcpu, eid: int) -> str:
@@ -111,6 +122,9 @@ class VcpuSbi(VcpuSbiFwft):
             raise Errno(self.no_such_reg)
         if value and self._probed_late:
             return  # it may not be there; what was disabled stays so
+        was_on = self.status(vcpu, number) is SbiStatus.ENABLED
+        if "sbi-ext-reset" in self.fixes and was_on and not value:
+            self.reset_ext(vcpu, SBI_EXTENSIONS[number])
         self._store_status(vcpu, number, SbiStatus.ENABLED if value else self.switched_off)
 
     @property

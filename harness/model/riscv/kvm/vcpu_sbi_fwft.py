@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 from harness.model.base import kernel_function
 from harness.model.riscv.cpu.csr import (
+    ENVCFG_LPE,
     ENVCFG_PMM,
+    ENVCFG_SSE,
     EXC_LOAD_MISALIGNED,
+    EXC_SOFTWARE_CHECK,
     EXC_STORE_MISALIGNED,
 )
 from harness.model.riscv.cpu.pointer_masking import pmlen_of, pmm_of
@@ -25,6 +28,13 @@ from harness.model.riscv.kvm.sbi import (
 from harness.model.riscv.kvm.state import Errno, Fwft, Vcpu
 from harness.model.riscv.kvm.uapi import FWFT_REGS
 
+# The bit of henvcfg that is the value of a feature, and the guest's extension that brings it.
+ENVCFG_FLAGS = {
+    "landing_pad": ENVCFG_LPE,
+    "shadow_stack": ENVCFG_SSE,
+}
+BROUGHT_BY = {"landing_pad": "zicfilp", "shadow_stack": "zicfiss"}
+_CFI = ENVCFG_LPE | ENVCFG_SSE
 MIS_DELEG = 1 << EXC_LOAD_MISALIGNED | 1 << EXC_STORE_MISALIGNED
 _U32 = (1 << 32) - 1
 
@@ -42,6 +52,9 @@ class Feature(NamedTuple):
 
 FEATURES = (
     Feature(FWFT["MISALIGNED_EXC_DELEG"], "misaligned_deleg", "fwft-base"),
+    Feature(FWFT["LANDING_PAD"], "landing_pad", "fwft-cfi"),
+    Feature(FWFT["SHADOW_STACK"], "shadow_stack", "fwft-cfi"),
+    # v7.3 has PTE_AD_HW_UPDATING too, for a vcpu with Svadu and Svade: no host of Linux has both.
     Feature(FWFT["POINTER_MASKING_PMLEN"], "pointer_masking", "fwft-pmlen"),
 )
 
@@ -62,6 +75,8 @@ class VcpuSbiFwft(Interrupts):
         """feature->supported()"""
         if feature.name == "misaligned_deleg":
             return self.host.misaligned
+        if feature.name in BROUGHT_BY:
+            return BROUGHT_BY[feature.name] in vcpu.isa
         if "smnpm" not in vcpu.isa:
             return False
         if "fwft-probe-init" in self.fixes:
@@ -93,6 +108,8 @@ class VcpuSbiFwft(Interrupts):
             if not one_reg:
                 self.csr_write("hedeleg", self.cpu.hedeleg & ~MIS_DELEG | MIS_DELEG * value)
             return SBI_SUCCESS
+        if feature.name in ENVCFG_FLAGS:
+            return self.kvm_sbi_fwft_set_cfi(vcpu, feature, value, one_reg)
         if "fwft-round-up" in self.fixes and value:
             value = 7 if value <= 7 else 16 if value <= 16 else value
         if value and value not in vcpu.have_vs_pmlen:
@@ -102,10 +119,26 @@ class VcpuSbiFwft(Interrupts):
             self.write_henvcfg(vcpu.cfg.henvcfg)
         return SBI_SUCCESS
 
+    @kernel_function()
+    def kvm_sbi_fwft_set_cfi(self, vcpu: Vcpu, feature: Feature, value: int, one_reg: bool) -> int:
+        cfg, flag = vcpu.cfg, ENVCFG_FLAGS[feature.name]
+        if value not in (0, 1):
+            return SBI_ERR_INVALID_PARAM
+        henvcfg = cfg.henvcfg & ~flag | flag * value
+        check = 1 << EXC_SOFTWARE_CHECK if henvcfg & _CFI else 0
+        hedeleg = cfg.hedeleg & ~(1 << EXC_SOFTWARE_CHECK) | check
+        vcpu.cfg = cfg._replace(henvcfg=henvcfg, hedeleg=hedeleg)
+        if not one_reg:
+            self.csr_write("hedeleg", hedeleg)
+            self.write_henvcfg(henvcfg)
+        return SBI_SUCCESS
+
     def fwft_get_value(self, vcpu: Vcpu, feature: Feature) -> tuple[int, int]:
         """feature->get(): an SBI error, and the value."""
         if feature.name == "misaligned_deleg":
             return SBI_SUCCESS, int(vcpu.cfg.hedeleg & MIS_DELEG == MIS_DELEG)
+        if feature.name in ENVCFG_FLAGS:
+            return SBI_SUCCESS, int(bool(vcpu.cfg.henvcfg & ENVCFG_FLAGS[feature.name]))
         pmm = vcpu.cfg.henvcfg & ENVCFG_PMM
         if pmm and not pmlen_of(pmm):
             return SBI_ERR_FAILURE, 0
@@ -117,6 +150,11 @@ class VcpuSbiFwft(Interrupts):
         cfg = vcpu.cfg
         if feature.name == "misaligned_deleg":
             vcpu.cfg = cfg._replace(hedeleg=cfg.hedeleg & ~MIS_DELEG)
+        elif feature.name in ENVCFG_FLAGS:
+            cfg = cfg._replace(henvcfg=cfg.henvcfg & ~ENVCFG_FLAGS[feature.name])
+            if not cfg.henvcfg & _CFI:
+                cfg = cfg._replace(hedeleg=cfg.hedeleg & ~(1 << EXC_SOFTWARE_CHECK))
+            vcpu.cfg = cfg
         else:
             vcpu.cfg = cfg._replace(henvcfg=cfg.henvcfg & ~ENVCFG_PMM)
 
@@ -137,6 +175,15 @@ class VcpuSbiFwft(Interrupts):
         vcpu.fwft = tuple(conf._replace(flags=0) for conf in vcpu.fwft)
         if "fwft-reset" in self.fixes:
             for feature in self.fwft_features:
+                self.fwft_reset_value(vcpu, feature)
+
+    @kernel_function()
+    def kvm_sbi_ext_fwft_validate(self, vcpu: Vcpu) -> None:
+        """At the first run: what the vcpu's extensions no longer bring is put back."""
+        for number, feature in enumerate(self.fwft_features):
+            conf = vcpu.fwft[number]
+            if conf.supported and not self.fwft_supported(vcpu, feature):
+                self._store(vcpu, number, conf._replace(enabled=False, flags=0))
                 self.fwft_reset_value(vcpu, feature)
 
     def fwft_usable(self, vcpu: Vcpu, number: int) -> bool:

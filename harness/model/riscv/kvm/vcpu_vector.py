@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.model.base import kernel_function
 from harness.model.riscv.cpu.csr import CLEAN, DIRTY, INITIAL, OFF, get_vs, with_vs
 from harness.model.riscv.cpu.state import VSTART
+from harness.model.riscv.cpu.warl import legal_vector
 from harness.model.riscv.kvm.state import Errno, Vcpu
 from harness.model.riscv.kvm.uapi import VECTOR_REGS
 from harness.model.riscv.kvm.vcpu_fp import VcpuFp
@@ -40,11 +41,20 @@ class VcpuVector(VcpuFp):
 
     @kernel_function()
     def kvm_riscv_vcpu_guest_vector_restore(self, vcpu: Vcpu) -> None:
-        if get_vs(vcpu.sstatus) != OFF:
+        if get_vs(vcpu.sstatus) == OFF:
+            return
+        if "guest-v-lazy" in self.fixes:
             if "v" in vcpu.isa:
-                self.cpu.v = vcpu.vector or EMPTY
-            self.cost.v_loads += 1
-            vcpu.sstatus = with_vs(vcpu.sstatus, CLEAN)
+                self.current.vcpu_need_restore = True
+            return
+        if "v" in vcpu.isa:
+            self.kvm_riscv_vector_restore(vcpu)
+        self.cost.v_loads += 1
+        vcpu.sstatus = with_vs(vcpu.sstatus, CLEAN)
+
+    @kernel_function("__kvm_riscv_vector_restore")
+    def kvm_riscv_vector_restore(self, vcpu: Vcpu) -> None:
+        self.cpu.v = legal_vector(vcpu.vector or EMPTY, self.host.vlenb)
 
     @kernel_function()
     def kvm_riscv_vcpu_host_vector_save(self, vcpu: Vcpu) -> None:
@@ -55,6 +65,16 @@ class VcpuVector(VcpuFp):
     def kvm_riscv_vcpu_host_vector_restore(self, vcpu: Vcpu) -> None:
         if self.has_vector:
             self.cpu.v = vcpu.host_vector or EMPTY
+        if "guest-v-lazy" in self.fixes:
+            self.current.vcpu_ctx = self.current.vcpu_need_restore = False
+
+    @kernel_function()
+    def kvm_riscv_vcpu_flush_vector(self) -> None:
+        """The kernel begins to use V while the guest's registers are in the hart."""
+        vcpu = self.vcpus[self.current.vcpu]
+        self.kvm_riscv_vcpu_guest_vector_save(vcpu)
+        if get_vs(vcpu.sstatus) != OFF:
+            self.current.vcpu_need_restore = True
 
     @kernel_function()
     def kvm_riscv_vcpu_alloc_vector_context(self, vcpu: Vcpu, fails: int) -> None:
