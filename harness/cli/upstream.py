@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from harness.cli.term import Terminal, many
 from harness.errors import HarnessError
 from harness.model import architecture
 from harness.upstream import Commit, Mirror, from_git, from_text, looked_at, mirrors
+from harness.upstream.changelog import key, subsystems
 
 _MOST = 64 << 20  # bytes of a log
 
@@ -26,7 +29,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Go through commits to the kernel files that the model mirrors. Each is in the "
         "catalogue, or in the list of those that were looked at and left out, or it is printed, "
         "with the model's functions that mirror what it changes. With --git the files decide; of "
-        "a log (git log, ChangeLog, a Debian changelog, a push list) the titles' subsystems do. "
+        "a log (git log, ChangeLog, a Debian changelog, a push list; plain or gzipped) the titles' "
+        "subsystems do. "
         "Exit status: 0 if all were looked at, 1 if not, 4 if there was none.",
     )
     parser.add_argument("log", nargs="?", metavar="LOG", help="a file, - for standard input")
@@ -79,15 +83,16 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
 
 
 def _met(args: argparse.Namespace, name: str, files: dict[str, Mirror]) -> Iterator[Met]:
-    catalogue = architecture(name).catalogue
-    titles = {c.title: fix.id for fix in catalogue.fixes.values() for c in fix.commits}
-    looked = looked_at(Path(harness.model.__file__).parent / name)
-    ids = {each.id: each for each in looked if each.id}
-    by_title = {each.title: each for each in looked}
+    rows, reasons = _Known(), _Known()
+    for fix in architecture(name).catalogue.fixes.values():
+        for cited in fix.commits:
+            rows.add(cited.id, cited.title, fix.id)
+    for looked in looked_at(Path(harness.model.__file__).parent / name):
+        reasons.add(looked.id, looked.title, looked.reason)
     if args.git is not None:
         commits: Iterable[Commit] = from_git(Path(args.git[0]), args.git[1], files)
     else:
-        commits = (c for c in from_text(_lines(args.log)) if _area(name, c.title))
+        commits = _once(c for c in from_text(_text(args.log)) if _concerns(name, c.title))
     for commit in commits:
         mirrors_of = [m for path in commit.files for m in files.values() if m.matches(path)]
         touched = {function for names in commit.files.values() for function in names}
@@ -95,38 +100,83 @@ def _met(args: argparse.Namespace, name: str, files: dict[str, Mirror]) -> Itera
         everywhere = all(not path.startswith("arch/") for path in commit.files)
         if commit.files and everywhere and not functions:
             continue  # a file of all architectures, in a place that is not mirrored
-        row = next(iter(catalogue.cited([commit.id])), None) if commit.id else None
-        row = row or titles.get(commit.title)
-        known = ids.get(commit.id or "") or by_title.get(commit.title)
-        yield Met(name, commit, row, known.reason if known else None, tuple(sorted(functions)))
+        yield Met(name, commit, rows.of(commit), reasons.of(commit), tuple(sorted(functions)))
 
 
-_AREAS = {
-    "arm64": ("kvm: arm64", "arm64/fp", "arm64/sve", "arm64/sme", "arm64: fp", "arm64: sve",
-              "arm64: sme", "arm64: ptrace", "arm64: signal", "arm64: kvm", "arm64/ptrace",
-              "arm64/signal", "kvm: arm/arm64", "arm64: entry"),
-    "riscv": ("risc-v: kvm", "kvm: risc-v", "riscv: kvm", "riscv: vector", "riscv: ptrace",
-              "riscv: signal", "riscv: process", "riscv: pointer", "riscv: fpu", "kvm: riscv"),
+class _Known:
+    """What is known of commits: by id, which may be cut short, and by title."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, str] = {}
+        self._titles: dict[str, str] = {}
+
+    def add(self, id: str | None, title: str, what: str) -> None:
+        if id:
+            self._ids[id] = what
+        self._titles[key(title)] = what
+
+    def of(self, commit: Commit) -> str | None:
+        by_id = {what for id, what in self._ids.items() if commit.id and id.startswith(commit.id)}
+        return by_id.pop() if len(by_id) == 1 else self._titles.get(key(commit.title))
+
+
+def _once(commits: Iterable[Commit]) -> Iterator[Commit]:
+    """Each commit once: a changelog names it for each series that it went to."""
+    seen: set[tuple[str | None, str]] = set()
+    for commit in commits:
+        if (named := (commit.id, key(commit.title))) not in seen:
+            seen.add(named)
+            yield commit
+
+
+# The words by which titles name the architecture, and the parts of it that are mirrored.
+_NAMES = {"arm64": {"arm64"}, "riscv": {"riscv", "risc-v", "riscv64"}}
+_PARTS = {
+    "arm64": {"kvm", "fp", "fpsimd", "sve", "sme", "ptrace", "signal", "entry", "process",
+              "syscall", "suspend", "smccc", "efi", "softirq"},
+    "riscv": {"kvm", "fpu", "vector", "ptrace", "signal", "entry", "process", "suspend", "traps",
+              "cfi", "usercfi", "pointer masking", "switch_to"},
 }  # fmt: skip
 
 
-def _area(arch: str, title: str) -> bool:
-    """Whether a title is of a subsystem whose files are mirrored."""
-    return title.lower().startswith(_AREAS.get(arch, ()))
+# What a title is looked at for that names the architecture alone: "[arm64] Restore the SVE state".
+_STATE = re.compile(
+    r"kvm|vcpu|guest|hyp\b|hypervisor|el2|nvhe|vhe\b|m[sd]cr|cptr|cpacr"
+    r"|\bfp|simd|float|sve\b|sme\b|smstart|smstop|svcr|\bza\b|tpidr2|vl\b"
+    r"|\bv extension|vector\b(?! table| base| address)"
+    r"|ptrace|regset|signal|sigframe|sigreturn|coredump|core dump"
+    r"|envcfg|hstateen|fwft|\bsbi\b|\bcfi\b|shadow stack|landing pad|cbo\.|zic|isa ext"
+    r"|pmm\b|pointer mask|tagged addr",
+    re.I,
+)
 
 
-def _lines(path: str) -> list[str]:
+def _concerns(arch: str, title: str) -> bool:
+    """Whether a title is of a part of the architecture that is mirrored, or speaks of its state."""
+    words = subsystems(title)
+    names = _NAMES.get(arch, set())
+    others = words - names - {"arm", "armhf"}
+    if others:
+        return bool(words & names and others & _PARTS.get(arch, set()))
+    return bool(words & names and _STATE.search(title))
+
+
+def _text(path: str) -> str:
     try:
         if path == "-":
             data = sys.stdin.buffer.read(_MOST + 1)
         else:
             with open(path, "rb") as file:
                 data = file.read(_MOST + 1)
+        if data.startswith(b"\x1f\x8b"):
+            data = zlib.decompressobj(wbits=31).decompress(data, _MOST + 1)
     except OSError as error:
         raise HarnessError(f"{path}: {error.strerror}") from None
+    except zlib.error as error:
+        raise HarnessError(f"{path}: a damaged gzip file ({error})") from None
     if len(data) > _MOST:
         raise HarnessError(f"{path}: larger than {_MOST >> 20} MiB")
-    return data.decode("utf-8", "replace").splitlines()
+    return data.decode("utf-8", "replace")
 
 
 def _plain(met: Met) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.upstream.changelog import is_changelog, titles
 
 _SAFE = (
     "--no-replace-objects",
@@ -32,8 +33,7 @@ _UPSTREAM = re.compile(
     r"|cherry picked from commit ([0-9a-f]{12,40})",
     re.I,
 )
-_ITEM = re.compile(r"^\s*(?:[-*+] |[0-9a-f]{7,40} |\S+ commit [0-9a-f]{12,40} )?\s*(.*?)\s*$")
-_SUBJECT = re.compile(r"^(?:Subject: )?(?:\[[^\]]*\]\s*)*(.*)$")
+_ITEM = re.compile(r"\s*(?:[-*+] )?(?:([0-9a-f]{7,40}) )?(?:Subject: )?\s*(.*?)\s*")
 
 
 @dataclass(slots=True)
@@ -90,15 +90,19 @@ def _git(tree: Path, *args: str) -> str:
     return ran.stdout.decode("utf-8", "replace")
 
 
-def from_text(lines: Iterable[str]) -> Iterator[Commit]:
+def from_text(text: str) -> Iterator[Commit]:
     """The commits that a ChangeLog, a push list or a changelog names, in its order.
 
-    A line with an id and a title is one (`git log --oneline`); a title alone is one (an item of a
-    Debian changelog). Of a whole `git log` the id of a stable tree's commit gives way to the
-    upstream id in its message.
+    A line with an id and a title is one (`git log --oneline`); a title alone is one, and so is an
+    item of a Debian changelog. Of a whole `git log` the id of a stable tree's commit gives way to
+    the upstream id in its message. Raises HarnessError for a changelog that is damaged.
     """
+    if is_changelog(text):
+        for title in titles(text):
+            yield Commit(None, title.text)
+        return
     pending: Commit | None = None
-    for line in lines:
+    for line in text.splitlines():
         if line.startswith("commit ") and (match := _ID.search(line)):
             if pending is not None and pending.title:
                 yield pending
@@ -111,10 +115,8 @@ def from_text(lines: Iterable[str]) -> Iterator[Commit]:
             elif line.startswith("    ") and text and not pending.title:
                 pending.title = text
             continue
-        item = _ITEM.match(line)
-        title = _SUBJECT.match(item[1])[1] if item else ""  # type: ignore[index]
-        match = re.match(r"\s*(?:[-*+] )?([0-9a-f]{7,40}) ", line)
-        if title:
-            yield Commit(match[1][:12] if match else None, title)
+        item = _ITEM.fullmatch(line)
+        if item and item[2]:
+            yield Commit(item[1] and item[1][:12], item[2])
     if pending is not None and pending.title:
         yield pending

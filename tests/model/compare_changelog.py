@@ -16,41 +16,20 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.errors import HarnessError
 from harness.model import ARCHITECTURES, architecture
 from harness.model.catalogue import Catalogue, Fix, Hybrid
+from harness.upstream.changelog import Title, Version, key, titles, version_of
 
 EXPLAINED = Path(__file__).parent / "data" / "changelog-explained.tsv"
 
 _GZIP = b"\x1f\x8b"
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+ \((\S+)\) .*;")
-_STABLE = re.compile(r"\s+https?://\S*/ChangeLog-(\d[\d.]*)\s*")
-_ITEM = re.compile(r"(\s+)([*+-]) (.*)")
-# What a distribution puts around a title.
-_TAGS = re.compile(r"^(?:\[[^\]]*\]\s*)+")
-_NOTES = re.compile(r"(?:\s*\((?:CVE-|Closes:|regression |see )[^()]*\))+$")
-_AREA = re.compile(r"^(?:KVM:\s*|arm64[:/]\s*)+")
-_UNDONE = re.compile(r'^(Revert|Reapply) "(.*)"$')
-
-Version = tuple[int, ...]
-
-
-class BadInput(Exception):
-    """A changelog, a kernel or a version that this cannot work with."""
-
-
-class Title(NamedTuple):
-    """One item of a changelog: the version it came with, its package from the newest, its text."""
-
-    version: Version
-    package: int
-    text: str
 
 
 class Difference(NamedTuple):
@@ -62,59 +41,8 @@ class Difference(NamedTuple):
     reason: str | None
 
 
-def version_of(text: str) -> Version:
-    """6.1.192-3 and 6.1.192~rc1-1 are 6.1.192. Raises BadInput."""
-    found = re.match(r"\d+(?:\.\d+)+", text)
-    if found is None:
-        raise BadInput(f"{text!r} is not a version (expected, e.g., 6.1.192)")
-    return tuple(map(int, found[0].split(".")))
-
-
 def spelled(version: Version) -> str:
     return ".".join(map(str, version))
-
-
-def titles(text: str) -> Iterator[Title]:
-    """The items of a changelog, as they stand there, each on one line. Raises BadInput."""
-    packages = 0
-    package: Version | None = None
-    stable: Version | None = None  # the one whose titles follow
-    version: Version = ()
-    item: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        head, update, bullet = _PACKAGE.match(line), _STABLE.fullmatch(line), _ITEM.match(line)
-        if not (head or update or bullet) and line.startswith("   ") and item:
-            item.append(line.strip())
-            continue
-        if item:
-            yield Title(version, packages, " ".join(item))
-            item = []
-        if head:
-            packages, package, stable = packages + 1, version_of(head[1]), None
-        elif update:
-            stable = version_of(update[1])
-        elif bullet:
-            if package is None:
-                raise BadInput(f"line {number}: an item before the first package")
-            if bullet[2] == "*":
-                stable = None
-            version, item = stable or package, [bullet[3].strip()]
-    if item:
-        yield Title(version, packages, " ".join(item))
-    if package is None:
-        raise BadInput("no package in it: this is not a Debian changelog")
-
-
-def key(title: str) -> str:
-    """What is left of a title by which a distribution's and upstream's can be compared."""
-    bare = _NOTES.sub("", _TAGS.sub("", title.strip()))
-    undone = _UNDONE.match(_AREA.sub("", bare))
-    if undone:
-        inner = key(undone[2])
-        if undone[1] == "Revert" and inner.startswith("revert "):
-            return f"reapply {inner.removeprefix('revert ')}"
-        return f"{undone[1].lower()} {inner}"
-    return re.sub(r"\s+", "", _AREA.sub("", bare)).lower()
 
 
 class Log:
@@ -125,7 +53,7 @@ class Log:
         newest = max((t.version for t in in_series), default=())
         if newest < last:
             found = f"ends at {spelled(newest)}" if newest else "has nothing of that series"
-            raise BadInput(f"the changelog {found}, and {spelled(last)} is wanted")
+            raise HarnessError(f"the changelog {found}, and {spelled(last)} is wanted")
         # Packages stand newest first, the titles of each oldest first.
         in_series.sort(key=lambda t: (t.version, -t.package))
         self.versions: dict[str, Version | None] = {}  # None: reverted
@@ -194,64 +122,65 @@ def _compared(
 
 
 def reasons(text: str, kernel: str) -> dict[str, str]:
-    """The explained rows of one kernel. Raises BadInput."""
+    """The explained rows of one kernel. Raises HarnessError."""
     rows = {}
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#"):
             continue
         columns = line.split("\t")
         if len(columns) != 3:
-            raise BadInput(f"line {number}: {len(columns)} columns, expected 3")
+            raise HarnessError(f"line {number}: {len(columns)} columns, expected 3")
         if columns[0] == kernel:
             rows[columns[1]] = columns[2]
     return rows
 
 
 def entry(name: str) -> tuple[Catalogue, Hybrid]:
-    """The distribution's kernel of this name. Raises BadInput."""
+    """The distribution's kernel of this name. Raises HarnessError."""
     names: list[str] = []
     for arch in ARCHITECTURES:
         catalogue = architecture(arch).catalogue
         if name in catalogue.hybrids:
             return catalogue, catalogue.hybrids[name]
         names += catalogue.hybrids
-    raise BadInput(f"{name!r} is not an entry: {', '.join(names)}")
+    raise HarnessError(f"{name!r} is not an entry: {', '.join(names)}")
 
 
 def extract(text: str, catalogue: Catalogue, series: Version) -> str:
     """A changelog of the titles that the catalogue has, which reads as the whole one does."""
     wanted = {key(c.title) for fix in catalogue.fixes.values() for c in fix.commits}
+    folder = f"https://www.kernel.org/pub/linux/kernel/v{series[0]}.x"
     lines: list[str] = []
     in_series = [t for t in titles(text) if t.version[:2] == series]
     newest = max((t.version for t in in_series), default=series)
     for version, _, title in sorted(in_series, key=lambda t: (t.version, -t.package)):
         word = key(title)
         if {word, word.rpartition(" ")[2]} & wanted:
-            folder = f"https://www.kernel.org/pub/linux/kernel/v{series[0]}.x"
             heading = f"    {folder}/ChangeLog-{spelled(version)}"
             if heading not in lines:
                 lines.append(heading)
             lines.append(f"    - {title}")
+    lines += [f"    {folder}/ChangeLog-{spelled(newest)}", f"    - Linux {spelled(newest)}"]
     head = f"linux ({spelled(newest)}-1) extract; urgency=low\n\n  * New upstream stable update:\n"
     return head + "".join(f"{line}\n" for line in lines)
 
 
 def text_of(name: str) -> str:
-    """A changelog's text. Raises OSError and BadInput."""
+    """A changelog's text. Raises OSError and HarnessError."""
     data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     try:
         return (gzip.decompress(data) if data.startswith(_GZIP) else data).decode()
     except (EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise BadInput(f"{name}: {error}") from None
+        raise HarnessError(f"{name}: {error}") from None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what differs. Raises OSError and BadInput."""
+    """Print what differs. Raises OSError and HarnessError."""
     catalogue, hybrid = entry(args.kernel)
     series = version_of(hybrid.base.removeprefix("v"))
     last = version_of(args.version or hybrid.name.rpartition("-")[2])
     if last[:2] != series:
-        raise BadInput(f"{hybrid.name} is of {spelled(series)}, and {spelled(last)} is not")
+        raise HarnessError(f"{hybrid.name} is of {spelled(series)}, and {spelled(last)} is not")
     text = text_of(args.changelog)
     if args.extract:
         print(extract(text, catalogue, series), end="")
@@ -282,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return run(args)
-    except (OSError, BadInput) as error:
+    except (OSError, HarnessError) as error:
         print(f"compare_changelog: {error}", file=sys.stderr)
         return 2
 

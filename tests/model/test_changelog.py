@@ -10,22 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import HarnessError
 from harness.model import ARCHITECTURES, architecture
 from harness.model.catalogue import Backport, Catalogue, Commit, Fix, Hybrid
+from harness.upstream.changelog import Title, key, titles, version_of
 from tests.model import compare_changelog
 from tests.model.compare_changelog import (
     EXPLAINED,
-    BadInput,
     Log,
-    Title,
     differences,
     entry,
     extract,
-    key,
     main,
     reasons,
-    titles,
-    version_of,
 )
 
 DATA = Path(__file__).parent / "data"
@@ -299,7 +296,7 @@ def test_a_damaged_file(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_bad_table_of_reasons() -> None:
-    with pytest.raises(BadInput, match="line 2: 2 columns, expected 3"):
+    with pytest.raises(HarnessError, match="line 2: 2 columns, expected 3"):
         reasons("# a\nb\tc\n", "b")
 
 

@@ -183,5 +183,5 @@ def test_the_list_of_what_was_looked_at(tmp_path: Path) -> None:
 def test_titles_of_a_text() -> None:
     """A stable commit's own id gives way to the upstream one."""
     text = f"commit {'1' * 40}\n\n    title\n\n    (cherry picked from commit {'2' * 40})\n"
-    (found,) = from_text(text.splitlines())
+    (found,) = from_text(text)
     assert (found.id, found.title) == ("2" * 12, "title")

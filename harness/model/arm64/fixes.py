@@ -1694,6 +1694,15 @@ CATALOGUE = Catalogue(
             link="Z626RqzA3HMskwJd@J2N7QTR9R3",
         ),
         Fix(
+            "suspend-tpidr2",
+            "stable",
+            None,
+            "a suspend loses TPIDR2_EL0 of the task that asks for it -> cpu_do_suspend() and "
+            'cpu_do_resume() keep it (6.12.118: "arm64: suspend: Save and restore TPIDR2_EL0 '
+            'across CPU suspend"; 7.2.13 and 7.3.4 have not got it)',
+            requires=("sme-host",),
+        ),
+        Fix(
             "nvhe-tsm-left",
             "stable",
             None,

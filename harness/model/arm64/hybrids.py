@@ -2,14 +2,35 @@
 
 Each backport was checked in the kernel's source. Its own source is the stable version under which
 Debian's changelog has it, or the place in the code if no title shows it.
-`tests/model/compare_changelog.py` compares both entries with Debian's changelogs. Neither kernel is
-built with SME (`sme-broken`), so its SME fixes count only for `debian-6.1.192+sme-built`, the same
-tree built against BROKEN.
+`tests/model/compare_changelog.py` compares the entries with Debian's changelogs. 6.1 and 6.12 are
+not built with SME (`sme-broken`), so their SME fixes count only for `debian-6.1.192+sme-built`, the
+same tree built against BROKEN.
 """
 
 from __future__ import annotations
 
 from harness.model.catalogue import Backport, Hybrid
+
+_DEBIAN_6_12_107 = (
+    Backport("ptrace-fpmr-partial", "changelog 6.12.5"),
+    Backport("cptr-scratch", "changelog 6.12.21"),
+    Backport("save-and-flush", "changelog 6.12.21"),
+    Backport("no-hyp-host-save", "changelog 6.12.21"),
+    Backport("no-zen-restore", "changelog 6.12.21"),
+    Backport("no-smen-restore", "changelog 6.12.21"),
+    Backport("exit-handlers", "changelog 6.12.21"),
+    Backport("hyp-inline", "changelog 6.12.21"),
+    Backport("nvhe-tsm-left", "the source of 6.12.118-1, __deactivate_cptr_traps()"),
+    Backport("eager-zcr", "changelog 6.12.21"),
+    Backport("sme-smtc", "changelog 6.12.34"),
+    Backport("sme-stale-cpu", "changelog 6.12.34"),
+    Backport("kneon-smstop", "changelog 6.12.34"),
+    Backport("fpmr-sm", "changelog 6.12.34"),
+    Backport("fpmr-exec", "changelog 6.12.34"),
+    Backport("sig-merge", "changelog 6.12.34"),
+    Backport("discard-modified", "changelog 6.12.34"),
+    Backport("sig-za-alloc", "changelog 6.12.68"),
+)
 
 HYBRIDS = (
     Hybrid(
@@ -59,28 +80,26 @@ HYBRIDS = (
             Backport("sme-broken", "the source of 6.1.192-3, arch/arm64/Kconfig"),
         ),
     ),
+    Hybrid("debian-6.12.107", "v6.12", _DEBIAN_6_12_107),
     Hybrid(
-        "debian-6.12.107",
+        "debian-6.12.118",
         "v6.12",
         (
-            Backport("ptrace-fpmr-partial", "changelog 6.12.5"),
-            Backport("cptr-scratch", "changelog 6.12.21"),
-            Backport("save-and-flush", "changelog 6.12.21"),
-            Backport("no-hyp-host-save", "changelog 6.12.21"),
-            Backport("no-zen-restore", "changelog 6.12.21"),
-            Backport("no-smen-restore", "changelog 6.12.21"),
-            Backport("exit-handlers", "changelog 6.12.21"),
-            Backport("hyp-inline", "changelog 6.12.21"),
-            Backport("nvhe-tsm-left", "the source of 6.12.118-1, __deactivate_cptr_traps()"),
-            Backport("eager-zcr", "changelog 6.12.21"),
-            Backport("sme-smtc", "changelog 6.12.34"),
-            Backport("sme-stale-cpu", "changelog 6.12.34"),
-            Backport("kneon-smstop", "changelog 6.12.34"),
-            Backport("fpmr-sm", "changelog 6.12.34"),
-            Backport("fpmr-exec", "changelog 6.12.34"),
-            Backport("sig-merge", "changelog 6.12.34"),
-            Backport("discard-modified", "changelog 6.12.34"),
-            Backport("sig-za-alloc", "changelog 6.12.68"),
+            *_DEBIAN_6_12_107,
+            Backport("sig-sm-fpsimd", "changelog 6.12.113"),
+            Backport("sig-payload", "changelog 6.12.113"),
+            Backport("sig-sve-payload", "changelog 6.12.113"),
+            Backport("suspend-tpidr2", "the source of 6.12.118-1, cpu_do_suspend()"),
         ),
     ),
+    Hybrid(
+        "debian-7.2.13",
+        "v7.2",
+        (
+            Backport("sig-sve-payload", "changelog 7.2.10"),
+            Backport("ptrace-header-alone", "the source of 7.2.13-1, sve_init_header_from_task()"),
+        ),
+    ),
+    # Nothing that is modelled came to 7.3.1 to 7.3.4.
+    Hybrid("debian-7.3.4", "v7.3", ()),
 )

@@ -76,6 +76,8 @@ class Suspend(Process):
             cpu.p = Bank(dict.fromkeys(range(FFR + 1), (_RESET_P,) * vq))
         cpu.za, cpu.svcr = EMPTY, 0
         cpu.fpsr = cpu.fpcr = ZERO
+        if self.system_supports_sme:
+            cpu.tpidr2_el0 = _RESET
         cpu.zcr_el1 = cpu.smcr_el1 = 0
         if self.has_vhe:
             cpu.pmscr_el12 = self.config.pmscr_reset
@@ -107,13 +109,15 @@ class Suspend(Process):
 
     @kernel_function()
     def cpu_suspend(self) -> None:
-        """Idle or suspend with loss of power. CPACR_EL1 is kept with the kernel's context."""
+        """Idle or suspend with loss of power. cpu_do_suspend() keeps CPACR_EL1."""
         was = self.local_irq_save()
         self.fpsimd_cpu_pm_enter()
-        cpacr = self.read_sysreg("cpacr_el1")
+        cpacr, tpidr2 = self.read_sysreg("cpacr_el1"), self.cpu.tpidr2_el0
         self.lose_power()
         self.init_kernel_el()
         self.write_sysreg(cpacr, "cpacr_el1")
+        if "suspend-tpidr2" in self.fixes:
+            self.cpu.tpidr2_el0 = tpidr2
         if "sme-resume" in self.fixes:
             self.sme_suspend_exit()
         self.fpsimd_cpu_pm_exit()
