@@ -58,14 +58,18 @@ CONFORM = [
     ("debian-6.12.107-nvhe-st", "debian-6.12.107", "nvhe"),
     ("debian-5.10.223-vhe-guest-st", "v5.10", "vhe"),
     ("debian-5.10.223-nvhe-ft", "v5.10", "nvhe"),
+    *(
+        (f"debian-7.3.4-{name}-st", "debian-7.3.4", name.split("-")[0])
+        for name in ("vhe-sme", "nvhe-sme", "hvhe-sme", "protected-sme")
+    ),
 ]
 
 # What the lines do not tell is docs/conformance.md's "What a recording does not tell".
 NEARLY = [
     ("debian-6.18.12-vhe-sme-st", "v6.18", "vhe"),
-    ("debian-7.2.13-vhe-st", "v7.2", "vhe"),
-    ("debian-7.2.13-protected-sme-st", "v7.2", "protected"),
-    ("debian-7.3.4-nvhe-ft", "v7.2", "nvhe"),
+    ("debian-7.2.13-vhe-st", "debian-7.2.13", "vhe"),
+    ("debian-7.2.13-protected-sme-st", "debian-7.2.13", "protected"),
+    ("debian-7.3.4-nvhe-ft", "debian-7.3.4", "nvhe"),
 ]
 
 # On another kernel: the first function at which the model departs, and in what.
@@ -210,13 +214,16 @@ def test_fixes_that_would_agree(name: str, spec: str, change: str) -> None:
 
 @pytest.mark.parametrize(("name", "spec", "mode"), CONFORM)
 def test_a_recording_entered_anywhere(name: str, spec: str, mode: str) -> None:
-    """Tracing was switched on in the middle of something: what was before is not known."""
+    """Tracing was switched on in the middle of something: what was before is not known.
+
+    The sigreturn to a frame that was written before is ten events, since v6.16.
+    """
     lines = list(Recording(path(name)).lines())
     dice = random.Random(name)
     for _ in range(4):
         at = dice.randrange(len(lines) * 9 // 10)
         verdict = held(name, spec, mode, Follower(lines[at:], looked(name).states).items())
-        assert verdict.divergences <= 4 < verdict.events, (
+        assert verdict.divergences <= 10 < verdict.events, (
             at,
             list(map(str, verdict.first.values())),
         )

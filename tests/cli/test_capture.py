@@ -41,8 +41,9 @@ def test_a_recording_becomes_a_trace(cli: Cli, tmp_path: Path) -> None:
         ),
         ("debian-5.10.223-vhe-guest-st", "v5.10", "holds"),
         ("debian-6.18.12-vhe-sme-st", "v6.18", "holds"),
-        ("debian-7.2.13-vhe-st", "v7.2", "holds"),
-        ("debian-7.3.4-nvhe-ft", "v7.2", "holds"),
+        ("debian-7.2.13-vhe-st", "debian-7.2.13", "holds"),
+        ("debian-7.3.4-nvhe-ft", "debian-7.3.4", "holds"),
+        ("debian-7.3.4-protected-sme-st", "debian-7.3.4", "holds"),
     ],
 )
 def test_whatever_is_in_a_recording_can_be_written(
