@@ -21,6 +21,8 @@ _TAGS = re.compile(r"^(?:\[[^\]]*\]\s*|(?:UPSTREAM|BACKPORT|FROMGIT|FROMLIST):\s
 _NOTES = re.compile(r"(?:\s*\((?:CVE-|Closes:|regression |see )[^()]*\))+$")
 _AREA = re.compile(r"^(?:KVM:\s*|(?:arm/)?arm64[:/]\s*|risc-?v[:/]\s*)+", re.I)
 _UNDONE = re.compile(r'^(Revert|Reapply) "(.*)"$')
+# A tag that says what kind of mail it is, or whose patch: no part of the kernel.
+_MAIL = re.compile(r"(?:rfc|patch|resend|backport|upstream|stable)\b")
 _PREFIX = re.compile(r"([\w][\w/+&, -]*): ")
 
 Version = tuple[int, ...]
@@ -101,7 +103,8 @@ def subsystems(title: str) -> frozenset[str]:
     words: set[str] = set()
     text = title.strip()
     if tags := _TAGS.match(text):
-        words |= set(re.findall(r"[\w-]+", tags[0].lower()))
+        for tag in re.findall(r"\[([^\]]*)\]", tags[0].lower()):
+            words |= set(re.split(r"[, ]+", tag)) if not _MAIL.match(tag) else set()
         text = text[tags.end() :]
     if undone := _UNDONE.match(text):
         return frozenset(words) | subsystems(undone[2])
