@@ -35,7 +35,7 @@ _ITEM = re.compile(r"(\s+)([*+-]) (.*)")
 # What a distribution puts around a title.
 _TAGS = re.compile(r"^(?:\[[^\]]*\]\s*)+")
 _NOTES = re.compile(r"(?:\s*\((?:CVE-|Closes:|regression |see )[^()]*\))+$")
-_AREA = re.compile(r"^(?:KVM:\s*|arm64[:/]\s*)+")
+_AREA = re.compile(r"^(?:KVM:\s*|arm64[:/]\s*|RISC-?V:\s*)+", re.I)
 _UNDONE = re.compile(r'^(Revert|Reapply) "(.*)"$')
 
 Version = tuple[int, ...]

@@ -707,6 +707,16 @@ CATALOGUE = Catalogue(
             requires=("vcpu-config",),
         ),
         Fix(
+            # 6.12.114 has it too.
+            "envcfg-per-thread",
+            "rework",
+            "v6.13",
+            "senvcfg is the CPU's, set when it comes on line -> the thread's, written at each "
+            "switch",
+            (Commit("5fc7355f0137", "riscv: Add support for per-thread envcfg CSR values"),),
+            requires=("cbo-zero-user",),
+        ),
+        Fix(
             "host-pointer-masking",
             "feature",
             "v6.13",
@@ -717,6 +727,7 @@ CATALOGUE = Catalogue(
                 Commit("2e1743085887", "riscv: Add support for the tagged address ABI"),
                 Commit("78844482a1c9", "riscv: Allow ptrace control of the tagged address ABI"),
             ),
+            requires=("envcfg-per-thread",),
         ),
         Fix(
             "isa-svvptc",
@@ -1055,6 +1066,21 @@ CATALOGUE = Catalogue(
             "SBI id 13 MPXY unknown -> known, disabled until user space asks",
             (Commit("7050f1d79f1c", "RISC-V: KVM: Add SBI MPXY extension support for Guest"),),
             requires=("sbi-dbcn",),
+        ),
+        Fix(
+            # 6.12.63 has it too.
+            "hlv-guest-fault",
+            "fix",
+            "v6.19",
+            "KVM reads an instruction whose page is gone from the G-stage: the guest gets KVM's "
+            "load guest page fault -> the instruction is executed again",
+            (
+                Commit(
+                    "974555d6e417", "RISC-V: KVM: Fix guest page fault within HLV* instructions"
+                ),
+            ),
+            repairs=("b91f0e4cb8a3",),
+            link="20251121133543.46822-1-fangyu.yu@linux.alibaba.com",
         ),
         Fix(
             "pmm-with-abi",

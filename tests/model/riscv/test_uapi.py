@@ -155,7 +155,7 @@ def test_the_sbi_is_the_specifications() -> None:
 def test_faults_are_the_hardwares() -> None:
     """By the cause that each has, and instructions by what they are."""
     assert FAULTS == EXCEPTIONS
-    assert set(INSTRUCTIONS) == {"nop", "sfence_vma", "hfence_gvma", "wfi", "jalr"}
+    assert set(INSTRUCTIONS) == {"nop", "sfence_vma", "hfence_gvma", "wfi", "wfi_unmapped", "jalr"}
 
 
 TRACE = """\
