@@ -708,6 +708,20 @@ CATALOGUE = Catalogue(
         ),
         Fix(
             # 6.12.114 has it too.
+            "cbo-zero-all-harts",
+            "outside",
+            "v6.13",
+            "a hart with Zicboz lets programs execute CBO.ZERO, whatever the others have -> where "
+            "all have it",
+            (
+                Commit(
+                    "1b57747e978f", "riscv: Enable cbo.zero only when all harts support Zicboz"
+                ),
+            ),
+            requires=("cbo-zero-user",),
+        ),
+        Fix(
+            # 6.12.114 has it too.
             "envcfg-per-thread",
             "rework",
             "v6.13",
@@ -1092,6 +1106,14 @@ CATALOGUE = Catalogue(
             requires=("host-pointer-masking",),
             repairs=("2e1743085887",),
             link="20260322160022.21908-1-vulab@iscas.ac.cn",
+        ),
+        Fix(
+            # 6.12.75 has it too.
+            "ptrace-v-vlenb",
+            "outside",
+            "v7.0",
+            "ptrace reads vlenb as 0 of a task that has not saved its V registers yet -> as it is",
+            (Commit("ef3ff40346db", "riscv: vector: init vector context with proper vlenb"),),
         ),
         Fix(
             "isa-zilsd",
@@ -1547,6 +1569,39 @@ CATALOGUE = Catalogue(
                 Commit(
                     "93a27367bacd",
                     "riscv: hwprobe: simplify has_fpu() to check D extension only",
+                ),
+            ),
+        ),
+        Fix(
+            "hstatus-hu",
+            "outside",
+            "v7.3",
+            "hstatus.HU is as firmware left it, and lets programs execute HLV and HSV -> 0",
+            (Commit("6694612317e5", "RISC-V: Clear HSTATUS.HU on CPU initialization"),),
+        ),
+        Fix(
+            # 7.2.11 has it too.
+            "ptrace-cfi-absent",
+            "outside",
+            "v7.3",
+            "ptrace reads and writes CFI state where the CPU has none -> EINVAL",
+            (
+                Commit(
+                    "adadf6df0bd5",
+                    "riscv: ptrace: reject CFI regset access when extensions are absent",
+                ),
+            ),
+        ),
+        Fix(
+            # 7.2.11 has it too.
+            "ptrace-zeroed",
+            "outside",
+            "v7.3",
+            "where a tracer writes less than a whole register set, the rest is what the kernel's "
+            "stack had -> zero",
+            (
+                Commit(
+                    "59052a88ba5f", "riscv: ptrace: Zero-initialize regset buffers before copyin"
                 ),
             ),
         ),
