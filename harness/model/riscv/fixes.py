@@ -9,6 +9,7 @@ needs, but it changes no step, so it is no switch. A table, as long as history i
 from __future__ import annotations
 
 from harness.model.catalogue import Catalogue, Commit, Fix
+from harness.model.riscv.hybrids import HYBRIDS
 
 CATALOGUE = Catalogue(
     (
@@ -1114,6 +1115,7 @@ CATALOGUE = Catalogue(
             "v7.0",
             "ptrace reads vlenb as 0 of a task that has not saved its V registers yet -> as it is",
             (Commit("ef3ff40346db", "riscv: vector: init vector context with proper vlenb"),),
+            link="20251214163537.1054292-3-geomatsi@gmail.com",
         ),
         Fix(
             "isa-zilsd",
@@ -1606,4 +1608,5 @@ CATALOGUE = Catalogue(
             ),
         ),
     ),
+    HYBRIDS,
 )
