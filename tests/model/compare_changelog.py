@@ -3,13 +3,14 @@
     python tests/model/compare_changelog.py CHANGELOG KERNEL [--arch ARCH] [--version V] [--extract]
 
 CHANGELOG is in Debian's format, plain or gzipped; `-` is standard input. KERNEL is the name of an
-entry, such as debian-6.1.192; if several architectures have it, --arch says which. What counts is every title under a stable version of the kernel's
-series, up to the kernel's own or up to V, and every item of the packages themselves. If a title was
-reverted or reapplied, the last line about it decides. The script prints a line for each row of the
-catalogue where changelog and entry disagree. The entry explains a difference by a source that is
-not a changelog; data/changelog-explained.tsv gives the reasons for others. The exit status is 0 if
-every difference is explained, 1 if one is not, and 2 for bad input. `--extract` prints the lines
-whose titles the catalogue has, as a changelog: so the files in data/ were made.
+entry, such as debian-6.1.192; if several architectures have it, --arch says which. What counts is
+every title under a stable version of the kernel's series, up to the kernel's own or up to V, and
+every item of the packages themselves. If a title was reverted or reapplied, the last line about it
+decides. The script prints a line for each row of the catalogue where changelog and entry disagree.
+The entry explains a difference by a source that is not a changelog; data/changelog-explained.tsv
+gives the reasons for others. The exit status is 0 if every difference is explained, 1 if one is
+not, and 2 for bad input. `--extract` prints the lines whose titles the catalogue has, as a
+changelog: so the files in data/ were made.
 """
 
 from __future__ import annotations

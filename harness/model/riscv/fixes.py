@@ -714,11 +714,7 @@ CATALOGUE = Catalogue(
             "v6.13",
             "a hart with Zicboz lets programs execute CBO.ZERO, whatever the others have -> where "
             "all have it",
-            (
-                Commit(
-                    "1b57747e978f", "riscv: Enable cbo.zero only when all harts support Zicboz"
-                ),
-            ),
+            (Commit("1b57747e978f", "riscv: Enable cbo.zero only when all harts support Zicboz"),),
             requires=("cbo-zero-user",),
         ),
         Fix(
@@ -1089,11 +1085,7 @@ CATALOGUE = Catalogue(
             "v6.19",
             "KVM reads an instruction whose page is gone from the G-stage: the guest gets KVM's "
             "load guest page fault -> the instruction is executed again",
-            (
-                Commit(
-                    "974555d6e417", "RISC-V: KVM: Fix guest page fault within HLV* instructions"
-                ),
-            ),
+            (Commit("974555d6e417", "RISC-V: KVM: Fix guest page fault within HLV* instructions"),),
             repairs=("b91f0e4cb8a3",),
             link="20251121133543.46822-1-fangyu.yu@linux.alibaba.com",
         ),

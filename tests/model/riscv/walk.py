@@ -228,7 +228,7 @@ def _of_a_vcpu(v: str) -> list[Event]:
     events += [(v, "page", (page,)) for page in ("pbmt", "ad", "invalid")]
     events += [(v, "vsetvli", (vtype,)) for vtype in VTYPES]
     events += [(v, "insn", (insn,)) for insn in INSTRUCTIONS]
-    events += [(v, verb, ()) for verb in ("pmu_overflow", "hrtimer_expired")]
+    events += [(v, verb, ()) for verb in ("pmu_overflow", *["hrtimer_expired"] * 4)]
     events += [(v, "read", ((csr, 0),)) for csr in ("sie", "cycle", "time", "hstatus", "stopei")]
     events += [(v, "read", (("x", 10),)), (v, "write", (("x", 10), None))]
     events += [(v, "cbo", (cbo,)) for cbo in CBOS]
