@@ -599,6 +599,18 @@ CATALOGUE = Catalogue(
             link="20240403072638.567446-1-bjorn@kernel.org",
         ),
         Fix(
+            # 6.9.8 has it too.
+            "v-insn-width",
+            "fix",
+            "v6.10",
+            "a program whose first vector instruction is a load or store by an odd register is "
+            "killed: the register's lowest bit counts as one of the width's -> it can go on",
+            (Commit("04a2aef59cfe", "RISC-V: fix vector insn load/store width mask"),),
+            requires=("v-prctl",),
+            repairs=("cd054837243b",),
+            link="20240606182800.415831-1-jesse@rivosinc.com",
+        ),
+        Fix(
             "guest-debug",
             "feature",
             "v6.10",
@@ -1565,6 +1577,21 @@ CATALOGUE = Catalogue(
                     "riscv: hwprobe: simplify has_fpu() to check D extension only",
                 ),
             ),
+        ),
+        Fix(
+            # 7.2.11 has it too.
+            "futex-untag",
+            "fix",
+            "v7.3",
+            "the kernel changes a futex by its tagged pointer, faults, and tries again -> takes "
+            "the tag off before",
+            (
+                Commit(
+                    "405290be962b", "riscv: futex: untag the user pointer before the atomic access"
+                ),
+            ),
+            requires=("host-pointer-masking",),
+            untagged="unseen",
         ),
         Fix(
             "hstatus-hu",

@@ -38,6 +38,7 @@ HYBRIDS = (
             Backport("pmm-without-abi", "changelog 7.2.7"),
             Backport("sbi-hsm-status-error", "changelog 7.2.9"),
             Backport("vsip-hvip", "changelog 7.2.9"),
+            Backport("futex-untag", "changelog 7.2.11"),
             Backport("ptrace-cfi-absent", "changelog 7.2.11"),
             Backport("ptrace-zeroed", "changelog 7.2.11"),
         ),

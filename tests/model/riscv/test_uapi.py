@@ -33,10 +33,10 @@ from harness.model.riscv.verbs import IOCTLS
 RISCV = architecture("riscv")
 
 # Who brings each verb about.
-INSTRUCTION = "read write load fetch cbo page vsetvli insn priv fault sbi"
+INSTRUCTION = "read write load fetch cbo page vsetvli vl1r insn priv fault sbi"
 SYSTEM_CALL = """
-    syscall syscall_enter ret_to_user uaccess ioctl one_reg_get one_reg_set save restore prctl
-    sigreturn fork clone exec exit kernel_vector_begin kernel_vector_end
+    syscall syscall_enter ret_to_user uaccess futex ioctl one_reg_get one_reg_set save restore
+    prctl sigreturn fork clone exec exit kernel_vector_begin kernel_vector_end
 """
 KVM_INSIDE = "hlv hlvx vcpu_load vcpu_put guest_enter guest_exit"
 EVENT = "signal irq softirq cpu_pm hotplug switch sched_switch pmu_overflow hrtimer_expired"

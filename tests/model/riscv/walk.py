@@ -186,7 +186,7 @@ def _of_a_task(t: str, w: World) -> list[Event]:
     plain = ("syscall", "syscall_enter", "ret_to_user", "signal", "sigreturn", "exec", "exit")
     events: list[Event] = [(t, verb, ()) for verb in plain]
     events += [(t, verb, ()) for verb in ("kernel_vector_begin", "kernel_vector_end")]
-    events += [(t, "uaccess", (address,)) for address in TAGGED]
+    events += [(t, verb, (address,)) for verb in ("uaccess", "futex") for address in TAGGED]
     flags = ((), ("PR_TAGGED_ADDR_ENABLE",))
     for n, f in itertools.product((0, 1, 7, 9, 16, 17), flags):
         events.append((t, "prctl", ("PR_SET_TAGGED_ADDR_CTRL", n, *((f,) if f else ()))))
@@ -194,6 +194,7 @@ def _of_a_task(t: str, w: World) -> list[Event]:
         (t, "prctl", (f"PR_{o}", 0)) for o in ("GET_TAGGED_ADDR_CTRL", "RISCV_V_GET_CONTROL")
     ]
     events += [(t, "vsetvli", (vtype,)) for vtype in VTYPES]
+    events += [(t, "vl1r", (base,)) for base in (10, 11)]
     events += [(t, "prctl", ("PR_RISCV_V_SET_CONTROL", n)) for n in (1, 2, 6, 22, 3, 0x20)]
     events += [(t, verb, (c,)) for c in CHILDREN for verb in ("fork", "clone")]
     for v in VCPUS:
