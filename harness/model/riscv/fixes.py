@@ -867,6 +867,16 @@ CATALOGUE = Catalogue(
             repairs=("09d6775f503b",),
         ),
         Fix(
+            # 6.12.114 has it too.
+            "sum-per-thread",
+            "outside",
+            "v6.16",
+            "where a task sleeps in the middle of an access to user memory, sstatus.SUM stays set "
+            "for the next task, and is lost for this one -> it is the thread's",
+            (Commit("788aa64c01f1", "riscv: save the SR_SUM status over switches"),),
+            link="20250410070526.3160847-2-cyrilbur@tenstorrent.com",
+        ),
+        Fix(
             "vector-reset-vlenb",
             "refactor",
             "v6.16",

@@ -28,6 +28,7 @@ HYBRIDS = (
             Backport("sbi-hsm-status-error", "changelog 6.12.112"),
             Backport("cbo-zero-all-harts", "changelog 6.12.114"),
             Backport("envcfg-per-thread", "changelog 6.12.114"),
+            Backport("sum-per-thread", "changelog 6.12.114"),
         ),
     ),
     Hybrid(

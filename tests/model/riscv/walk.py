@@ -229,7 +229,7 @@ def _of_a_vcpu(v: str) -> list[Event]:
     events += [(v, "page", (page,)) for page in ("pbmt", "ad", "invalid")]
     events += [(v, "vsetvli", (vtype,)) for vtype in VTYPES]
     events += [(v, "insn", (insn,)) for insn in INSTRUCTIONS]
-    events += [(v, verb, ()) for verb in ("pmu_overflow", *["hrtimer_expired"] * 4)]
+    events += [(v, verb, ()) for verb in ("pmu_overflow", *["hrtimer_expired"] * 16)]
     events += [(v, "read", ((csr, 0),)) for csr in ("sie", "cycle", "time", "hstatus", "stopei")]
     events += [(v, "read", (("x", 10),)), (v, "write", (("x", 10), None))]
     events += [(v, "cbo", (cbo,)) for cbo in CBOS]
@@ -247,7 +247,7 @@ def _of_a_vcpu(v: str) -> list[Event]:
         events.append((v, "sbi", ("fwft", "set", (feature, value, lock))))
     events += [(v, "sbi", ("fwft", "get", (feature,))) for feature in (0, 1, 2, 5)]
     events += [(v, "sbi", ("sta", "steal_time_set_shmem", (lo, 0))) for lo in STA]
-    events += [(v, "sbi", ("time", "set_timer", (100,)))] * 12
+    events += [(v, "sbi", ("time", "set_timer", (100,)))] * 40
     events += [(v, "sbi", ("ipi", "send_ipi", (mask, base))) for mask, base in ((1, 0), (2, 0))]
     events += [(v, "sbi", ("hsm", "hart_suspend", (kind,))) for kind in (0, 1 << 31, 5)]
     events += [(v, "sbi", (hex(e.eid), "0x9", ())) for e in EXTENSIONS.values()]
