@@ -1175,6 +1175,14 @@ CATALOGUE = Catalogue(
             ),
         ),
         Fix(
+            "mmio-sign",
+            "outside",
+            "v7.1",
+            "what a guest loads from MMIO into a part of a register is zero-extended -> "
+            "sign-extended where the instruction says so",
+            (Commit("c7832534a816", "RISC-V: KVM: Fix sign extension for MMIO loads"),),
+        ),
+        Fix(
             "isa-factored",
             "refactor",
             "v7.1",
