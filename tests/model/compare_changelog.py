@@ -1,15 +1,16 @@
 """Compare a distribution's kernel in the catalogue with the changelog of its package.
 
-    python tests/model/compare_changelog.py CHANGELOG KERNEL [--version V] [--extract]
+    python tests/model/compare_changelog.py CHANGELOG KERNEL [--arch ARCH] [--version V] [--extract]
 
 CHANGELOG is in Debian's format, plain or gzipped; `-` is standard input. KERNEL is the name of an
-entry, such as debian-6.1.192. What counts is every title under a stable version of the kernel's
-series, up to the kernel's own or up to V, and every item of the packages themselves. If a title was
-reverted or reapplied, the last line about it decides. The script prints a line for each row of the
-catalogue where changelog and entry disagree. The entry explains a difference by a source that is
-not a changelog; data/changelog-explained.tsv gives the reasons for others. The exit status is 0 if
-every difference is explained, 1 if one is not, and 2 for bad input. `--extract` prints the lines
-whose titles the catalogue has, as a changelog: so the files in data/ were made.
+entry, such as debian-6.1.192; if several architectures have it, --arch says which. What counts is
+every title under a stable version of the kernel's series, up to the kernel's own or up to V, and
+every item of the packages themselves. If a title was reverted or reapplied, the last line about it
+decides. The script prints a line for each row of the catalogue where changelog and entry disagree.
+The entry explains a difference by a source that is not a changelog; data/changelog-explained.tsv
+gives the reasons for others. The exit status is 0 if every difference is explained, 1 if one is
+not, and 2 for bad input. `--extract` prints the lines whose titles the catalogue has, as a
+changelog: so the files in data/ were made.
 """
 
 from __future__ import annotations
@@ -121,8 +122,8 @@ def _compared(
         yield "in another version of the changelog", f"{last}, the entry says: {source}", None
 
 
-def reasons(text: str, kernel: str) -> dict[str, str]:
-    """The explained rows of one kernel. Raises HarnessError."""
+def reasons(text: str, kernel: str, catalogue: Catalogue) -> dict[str, str]:
+    """The explained rows of one architecture's kernel. Raises HarnessError."""
     rows = {}
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#"):
@@ -130,20 +131,21 @@ def reasons(text: str, kernel: str) -> dict[str, str]:
         columns = line.split("\t")
         if len(columns) != 3:
             raise HarnessError(f"line {number}: {len(columns)} columns, expected 3")
-        if columns[0] == kernel:
+        if columns[0] == kernel and columns[1] in catalogue.fixes:
             rows[columns[1]] = columns[2]
     return rows
 
 
-def entry(name: str) -> tuple[Catalogue, Hybrid]:
+def entry(name: str, arch: str = "") -> tuple[Catalogue, Hybrid]:
     """The distribution's kernel of this name. Raises HarnessError."""
-    names: list[str] = []
-    for arch in ARCHITECTURES:
-        catalogue = architecture(arch).catalogue
-        if name in catalogue.hybrids:
-            return catalogue, catalogue.hybrids[name]
-        names += catalogue.hybrids
-    raise HarnessError(f"{name!r} is not an entry: {', '.join(names)}")
+    every = {a: architecture(a).catalogue for a in ([arch] if arch else ARCHITECTURES)}
+    found = [a for a, catalogue in every.items() if name in catalogue.hybrids]
+    if not found:
+        names = dict.fromkeys(n for catalogue in every.values() for n in catalogue.hybrids)
+        raise HarnessError(f"{name!r} is not an entry: {', '.join(names)}")
+    if len(found) > 1:
+        raise HarnessError(f"{name} is an entry of {' and of '.join(found)}: add --arch {found[0]}")
+    return every[found[0]], every[found[0]].hybrids[name]
 
 
 def extract(text: str, catalogue: Catalogue, series: Version) -> str:
@@ -176,7 +178,7 @@ def text_of(name: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Print what differs. Raises OSError and HarnessError."""
-    catalogue, hybrid = entry(args.kernel)
+    catalogue, hybrid = entry(args.kernel, args.arch)
     series = version_of(hybrid.base.removeprefix("v"))
     last = version_of(args.version or hybrid.name.rpartition("-")[2])
     if last[:2] != series:
@@ -185,7 +187,7 @@ def run(args: argparse.Namespace) -> int:
     if args.extract:
         print(extract(text, catalogue, series), end="")
         return 0
-    explained = reasons(EXPLAINED.read_text(encoding="utf-8"), hybrid.name)
+    explained = reasons(EXPLAINED.read_text(encoding="utf-8"), hybrid.name, catalogue)
     log = Log(titles(text), series, last)
     open_ = 0
     for kind, row, detail, reason in differences(catalogue, hybrid, log, explained):
@@ -206,6 +208,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("changelog", metavar="CHANGELOG", help="plain or gzipped; - for stdin")
     parser.add_argument("kernel", metavar="KERNEL", help="an entry, such as debian-6.1.192")
+    parser.add_argument("--arch", choices=ARCHITECTURES, default="", help="whose entry KERNEL is")
     parser.add_argument("--version", metavar="V", help="the last version (default: KERNEL's)")
     parser.add_argument("--extract", action="store_true", help="print the catalogue's titles only")
     args = parser.parse_args(argv)

@@ -26,7 +26,7 @@ from tests.model.compare_changelog import (
 )
 
 DATA = Path(__file__).parent / "data"
-ENTRIES = [name for arch in ARCHITECTURES for name in architecture(arch).catalogue.hybrids]
+ENTRIES = [(arch, name) for arch in ARCHITECTURES for name in architecture(arch).catalogue.hybrids]
 
 SMALL = """\
 linux (6.1.9-2) stable; urgency=medium
@@ -110,12 +110,17 @@ BASE = "base: reverted in the changelog, in the entry: arm64: Of the base: None"
 # The entries -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+def stored(arch: str, name: str) -> Path:
+    """The changelog of an entry."""
+    return (DATA if arch == "arm64" else DATA / arch) / f"{name}.changelog"
+
+
+@pytest.mark.parametrize(("arch", "name"), ENTRIES)
 def test_every_entry_agrees_with_its_changelog(
-    name: str, capsys: pytest.CaptureFixture[str]
+    arch: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every difference between an entry and its changelog has a reason."""
-    assert main([str(DATA / f"{name}.changelog"), name]) == 0
+    assert main([str(stored(arch, name)), name, "--arch", arch]) == 0
     out = capsys.readouterr().out
     assert "NOT EXPLAINED" not in out
     assert out.endswith(", 0 unexplained differences\n")
@@ -133,11 +138,11 @@ def test_what_is_new_in_the_next_version(capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
-@pytest.mark.parametrize("name", ENTRIES)
-def test_the_stored_changelogs_are_extracts(name: str) -> None:
+@pytest.mark.parametrize(("arch", "name"), ENTRIES)
+def test_the_stored_changelogs_are_extracts(arch: str, name: str) -> None:
     """A stored changelog is what the script makes of a changelog, also of itself."""
-    catalogue, hybrid = entry(name)
-    text = (DATA / f"{name}.changelog").read_text(encoding="utf-8")
+    catalogue, hybrid = entry(name, arch)
+    text = stored(arch, name).read_text(encoding="utf-8")
     assert extract(text, catalogue, version_of(hybrid.base[1:])) == text
 
 
@@ -145,7 +150,8 @@ def test_every_reason_names_an_entry() -> None:
     """The table of reasons is about kernels and rows that exist."""
     text = EXPLAINED.read_text(encoding="utf-8")
     lines = [x for x in text.splitlines() if not x.startswith("#")]
-    assert sum(len(reasons(text, name)) for name in ENTRIES) == len(lines)
+    found = [reasons(text, name, architecture(arch).catalogue) for arch, name in ENTRIES]
+    assert sum(map(len, found)) == len(lines)
 
 
 # Titles ------------------------------------------------------------------------------
@@ -161,6 +167,9 @@ def test_every_reason_names_an_entry() -> None:
         ("[arm64] KVM: arm64/sve: A", "KVM: arm64/sve: A"),
         ('[arm64] Revert "arm64: A"', 'Revert "arm64: A"'),
         ('[arm64] Revert "Revert "arm64: A""', 'Reapply "arm64: A"'),
+        ("[riscv64] KVM: A", "RISC-V: KVM: A"),
+        ("[riscv64] A", "riscv: A"),
+        ("KVM: riscv: A", "RISC-V: KVM: A"),
     ],
 )
 def test_titles_that_are_the_same(distribution: str, upstream: str) -> None:
@@ -297,7 +306,7 @@ def test_a_damaged_file(tmp_path: Path, data: bytes) -> None:
 
 def test_a_bad_table_of_reasons() -> None:
     with pytest.raises(HarnessError, match="line 2: 2 columns, expected 3"):
-        reasons("# a\nb\tc\n", "b")
+        reasons("# a\nb\tc\n", "b", architecture("arm64").catalogue)
 
 
 def test_the_script_by_itself() -> None:

@@ -9,6 +9,7 @@ needs, but it changes no step, so it is no switch. A table, as long as history i
 from __future__ import annotations
 
 from harness.model.catalogue import Catalogue, Commit, Fix
+from harness.model.riscv.hybrids import HYBRIDS
 
 CATALOGUE = Catalogue(
     (
@@ -598,6 +599,18 @@ CATALOGUE = Catalogue(
             link="20240403072638.567446-1-bjorn@kernel.org",
         ),
         Fix(
+            # 6.9.8 has it too.
+            "v-insn-width",
+            "fix",
+            "v6.10",
+            "a program whose first vector instruction is a load or store by an odd register is "
+            "killed: the register's lowest bit counts as one of the width's -> it can go on",
+            (Commit("04a2aef59cfe", "RISC-V: fix vector insn load/store width mask"),),
+            requires=("v-prctl",),
+            repairs=("cd054837243b",),
+            link="20240606182800.415831-1-jesse@rivosinc.com",
+        ),
+        Fix(
             "guest-debug",
             "feature",
             "v6.10",
@@ -707,6 +720,26 @@ CATALOGUE = Catalogue(
             requires=("vcpu-config",),
         ),
         Fix(
+            # 6.12.114 has it too.
+            "cbo-zero-all-harts",
+            "outside",
+            "v6.13",
+            "a hart with Zicboz lets programs execute CBO.ZERO, whatever the others have -> where "
+            "all have it",
+            (Commit("1b57747e978f", "riscv: Enable cbo.zero only when all harts support Zicboz"),),
+            requires=("cbo-zero-user",),
+        ),
+        Fix(
+            # 6.12.114 has it too.
+            "envcfg-per-thread",
+            "rework",
+            "v6.13",
+            "senvcfg is the CPU's, set when it comes on line -> the thread's, written at each "
+            "switch",
+            (Commit("5fc7355f0137", "riscv: Add support for per-thread envcfg CSR values"),),
+            requires=("cbo-zero-user",),
+        ),
+        Fix(
             "host-pointer-masking",
             "feature",
             "v6.13",
@@ -717,6 +750,7 @@ CATALOGUE = Catalogue(
                 Commit("2e1743085887", "riscv: Add support for the tagged address ABI"),
                 Commit("78844482a1c9", "riscv: Allow ptrace control of the tagged address ABI"),
             ),
+            requires=("envcfg-per-thread",),
         ),
         Fix(
             "isa-svvptc",
@@ -831,6 +865,16 @@ CATALOGUE = Catalogue(
             (Commit("7f1c3de1370b", "riscv: Disallow PR_GET_TAGGED_ADDR_CTRL without Supm"),),
             requires=("host-pointer-masking",),
             repairs=("09d6775f503b",),
+        ),
+        Fix(
+            # 6.12.114 has it too.
+            "sum-per-thread",
+            "outside",
+            "v6.16",
+            "where a task sleeps in the middle of an access to user memory, sstatus.SUM stays set "
+            "for the next task, and is lost for this one -> it is the thread's",
+            (Commit("788aa64c01f1", "riscv: save the SR_SUM status over switches"),),
+            link="20250410070526.3160847-2-cyrilbur@tenstorrent.com",
         ),
         Fix(
             "vector-reset-vlenb",
@@ -1057,6 +1101,17 @@ CATALOGUE = Catalogue(
             requires=("sbi-dbcn",),
         ),
         Fix(
+            # 6.12.63 has it too.
+            "hlv-guest-fault",
+            "fix",
+            "v6.19",
+            "KVM reads an instruction whose page is gone from the G-stage: the guest gets KVM's "
+            "load guest page fault -> the instruction is executed again",
+            (Commit("974555d6e417", "RISC-V: KVM: Fix guest page fault within HLV* instructions"),),
+            repairs=("b91f0e4cb8a3",),
+            link="20251121133543.46822-1-fangyu.yu@linux.alibaba.com",
+        ),
+        Fix(
             "pmm-with-abi",
             "fix",
             "v7.0",
@@ -1066,6 +1121,15 @@ CATALOGUE = Catalogue(
             requires=("host-pointer-masking",),
             repairs=("2e1743085887",),
             link="20260322160022.21908-1-vulab@iscas.ac.cn",
+        ),
+        Fix(
+            # 6.12.75 has it too.
+            "ptrace-v-vlenb",
+            "outside",
+            "v7.0",
+            "ptrace reads vlenb as 0 of a task that has not saved its V registers yet -> as it is",
+            (Commit("ef3ff40346db", "riscv: vector: init vector context with proper vlenb"),),
+            link="20251214163537.1054292-3-geomatsi@gmail.com",
         ),
         Fix(
             "isa-zilsd",
@@ -1109,6 +1173,14 @@ CATALOGUE = Catalogue(
                 ),
                 Commit("2dda6a9e09ee", "KVM: riscv: Fix Spectre-v1 in PMU counter access"),
             ),
+        ),
+        Fix(
+            "mmio-sign",
+            "outside",
+            "v7.1",
+            "what a guest loads from MMIO into a part of a register is zero-extended -> "
+            "sign-extended where the instruction says so",
+            (Commit("c7832534a816", "RISC-V: KVM: Fix sign extension for MMIO loads"),),
         ),
         Fix(
             "isa-factored",
@@ -1524,5 +1596,54 @@ CATALOGUE = Catalogue(
                 ),
             ),
         ),
+        Fix(
+            # 7.2.11 has it too.
+            "futex-untag",
+            "fix",
+            "v7.3",
+            "the kernel changes a futex by its tagged pointer, faults, and tries again -> takes "
+            "the tag off before",
+            (
+                Commit(
+                    "405290be962b", "riscv: futex: untag the user pointer before the atomic access"
+                ),
+            ),
+            requires=("host-pointer-masking",),
+            untagged="unseen",
+        ),
+        Fix(
+            "hstatus-hu",
+            "outside",
+            "v7.3",
+            "hstatus.HU is as firmware left it, and lets programs execute HLV and HSV -> 0",
+            (Commit("6694612317e5", "RISC-V: Clear HSTATUS.HU on CPU initialization"),),
+        ),
+        Fix(
+            # 7.2.11 has it too.
+            "ptrace-cfi-absent",
+            "outside",
+            "v7.3",
+            "ptrace reads and writes CFI state where the CPU has none -> EINVAL",
+            (
+                Commit(
+                    "adadf6df0bd5",
+                    "riscv: ptrace: reject CFI regset access when extensions are absent",
+                ),
+            ),
+        ),
+        Fix(
+            # 7.2.11 has it too.
+            "ptrace-zeroed",
+            "outside",
+            "v7.3",
+            "where a tracer writes less than a whole register set, the rest is what the kernel's "
+            "stack had -> zero",
+            (
+                Commit(
+                    "59052a88ba5f", "riscv: ptrace: Zero-initialize regset buffers before copyin"
+                ),
+            ),
+        ),
     ),
+    HYBRIDS,
 )

@@ -99,7 +99,7 @@ PARTS = {
     "vxsat": ("vcsr", 0, 1),
     "vxrm": ("vcsr", 1, 0b11),
 }
-INSTRUCTIONS = ("nop", "sfence_vma", "hfence_gvma", "wfi", "jalr")
+INSTRUCTIONS = ("nop", "sfence_vma", "hfence_gvma", "wfi", "wfi_unmapped", "jalr")
 _NO_LANDING_PAD = 2  # what stval says of a software check
 FAULTS = {
     "illegal": EXC_INST_ILLEGAL,
@@ -362,6 +362,10 @@ class Guest(Legal):
             self.take(vcpu, EXC_VIRTUAL_INST_FAULT)
         elif what == "wfi":  # hstatus.VTW
             self.take(vcpu, EXC_VIRTUAL_INST_FAULT, csr="wfi")
+        elif what == "wfi_unmapped":
+            self.take(vcpu, EXC_VIRTUAL_INST_FAULT, csr=what)
+            if not any(trap.v for trap in self.traps):  # executed again, once its page is back
+                self.take(vcpu, EXC_VIRTUAL_INST_FAULT, csr="wfi")
         elif what == "jalr":  # to where there is no landing pad
             cause = lpad_cause(self.cpu, self.host.isa, self.supervisor(vcpu))
             if cause:

@@ -64,7 +64,7 @@ INVARIANTS: dict[str, str] = {
     "masking": "a guest has pointer masking only as its extensions and the host allow",
     "lock": "a FWFT_SET that fails locks nothing",
     "reset": "a vcpu that is reset has nothing of its former life",
-    "privilege": "an exception that KVM hands to a guest is handled in VS-mode",
+    "privilege": "an exception that KVM hands to a guest is one of VS-mode, and is handled there",
     "memory": "no copy goes beyond its destination, and no buffer is forgotten",
     "set-lost": "what a setter must take it takes, and it stays until somebody changes it",
     "round-trip": "a vcpu that is restored by ONE_REG has what the saved one had",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model.base import Refused
 from harness.model.riscv import due
 from harness.model.riscv.cpu.csr import DIRTY, OFF, get_fs, get_vs, with_fs, with_vs
 from harness.model.riscv.cpu.csrs import CSRS
@@ -9,6 +10,7 @@ from harness.model.riscv.cpu.pointer_masking import Access, canonical, pmlen_of,
 from harness.model.riscv.cpu.state import V_CSRS, Mode
 from harness.model.riscv.guest import Reg, number_of
 from harness.model.riscv.host.state import Task
+from harness.model.riscv.host.vector import OPCODE_LOADFP, OPCODE_VECTOR, chunks
 from harness.model.riscv.vmm import Vmm
 from harness.model.values import set_both
 
@@ -57,13 +59,25 @@ class Programs(Vmm):
             owed.v, self.cpu.v = set_both(owed.v, self.cpu.v, V_CSRS[name], vals)
         task.status = with_vs(task.status, DIRTY)
 
+    def on_vl1r(self, actor: str, base: int) -> None:
+        """VL1RE8.V v0, (xN): the register is in bits 15 to 19, and no vtype is asked for."""
+        task = self.in_user(actor)
+        if not 0 < base < 32:
+            raise Refused(f"x{base} is no base register: x1 to x31 are")
+        if not self._has_state(task, ("v", 0), OPCODE_LOADFP | base << 15):
+            return
+        vals = tuple(self.val(0xA8, actor) for _ in chunks(self.host.vlenb))
+        owed = self.task_due[actor]
+        owed.v, self.cpu.v = set_both(owed.v, self.cpu.v, 0, vals)
+        task.status = with_vs(task.status, DIRTY)
+
     def on_insn(self, actor: str, what: str) -> None:
         self.guest_insn(self.in_guest(actor), what)
 
     def _vector(self, reg: Reg) -> bool:
         return reg[0] == "v" or reg[0] in V_CSRS
 
-    def _has_state(self, task: Task, reg: Reg) -> bool:
+    def _has_state(self, task: Task, reg: Reg, insn: int = OPCODE_VECTOR) -> bool:
         """Whether the program can go on; its first vector instruction traps, and is made to."""
         if not self._vector(reg):
             if get_fs(task.status) == OFF:
@@ -74,7 +88,7 @@ class Programs(Vmm):
             return True
         self.cost.traps += 1
         self.cpu.mode = Mode.KERNEL
-        if not self.riscv_v_first_use_handler(task):
+        if not self.riscv_v_first_use_handler(task, insn):
             self.kill(task, "SIGILL")
             return False
         due.first_use(self.task_due[task.name])

@@ -162,6 +162,22 @@ class Stimuli(Programs):
             self.errno = "EFAULT"
         self.exit_to_user_mode()
 
+    def on_futex(self, actor: str, address: int) -> None:
+        """arch_futex_atomic_op_inuser(): access_ok(), then an AMO, which nothing masks in S-mode.
+
+        If that faults, fault_in_user_writeable() finds nothing wrong, and the kernel tries again.
+        """
+        task = self.in_user(actor)
+        self.svc(task)
+        untagged = transform(address, self.mms[task.mm].pmlen, Access.DATA, True)
+        self.address = untagged if "futex-untag" in self.fixes else address
+        if untagged >> self.host.sv - 1:
+            self.errno = "EFAULT"
+        elif self.address >> self.host.sv - 1:
+            text = f"the kernel changes {actor}'s futex by a tagged pointer: the call never returns"
+            self.violated("set-lost", actor, "PR_TAGGED_ADDR_ENABLE", text)
+        self.exit_to_user_mode()
+
     def on_prctl(self, actor: str, option: str, value: int, flags: tuple[str, ...] = ()) -> None:
         task = self.in_user(actor)
         arg = value << PR_PMLEN_SHIFT | sum(PR_FLAGS[f] for f in flags)

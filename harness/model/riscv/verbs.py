@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "vsetvli": Verb(
         _BOTH, ("number",), "sets vtype, and vl to as many elements as a register group has"
     ),
+    "vl1r": Verb(_TASK, ("number",), "loads v0 whole, by VL1R, from where this x register points"),
     "insn": Verb(_VCPU, (" ".join(INSTRUCTIONS),), "executes an instruction"),
     "cbo": Verb(_VCPU, (" ".join(CBOS),), "does a cache-block operation"),
     "priv": Verb(_VCPU, ("s u",), "goes on in VS-mode, or in VU-mode"),
@@ -50,6 +51,11 @@ VERBS: dict[str, Verb] = {
     "syscall_enter": Verb(_TASK, (), "makes a system call, and is in the kernel"),
     "ret_to_user": Verb(_TASK, (), "leaves the kernel, whatever is left to do there"),
     "uaccess": Verb(_TASK, ("number",), "makes a system call with a pointer, tagged or not"),
+    "futex": Verb(
+        _TASK,
+        ("number",),
+        "calls FUTEX_WAKE_OP, which changes the word at a pointer, tagged or not",
+    ),
     "ioctl": Verb(
         _TASK,
         (" ".join(IOCTLS), "vcpu", "argument"),

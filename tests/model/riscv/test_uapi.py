@@ -33,10 +33,10 @@ from harness.model.riscv.verbs import IOCTLS
 RISCV = architecture("riscv")
 
 # Who brings each verb about.
-INSTRUCTION = "read write load fetch cbo page vsetvli insn priv fault sbi"
+INSTRUCTION = "read write load fetch cbo page vsetvli vl1r insn priv fault sbi"
 SYSTEM_CALL = """
-    syscall syscall_enter ret_to_user uaccess ioctl one_reg_get one_reg_set save restore prctl
-    sigreturn fork clone exec exit kernel_vector_begin kernel_vector_end
+    syscall syscall_enter ret_to_user uaccess futex ioctl one_reg_get one_reg_set save restore
+    prctl sigreturn fork clone exec exit kernel_vector_begin kernel_vector_end
 """
 KVM_INSIDE = "hlv hlvx vcpu_load vcpu_put guest_enter guest_exit"
 EVENT = "signal irq softirq cpu_pm hotplug switch sched_switch pmu_overflow hrtimer_expired"
@@ -155,7 +155,7 @@ def test_the_sbi_is_the_specifications() -> None:
 def test_faults_are_the_hardwares() -> None:
     """By the cause that each has, and instructions by what they are."""
     assert FAULTS == EXCEPTIONS
-    assert set(INSTRUCTIONS) == {"nop", "sfence_vma", "hfence_gvma", "wfi", "jalr"}
+    assert set(INSTRUCTIONS) == {"nop", "sfence_vma", "hfence_gvma", "wfi", "wfi_unmapped", "jalr"}
 
 
 TRACE = """\

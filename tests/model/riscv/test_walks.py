@@ -66,7 +66,7 @@ def test_no_walk_shows_a_violation_on_the_newest_kernel(name: str, seed: int) ->
 def test_every_verb_is_walked() -> None:
     """A verb that no walk can reach would be one that no random test covers."""
     reached: set[str] = set()
-    for seed in range(120):
+    for seed in range(240):
         way = walk(RELEASES[-1], ("all", "two equal hosts", "much")[seed % 3], seed, 200)
         assert way is not None
         reached |= {verb for _, verb, _ in way.events}

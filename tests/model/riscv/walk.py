@@ -186,7 +186,7 @@ def _of_a_task(t: str, w: World) -> list[Event]:
     plain = ("syscall", "syscall_enter", "ret_to_user", "signal", "sigreturn", "exec", "exit")
     events: list[Event] = [(t, verb, ()) for verb in plain]
     events += [(t, verb, ()) for verb in ("kernel_vector_begin", "kernel_vector_end")]
-    events += [(t, "uaccess", (address,)) for address in TAGGED]
+    events += [(t, verb, (address,)) for verb in ("uaccess", "futex") for address in TAGGED]
     flags = ((), ("PR_TAGGED_ADDR_ENABLE",))
     for n, f in itertools.product((0, 1, 7, 9, 16, 17), flags):
         events.append((t, "prctl", ("PR_SET_TAGGED_ADDR_CTRL", n, *((f,) if f else ()))))
@@ -194,6 +194,7 @@ def _of_a_task(t: str, w: World) -> list[Event]:
         (t, "prctl", (f"PR_{o}", 0)) for o in ("GET_TAGGED_ADDR_CTRL", "RISCV_V_GET_CONTROL")
     ]
     events += [(t, "vsetvli", (vtype,)) for vtype in VTYPES]
+    events += [(t, "vl1r", (base,)) for base in (10, 11)]
     events += [(t, "prctl", ("PR_RISCV_V_SET_CONTROL", n)) for n in (1, 2, 6, 22, 3, 0x20)]
     events += [(t, verb, (c,)) for c in CHILDREN for verb in ("fork", "clone")]
     for v in VCPUS:
@@ -228,7 +229,7 @@ def _of_a_vcpu(v: str) -> list[Event]:
     events += [(v, "page", (page,)) for page in ("pbmt", "ad", "invalid")]
     events += [(v, "vsetvli", (vtype,)) for vtype in VTYPES]
     events += [(v, "insn", (insn,)) for insn in INSTRUCTIONS]
-    events += [(v, verb, ()) for verb in ("pmu_overflow", "hrtimer_expired")]
+    events += [(v, verb, ()) for verb in ("pmu_overflow", *["hrtimer_expired"] * 16)]
     events += [(v, "read", ((csr, 0),)) for csr in ("sie", "cycle", "time", "hstatus", "stopei")]
     events += [(v, "read", (("x", 10),)), (v, "write", (("x", 10), None))]
     events += [(v, "cbo", (cbo,)) for cbo in CBOS]
@@ -246,7 +247,7 @@ def _of_a_vcpu(v: str) -> list[Event]:
         events.append((v, "sbi", ("fwft", "set", (feature, value, lock))))
     events += [(v, "sbi", ("fwft", "get", (feature,))) for feature in (0, 1, 2, 5)]
     events += [(v, "sbi", ("sta", "steal_time_set_shmem", (lo, 0))) for lo in STA]
-    events += [(v, "sbi", ("time", "set_timer", (100,)))] * 12
+    events += [(v, "sbi", ("time", "set_timer", (100,)))] * 40
     events += [(v, "sbi", ("ipi", "send_ipi", (mask, base))) for mask, base in ((1, 0), (2, 0))]
     events += [(v, "sbi", ("hsm", "hart_suspend", (kind,))) for kind in (0, 1 << 31, 5)]
     events += [(v, "sbi", (hex(e.eid), "0x9", ())) for e in EXTENSIONS.values()]

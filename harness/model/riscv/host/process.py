@@ -34,7 +34,12 @@ class Process(Vector):
 
     @property
     def envcfg_per_thread(self) -> bool:
-        return "host-pointer-masking" in self.fixes
+        return "envcfg-per-thread" in self.fixes
+
+    @property
+    def has_supm(self) -> bool:
+        """Whether a program can have its pointers masked."""
+        return "host-pointer-masking" in self.fixes and "ssnpm" in self.host.isa
 
     def default_envcfg(self) -> int:
         """What the kernel lets every program do: CBO.ZERO."""
@@ -62,7 +67,7 @@ class Process(Vector):
     @kernel_function()
     def set_tagged_addr_ctrl(self, task: Task, arg: int) -> str:
         """prctl(PR_SET_TAGGED_ADDR_CTRL). Returns the errno, or ''."""
-        if "ssnpm" not in self.host.isa or not self.envcfg_per_thread:
+        if not self.has_supm:
             return "EINVAL"
         if arg & ~(PR_PMLEN_MASK | PR_TAGGED_ADDR_ENABLE):
             return "EINVAL"
@@ -90,9 +95,9 @@ class Process(Vector):
     def get_tagged_addr_ctrl(self, task: Task) -> int | None:
         """What PR_GET_TAGGED_ADDR_CTRL returns, None for EINVAL: the length in force, not the one
         that was asked for."""
-        if not self.envcfg_per_thread:
+        if "host-pointer-masking" not in self.fixes:
             return None
-        if "ssnpm" not in self.host.isa:
+        if not self.has_supm:
             return None if "supm-get-check" in self.fixes else 0
         ret = pmlen_of(task.envcfg) << PR_PMLEN_SHIFT
         return ret | PR_TAGGED_ADDR_ENABLE if self.mms[task.mm].pmlen else ret
@@ -143,7 +148,7 @@ class Process(Vector):
         task.status = with_vs(task.status, OFF)
         task.vstate = None
         task.defer_restore = False
-        if self.envcfg_per_thread and "ssnpm" in self.host.isa:
+        if self.has_supm:
             self.envcfg_update_bits(task, ENVCFG_PMM, 0)
 
     @kernel_function()

@@ -19,6 +19,10 @@ from harness.model.values import EMPTY, Bank, Quads, Val
 
 VILL = 1 << 63
 
+# The opcodes that vectors share with FP, and vectors' own.
+OPCODE_LOADFP, OPCODE_STOREFP, OPCODE_VECTOR = 0b0000111, 0b0100111, 0b1010111
+_VL_VS_WIDTHS = (0, 5, 6, 7)  # elements of 8, 16, 32 and 64 bits
+
 
 @cache
 def discarded(vlenb: int) -> Bank:
@@ -78,11 +82,21 @@ class Vector(Base):
             task.status = with_vs(task.status, DIRTY)
 
     @kernel_function()
-    def riscv_v_first_use_handler(self, task: Task) -> bool:
+    def insn_is_vector(self, insn: int) -> bool:
+        """A load or a store is one by the width of its elements, bits 12 to 14."""
+        if insn & 0x7F in (OPCODE_LOADFP, OPCODE_STOREFP):
+            mask = 0b111 if "v-insn-width" in self.fixes else 0b1111
+            return insn >> 12 & mask in _VL_VS_WIDTHS
+        return insn & 0x7F == OPCODE_VECTOR
+
+    @kernel_function()
+    def riscv_v_first_use_handler(self, task: Task, insn: int = OPCODE_VECTOR) -> bool:
         """An illegal instruction in user space: was it the first vector instruction?"""
         if not self.has_vector or not self.riscv_v_vstate_ctrl_user_allowed(task):
             return False
         if self.riscv_v_vstate_query(task):
+            return False
+        if not self.insn_is_vector(insn):
             return False
         task.vstate = EMPTY
         task.status = with_vs(task.status, INITIAL)

@@ -104,6 +104,11 @@ class VcpuExit(VcpuCore):
     @kernel_function()
     def kvm_riscv_vcpu_virtual_insn(self, vcpu: Vcpu, what: str) -> None:
         """What there is a function for goes on, or out to user space; the rest is illegal."""
+        if what == "wfi_unmapped":
+            # stval is 0, and HLVX finds no page of the instruction in the G-stage.
+            if "hlv-guest-fault" not in self.fixes:
+                self.kvm_riscv_vcpu_trap_redirect(vcpu, EXC_LOAD_GUEST_PAGE_FAULT, vcpu.sepc)
+            return
         if what == "wfi":
             self.kvm_riscv_vcpu_wfi(vcpu)
             return
@@ -145,6 +150,9 @@ class VcpuExit(VcpuCore):
     @kernel_function()
     def kvm_riscv_vcpu_trap_redirect(self, vcpu: Vcpu, cause: int, stval: int) -> None:
         self._enter_vs(vcpu, cause, stval)
+        if cause == EXC_LOAD_GUEST_PAGE_FAULT:
+            text = f"{vcpu.name} gets a guest page fault, which no VS-mode has"
+            self.violated("privilege", vcpu.name, "scause", text)
         if "redirect-spp" in self.fixes:
             vcpu.sstatus |= SR_SPP
         elif not vcpu.sstatus & SR_SPP:
