@@ -23,7 +23,7 @@ import table
 
 from harness.dsl.nodes import Trace
 from harness.model import architecture
-from harness.model.base import World
+from harness.model.world import World
 from harness.search.bounds import Bounds, Found
 from harness.search.bug import Bug, bug_of
 from harness.search.discovery import trace_of

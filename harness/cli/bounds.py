@@ -10,8 +10,9 @@ from harness.cli.reglist import mode_of
 from harness.cli.term import Terminal
 from harness.dsl.reader import read_machine
 from harness.errors import HarnessError, nearest, one_of
-from harness.model.base import Architecture, World
+from harness.model.base import Architecture
 from harness.model.exploring import Explorable
+from harness.model.world import World
 from harness.search.bounds import Bounds
 
 MOST_TASKS, MOST_VCPUS = 20, 20

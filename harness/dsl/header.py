@@ -16,9 +16,10 @@ from harness.dsl.nodes import CLASSES, Event, Header, Name, Statement, Verdict, 
 from harness.dsl.syntax import HEADER_WORDS
 from harness.errors import nearest, one_of
 from harness.model import ARCHITECTURES, architecture
-from harness.model.base import Architecture, World
+from harness.model.base import Architecture
 from harness.model.catalogue import KernelError
 from harness.model.names import commit_mistake
+from harness.model.world import World
 
 _MESSAGE_ID = re.compile(r"[^\s<>@]+@[^\s<>@]+")
 # A list archive's address of a mail: .../all/ID/, .../r/ID, .../list/ID/T/#u

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from harness.dsl.check import Checker
 from harness.dsl.nodes import Trace
 from harness.errors import Diagnostic, HarnessError, Position, SourceError
-from harness.model.base import Architecture, World
+from harness.model.base import Architecture
+from harness.model.world import World
 from harness.resources import display, folder
 
 MAX_BYTES = 1 << 20

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from harness.dsl.nodes import Event, Expect, Name
 from harness.dsl.syntax import parse_alone, parser
-from harness.model.base import Architecture, BadOperand, World
+from harness.model.base import Architecture, BadOperand
 from harness.model.values import number
+from harness.model.world import World
 
 # What stands between the members of an operand that is a list.
 _JOINTS = {"flags": " | ", "names": ", ", "argument": ", "}

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from harness.dsl.nodes import Event, Trace
 from harness.engine.way_out import concerned, proposed, way_out
 from harness.model import architecture
-from harness.model.base import Model, Refused, World
+from harness.model.base import Model, Refused
 from harness.model.catalogue import Kernel
+from harness.model.world import World
 
 
 @dataclass(slots=True)

@@ -12,8 +12,9 @@ from harness.dsl.nodes import Event, Expect, Snapshot, Trace
 from harness.engine.refusal import Refusal
 from harness.errors import Diagnostic, Position, SourceError
 from harness.model import architecture
-from harness.model.base import Model, Reaction, Refused, Tree, Violation, World
+from harness.model.base import Model, Reaction, Refused, Tree, Violation
 from harness.model.catalogue import Kernel
+from harness.model.world import World
 
 
 @dataclass(slots=True)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from harness.dsl.write import sentence
-from harness.model.base import Architecture, Event, Model, Refused, State, World
+from harness.model.base import Architecture, Model, Refused, State
+from harness.model.world import Event, World
 
 DEPTH = 3  # events that are proposed at most
 TRIES = 30000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterable
 
-from harness.model.base import Event, World
+from harness.model.world import Event, World
 
 
 class EventTable:

@@ -17,6 +17,7 @@ from harness.model.evidence import Evidence
 from harness.model.exploring import Explorable
 from harness.model.probing import Probing
 from harness.model.values import Origin, Val
+from harness.model.world import Event, World
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -125,23 +126,6 @@ class Model(Protocol):
         """Where this very value (bits and origin) is held as `what`, a register."""
 
 
-class World(NamedTuple):
-    """Who is there when a trace begins, and on what machine, for any architecture.
-
-    `settings` are ranges by name; `tasks` pairs each first task with the CPU it
-    is current on (-1: none); `unborn` will be forked; a vcpu has a name, the
-    task whose thread it is, and its features; `words` are the settings that are lists;
-    `vms` tells which virtual machine each vcpu is of (empty: all are of one).
-    """
-
-    settings: dict[str, tuple[int, int]]
-    tasks: tuple[tuple[str, int], ...]
-    unborn: tuple[str, ...]
-    vcpus: tuple[tuple[str, str, tuple[str, ...]], ...]
-    words: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - nobody changes a world
-    vms: tuple[int, ...] = ()
-
-
 class Setting(NamedTuple):
     """A number, or a range of numbers, that a machine line can give.
 
@@ -201,10 +185,6 @@ class Verb(NamedTuple):
 
 class BadOperand(Exception):
     """A register or value that this architecture, or this machine, does not have."""
-
-
-Event = tuple[str, str, tuple[Any, ...]]
-"""An actor, a verb and its operands, as a model is given them."""
 
 
 class Architecture(Protocol):

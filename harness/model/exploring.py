@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from harness.model.catalogue import Kernel
-
-if TYPE_CHECKING:
-    from harness.model.base import Event, World
+from harness.model.world import Event, World
 
 Who = tuple[str, int]
 """One of the CPUs (`cpu`), tasks (`task`) or vcpus (`vcpu`) of a world, by number."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from math import factorial
 from typing import NamedTuple
 
-from harness.model.base import Event, Violation, World
+from harness.model.base import Violation
 from harness.model.catalogue import Kernel
+from harness.model.world import Event, World
 from harness.search.canon import FRESH, FRESHEST
 from harness.search.play import Way
 

@@ -12,8 +12,9 @@ from harness.dsl.nodes import Trace
 from harness.dsl.write import sentence
 from harness.engine.replay import Replay
 from harness.model import architecture
-from harness.model.base import Event, Violation
+from harness.model.base import Violation
 from harness.model.catalogue import Kernel
+from harness.model.world import Event
 from harness.search.bounds import Bounds, Found
 from harness.search.play import way_of
 from harness.search.reduce import Reducer

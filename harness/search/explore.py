@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from harness.model.base import Event, Violation
+from harness.model.base import Violation
+from harness.model.world import Event
 from harness.search.bounds import Bounds, Found
 from harness.search.explorer import Explorer, Slice
 from harness.search.play import Way, way_of

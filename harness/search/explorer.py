@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from harness.errors import HarnessError
 from harness.model import architecture
-from harness.model.base import Event, Model, Refused, State, Violation
+from harness.model.base import Model, Refused, State, Violation
+from harness.model.world import Event
 from harness.search.bounds import Bounds
 from harness.search.canon import FRESH, Canon, Part
 from harness.search.pair import Pair

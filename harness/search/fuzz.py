@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from harness.errors import HarnessError
 from harness.model import architecture
-from harness.model.base import Event, Refused, Violation
+from harness.model.base import Refused, Violation
+from harness.model.world import Event
 from harness.processes import WorkerDied, in_processes
 from harness.search.bounds import Bounds, Found
 from harness.search.canon import FRESH, FRESHEST

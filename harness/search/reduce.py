@@ -20,7 +20,7 @@ from harness.dsl.write import sentences
 from harness.engine.replay import world
 from harness.errors import SourceError
 from harness.model import architecture
-from harness.model import base as model
+from harness.model import world as happenings
 from harness.model.base import Violation
 from harness.model.catalogue import Kernel
 from harness.search.bug import Bug, bug_of
@@ -377,6 +377,6 @@ def _numbers(n: int) -> str:
     return f"v{n}"
 
 
-def units_of(events: Sequence[model.Event]) -> list[Unit]:
+def units_of(events: Sequence[happenings.Event]) -> list[Unit]:
     """Events as a model is given them, as units without expectations."""
     return [Unit(Event(Name(actor, 1), verb, (), 0, args)) for actor, verb, args in events]

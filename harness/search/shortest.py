@@ -18,8 +18,8 @@ from typing import Any
 from harness.dsl.nodes import Trace
 from harness.engine.replay import world
 from harness.model import architecture
-from harness.model.base import Event, World
 from harness.model.exploring import narrow
+from harness.model.world import Event, World
 from harness.search.bounds import MOST_ORDERS, Bounds, Found, orders
 from harness.search.explore import Search
 from harness.search.play import units

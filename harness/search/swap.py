@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from harness.dsl.nodes import Trace
 from harness.engine.replay import world
 from harness.model import architecture
-from harness.model.base import Event, Model, Refused, State
+from harness.model.base import Model, Refused, State
 from harness.model.catalogue import Kernel
 from harness.model.exploring import narrow
+from harness.model.world import Event
 from harness.search.explorer import happening
 from harness.search.play import Way, units, way_of
 

@@ -17,7 +17,8 @@ from harness.engine.replay import world
 from harness.engine.way_out import moves, proposed, way_out
 from harness.errors import SourceError
 from harness.model import architecture
-from harness.model.base import Architecture, Event, Model, Refused, World
+from harness.model.base import Architecture, Model, Refused
+from harness.model.world import Event, World
 from tests.dsl.samples import ROOT
 from tests.engine.text import HEAD, trace
 from tests.model.arm64 import walk as arm64

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from harness.model import architecture
-from harness.model.base import Event, Model, Refused
+from harness.model.base import Model, Refused
+from harness.model.world import Event
 from tests.model.arm64 import walk as arm64
 from tests.model.riscv import walk as riscv
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.model import architecture
-from harness.model.base import World
+from harness.model.world import World
 from harness.search.bounds import Bounds
 
 VECTORS: dict[str, tuple[str, ...]] = {"isa": ("f", "d", "v", "zicboz")}

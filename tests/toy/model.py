@@ -15,11 +15,11 @@ from harness.model.base import (
     Tree,
     Verb,
     Violation,
-    World,
     shown,
 )
 from harness.model.catalogue import Catalogue, Commit, Fix, Kernel
 from harness.model.values import ZERO, Origin, Val
+from harness.model.world import World
 
 CATALOGUE = Catalogue(
     [

@@ -13,9 +13,9 @@ from harness.model.alphabet import EventTable
 from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
 from harness.model.arm64.machine import Machine
 from harness.model.arm64.settings import settings
-from harness.model.base import Event, World
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Anatomy, Who
+from harness.model.world import Event, World
 
 GROUPS: dict[str, str] = {
     "run": "KVM_RUN, guest exits and entries, and what a guest does with its registers",

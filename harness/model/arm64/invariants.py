@@ -8,8 +8,6 @@ a difference is told.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.model.arm64.cpu.cpu import Access, check_access, current_vq, streaming_vq
 from harness.model.arm64.cpu.state import FFR, GUEST, KERNEL, USER, ZA, Registers
 from harness.model.arm64.cpu.sysreg import (
@@ -38,11 +36,9 @@ from harness.model.arm64.host.state import (
     Task,
 )
 from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED, Vcpu
+from harness.model.arm64.program import Program
 from harness.model.base import Violation, classify, shown
 from harness.model.values import EMPTY, Bank, Val, first_difference
-
-if TYPE_CHECKING:
-    from harness.model.arm64.machine import Machine
 
 INVARIANTS: dict[str, str] = {
     "stale": "a context never reads an older value of its own",
@@ -68,7 +64,7 @@ INVARIANTS: dict[str, str] = {
 Found = list[Violation]
 
 
-def check(m: Machine) -> Found:
+def check(m: Program) -> Found:
     """Every violation in the present state."""
     found: Found = []
     for cpu in m.cpus:
@@ -124,7 +120,7 @@ def _scalars(who: Context, due: Regs, cpu: Registers, fpmr: bool, found: Found) 
         found.append(_wrong(who, "fpmr", due.fpmr, cpu.fpmr))
 
 
-def _user(m: Machine, cpu: Registers, found: Found) -> None:
+def _user(m: Program, cpu: Registers, found: Found) -> None:
     """At EL0: the registers are current's, and what may be used without a trap is right."""
     task = m.tasks[m.rqs[cpu.id].current]
     if task.flags & TIF_FOREIGN_FPSTATE:
@@ -194,7 +190,7 @@ def _user(m: Machine, cpu: Registers, found: Found) -> None:
 
 
 def _lengths(
-    m: Machine,
+    m: Program,
     task: Task,
     owed: TaskDue,
     cpu: Registers,
@@ -222,7 +218,7 @@ def _lengths(
             found.append(_wrong(task, "SVL", Val(16 * owed.sme.vq), Val(16 * has)))
 
 
-def _frame(m: Machine, task: Task, frame: Frame, found: Found) -> None:
+def _frame(m: Program, task: Task, frame: Frame, found: Found) -> None:
     """A signal frame says what its program was entitled to when the signal came."""
     due = m.task_due[task.name].frames[-1]
     _bank(task, "frame v", due.z.limit(1), frame.v, found)
@@ -259,7 +255,7 @@ def _incoherent(who: Context, what: str, text: str) -> Violation:
     return Violation("incoherent", who.name, what, f"{who.name} {text}")
 
 
-def _guest(m: Machine, cpu: Registers, found: Found) -> None:
+def _guest(m: Program, cpu: Registers, found: Found) -> None:
     """In a guest: what EL2 leaves open is the guest's, and PSTATE.SM is 0."""
     task = m.tasks[m.rqs[cpu.id].current]
     vcpu = m.vcpus[task.vcpu]
@@ -313,13 +309,13 @@ def _guest(m: Machine, cpu: Registers, found: Found) -> None:
         _scalars(vcpu, want, cpu, vcpu.fpmr_vm, found)
 
 
-def _cptr_opens_sve(m: Machine, cpu: Registers) -> bool:
+def _cptr_opens_sve(m: Program, cpu: Registers) -> bool:
     """Whether EL2's control alone lets a guest use SVE."""
     e2h = cpu.hcr_el2 & HCR_E2H
     return bool(cpu.cptr_el2 & CPACR_EL1_ZEN_EL1EN) if e2h else not cpu.cptr_el2 & CPTR_EL2_TZ
 
 
-def _kernel_neon(m: Machine, cpu: Registers, found: Found) -> None:
+def _kernel_neon(m: Program, cpu: Registers, found: Found) -> None:
     """A kernel-mode NEON section finds its own registers, whatever came between."""
     task = m.tasks[m.rqs[cpu.id].current]
     owed = m.task_due.get(task.name)
@@ -342,7 +338,7 @@ def _kernel_neon(m: Machine, cpu: Registers, found: Found) -> None:
             found.append(Violation(classify("kernel", want, got), task.name, f"kernel v{n}", text))
 
 
-def _sysregs(m: Machine, cpu: Registers, found: Found) -> None:
+def _sysregs(m: Program, cpu: Registers, found: Found) -> None:
     """Registers of debug, PMU, profiling and fine-grained traps are those of whoever runs."""
     due = m.host_due[cpu.id].sys
     task = m.tasks[m.rqs[cpu.id].current]
@@ -364,7 +360,7 @@ def _sysregs(m: Machine, cpu: Registers, found: Found) -> None:
                 found.append(Violation("host-sysreg", f"cpu{cpu.id}", name, text))
 
 
-def _guest_sysregs(m: Machine, cpu: Registers, vcpu: Vcpu, found: Found) -> None:
+def _guest_sysregs(m: Program, cpu: Registers, vcpu: Vcpu, found: Found) -> None:
     sys = cpu.sys
     if m.config.pmu and sys.pmuserenr_el0 != ARMV8_PMU_USERENR_MASK:
         text = f"{vcpu.name} runs with PMUSERENR_EL0 = {sys.pmuserenr_el0:#x}: its EL0's accesses "
@@ -390,7 +386,7 @@ def _guest_sysregs(m: Machine, cpu: Registers, vcpu: Vcpu, found: Found) -> None
                 found.append(Violation("profiling", vcpu.name, name, text))
 
 
-def _homes(m: Machine, cpu: Registers, found: Found) -> None:
+def _homes(m: Program, cpu: Registers, found: Found) -> None:
     """Under nVHE nothing but hyp's own copy of kvm_host_data is in use.
 
     In protected mode the kernel has one of its own, and cannot reach hyp's.

@@ -31,13 +31,14 @@ from harness.model.arm64.machine import (
 )
 from harness.model.arm64.verbs import MOVES, VERBS
 from harness.model.arm64.view import SHOWN
-from harness.model.base import BadOperand, Model, RegTest, Setting, Shape, World, recording
+from harness.model.base import BadOperand, Model, RegTest, Setting, Shape, recording
 from harness.model.catalogue import Kernel
 from harness.model.evidence import Evidence
 from harness.model.exploring import Explorable
 from harness.model.patch import patched
 from harness.model.probing import Probing
 from harness.model.values import number as number_of
+from harness.model.world import World
 
 _REGISTER = re.compile(r"(v|z|p|za)(0|[1-9][0-9]*)")
 _HIGHEST = {"v": 31, "z": 31, "p": 15, "za": 255}

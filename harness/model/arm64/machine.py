@@ -13,7 +13,7 @@ from harness.model.arm64.host.state import COUNTERS, Counts
 from harness.model.arm64.invariants import check
 from harness.model.arm64.kvm.nvhe import Hvhe, Nvhe
 from harness.model.arm64.kvm.pkvm import Pkvm
-from harness.model.arm64.kvm.state import Errno, FpOwner, Vcpu
+from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SME, KVM_ARM_VCPU_SVE, name_of, named
 from harness.model.arm64.kvm.vhe import Vhe
 from harness.model.arm64.stimuli import Stimuli
@@ -231,12 +231,6 @@ class Machine(Stimuli):
                 if named(reg) == saved_as and val in vals[quad : quad + 1]:
                     found.append(f"{vcpu.name}, saved by its VMM")
         return found
-
-    def hyp_owner(self, cpu: int, vcpu: Vcpu) -> FpOwner:
-        """Who owns a CPU's registers while `vcpu` is loaded there, as hyp sees it."""
-        if "fp-owner" not in self.fixes:
-            return self.hyp_vcpus.get(vcpu.name, vcpu).fp_state
-        return self.hyp_home[cpu].fp_owner
 
 
 def _traps(traps: list[Trap]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE, SIZES
 from harness.model.arm64.userland import PR_FLAGS
-from harness.model.base import Event, Verb
+from harness.model.base import Verb
+from harness.model.world import Event
 
 _BOTH = ("task", "vcpu")
 _TASK, _VCPU, _CPU = ("task",), ("vcpu",), ("cpu",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.model.arm64.cpu.state import FFR, ZA, ZA_ROWS, ZT0, Mode, Registers, SysRegs
 from harness.model.arm64.cpu.sysreg import FIELDS, fields
@@ -18,12 +18,10 @@ from harness.model.arm64.host.state import (
     Task,
 )
 from harness.model.arm64.kvm.state import FP_STATE_FREE, HostData, HostDebugState, Vcpu
+from harness.model.arm64.program import Program
 from harness.model.base import Shape, Tree, shown
 from harness.model.tasks import At
 from harness.model.values import Bank, Quads, Val
-
-if TYPE_CHECKING:
-    from harness.model.arm64.machine import Machine
 
 _V = r"(?:[12]?[0-9]|3[01])"
 _BANK = re.compile(rf"[vz]{_V}|p(?:[0-9]|1[0-5])|ffr|za(?:[0-9]{{1,3}})?|zt0|[vzp]0-\w+")
@@ -110,7 +108,7 @@ def scalar(tree: Tree, key: str, val: Val) -> None:
         tree[key] = shown(val)
 
 
-def snapshot(m: Machine) -> Tree:
+def snapshot(m: Program) -> Tree:
     tree: Tree = {}
     for cpu in m.cpus:
         tree[f"cpu{cpu.id}"] = _cpu(m, cpu)
@@ -122,7 +120,7 @@ def snapshot(m: Machine) -> Tree:
     return tree
 
 
-def owners(m: Machine) -> list[str]:
+def owners(m: Program) -> list[str]:
     """`cpu0: A at EL0, registers A's, SVE traps` for each CPU."""
     lines = []
     for cpu in m.cpus:
@@ -143,7 +141,7 @@ def owners(m: Machine) -> list[str]:
     return lines
 
 
-def _cpu(m: Machine, cpu: Registers) -> Tree:
+def _cpu(m: Program, cpu: Registers) -> Tree:
     task = m.rqs[cpu.id].current
     mode = {Mode.USER: "EL0", Mode.KERNEL: "kernel", Mode.GUEST: "guest"}[cpu.mode]
     idle = "idle" if m.rqs[cpu.id].online else "off line"
@@ -186,7 +184,7 @@ def _sysregs(tree: Tree, sys: SysRegs) -> None:
             tree[name] = f"{value:#x}"
 
 
-def _host_data(m: Machine, data: HostData) -> Tree:
+def _host_data(m: Program, data: HostData) -> Tree:
     tree: Tree = {}
     if data.fp_owner is not FP_STATE_FREE:
         tree["fp_owner"] = data.fp_owner.name
@@ -208,7 +206,7 @@ def _host_data(m: Machine, data: HostData) -> Tree:
     return tree
 
 
-def _context(m: Machine, c: Context) -> Tree:
+def _context(m: Program, c: Context) -> Tree:
     tree: Tree = {}
     put(tree, "fpsimd_state", bank("v", c.fpsimd_state))
     scalar(tree, "fpsr", c.fpsr)
@@ -225,7 +223,7 @@ def _context(m: Machine, c: Context) -> Tree:
     return tree
 
 
-def _task(m: Machine, task: Task) -> Tree:
+def _task(m: Program, task: Task) -> Tree:
     if task.at is At.DEAD:
         return {"state": "dead"}
     tree: Tree = {}
@@ -244,7 +242,7 @@ def _task(m: Machine, task: Task) -> Tree:
     return tree | _context(m, task)
 
 
-def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
+def _vcpu(m: Program, vcpu: Vcpu) -> Tree:
     tree = _context(m, vcpu)
     if "fp-owner" not in m.fixes and vcpu.fp_state is not FP_STATE_FREE:
         tree["fp_state"] = vcpu.fp_state.name

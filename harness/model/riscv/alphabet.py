@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from harness.model.alphabet import EventTable
-from harness.model.base import Event, World
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Anatomy, Who
 from harness.model.riscv.cpu.state import Mode
 from harness.model.riscv.kvm.uapi import reg_id
 from harness.model.riscv.machine import Machine
 from harness.model.riscv.settings import settings
+from harness.model.world import Event, World
 
 GROUPS: dict[str, str] = {
     "run": "KVM_RUN, guest exits and entries",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from harness.errors import nearest, one_of
-from harness.model.base import BadOperand, Model, RegTest, Setting, Shape, World, recording
+from harness.model.base import BadOperand, Model, RegTest, Setting, Shape, recording
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Explorable
 from harness.model.patch import patched
@@ -32,6 +32,7 @@ from harness.model.riscv.machine import Machine, Setup
 from harness.model.riscv.verbs import MOVES, VERBS
 from harness.model.riscv.view import SHOWN
 from harness.model.values import number as number_of
+from harness.model.world import World
 
 # What every host here has: RV64IMAC, the hypervisor, and the counters of the base.
 BASE = frozenset(("a", "c", "h", "i", "m", "zicntr", "zicsr", "zifencei", "zihpm"))

@@ -47,7 +47,7 @@ class Setup:
 class Machine(Stimuli):
     """Everything, ready for the engine."""
 
-    __slots__ = ("kernel", "read_back", "saved")
+    __slots__ = ("kernel", "saved")
 
     def __init__(self, kernel: Kernel, setup: Setup) -> None:
         vcpus: dict[str, Vcpu] = {}
@@ -59,8 +59,6 @@ class Machine(Stimuli):
         harts = tuple(Hart(n, host) for n, host in enumerate(setup.cpus))
         super().__init__(kernel, setup.hosts, harts, vcpus, places)
         self.kernel = kernel
-        # By vcpu: a state in which ONE_REG has last been found to give what was set.
-        self.read_back: dict[str, tuple[Any, ...]] = {}
         self.task_due = {}
         self.vcpu_due = {name: VcpuDue(name) for name in vcpus}
         self._boot()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from harness.model.base import Event, Verb
+from harness.model.base import Verb
 from harness.model.riscv.cpu.access import CBOS
 from harness.model.riscv.guest import FAULTS, INSTRUCTIONS
 from harness.model.riscv.kvm.sbi import EXTENSIONS
 from harness.model.riscv.kvm.uapi import SIZES
 from harness.model.riscv.stimuli import MEANWHILE, PR_FLAGS, PRCTLS
+from harness.model.world import Event
 
 _BOTH = ("task", "vcpu")
 _TASK, _VCPU, _CPU = ("task",), ("vcpu",), ("cpu",)

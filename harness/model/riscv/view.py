@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from harness.model.base import Shape, Tree, shown
 from harness.model.riscv.cpu.csr import (
@@ -31,11 +30,9 @@ from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import SbiStatus, Vcpu
 from harness.model.riscv.kvm.uapi import ISA_EXTENSIONS, SBI_EXTENSIONS
 from harness.model.riscv.kvm.vcpu_sbi_fwft import FEATURES
+from harness.model.riscv.vmm import Vmm
 from harness.model.tasks import At
 from harness.model.values import Bank
-
-if TYPE_CHECKING:
-    from harness.model.riscv.machine import Machine
 
 _ENVCFG = {
     "lpe": ENVCFG_LPE,
@@ -129,7 +126,7 @@ def status(value: int) -> str:
     return f"fs={CONTEXT_STATUS[get_fs(value)]} vs={CONTEXT_STATUS[get_vs(value)]}"
 
 
-def snapshot(m: Machine) -> Tree:
+def snapshot(m: Vmm) -> Tree:
     tree: Tree = {}
     for hart in m.harts:
         tree[f"cpu{hart.id}"] = _hart(m, hart)
@@ -146,7 +143,7 @@ def _put(tree: Tree, name: str, value: object) -> None:
         tree[name] = value
 
 
-def _hart(m: Machine, hart: Hart) -> Tree:
+def _hart(m: Vmm, hart: Hart) -> Tree:
     tree: Tree = {"current": m.rqs[hart.id].current, "mode": hart.mode.value}
     if len(m.hosts) > 1:
         tree["host"] = hart.host
@@ -168,7 +165,7 @@ def _hart(m: Machine, hart: Hart) -> Tree:
     return tree | vs
 
 
-def _task(m: Machine, task: Task) -> Tree:
+def _task(m: Vmm, task: Task) -> Tree:
     tree: Tree = {"at": task.at.name, "status": status(task.status)}
     if task.killed:
         tree["killed"] = task.killed
@@ -191,7 +188,7 @@ def _task(m: Machine, task: Task) -> Tree:
     return tree
 
 
-def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
+def _vcpu(m: Vmm, vcpu: Vcpu) -> Tree:
     if not vcpu.created:
         return {"state": "not created"}
     tree: Tree = {"isa": " ".join(n for n in ISA_EXTENSIONS if n in vcpu.isa)}
@@ -223,7 +220,7 @@ def _vcpu(m: Machine, vcpu: Vcpu) -> Tree:
     return tree
 
 
-def owners(m: Machine) -> list[str]:
+def owners(m: Vmm) -> list[str]:
     """Whose values are in each hart, a line each."""
     lines = []
     for hart in m.harts:

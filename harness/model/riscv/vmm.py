@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from harness.model.base import Refused, State, Violation, shown
 from harness.model.riscv import due
@@ -73,9 +74,12 @@ def needs(name: str) -> frozenset[str]:
 
 
 class Vmm(Guest):
-    """ONE_REG, and what must come of it."""
+    """ONE_REG, and what must come of it.
 
-    __slots__ = ()
+    `read_back` has, by vcpu, a state in which ONE_REG has last been found to give what was set.
+    """
+
+    __slots__ = ("read_back",)
 
     vcpu_ioctl: Callable[[Callable[[], None]], None]
     observe_guest: Observe
@@ -84,6 +88,10 @@ class Vmm(Guest):
     check: Callable[[], list[Violation]]
     capture: Callable[[], State]
     restore: Callable[[State], None]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.read_back: dict[str, tuple[Any, ...]] = {}
 
     def get_reg_list(self, vcpu: Vcpu, room: int | None) -> None:
         """KVM_GET_REG_LIST with room for so many ids. Raises Errno."""

@@ -12,7 +12,7 @@ from harness.model import architecture
 from harness.model.arm64 import language
 from harness.model.arm64.cpu.state import FFR, ZA, ZT0
 from harness.model.arm64.host.state import TIF_SME_VL_INHERIT, TIF_SVE_VL_INHERIT
-from harness.model.base import World
+from harness.model.world import World
 from tests.model.arm64.walk import CHILDREN, KNOWN, Event, alphabet, fill, switches
 from tests.model.losses import (
     BANK,

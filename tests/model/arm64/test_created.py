@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from harness.model import architecture
-from harness.model.base import Refused, World
+from harness.model.base import Refused
+from harness.model.world import World
 
 ARM64 = architecture("arm64")
 

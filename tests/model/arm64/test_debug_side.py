@@ -7,8 +7,9 @@ import pytest
 from harness.model import architecture
 from harness.model.arm64.cpu.sysreg import HFG_SME, MDCR_EL2_TDA
 from harness.model.arm64.machine import Machine
-from harness.model.base import BadOperand, Refused, World
+from harness.model.base import BadOperand, Refused
 from harness.model.values import Origin, Val
+from harness.model.world import World
 
 ARM64 = architecture("arm64")
 SETTINGS = {"cpus": (1, 1), "sve": (16, 64), "sme": (16, 64)}

@@ -7,7 +7,8 @@ import pytest
 from harness.model import architecture
 from harness.model.arm64.kvm.uapi import name_of
 from harness.model.arm64.machine import Machine
-from harness.model.base import Refused, World
+from harness.model.base import Refused
+from harness.model.world import World
 
 ARM64 = architecture("arm64")
 SM, ZA = 1, 2

@@ -20,8 +20,9 @@ from harness.model.arm64.cpu.sysreg import (
 from harness.model.arm64.host.state import NULL, TIF_FOREIGN_FPSTATE, TIF_SVE, SveState
 from harness.model.arm64.kvm.state import FP_STATE_FREE, FP_STATE_HOST_OWNED, Vcpu
 from harness.model.arm64.machine import Machine
-from harness.model.base import Refused, World
+from harness.model.base import Refused
 from harness.model.values import EMPTY, Origin, Val
+from harness.model.world import World
 
 ARM64 = architecture("arm64")
 

@@ -11,7 +11,8 @@ import harness.model.arm64
 from harness.model.arm64 import language
 from harness.model.arm64.kvm.uapi import name_of, reg_id
 from harness.model.arm64.machine import VheMachine
-from harness.model.base import World, kernel_functions
+from harness.model.base import kernel_functions
+from harness.model.world import World
 from tests.model.arm64.losing import ARM64, CONFIGS, SLOTS, UNSEEN, scenarios
 from tests.model.losses import Book, names_of_what_is_due
 

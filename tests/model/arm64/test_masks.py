@@ -11,7 +11,7 @@ import pytest
 
 from harness.model import architecture
 from harness.model.arm64.machine import Machine
-from harness.model.base import World
+from harness.model.world import World
 
 ARM64 = architecture("arm64")
 

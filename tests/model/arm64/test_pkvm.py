@@ -28,9 +28,9 @@ from harness.model.arm64.kvm.state import (
     Vcpu,
 )
 from harness.model.arm64.machine import Machine
-from harness.model.base import World
 from harness.model.tasks import At
 from harness.model.values import spread
+from harness.model.world import World
 from harness.resources import folder
 from tests.model.arm64.walk import Walk, written
 

@@ -16,8 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from hypothesis.stateful import run_state_machine_as_test as run
 
 from harness.model import architecture
-from harness.model.base import Model, Refused, World
+from harness.model.base import Model, Refused
 from harness.model.catalogue import RELEASES
+from harness.model.world import World
 from tests.model.arm64.walk import KNOWN, alphabet, fill, switches, world, written
 
 ARM64 = architecture("arm64")

@@ -8,8 +8,8 @@ from harness.model import architecture
 from harness.model.arm64.host.fpsimd import zeroed
 from harness.model.arm64.host.state import SveState, sve_sig_regs_size
 from harness.model.arm64.machine import Machine
-from harness.model.base import World
 from harness.model.values import Bank, Val
+from harness.model.world import World
 
 ARM64 = architecture("arm64")
 CHUNK = Val(0xFFFF)

@@ -13,7 +13,8 @@ from harness.model.arm64.host import ptrace, vl
 from harness.model.arm64.kvm import uapi
 from harness.model.arm64.language import REGSETS
 from harness.model.arm64.userland import PR_FLAGS
-from harness.model.base import BadOperand, World
+from harness.model.base import BadOperand
+from harness.model.world import World
 
 ARM64 = architecture("arm64")
 

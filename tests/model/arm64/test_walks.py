@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from harness.dsl.check import Checker
 from harness.engine import Replay, fingerprint
 from harness.model import architecture
-from harness.model.base import World
 from harness.model.catalogue import RELEASES
+from harness.model.world import World
 from tests.model.arm64.walk import KNOWN, Walk, world, written
 
 ARM64 = architecture("arm64")

@@ -7,7 +7,8 @@ import random
 from typing import Any
 
 from harness.model import architecture
-from harness.model.base import Model, Refused, Violation, World
+from harness.model.base import Model, Refused, Violation
+from harness.model.world import World
 
 Event = tuple[str, str, tuple[Any, ...]]
 

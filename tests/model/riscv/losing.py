@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from harness.model.base import World
 from harness.model.riscv import language
 from harness.model.riscv.cpu.csr import ENVCFG_PMM, SR_FS, SR_VS
 from harness.model.riscv.cpu.state import FCSR, V_CSRS, VsCsrs
 from harness.model.riscv.due import INTERRUPTS
 from harness.model.riscv.kvm.vcpu_sbi_fwft import MIS_DELEG
 from harness.model.riscv.machine import Machine
+from harness.model.world import World
 from tests.model.losses import (
     BANK,
     NUMBER,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.model.base import World
 from harness.model.riscv.invariants import INVARIANTS
 from harness.model.riscv.machine import Machine
 from harness.model.values import EMPTY, Origin, Val
+from harness.model.world import World
 from tests.model.riscv.walk import MUCH, RISCV
 
 

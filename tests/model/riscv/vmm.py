@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.model.base import World
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import ISA_EXTENSIONS, reg_id
 from harness.model.riscv.language import BASE, RV32_ONLY
 from harness.model.riscv.machine import Machine
+from harness.model.world import World
 from tests.model.riscv.walk import RISCV
 
 # Linux takes Svade alone of a hart that has Svadu as well.

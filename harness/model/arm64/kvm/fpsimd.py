@@ -62,6 +62,12 @@ class KvmFpsimd(Reset):
             # kvm_protected_mode_initialized: from now on hyp's memory is out of reach.
             self.home = self.kvm_host_data
 
+    def hyp_owner(self, cpu: int, vcpu: Vcpu) -> FpOwner:
+        """Who owns a CPU's registers while `vcpu` is loaded there, as hyp sees it."""
+        if "fp-owner" not in self.fixes:
+            return self.hyp_vcpus.get(vcpu.name, vcpu).fp_state
+        return self.hyp_home[cpu].fp_owner
+
     def vcpu_init(self, vcpu: Vcpu) -> None:
         """KVM_ARM_VCPU_INIT, where it is granted."""
         self.kvm_reset_vcpu(vcpu)

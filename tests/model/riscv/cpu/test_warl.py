@@ -10,10 +10,10 @@ from __future__ import annotations
 import pytest
 
 from harness.model import architecture
-from harness.model.base import World
 from harness.model.riscv.cpu.csrs import CSRS
 from harness.model.riscv.kvm.uapi import reg_id
 from harness.model.riscv.machine import Machine
+from harness.model.world import World
 
 ONES = (1 << 64) - 1
 UXL = 2 << 32
