@@ -37,6 +37,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--git", nargs=2, metavar=("TREE", "RANGE"), help="a kernel tree, and v7.2..v7.3"
     )
+    parser.add_argument(
+        "--since", metavar="VERSION", help="of a Debian changelog, what came after this version"
+    )
     parser.add_argument("--files", action="store_true", help="print the files that are mirrored")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_option(parser)
@@ -55,6 +58,10 @@ class Met(NamedTuple):
 
 def run(args: argparse.Namespace, out: Terminal) -> int:
     mirrored = {name: mirrors(name) for name in chosen(args)}
+    if args.files and (args.log or args.git or args.json):
+        raise HarnessError("upstream: --files goes alone, with no log, tree or --json")
+    if args.git and args.since:
+        raise HarnessError("upstream: --since is for a changelog; --git has a range")
     if args.files:
         for name, files in mirrored.items():
             for path, mirror in files.items():
@@ -92,15 +99,21 @@ def _met(args: argparse.Namespace, name: str, files: dict[str, Mirror]) -> Itera
     if args.git is not None:
         commits: Iterable[Commit] = from_git(Path(args.git[0]), args.git[1], files)
     else:
-        commits = _once(c for c in from_text(_text(args.log)) if _concerns(name, c.title))
+        commits = _once(from_text(_text(args.log), args.since))
     for commit in commits:
+        row, reason = rows.of(commit), reasons.of(commit)
+        if not (commit.files or row or reason or _concerns(name, commit.title)):
+            continue
         mirrors_of = [m for path in commit.files for m in files.values() if m.matches(path)]
         touched = {function for names in commit.files.values() for function in names}
         functions = {f for mirror in mirrors_of for f in mirror.functions} & touched
-        everywhere = all(not path.startswith("arch/") for path in commit.files)
-        if commit.files and everywhere and not functions:
-            continue  # a file of all architectures, in a place that is not mirrored
-        yield Met(name, commit, rows.of(commit), reasons.of(commit), tuple(sorted(functions)))
+        generic = [path for path in commit.files if not path.startswith("arch/")]
+        if commit.files and len(generic) == len(commit.files) and not functions:
+            # Files of all architectures: in code it takes a function that is mirrored.
+            header = any(path.endswith(".h") for path in generic)
+            if not header or _elsewhere(name, commit.title):
+                continue
+        yield Met(name, commit, row, reason, tuple(sorted(functions)))
 
 
 class _Known:
@@ -131,11 +144,13 @@ def _once(commits: Iterable[Commit]) -> Iterator[Commit]:
 
 # The words by which titles name the architecture, and the parts of it that are mirrored.
 _NAMES = {"arm64": {"arm64"}, "riscv": {"riscv", "risc-v", "riscv64"}}
+_OTHERS = {"x86", "svm", "vmx", "s390", "powerpc", "ppc", "mips", "loongarch", "sparc"}
+_NOT_THE_KERNEL = {"selftests", "kselftest", "documentation", "doc", "docs", "tools", "perf"}
 _PARTS = {
     "arm64": {"kvm", "fp", "fpsimd", "sve", "sme", "ptrace", "signal", "entry", "process",
               "syscall", "suspend", "smccc", "efi", "softirq"},
     "riscv": {"kvm", "fpu", "vector", "ptrace", "signal", "entry", "process", "suspend", "traps",
-              "cfi", "usercfi", "pointer masking", "switch_to"},
+              "cfi", "usercfi", "pointer", "switch_to", "futex", "uaccess", "cpufeature"},
 }  # fmt: skip
 
 
@@ -154,11 +169,20 @@ _STATE = re.compile(
 def _concerns(arch: str, title: str) -> bool:
     """Whether a title is of a part of the architecture that is mirrored, or speaks of its state."""
     words = subsystems(title)
+    if words & _NOT_THE_KERNEL:
+        return False
     names = _NAMES.get(arch, set())
     others = words - names - {"arm", "armhf"}
     if others:
         return bool(words & names and others & _PARTS.get(arch, set()))
     return bool(words & names and _STATE.search(title))
+
+
+def _elsewhere(arch: str, title: str) -> bool:
+    """Whether a title names other architectures, and not this one."""
+    words = subsystems(title)
+    names = _OTHERS.union(*(_NAMES[other] for other in _NAMES if other != arch))
+    return bool(words & names) and not words & _NAMES.get(arch, set())
 
 
 def _text(path: str) -> str:
@@ -169,14 +193,28 @@ def _text(path: str) -> str:
             with open(path, "rb") as file:
                 data = file.read(_MOST + 1)
         if data.startswith(b"\x1f\x8b"):
-            data = zlib.decompressobj(wbits=31).decompress(data, _MOST + 1)
+            data = _unpacked(data)
     except OSError as error:
         raise HarnessError(f"{path}: {error.strerror}") from None
     except zlib.error as error:
         raise HarnessError(f"{path}: a damaged gzip file ({error})") from None
+    if b"\0" in data:
+        raise HarnessError(f"{path}: not a text: expected a log or a changelog, plain or gzipped")
     if len(data) > _MOST:
         raise HarnessError(f"{path}: larger than {_MOST >> 20} MiB")
     return data.decode("utf-8", "replace")
+
+
+def _unpacked(data: bytes) -> bytes:
+    """All members of a gzip file, and no more than is read of any. Raises zlib.error."""
+    found = b""
+    while data and len(found) <= _MOST:
+        member = zlib.decompressobj(wbits=31)
+        found += member.decompress(data, _MOST + 1 - len(found))
+        if not member.eof and len(found) <= _MOST:
+            raise zlib.error("it ends in the middle")
+        data = member.unused_data
+    return found
 
 
 def _plain(met: Met) -> dict[str, Any]:

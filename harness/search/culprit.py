@@ -195,7 +195,8 @@ def cured(
 
     But for what is `allowed`. Each set comes with all that it needs. First among the fixes that
     the trace cites; if they do not do, any that the newest release has, and to do without what
-    stable trees alone have. Empty if none is known that does.
+    stable trees alone have; then one that stable trees alone have. Empty if none is known that
+    does.
     """
     catalogue = architecture(trace.arch).catalogue
     modes = tuple(modes)
@@ -210,7 +211,17 @@ def cured(
         found = (verdict(trace, Kernel("a candidate", fixes), mode) for mode in modes)
         return all(what is not None and set(what) <= allowed for what in found)
 
-    for target, most in ((catalogue.adding(kernel, *cited).fixes, MOST_TOGETHER), (newest, 1)):
+    stable = (
+        fix
+        for fix in catalogue.fixes.values()
+        if fix.kind == "stable" and fix.id not in kernel.fixes and kernel.fixes >= {*fix.needs}
+    )
+    targets = (
+        (catalogue.adding(kernel, *cited).fixes, MOST_TOGETHER),
+        (newest, 1),
+        *((catalogue.adding(kernel, fix.id).fixes, 1) for fix in stable),
+    )
+    for target, most in targets:
         within = target ^ kernel.fixes
         changes = [f for f in catalogue.fixes.values() if f.id in within]
         if not changes or not ends(target):

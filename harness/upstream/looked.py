@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +27,17 @@ def looked_at(folder: Path) -> list[Looked]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
+    except UnicodeDecodeError as error:
+        raise HarnessError(f"{folder.name}/{path.name}: not UTF-8 (byte {error.start})") from None
     found = []
     for number, line in enumerate(lines, 1):
         if not line or line.startswith("#"):
             continue
         parts = line.split("\t")
-        if len(parts) != 3 or not all(parts):
-            raise HarnessError(f"{path.name}:{number}: expected id (or -), title, reason, by tabs")
+        place = f"{folder.name}/{path.name}:{number}"
+        if len(parts) != 3 or not all(part.strip() for part in parts):
+            raise HarnessError(f"{place}: expected id (or -), title, reason, by tabs")
+        if not re.fullmatch(r"-|[0-9a-f]{12}", parts[0]):
+            raise HarnessError(f"{place}: {parts[0]!r} is no id: expected 12 hex digits, or -")
         found.append(Looked(None if parts[0] == "-" else parts[0], parts[1], parts[2]))
     return found

@@ -1,5 +1,7 @@
 """Which kernel files the model mirrors: the first line of a module's docstring says so.
 
+A paragraph that begins with `Also` names more, of which it has a part.
+
 `arch/arm64/kernel/fpsimd.c, its CONFIG_EFI part: ...` names a file; `arch/arm64/kvm/guest.c,
 reset.c and sys_regs.c` three of one folder; `asm/vector.h` is the architecture's header;
 `vcpu_sbi_*.c` stands for several.
@@ -41,13 +43,15 @@ def mirrors(arch: str) -> dict[str, Mirror]:
             tree = ast.parse(module.read_text(encoding="utf-8"))
         except OSError as error:
             raise HarnessError(f"{module}: {error.strerror}") from None
-        first = (ast.get_docstring(tree) or "").partition("\n\n")[0]
+        first, *more = (ast.get_docstring(tree) or "").split("\n\n")
+        paths = named(arch, first)
+        paths += [path for also in more if also.startswith("Also ") for path in named(arch, also)]
         functions = {
             node.name
             for node in ast.walk(tree)
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_on_")
         }
-        for path in named(arch, first):
+        for path in dict.fromkeys(paths):
             mirror = found.setdefault(path, Mirror(path))
             mirror.modules.append(module.relative_to(root).with_suffix("").as_posix())
             mirror.functions |= functions

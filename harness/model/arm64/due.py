@@ -394,12 +394,14 @@ class VcpuDue:
         return supported_vq(min(self.sys.zcr_el1 + 1, self.sve_vq or 1), lengths)
 
 
-def vcpu_init(due: VcpuDue, features: tuple[int, ...], lengths: VectorLengths) -> None:
+def vcpu_init(
+    due: VcpuDue, features: tuple[int, ...], lengths: VectorLengths, sme_guests: bool
+) -> None:
     """KVM_ARM_VCPU_INIT: every register is reset; lengths stay once they are final."""
     due.regs, due.sys = UNTOUCHED, RESET
     if KVM_ARM_VCPU_SVE in features and not due.finalized:
         due.sve_vq = lengths.sve[-1]
-    if KVM_ARM_VCPU_SME in features and not due.finalized:
+    if sme_guests and KVM_ARM_VCPU_SME in features and not due.finalized:
         due.sme_vq = lengths.sme[-1]
 
 

@@ -118,7 +118,8 @@ class Ioctls(Legal):
         """KVM_ARM_VCPU_INIT. Raises Errno."""
         self.kvm_arch_vcpu_ioctl_vcpu_init(vcpu, features)
         lengths = self.lengths._replace(sve=self.host_lengths(vcpu))
-        due.vcpu_init(self.vcpu_due[vcpu.name], features, lengths)
+        sme_guests = "sme-guest" in self.fixes
+        due.vcpu_init(self.vcpu_due[vcpu.name], features, lengths, sme_guests)
 
     def finalize_vcpu(self, vcpu: Vcpu, feature: int) -> None:
         """KVM_ARM_VCPU_FINALIZE. Raises Errno."""

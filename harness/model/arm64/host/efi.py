@@ -1,5 +1,7 @@
 """arch/arm64/kernel/fpsimd.c, its CONFIG_EFI part: FP state around calls of EFI runtime services.
 
+Also arch/arm64/kernel/efi.c.
+
 Firmware uses the FP/SIMD registers as any C code does (UEFI, AArch64 platforms:
 V alone, in non-streaming mode).
 """

@@ -80,7 +80,7 @@ class Fpsimd(Softirq):
 
     def sve_set_vq(self, vq: int) -> None:
         if not self.system_supports_sve:
-            self.bug("sve_set_vq: ZCR_EL1 is UNDEFINED where there is no SVE")
+            self.bug("a write of ZCR_EL1, which is UNDEFINED where there is no SVE")
             return
         self.host_sve_access()
         self.sysreg_clear_set("zcr_el1", ZCR_ELX_LEN_MASK, vq - 1)

@@ -1,4 +1,7 @@
-"""arch/arm64/kernel/process.c, kernel/fork.c, kernel/exit.c and the context switch."""
+"""arch/arm64/kernel/process.c, kernel/fork.c, kernel/exit.c and the context switch.
+
+Also kernel/sched/core.c.
+"""
 
 from __future__ import annotations
 

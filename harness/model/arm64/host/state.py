@@ -1,4 +1,7 @@
-"""What the host kernel keeps: thread state, per-CPU data, thread flags."""
+"""What the host kernel keeps: thread state, per-CPU data, thread flags.
+
+Also asm/thread_info.h, asm/processor.h and asm/fpsimd.h.
+"""
 
 from __future__ import annotations
 

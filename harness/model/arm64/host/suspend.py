@@ -1,5 +1,7 @@
 """arch/arm64/kernel/suspend.c, hotplug, and their notifiers in fpsimd.c.
 
+Also arch/arm64/mm/proc.S.
+
 A CPU that loses power comes back with its registers as reset leaves them. The
 boot code of EL2 runs again and sets the EL2 controls (asm/el2_setup.h), also
 where the kernel then goes on at EL2. What else the kernel needs it must have

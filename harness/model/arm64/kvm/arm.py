@@ -1,4 +1,7 @@
-"""arch/arm64/kvm/arm.c: a vcpu's ioctls, vcpu load and put, and the run loop."""
+"""arch/arm64/kvm/arm.c: a vcpu's ioctls, vcpu load and put, and the run loop.
+
+Also arch/arm64/kvm/handle_exit.c.
+"""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ class SmeGuest(Guest):
 
     def kvm_reset_vcpu(self, vcpu: Vcpu) -> None:
         super().kvm_reset_vcpu(vcpu)
-        if not vcpu.sve_finalized and vcpu.features >> KVM_ARM_VCPU_SME & 1:
+        asked = "sme-guest" in self.fixes and vcpu.features >> KVM_ARM_VCPU_SME & 1
+        if asked and not vcpu.sve_finalized:
             self.kvm_vcpu_enable_sme(vcpu)
 
     def kvm_vcpu_enable_sme(self, vcpu: Vcpu) -> None:

@@ -1,5 +1,7 @@
 """arch/arm64/kvm/hyp/nvhe/hyp-main.c and pkvm.c in protected mode.
 
+Also arch/arm64/kvm/handle_exit.c and arch/arm64/kvm/hyp/nvhe/psci-relay.c.
+
 Hyp runs copies of the host's vcpus (from v6.2: until then it ran the host's
 own, which makes no difference to see here, so the copies are always there).
 Until v6.9 `fp_state` goes to and fro with the rest, and FP registers are

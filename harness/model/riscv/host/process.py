@@ -1,4 +1,7 @@
-"""arch/riscv/kernel/process.c and asm/switch_to.h: tagged addresses, fork, exec, the switch."""
+"""arch/riscv/kernel/process.c and asm/switch_to.h: tagged addresses, fork, exec, the switch.
+
+Also arch/riscv/kernel/cpufeature.c, asm/uaccess.h and asm/futex.h.
+"""
 
 from __future__ import annotations
 

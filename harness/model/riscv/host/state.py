@@ -1,4 +1,7 @@
-"""What the host kernel keeps of a task: FP and vector state, envcfg, and where it is."""
+"""What the host kernel keeps of a task: FP and vector state, envcfg, and where it is.
+
+Also asm/processor.h and asm/mmu.h.
+"""
 
 from __future__ import annotations
 

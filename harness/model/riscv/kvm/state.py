@@ -1,4 +1,7 @@
-"""What KVM keeps of a vcpu (struct kvm_vcpu_arch)."""
+"""What KVM keeps of a vcpu (struct kvm_vcpu_arch).
+
+Also asm/kvm_host.h.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""arch/riscv/kvm/vcpu.c: create, reset, load, put, and the way into a guest and out."""
+"""arch/riscv/kvm/vcpu.c: create, reset, load, put, and the way into a guest and out.
+
+Also arch/riscv/kvm/vcpu_switch.S.
+"""
 
 from __future__ import annotations
 

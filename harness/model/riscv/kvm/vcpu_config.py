@@ -1,4 +1,7 @@
-"""arch/riscv/kvm/vcpu_config.c (vcpu.c up to v7.0): the hypervisor's CSRs of a vcpu."""
+"""arch/riscv/kvm/vcpu_config.c (vcpu.c up to v7.0): the hypervisor's CSRs of a vcpu.
+
+Also arch/riscv/kvm/main.c.
+"""
 
 from __future__ import annotations
 
@@ -85,13 +88,31 @@ class VcpuConfig(VcpuVector):
     @kernel_function()
     def kvm_arch_enable_virtualization_cpu(self) -> None:
         """main.c: what a CPU has before any vcpu is loaded."""
+        if "kvm-cpu-pm" in self.fixes:
+            self.kvm_riscv_csr_init()
+        else:
+            self.init_csrs()
+
+    @kernel_function()
+    def kvm_riscv_csr_init(self) -> None:
+        self.init_csrs()
+
+    def init_csrs(self) -> None:
         if "hideleg-config" not in self.fixes:
             self.csr_write("hedeleg", self.hedeleg_default)
             self.csr_write("hideleg", KVM_HIDELEG_DEFAULT)
 
     @kernel_function()
     def kvm_arch_disable_virtualization_cpu(self) -> None:
-        """main.c: a CPU goes off line, or to sleep. It loses the CSRs that this clears anyway."""
+        """main.c: a CPU goes off line. It loses the CSRs that this clears anyway."""
+        if "kvm-cpu-pm" in self.fixes:
+            self.kvm_riscv_csr_cleanup()
+        elif "former-vcpu-cleared" in self.fixes:
+            self.kvm_riscv_clear_former_vcpu()
+
+    @kernel_function()
+    def kvm_riscv_csr_cleanup(self) -> None:
+        """What the CPU loses with its power needs no step here."""
         if "former-vcpu-cleared" in self.fixes:
             self.kvm_riscv_clear_former_vcpu()
 
@@ -106,9 +127,9 @@ class VcpuConfig(VcpuVector):
         if "kvm-cpu-pm" not in self.fixes:
             return
         if enter:
-            self.kvm_arch_disable_virtualization_cpu()
+            self.kvm_riscv_csr_cleanup()
         else:
-            self.kvm_arch_enable_virtualization_cpu()
+            self.kvm_riscv_csr_init()
 
     @kernel_function()
     def kvm_riscv_vcpu_config_init(self, vcpu: Vcpu) -> None:
