@@ -328,6 +328,46 @@ CATALOGUE = Catalogue(
             ),
         ),
         Fix(
+            "vm-width",
+            "fix",
+            "v5.13",
+            "the vcpus of a VM can be of 32 and of 64 bits -> KVM_ARM_VCPU_INIT is EINVAL if "
+            "another vcpu has another width, where one that is not initialised counts as 64 bits",
+            (Commit("66e94d5cafd4", "KVM: arm64: Prevent mixed-width VM creation"),),
+            untagged="none",
+            link="20210524170752.1549797-1-maz@kernel.org",
+        ),
+        Fix(
+            "vm-width-first",
+            "fix",
+            "v5.18",
+            "no vcpu can be of 32 bits while another of its VM is not initialised -> the first "
+            "that is initialised settles the width",
+            (
+                Commit(
+                    "26bf74bd9f6f",
+                    "KVM: arm64: mixed-width check should be skipped for uninitialized vCPUs",
+                ),
+            ),
+            requires=("vm-width",),
+            repairs=("66e94d5cafd4",),
+            link="20220329031924.619453-2-reijiw@google.com",
+        ),
+        Fix(
+            "vm-features",
+            "rework",
+            "v6.5",
+            "the vcpus of a VM can have different features, apart from their width -> all have "
+            "those of the first that is initialised, or KVM_ARM_VCPU_INIT is EINVAL",
+            (
+                Commit(
+                    "2251e9ff1573",
+                    "KVM: arm64: Make vCPU feature flags consistent VM-wide",
+                ),
+            ),
+            requires=("vcpu-features-checked", "vm-width-first"),
+        ),
+        Fix(
             "vcpu-power-off",
             "rework",
             "v6.5",

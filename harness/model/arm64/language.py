@@ -352,6 +352,12 @@ class Arm64:
         wanted = any("fpmr" in features for *_, features in world.vcpus)
         if wanted and "kvm-fpmr" not in fixes:
             return "KVM has no guests with FPMR (until kvm-fpmr)"
+        if "vm-features" in fixes and (pair := _unlike(world)):
+            one, other = pair
+            return (
+                f"{one} and {other} are of one VM and have other features (until vm-features); "
+                "give each a VM of its own"
+            )
         if not _DEBUG_SIDE.isdisjoint(world.settings) and "kvm-fp-2018" not in fixes:
             return "KVM's debug side is not modelled as it was before v4.18"
         return ""
@@ -365,7 +371,7 @@ class Arm64:
         name, thread, _ = world.vcpus[0]
 
         def fresh(features: tuple[str, ...]) -> Machine:
-            own = world._replace(vcpus=((name, thread, features),))
+            own = world._replace(vcpus=((name, thread, features),), vms=())
             return self.fresh(kernel, mode, own, record=False)
 
         wants = world._replace(vcpus=((name, thread, ("sve",)),))
@@ -397,9 +403,23 @@ class Arm64:
             sve_hw=settings.get("sve_hw", (0, 0))[1] // 16,
             sve_other=lengths(settings.get("sve_other")),
         )
-        setup = Setup(config, world.tasks, world.unborn, world.vcpus)
+        setup = Setup(config, world.tasks, world.unborn, world.vcpus, world.vms)
         machine: Machine = (recording(cls) if record else cls)(kernel, setup)
         return machine
+
+
+def _unlike(world: World) -> tuple[str, str] | None:
+    """Two vcpus of one VM which are initialised when a trace begins, with other features."""
+    first: dict[int, tuple[str, set[str]]] = {}
+    for (name, _, features), vm in zip(
+        world.vcpus, world.vms or (0,) * len(world.vcpus), strict=True
+    ):
+        if "created" not in features:
+            has = {"sve", "sme"} & set(features)
+            other, wants = first.setdefault(vm, (name, has))
+            if wants != has:
+                return other, name
+    return None
 
 
 ARM64 = Arm64()
