@@ -63,5 +63,5 @@ def _run(machine: Machine, name: str, expected: tuple[tuple[str, int], ...]) -> 
         name,
         missing=tuple(name_of(reg) for reg in blessed if reg not in listed),
         failed=tuple(failed),
-        new=tuple(name_of(reg) for reg in listed if reg not in blessed),
+        new=tuple(name_of(reg) or f"{reg:#x}" for reg in listed if reg not in blessed),
     )

@@ -148,6 +148,21 @@ def named(reg: int) -> tuple[str, int] | None:
     return None
 
 
+def core_words(reg: int) -> list[tuple[str, int, int]]:
+    """Each 32-bit word of a core register's id from V0 on: a register, its number, its word.
+
+    Behind FPCR there are two words of nothing.
+    """
+    first = reg & 0xFFFF
+    found = []
+    for offset in range(first, first + size(reg) // 4):
+        if offset < FPSR:
+            found.append(("v", (offset - VREGS) // 4, (offset - VREGS) % 4))
+        else:
+            found.append(({FPSR: "fpsr", FPCR: "fpcr"}.get(offset, ""), 0, 0))
+    return found
+
+
 def name_of(reg: int) -> str:
     """The name that the trace language has for the register with this id, or ''."""
     kind, n = named(reg) or ("", 0)
