@@ -339,7 +339,7 @@ def _world(kernel: str, sve: bool, sme: bool) -> World:
     vcpus: tuple[tuple[str, str, tuple[str, ...]], ...] = (("v0", "A", ()), ("v1", "B", features))
     if kernel.endswith("+sme-guest"):
         vcpus += (("v2", "B", (*features, "sme", "created")),)
-    return World(settings, tasks, CHILDREN, vcpus)
+    return World(settings, tasks, CHILDREN, vcpus, vms=tuple(range(len(vcpus))))
 
 
 def scenarios(config: Config, length: int) -> list[Scenario]:

@@ -77,7 +77,7 @@ def world(sve: bool, sme: bool, guest_sve: bool, fa64: bool = False, debug: bool
     features = ("sve",) if guest_sve else ()
     tasks = (("A", 0), ("B", 1), ("C", -1))
     vcpus = (("v0", "A", ()), ("v1", "B", features))
-    return World(settings, tasks, CHILDREN, vcpus)
+    return World(settings, tasks, CHILDREN, vcpus, vms=(0, 1))
 
 
 def alphabet(w: World) -> list[Event]:
