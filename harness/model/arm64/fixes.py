@@ -1593,12 +1593,21 @@ CATALOGUE = Catalogue(
             ),
         ),
         Fix(
+            "sysreg-no-junk",
+            "rework",
+            "v5.3",
+            "a reset of a vcpu writes junk into its system registers, to see that each is reset "
+            "-> notes which it has reset; and the table has index 0 for every debug register",
+            (Commit("03fdfb269009", "KVM: arm64: Don't write junk to sysregs on reset"),),
+        ),
+        Fix(
             "debug-index",
-            "outside",
+            "fix",
             "v5.13",
-            "since v5.3 all breakpoints of a guest whose access traps are DBGBVR0_EL1, and all "
-            "watchpoints DBGWVR0_EL1 -> each its own. A second breakpoint is not modelled",
+            "emulation, ONE_REG and reset take every DBGBVR<n>_EL1 of a vcpu for DBGBVR0_EL1 -> "
+            "each for its own",
             (Commit("cb853ded1d25", "KVM: arm64: Fix debug register indexing"),),
+            requires=("sysreg-no-junk",),
             repairs=("03fdfb269009",),
         ),
         Fix(

@@ -44,10 +44,10 @@ _HIGHEST = {"v": 31, "z": 31, "p": 15, "za": 255}
 _TASK_REGISTERS = ("ffr", "za", "zt0", "fpsr", "fpcr", "fpmr", "svcr", "tpidr2_el0")
 _VCPU_REGISTERS = (
     *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1"),
-    *("dbgbvr0_el1", "tpidr2_el0"),
+    *("dbgbvr0_el1", "dbgbvr1_el1", "tpidr2_el0"),
 )
 _ONE_REGS = (
-    *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1", "dbgbvr0_el1"),
+    *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1", "dbgbvr0_el1", "dbgbvr1_el1"),
     *("za", "zt0", "svcr", "smcr_el1"),
     *LONG_NAMES.values(),
 )
@@ -107,7 +107,7 @@ class Arm64:
         "fpmr": Setting(1, 1),
         "fa64": Setting(0, 1),
         "pmu": Setting(1, 1),
-        "brps": Setting(1, 1),
+        "brps": Setting(1, 2),
         "spe": Setting(1, 1),
         "trbe": Setting(1, 1),
         "pmscr_reset": Setting(0, 3),
@@ -219,6 +219,8 @@ class Arm64:
             raise BadOperand(f"{name}: this machine has no SME (`sme 16..64` would give it some)")
         if kind == "dbgbvr0_el1" and "brps" not in world.settings:
             raise BadOperand("dbgbvr0_el1: this machine has no breakpoints (`brps 1` gives it one)")
+        if kind == "dbgbvr1_el1" and world.settings.get("brps", (0, 0))[1] < 2:
+            raise BadOperand("dbgbvr1_el1: this machine has no second breakpoint (`brps 2`)")
         if kind == "tpidr2_el0" and actor == "vcpu" and not {"sme", "fgt"} <= set(world.settings):
             raise BadOperand("tpidr2_el0: this machine has no SME, or no `fgt 1` to trap it by")
         return kind, n
@@ -306,6 +308,7 @@ class Arm64:
             "size": 32,
             "cpacr_el1": 64,
             "dbgbvr0_el1": 64,
+            "dbgbvr1_el1": 64,
             "sve_vls": 512,
             "sme_vls": 512,
         }
@@ -395,7 +398,8 @@ class Arm64:
             "fpmr" in settings,
             settings.get("sme2", (0, 0))[1] == 1,
             settings.get("fa64", (0, 0))[1] == 1,
-            **{name: name in settings for name in _DEBUG_SIDE},
+            **{name: name in settings for name in _DEBUG_SIDE - {"brps"}},
+            brps=settings.get("brps", (0, 0))[1],
             aarch32="aarch32" in settings,
             hvhe=mode == "hvhe",
             protected=mode == "protected",

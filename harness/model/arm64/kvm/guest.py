@@ -16,6 +16,7 @@ from typing import Any
 from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.host.state import SveState
 from harness.model.arm64.kvm.arm import Arm
+from harness.model.arm64.kvm.reset import DBGBVR
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import (
     CORE_END,
@@ -277,8 +278,8 @@ class Guest(Arm):
         """Whether the table has it and its `visibility` does not hide it from this vcpu."""
         if name == "fpmr":
             return vcpu.fpmr_vm  # fp8_visibility()
-        if name == "dbgbvr0_el1":
-            return self.config.brps
+        if name in DBGBVR:
+            return DBGBVR.index(name) < self.config.brps
         return name == "cpacr_el1" or (name == "zcr_el1" and vcpu.sve)
 
     def kvm_arm_sys_reg_get_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
@@ -289,8 +290,8 @@ class Guest(Arm):
     def sys_reg_get(self, vcpu: Vcpu, name: str) -> Val:
         if name == "fpmr":
             return vcpu.fpmr
-        if name == "dbgbvr0_el1":
-            return vcpu.debug.dbgbvr0_el1
+        if name in DBGBVR:
+            return self.dbg_bvr(vcpu, name)
         return Val(vcpu.zcr_el1 if name == "zcr_el1" else vcpu.cpacr_el1)
 
     def kvm_arm_sys_reg_set_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
@@ -301,8 +302,8 @@ class Guest(Arm):
     def sys_reg_set(self, vcpu: Vcpu, name: str, val: Val) -> None:
         if name == "fpmr":
             vcpu.fpmr = val
-        elif name == "dbgbvr0_el1":
-            vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=val)
+        elif name in DBGBVR:
+            self.set_dbg_bvr(vcpu, name, val)
         elif name == "zcr_el1":
             vcpu.zcr_el1 = val.bits
         else:

@@ -17,7 +17,9 @@ from harness.model.arm64.kvm.uapi import (
 )
 from harness.model.base import Refused, kernel_function
 from harness.model.catalogue import Kernel
-from harness.model.values import EMPTY, ZERO
+from harness.model.values import EMPTY, ZERO, Val
+
+DBGBVR = ("dbgbvr0_el1", "dbgbvr1_el1")
 
 
 class Reset(Ptrace):
@@ -60,7 +62,27 @@ class Reset(Ptrace):
         if "vcpu-regs-split" not in self.fixes or "vcpu-reset-fp" in self.fixes:
             vcpu.fpsimd_state, vcpu.fpsr, vcpu.fpcr = EMPTY, ZERO, ZERO
         vcpu.cpacr_el1 = vcpu.zcr_el1 = 0
-        vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=ZERO)
+        for name in DBGBVR:
+            self.set_dbg_bvr(vcpu, name, ZERO)
+
+    # Breakpoints (sys_regs.c) ------------------------------------------------------
+
+    def dbg_bvr(self, vcpu: Vcpu, name: str) -> Val:
+        """vcpu_debug_state.dbg_bvr[n], as the kernel's accessors find it."""
+        return vcpu.debug.dbgbvr1_el1 if self.own_bvr(name) else vcpu.debug.dbgbvr0_el1
+
+    def set_dbg_bvr(self, vcpu: Vcpu, name: str, val: Val) -> None:
+        if self.own_bvr(name):
+            vcpu.debug = vcpu.debug._replace(dbgbvr1_el1=val)
+        else:
+            vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=val)
+
+    def own_bvr(self, name: str) -> bool:
+        """Whether this is DBGBVR1_EL1, and not taken for DBGBVR0_EL1: v5.3 to v5.12."""
+        right = "sysreg-no-junk" not in self.fixes or "debug-index" in self.fixes
+        return name == "dbgbvr1_el1" and right
+
+    # What a vcpu can have ------------------------------------------------------------
 
     def vcpu_allowed_register_width(self, vcpu: Vcpu) -> bool:
         """v5.13 to v5.17: whether each vcpu of the VM has the width of this one.

@@ -42,6 +42,7 @@ class VcpuDebug(NamedTuple):
     in_use: bool = False  # DEBUG_DIRTY until v6.13, then debug_owner is the guest
     mdcr_el2: int = 0
     dbgbvr0_el1: Val = ZERO
+    dbgbvr1_el1: Val = ZERO
     pmuserenr_on_cpu: bool = False
 
 
@@ -52,6 +53,7 @@ class HostDebugState(NamedTuple):
     """host_debug_state: what world switches save of the host. In the vcpu until v6.9."""
 
     regs: Val = ZERO
+    regs1: Val = ZERO
     mdcr_el2: int = 0
     pmscr_el1: int = 0
     pmblimitr_el1: int = 0

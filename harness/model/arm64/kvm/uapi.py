@@ -77,6 +77,7 @@ SYS_REGS = {
     "svcr": arm64_sys_reg(3, 3, 4, 2, 2),
     "fpmr": arm64_sys_reg(3, 3, 4, 4, 2),
     "dbgbvr0_el1": arm64_sys_reg(2, 0, 0, 0, 4),
+    "dbgbvr1_el1": arm64_sys_reg(2, 0, 0, 1, 4),
 }
 # The names of pseudo-registers, which are short only here.
 LONG_NAMES = {"sve_vls": "KVM_REG_ARM64_SVE_VLS", "sme_vls": "KVM_REG_ARM64_SME_VLS"}
