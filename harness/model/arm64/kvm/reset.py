@@ -79,8 +79,8 @@ class Reset(Ptrace):
 
     def own_bvr(self, name: str) -> bool:
         """Whether this is DBGBVR1_EL1, and not taken for DBGBVR0_EL1: v5.3 to v5.12."""
-        right = "sysreg-no-junk" not in self.fixes or "debug-index" in self.fixes
-        return name == "dbgbvr1_el1" and right
+        indexed = "sysreg-no-junk" not in self.fixes or "debug-index" in self.fixes
+        return name == "dbgbvr1_el1" and indexed
 
     # What a vcpu can have ------------------------------------------------------------
 
