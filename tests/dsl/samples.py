@@ -18,7 +18,7 @@ link "user-1@host.example"
 machine arm64 vhe nvhe { cpus 2; sve 16..64; sme 16..32 }
 verdict v6.16 holds
 task A, B
-vm V { vcpu v0 in A; vcpu v1 in B sve }
+vm V { vcpu v0 in A sve; vcpu v1 in B sve }
 """
 BODY = """\
 

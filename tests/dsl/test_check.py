@@ -30,7 +30,7 @@ budget saves 3, reloads 0
 verdict v6.16 holds
 verdict v6.11 nvhe violates stale, lost
 task A, B on cpu1, D
-vm V { vcpu v0 in A; vcpu v1 in B sve }
+vm V { vcpu v0 in A sve; vcpu v1 in B sve }
 vm W { vcpu w0 in D }
 
 A fork C
@@ -62,7 +62,7 @@ A syscall
         ),
         ("tasks", (("A", 0), ("B", 1), ("D", -1))),
         ("unborn", ("C",)),
-        ("vcpus", (("v0", "A", ()), ("v1", "B", ("sve",)), ("w0", "D", ()))),
+        ("vcpus", (("v0", "A", ("sve",)), ("v1", "B", ("sve",)), ("w0", "D", ()))),
         ("source", tuple(FULL.splitlines())),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -350,16 +350,16 @@ IN_HEADERS: dict[str, tuple[str, str, int, int, str]] = {
     "task like a cpu": ("task A, B", "task A, B, cpu7", 5, 12, "'cpu7' is the name of a CPU or"),
     "task on no cpu": ("task A, B", "task A, B on cpu2", 5, 14, "no CPU 'cpu2': this machine has"),
     "cpu taken": ("task A, B", "task A, B on cpu0", 5, 14, "cpu0 has a task already"),
-    "vcpu twice": ("vcpu v1", "vcpu v0", 6, 27, "'v0' is named already"),
-    "vcpu named like a task": ("vcpu v1", "vcpu A", 6, 27, "'A' is named already"),
+    "vcpu twice": ("vcpu v1", "vcpu v0", 6, 31, "'v0' is named already"),
+    "vcpu named like a task": ("vcpu v1", "vcpu A", 6, 31, "'A' is named already"),
     "vm named like a task": ("vm V", "vm A", 6, 4, "'A' is named already"),
-    "vcpu of nobody": ("in B", "in C", 6, 33, "unknown task 'C': there is A or B"),
-    "vcpu feature": ("in B sve", "in B svee", 6, 35, "unknown vcpu feature 'svee' (did you mean"),
+    "vcpu of nobody": ("in B", "in C", 6, 37, "unknown task 'C': there is A or B"),
+    "vcpu feature": ("in B sve", "in B svee", 6, 39, "unknown vcpu feature 'svee' (did you mean"),
     "feature without hardware": (
         "sve 16..64; ",
         "",
         6,
-        35,
+        39,
         "v1 cannot have sve: the machine has",
     ),
     "needs": ("task A, B", "needs fp-tpye\ntask A, B", 5, 7, "unknown fix 'fp-tpye' (did you mean"),
@@ -503,7 +503,7 @@ def test_expect_read_after_no_read(tmp_path: Path) -> None:
 
 def test_registers_the_machine_lacks(tmp_path: Path) -> None:
     """SVE and SME registers need a machine that has them."""
-    text = HEADER.replace("; sve 16..64; sme 16..32", "").replace(" sve }", " }")
+    text = HEADER.replace("; sve 16..64; sme 16..32", "").replace(" sve", "")
     found = places(complaints(tmp_path, text + "A read z0\nA read za\n"))
     assert [message.split(" (")[0] for *_, message in found] == [
         "z0: this machine has no SVE",

@@ -92,7 +92,7 @@ def test_recording_changes_nothing() -> None:
         pytest.param(
             "cpu0 switch A -> B\ncpu1 switch idle -> B", 2, "B is current on cpu0", id="elsewhere"
         ),
-        pytest.param("A exit\ncpu0 switch idle -> A", 2, "A exited in line 7", id="dead"),
+        pytest.param("A exit\ncpu0 switch idle -> A", 2, "A exited in line 8", id="dead"),
         pytest.param("A ret_to_user", 1, "A is in user space, not in the kernel", id="ret"),
         pytest.param("A neon_begin", 1, "A is in user space, not in the kernel", id="neon-in-user"),
         pytest.param(

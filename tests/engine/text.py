@@ -11,7 +11,8 @@ link "test@example.invalid"
 machine arm64 vhe nvhe {{ cpus 2; sve 16..64; sme 16..64 }}
 {extra}
 task A, B, C
-vm V {{ vcpu v0 in A; vcpu v1 in B sve }}
+vm V {{ vcpu v0 in A }}
+vm W {{ vcpu v1 in B sve }}
 """
 
 

@@ -11,7 +11,11 @@ from harness.engine import Judgement, judge_all
 from harness.golden import Status, examine, load, update
 from tests.dsl.samples import SAMPLE, read
 
-TWO = SAMPLE.replace("verdict", "verdict v6.17 holds\nverdict").replace(" sve }", " }")
+TWO = (
+    SAMPLE.replace("verdict", "verdict v6.17 holds\nverdict")
+    .replace("A sve;", "A;")
+    .replace("B sve }", "B }")
+)
 
 
 def judged(folder: Path, text: str, kernels: tuple[str, ...] = ()) -> list[Judgement]:
@@ -129,7 +133,10 @@ def test_update_names_what_is_new(tmp_path: Path) -> None:
 def test_update_names_what_is_gone(tmp_path: Path) -> None:
     """Cases of a verdict that was taken away are named, and leave the file."""
     _update(tmp_path, TWO)
-    assert _update(tmp_path, SAMPLE.replace(" sve }", " }")) == "2 gone: v6.17 vhe, v6.17 nvhe"
+    assert (
+        _update(tmp_path, SAMPLE.replace("A sve;", "A;").replace("B sve }", "B }"))
+        == "2 gone: v6.17 vhe, v6.17 nvhe"
+    )
     assert set(load(tmp_path / "x.yaml") or {}) == {"v6.16 vhe", "v6.16 nvhe"}
 
 

@@ -23,7 +23,7 @@ from harness.model.arm64.host.state import (
     FpState,
     Task,
 )
-from harness.model.arm64.kvm.state import FpOwner, Vcpu
+from harness.model.arm64.kvm.state import FpOwner, Vcpu, Vm
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE
 from harness.model.arm64.language import MACHINES
 from harness.model.arm64.machine import Machine, Setup
@@ -121,7 +121,8 @@ class Adopter:
         m = self.m
         self.guests[guest.name] = guest
         asked = (KVM_ARM_VCPU_SVE,) if guest.sve else ()
-        vcpu = Vcpu(guest.name, thread=guest.thread.name, asked=asked)
+        vcpu = Vcpu(guest.name, vm=len(m.vms), thread=guest.thread.name, asked=asked)
+        m.vms.append(Vm())
         m.add_vcpu(vcpu)
         if m.config.protected:
             m.hyp_vcpus[guest.name] = Vcpu(guest.name)

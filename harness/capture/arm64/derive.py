@@ -51,7 +51,8 @@ class Deriver:
         )
         threads = {thread for _, thread, _ in vcpus}
         tasks = tuple((n, -1) for n in self.cast.tasks if n in named or n in threads)
-        return MACHINES[self.mode](self.kernel, Setup(self.config, tasks, (), vcpus))
+        vms = tuple(range(len(vcpus)))  # a recording does not tell who shares one
+        return MACHINES[self.mode](self.kernel, Setup(self.config, tasks, (), vcpus, vms))
 
     def cast_of(self, stimuli: Sequence[Stimulus]) -> Cast:
         """Those of the cast who act in `stimuli`."""

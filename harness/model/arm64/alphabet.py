@@ -245,6 +245,7 @@ def _about(m: Machine, names: dict[str, Who]) -> list[Who | None]:
     for data in (m.kvm_host_data, m.kvm_nvhe_host_data):
         parts += [("cpu", n) for n in range(len(data))]
     parts += [names[name] for name in m.hyp_vcpus]
+    parts += [None] * len(m.vms)
     parts += [names[name] for name in (*m.task_due, *m.vcpu_due)]
     if m.debug_side:
         parts += [("cpu", n) for n in range(len(m.host_due))]

@@ -354,6 +354,7 @@ class GuestSys(NamedTuple):
     zcr_el1: int = 0
     smcr_el1: int = 0
     dbgbvr0_el1: Val = ZERO
+    dbgbvr1_el1: Val = ZERO
     booted: bool = False
 
 
@@ -433,6 +434,8 @@ def one_reg(due: VcpuDue, kind: str, n: int, vals: Quads, abi: Abi) -> None:
         due.regs = written(regs, kind, n, vals)
     elif kind == "dbgbvr0_el1":
         due.sys = sys._replace(dbgbvr0_el1=vals[0])
+    elif kind == "dbgbvr1_el1":
+        due.sys = sys._replace(dbgbvr1_el1=vals[0])
     elif kind == "cpacr_el1":
         due.sys = sys._replace(cpacr_el1=kept(kind, vals[0], abi).bits, booted=True)
     elif kind == "zcr_el1":

@@ -315,6 +315,23 @@ CATALOGUE = Catalogue(
             untagged="unseen",
         ),
         Fix(
+            "psci-reset-first",
+            "outside",
+            "v5.15",
+            "a vcpu that another one resets by PSCI's CPU_ON is reset at its next KVM_RUN, over "
+            "what its VMM has set meanwhile -> before an ioctl of the VMM. PSCI is not modelled",
+            (
+                Commit(
+                    "6654f9dfcb88",
+                    "KVM: arm64: Fix read-side race on updates to vcpu reset state",
+                ),
+                Commit(
+                    "6826c6849b46",
+                    "KVM: arm64: Handle PSCI resets before userspace touches vCPU state",
+                ),
+            ),
+        ),
+        Fix(
             "vcpu-features-checked",
             "rework",
             "v6.5",
@@ -326,6 +343,75 @@ CATALOGUE = Catalogue(
                     "KVM: arm64: Separate out feature sanitisation and initialisation",
                 ),
             ),
+        ),
+        Fix(
+            "core-reg-whole",
+            "fix",
+            "v4.19",
+            "ONE_REG reads and writes any words of struct kvm_regs, across registers too -> a "
+            "whole register, by its own size, or EINVAL",
+            (
+                Commit(
+                    "d26c25a9d19b",
+                    "arm64: KVM: Tighten guest core register access from userspace",
+                ),
+            ),
+            untagged="unseen",
+        ),
+        Fix(
+            "reg-list-core",
+            "fix",
+            "v5.2",
+            "KVM_GET_REG_LIST gives an id of 64 bits for each 32-bit word of struct kvm_regs, and "
+            "ONE_REG refuses those of V, FPSR and FPCR -> an id for each register",
+            (
+                Commit(
+                    "df205b5c6328",
+                    "KVM: arm64: Filter out invalid core register IDs in KVM_GET_REG_LIST",
+                ),
+            ),
+            requires=("core-reg-whole",),
+            repairs=("d26c25a9d19b",),
+        ),
+        Fix(
+            "vm-width",
+            "fix",
+            "v5.13",
+            "the vcpus of a VM can be of 32 and of 64 bits -> KVM_ARM_VCPU_INIT is EINVAL if "
+            "another vcpu has another width, where one that is not initialised counts as 64 bits",
+            (Commit("66e94d5cafd4", "KVM: arm64: Prevent mixed-width VM creation"),),
+            untagged="none",
+            link="20210524170752.1549797-1-maz@kernel.org",
+        ),
+        Fix(
+            "vm-width-first",
+            "fix",
+            "v5.18",
+            "no vcpu can be of 32 bits while another of its VM is not initialised -> the first "
+            "that is initialised settles the width",
+            (
+                Commit(
+                    "26bf74bd9f6f",
+                    "KVM: arm64: mixed-width check should be skipped for uninitialized vCPUs",
+                ),
+            ),
+            requires=("vm-width",),
+            repairs=("66e94d5cafd4",),
+            link="20220329031924.619453-2-reijiw@google.com",
+        ),
+        Fix(
+            "vm-features",
+            "rework",
+            "v6.5",
+            "the vcpus of a VM can have different features, apart from their width -> all have "
+            "those of the first that is initialised, or KVM_ARM_VCPU_INIT is EINVAL",
+            (
+                Commit(
+                    "2251e9ff1573",
+                    "KVM: arm64: Make vCPU feature flags consistent VM-wide",
+                ),
+            ),
+            requires=("vcpu-features-checked", "vm-width-first"),
         ),
         Fix(
             "vcpu-power-off",
@@ -757,6 +843,15 @@ CATALOGUE = Catalogue(
             "message: defer ZA that has been saved already; diff: comments only",
             (Commit("aaa2f14e6f3f", "KVM: arm64: Clarify host SME state management"),),
             requires=("sme-kvm-load",),
+        ),
+        Fix(
+            "vcpu-flags-atomic",
+            "outside",
+            "v6.3",
+            "an update of a vcpu's flags can be preempted in its middle, and then loses what "
+            "vcpu_put and vcpu_load have set (HOST_SVE_ENABLED, DEBUG_STATE_SAVE_SPE) -> cannot. "
+            "A preemption within such an update is not modelled",
+            (Commit("35dcb3ac663a", "KVM: arm64: Make vcpu flag updates non-preemptible"),),
         ),
         Fix(
             "pmuserenr-restore",
@@ -1477,6 +1572,45 @@ CATALOGUE = Catalogue(
             link="20241216105057.579031-13-tabba@google.com",
         ),
         Fix(
+            "spe-drained-early",
+            "outside",
+            "v5.12",
+            "nVHE drains the host's profiling buffer when the guest's translation is loaded -> "
+            "before. Neither what is in the buffer nor a translation regime is modelled",
+            (Commit("b96b0c5de685", "KVM: arm64: nvhe: Save the SPE context early"),),
+        ),
+        Fix(
+            "guest-trfcr-trapped",
+            "outside",
+            "v5.12",
+            "a guest reaches the CPU's TRFCR_EL1, which the host finds so -> its access traps "
+            "(MDCR_EL2.TTRF). A guest's own trace registers are not modelled",
+            (
+                Commit(
+                    "a354a64d91ee",
+                    "KVM: arm64: Disable guest access to trace filter controls",
+                ),
+            ),
+        ),
+        Fix(
+            "sysreg-no-junk",
+            "rework",
+            "v5.3",
+            "a reset of a vcpu writes junk into its system registers, to see that each is reset "
+            "-> notes which it has reset; and the table has index 0 for every debug register",
+            (Commit("03fdfb269009", "KVM: arm64: Don't write junk to sysregs on reset"),),
+        ),
+        Fix(
+            "debug-index",
+            "fix",
+            "v5.13",
+            "emulation, ONE_REG and reset take every DBGBVR<n>_EL1 of a vcpu for DBGBVR0_EL1 -> "
+            "each for its own",
+            (Commit("cb853ded1d25", "KVM: arm64: Fix debug register indexing"),),
+            requires=("sysreg-no-junk",),
+            repairs=("03fdfb269009",),
+        ),
+        Fix(
             "debug-owner",
             "rework",
             "v6.14",
@@ -1929,6 +2063,19 @@ CATALOGUE = Catalogue(
             requires=("sme-host",),
             repairs=("85ed24dad290",),
             link="20250508132644.1395904-4-mark.rutland@arm.com",
+        ),
+        Fix(
+            "sig-read-context",
+            "outside",
+            "v6.16",
+            "sigreturn with an SVE record does not look at the size of the FPSIMD record -> EINVAL "
+            "for another one. Sizes of records are not modelled",
+            (
+                Commit(
+                    "be625d803c3b",
+                    "arm64/fpsimd: signal: Consistently read FPSIMD context",
+                ),
+            ),
         ),
         Fix(
             "sig-sve-payload",

@@ -38,6 +38,7 @@ HYBRIDS = (
         "v6.1",
         (
             Backport("sig-sme-only", "changelog 6.1.7"),
+            Backport("vcpu-flags-atomic", "changelog 6.1.26"),
             Backport("pmuserenr-restore", "changelog 6.1.36"),
             Backport("ffr-pfalse", "changelog 6.1.39"),
             Backport("vl-sve-storage", "changelog 6.1.42"),

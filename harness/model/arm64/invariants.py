@@ -350,7 +350,7 @@ def _sysregs(m: Program, cpu: Registers, found: Found) -> None:
         late = late and cpu.mode is KERNEL
         for name, want in due._asdict().items():
             got = getattr(cpu.sys, name)
-            if late and name != "dbgbvr0_el1":
+            if late and not name.startswith("dbgbvr"):
                 continue
             if m.config.vhe and name.startswith("hfg"):
                 continue  # they do not apply to EL0 with HCR_EL2.{E2H,TGE} = {1,1}
@@ -367,9 +367,13 @@ def _guest_sysregs(m: Program, cpu: Registers, vcpu: Vcpu, found: Found) -> None
         text += "to the PMU trap to its own EL1, not to EL2"
         found.append(Violation("missing-trap", vcpu.name, "PMU", text))
     if m.config.brps and not sys.mdcr_el2 & MDCR_EL2_TDA:
-        want, got = m.vcpu_due[vcpu.name].sys.dbgbvr0_el1, sys.dbgbvr0_el1
-        if want.bits != got.bits:
-            found.append(_wrong(vcpu, "dbgbvr0_el1", want, got))
+        owed = m.vcpu_due[vcpu.name].sys
+        for name, want, got in (
+            ("dbgbvr0_el1", owed.dbgbvr0_el1, sys.dbgbvr0_el1),
+            ("dbgbvr1_el1", owed.dbgbvr1_el1, sys.dbgbvr1_el1),
+        ):
+            if want.bits != got.bits:
+                found.append(_wrong(vcpu, name, want, got))
     for name in ("hfgrtr_el2", "hfgwtr_el2"):
         if m.config.fgt and m.config.sme and getattr(sys, name) & HFG_SME:
             text = f"{vcpu.name} can use TPIDR2_EL0 and SMPRI_EL1: {name} leaves them open"

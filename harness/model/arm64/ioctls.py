@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.model.arm64 import due
+from harness.model.arm64.kvm.guest import with_word
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_EL1_32BIT,
+    KVM_REG_ARM_COPROC_MASK,
+    KVM_REG_ARM_CORE,
     LONG_NAMES,
     OneReg,
+    core_words,
     name_of,
     named,
     reg_id,
 )
 from harness.model.arm64.legal import Legal
 from harness.model.base import Refused, State, Violation, classify, shown
-from harness.model.values import Quads, trim
+from harness.model.values import Quads, Val, trim
 
 Reg = tuple[str, int]
 Bits = tuple[int, ...]
@@ -185,6 +189,7 @@ class Ioctls(Legal):
         self.kvm_arm_set_reg(vcpu, reg, vals)
         known = named(reg.id)
         if known is None:
+            self._words_due(vcpu, reg, vals[0])
             return
         due.one_reg(self.vcpu_due[vcpu.name], *known, vals, self.abi)
         n = len(self.log)
@@ -199,6 +204,16 @@ class Ioctls(Legal):
         if known[0] in LONG_NAMES and asked != there:
             text = f"KVM has taken {shown(vals[0])} for {vcpu.name}, and reads {shown(got[0])}"
             self.violate("lost", vcpu.name, f"one_reg {name_of(reg.id)}", text)
+
+    def _words_due(self, vcpu: Vcpu, reg: OneReg, val: Val) -> None:
+        """Words that are no register, which KVM takes until v4.18."""
+        owed = self.vcpu_due[vcpu.name]
+        if reg.id & KVM_REG_ARM_COPROC_MASK != KVM_REG_ARM_CORE:
+            return
+        for n, (kind, number, word) in enumerate(core_words(reg.id)):
+            old = due.read_back(owed, kind, number, self.abi, 1) if kind else None
+            if old is not None:
+                due.one_reg(owed, kind, number, (with_word(old[0], word, val, n),), self.abi)
 
     @property
     def abi(self) -> due.Abi:

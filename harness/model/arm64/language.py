@@ -45,10 +45,10 @@ _HIGHEST = {"v": 31, "z": 31, "p": 15, "za": 255}
 _TASK_REGISTERS = ("ffr", "za", "zt0", "fpsr", "fpcr", "fpmr", "svcr", "tpidr2_el0")
 _VCPU_REGISTERS = (
     *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1"),
-    *("dbgbvr0_el1", "tpidr2_el0"),
+    *("dbgbvr0_el1", "dbgbvr1_el1", "tpidr2_el0"),
 )
 _ONE_REGS = (
-    *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1", "dbgbvr0_el1"),
+    *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1", "dbgbvr0_el1", "dbgbvr1_el1"),
     *("za", "zt0", "svcr", "smcr_el1"),
     *LONG_NAMES.values(),
 )
@@ -108,7 +108,7 @@ class Arm64:
         "fpmr": Setting(1, 1),
         "fa64": Setting(0, 1),
         "pmu": Setting(1, 1),
-        "brps": Setting(1, 1),
+        "brps": Setting(1, 2),
         "spe": Setting(1, 1),
         "trbe": Setting(1, 1),
         "pmscr_reset": Setting(0, 3),
@@ -220,6 +220,8 @@ class Arm64:
             raise BadOperand(f"{name}: this machine has no SME (`sme 16..64` would give it some)")
         if kind == "dbgbvr0_el1" and "brps" not in world.settings:
             raise BadOperand("dbgbvr0_el1: this machine has no breakpoints (`brps 1` gives it one)")
+        if kind == "dbgbvr1_el1" and world.settings.get("brps", (0, 0))[1] < 2:
+            raise BadOperand("dbgbvr1_el1: this machine has no second breakpoint (`brps 2`)")
         if kind == "tpidr2_el0" and actor == "vcpu" and not {"sme", "fgt"} <= set(world.settings):
             raise BadOperand("tpidr2_el0: this machine has no SME, or no `fgt 1` to trap it by")
         return kind, n
@@ -307,6 +309,7 @@ class Arm64:
             "size": 32,
             "cpacr_el1": 64,
             "dbgbvr0_el1": 64,
+            "dbgbvr1_el1": 64,
             "sve_vls": 512,
             "sme_vls": 512,
         }
@@ -353,6 +356,12 @@ class Arm64:
         wanted = any("fpmr" in features for *_, features in world.vcpus)
         if wanted and "kvm-fpmr" not in fixes:
             return "KVM has no guests with FPMR (until kvm-fpmr)"
+        if "vm-features" in fixes and (pair := _unlike(world)):
+            one, other = pair
+            return (
+                f"{one} and {other} are of one VM and have other features (until vm-features); "
+                "give each a VM of its own"
+            )
         if not _DEBUG_SIDE.isdisjoint(world.settings) and "kvm-fp-2018" not in fixes:
             return "KVM's debug side is not modelled as it was before v4.18"
         return ""
@@ -366,7 +375,7 @@ class Arm64:
         name, thread, _ = world.vcpus[0]
 
         def fresh(features: tuple[str, ...]) -> Machine:
-            own = world._replace(vcpus=((name, thread, features),))
+            own = world._replace(vcpus=((name, thread, features),), vms=())
             return self.fresh(kernel, mode, own, record=False)
 
         wants = world._replace(vcpus=((name, thread, ("sve",)),))
@@ -390,7 +399,8 @@ class Arm64:
             "fpmr" in settings,
             settings.get("sme2", (0, 0))[1] == 1,
             settings.get("fa64", (0, 0))[1] == 1,
-            **{name: name in settings for name in _DEBUG_SIDE},
+            **{name: name in settings for name in _DEBUG_SIDE - {"brps"}},
+            brps=settings.get("brps", (0, 0))[1],
             aarch32="aarch32" in settings,
             hvhe=mode == "hvhe",
             protected=mode == "protected",
@@ -398,9 +408,23 @@ class Arm64:
             sve_hw=settings.get("sve_hw", (0, 0))[1] // 16,
             sve_other=lengths(settings.get("sve_other")),
         )
-        setup = Setup(config, world.tasks, world.unborn, world.vcpus)
+        setup = Setup(config, world.tasks, world.unborn, world.vcpus, world.vms)
         machine: Machine = (recording(cls) if record else cls)(kernel, setup)
         return machine
+
+
+def _unlike(world: World) -> tuple[str, str] | None:
+    """Two vcpus of one VM which are initialised when a trace begins, with other features."""
+    first: dict[int, tuple[str, set[str]]] = {}
+    for (name, _, features), vm in zip(
+        world.vcpus, world.vms or (0,) * len(world.vcpus), strict=True
+    ):
+        if "created" not in features:
+            has = {"sve", "sme"} & set(features)
+            other, wants = first.setdefault(vm, (name, has))
+            if wants != has:
+                return other, name
+    return None
 
 
 ARM64 = Arm64()

@@ -35,13 +35,14 @@ class Setup:
     `tasks` pairs each first task with the CPU it is current on, -1 for none;
     `unborn` are the tasks that will be forked; a vcpu has a name, the task
     whose thread it is, and its features: `sve`, `fpmr`, `sme`, and `created` if it has
-    yet to be initialized.
+    yet to be initialized; `vms` tells which VM each is of (empty: all are of one).
     """
 
     config: Config
     tasks: tuple[tuple[str, int], ...] = ()
     unborn: tuple[str, ...] = ()
     vcpus: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    vms: tuple[int, ...] = ()
 
 
 class Machine(Stimuli):
@@ -51,16 +52,18 @@ class Machine(Stimuli):
 
     def __init__(self, kernel: Kernel, setup: Setup) -> None:
         names = (*(name for name, _ in setup.tasks), *setup.unborn)
+        vms = setup.vms or (0,) * len(setup.vcpus)
         vcpus = tuple(
             Vcpu(
                 name,
+                vm=vm,
                 thread=thread,
                 asked=tuple(n for name, n in _ASKED.items() if name in features),
                 fpmr_vm="fpmr" in features,
                 elsewhere="elsewhere" in features,
                 protected="protected" in features,
             )
-            for name, thread, features in setup.vcpus
+            for (name, thread, features), vm in zip(setup.vcpus, vms, strict=True)
         )
         super().__init__(kernel, setup.config, names, vcpus)
         for cpu in self.cpus:
@@ -88,6 +91,7 @@ class Machine(Stimuli):
             *self.kvm_host_data,
             *self.kvm_nvhe_host_data,
             *self.hyp_vcpus.values(),
+            *self.vms,
             *self.task_due.values(),
             *self.vcpu_due.values(),
             *(self.host_due if self.debug_side else ()),

@@ -25,6 +25,7 @@ from harness.model.arm64.cpu.sysreg import (
 from harness.model.arm64.due import HostDue, TaskDue, VcpuDue
 from harness.model.arm64.host.state import Context, Task
 from harness.model.arm64.kvm.guest_sme import SmeGuest
+from harness.model.arm64.kvm.reset import DBGBVR
 from harness.model.arm64.kvm.state import Vcpu
 from harness.model.values import ZERO, Bank, Origin, Quads, Val, spread
 
@@ -44,7 +45,7 @@ ACCESS: dict[str, Access] = {
 }
 
 
-_GATED = ("fpmr", "tpidr2_el0", "dbgbvr0_el1")
+_GATED = ("fpmr", "tpidr2_el0", *DBGBVR)
 # The registers whose length in quadwords is fixed, and those that are one of a bank.
 _WIDTH = {"v": 1, "za": 1, "zt0": 4}
 _NUMBER = {"ffr": FFR, "za": ZA, "zt0": ZT0}
@@ -194,9 +195,9 @@ class Program(SmeGuest):
             owed.sys = owed.sys._replace(cpacr_el1=self.cpu.cpacr_el1)
             return
         if kind in _GATED or not self.system_supports_sve:
-            if kind == "dbgbvr0_el1":
+            if kind in DBGBVR:
                 assert isinstance(who, Vcpu)
-                self.debug_access(who, self.value(who.name, bits[0]))
+                self.debug_access(who, kind, self.value(who.name, bits[0]))
                 return
             if not self.has_register(who, kind):
                 return
@@ -255,21 +256,24 @@ class Program(SmeGuest):
         if self.recording:
             self.note("trap", f"ec={ESR_ELX_EC_SYS64:#04x} el=2")
 
-    def debug_access(self, vcpu: Vcpu, val: Val | None) -> None:
-        """A guest reads (None) or writes DBGBVR0_EL1."""
+    def debug_access(self, vcpu: Vcpu, name: str, val: Val | None) -> None:
+        """A guest reads (None) or writes DBGBVR<n>_EL1."""
         if val is not None:
             owed = self.vcpu_due[vcpu.name]
-            owed.sys = owed.sys._replace(dbgbvr0_el1=val)
+            if name == "dbgbvr0_el1":
+                owed.sys = owed.sys._replace(dbgbvr0_el1=val)
+            else:
+                owed.sys = owed.sys._replace(dbgbvr1_el1=val)
         if self.cpu.sys.mdcr_el2 & MDCR_EL2_TDA:
             self.sys64_trap()
             self.guest_exit(vcpu, "trap")
-            self.trap_debug_regs(vcpu, val)
-            self.seen = (vcpu.debug.dbgbvr0_el1,)
+            self.trap_debug_regs(vcpu, name, val)
+            self.seen = (self.dbg_bvr(vcpu, name),)
             self.guest_enter(vcpu)
         elif val is not None:
-            self.set_sys(dbgbvr0_el1=val)
+            self.set_sys(**{name: val})
         else:
-            self.seen = (self.cpu.sys.dbgbvr0_el1,)
+            self.seen = (getattr(self.cpu.sys, name),)
 
     def read_tpidr2(self, vcpu: Vcpu) -> None:
         """A guest reads TPIDR2_EL0. What it would find there is not modelled."""
@@ -285,8 +289,8 @@ class Program(SmeGuest):
             if isinstance(who, Vcpu) and kind == "tpidr2_el0":
                 self.read_tpidr2(who)
                 return
-            if isinstance(who, Vcpu) and kind == "dbgbvr0_el1":
-                self.debug_access(who, None)
+            if isinstance(who, Vcpu) and kind in DBGBVR:
+                self.debug_access(who, kind, None)
                 return
             if not self.has_register(who, kind):
                 return

@@ -1,7 +1,7 @@
 """tools/testing/selftests/kvm/arm64/get-reg-list.c: what its configurations expect, and get.
 
 Of its lists there are here the registers that are modelled: V, SVE, FPSR, FPCR, CPACR_EL1,
-and DBGBVR0_EL1 where the machine has breakpoints. FPMR is in none of them (v7.3).
+and DBGBVR<n>_EL1 where the machine has breakpoints. FPMR is in none of them (v7.3).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from harness.model.arm64.cpu.state import FFR
+from harness.model.arm64.kvm.reset import DBGBVR
 from harness.model.arm64.kvm.state import Errno
 from harness.model.arm64.kvm.uapi import (
     KVM_REG_ARM64_SVE_VLS,
@@ -43,8 +44,7 @@ def reg_tests(fresh: Callable[[tuple[str, ...]], Machine], sve: bool) -> Iterato
 def _run(machine: Machine, name: str, expected: tuple[tuple[str, int], ...]) -> RegTest:
     vcpu = next(iter(machine.vcpus.values()))
     blessed = [reg_id(*reg) for reg in expected]
-    if machine.config.brps:
-        blessed.append(SYS_REGS["dbgbvr0_el1"])
+    blessed += [SYS_REGS[name] for name in DBGBVR[: machine.config.brps]]
     listed = machine.kvm_get_reg_list(vcpu, None)
     failed = []
     for reg in listed:
@@ -63,5 +63,5 @@ def _run(machine: Machine, name: str, expected: tuple[tuple[str, int], ...]) -> 
         name,
         missing=tuple(name_of(reg) for reg in blessed if reg not in listed),
         failed=tuple(failed),
-        new=tuple(name_of(reg) for reg in listed if reg not in blessed),
+        new=tuple(name_of(reg) or f"{reg:#x}" for reg in listed if reg not in blessed),
     )

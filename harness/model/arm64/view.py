@@ -68,7 +68,7 @@ SHOWN: dict[str, dict[str, Shape]] = {
         **_CONTEXT,
         **dict.fromkeys(("fp_state", "cpu", "sve_max_vl", "sme_max_vl", "zcr_el1"), ""),
         **dict.fromkeys(("debug_owner", "iflags", "flags"), ""),
-        **dict.fromkeys(("smcr_el1", "dbgbvr0_el1"), "0"),
+        **dict.fromkeys(("smcr_el1", "dbgbvr0_el1", "dbgbvr1_el1"), "0"),
     },
 }
 """What a snapshot can have: an `expect` of anything else is a mistake."""
@@ -199,8 +199,9 @@ def _host_data(m: Program, data: HostData) -> Tree:
         put(tree, "host_ctxt", tree.get("host_ctxt", {}) | ctxt)
         state: Tree = {}
         scalar(state, "regs", data.host_debug_state.regs)
+        scalar(state, "regs1", data.host_debug_state.regs1)
         for name, value in data.host_debug_state._asdict().items():
-            if name != "regs" and value:
+            if name not in ("regs", "regs1") and value:
                 state[name] = f"{value:#x}"
         put(tree, "host_debug_state", state)
     return tree
@@ -260,6 +261,7 @@ def _vcpu(m: Program, vcpu: Vcpu) -> Tree:
         tree["sve_max_vl"] = 16 * vcpu.sve_max_vl
     if m.debug_side:
         scalar(tree, "dbgbvr0_el1", vcpu.debug.dbgbvr0_el1)
+        scalar(tree, "dbgbvr1_el1", vcpu.debug.dbgbvr1_el1)
         if vcpu.debug.in_use:
             tree["debug_owner" if "debug-owner" in m.fixes else "iflags"] = (
                 "VCPU_DEBUG_GUEST_OWNED" if "debug-owner" in m.fixes else "DEBUG_DIRTY"

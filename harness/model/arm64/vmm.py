@@ -112,6 +112,7 @@ class Vmm(Ioctls):
             ("zcr_el1", Val(sys.zcr_el1), Val(vcpu.zcr_el1)),
             ("smcr_el1", Val(sys.smcr_el1), Val(vcpu.smcr_el1)),
             ("dbgbvr0_el1", sys.dbgbvr0_el1, vcpu.debug.dbgbvr0_el1),
+            ("dbgbvr1_el1", sys.dbgbvr1_el1, vcpu.debug.dbgbvr1_el1),
         ):
             got = due.kept(name, got, self.abi)
             if name == "fpmr" and not vcpu.fpmr_vm:

@@ -93,7 +93,7 @@ SLOTS: tuple[Slot, ...] = (
     *(field(f"cpu.{name}", _cpus, SCALAR) for name in ("fpsr", "fpcr", "fpmr", "tpidr2_el0")),
     *(field(f"cpu.{name}", _cpus, NUMBER) for name in ("svcr", "cpacr_el1", "zcr_el1")),
     *(field(f"cpu.sys.{name}", _cpus, NUMBER) for name in _SYS),
-    field("cpu.sys.dbgbvr0_el1", _cpus, SCALAR),
+    *(field(f"cpu.sys.dbgbvr{n}_el1", _cpus, SCALAR) for n in (0, 1)),
     *(field(f"task.{name}", _tasks, ways) for name, ways in _CONTEXT),
     field("task.tpidr2_el0", _tasks, SCALAR),
     field("task.kernel_fpsimd_state", _tasks, BANK),
@@ -111,13 +111,13 @@ SLOTS: tuple[Slot, ...] = (
     *(field(f"vcpu.{name}", _vcpus, ways) for name, ways in _CONTEXT),
     *(field(f"vcpu.{name}", _vcpus, NUMBER) for name in ("zcr_el1", "cpacr_el1", "sve_max_vl")),
     *(field(f"vcpu.{name}", _vcpus, NUMBER) for name in ("smcr_el1", "sme_max_vl")),
-    field("vcpu.debug.dbgbvr0_el1", _vcpus, SCALAR),
+    *(field(f"vcpu.debug.dbgbvr{n}_el1", _vcpus, SCALAR) for n in (0, 1)),
     field("data.host_ctxt_fp", _data, BANK),
     *(field(f"data.host_ctxt_{name}", _data, SCALAR) for name in ("fpsr", "fpcr", "fpmr")),
     *(field(f"data.host_ctxt_{name}", _data, NUMBER) for name in ("cpacr", "zcr", "pmuserenr")),
     field("data.sve_state.z", _data, VECTORS),
     field("data.sve_state.p", _data, _PREDICATES),
-    field("data.host_debug_state.regs", _data, SCALAR),
+    *(field(f"data.host_debug_state.{name}", _data, SCALAR) for name in ("regs", "regs1")),
     *(
         field(f"data.host_debug_state.{name}", _data, NUMBER)
         for name in ("pmscr_el1", "pmblimitr_el1", "trfcr_el1", "trblimitr_el1")
@@ -339,7 +339,7 @@ def _world(kernel: str, sve: bool, sme: bool) -> World:
     vcpus: tuple[tuple[str, str, tuple[str, ...]], ...] = (("v0", "A", ()), ("v1", "B", features))
     if kernel.endswith("+sme-guest"):
         vcpus += (("v2", "B", (*features, "sme", "created")),)
-    return World(settings, tasks, CHILDREN, vcpus)
+    return World(settings, tasks, CHILDREN, vcpus, vms=tuple(range(len(vcpus))))
 
 
 def scenarios(config: Config, length: int) -> list[Scenario]:

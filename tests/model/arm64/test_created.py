@@ -99,6 +99,7 @@ def test_no_order_of_ioctls_upsets_the_model(spec: str, mode: str) -> None:
             ("v1", "A", ("created",)),
             ("v2", "A", ("sve", "created")),
         ),
+        vms=(0, 1, 2),
     )
     kernel = ARM64.catalogue.kernel(spec)
     restored = 0

@@ -54,6 +54,7 @@ WORLD = World(
         *(("v0", "A", ("fpmr",)), ("v1", "A", ("fpmr", "created"))),
         *(("v2", "A", ("sve",)), ("v3", "A", ("sve", "created"))),
     ),
+    vms=(0, 0, 1, 1),
 )
 REGISTERS = (
     *((("v0", "v1"), reg) for reg in (("v", 3), ("fpsr", 0), ("fpcr", 0), ("fpmr", 0))),

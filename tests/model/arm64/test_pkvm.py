@@ -251,7 +251,7 @@ def test_walks_with_a_protected_guest(seed: int, spec: str) -> None:
     """Beside an ordinary guest with SVE and FPMR, whatever comes: nobody loses anything."""
     settings = {"cpus": (2, 2), "sve": (16, 64), "sme": (16, 32), "fpmr": (1, 1)}
     vcpus = (("v0", "A", ("protected",)), ("v1", "B", ("sve", "fpmr")))
-    w = World(settings, (("A", 0), ("B", 1), ("C", -1)), ("D",), vcpus)
+    w = World(settings, (("A", 0), ("B", 1), ("C", -1)), ("D",), vcpus, vms=(0, 1))
     way = Walk(spec, "protected", w, seed)
     for _ in range(80):
         assert not way.step(), "\n".join(written(way.events, w, spec, "protected"))

@@ -59,7 +59,7 @@ PRCTL = {
 OPTIONS = {"PR_SVE_SET_VL": 50, "PR_SME_SET_VL": 63}
 WORLD = World(
     {
-        name: (1, 1) if name not in ("sve", "sme") else (16, 64)
+        name: {"sve": (16, 64), "sme": (16, 64), "brps": (2, 2)}.get(name, (1, 1))
         for name in ("cpus", "sve", "sme", "sme2", "fpmr", "fa64", "brps", "fgt", "pmu")
     },
     (("A", 0),),

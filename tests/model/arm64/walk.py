@@ -78,7 +78,7 @@ def world(sve: bool, sme: bool, guest_sve: bool, fa64: bool = False, debug: bool
     features = ("sve",) if guest_sve else ()
     tasks = (("A", 0), ("B", 1), ("C", -1))
     vcpus = (("v0", "A", ()), ("v1", "B", features))
-    return World(settings, tasks, CHILDREN, vcpus)
+    return World(settings, tasks, CHILDREN, vcpus, vms=(0, 1))
 
 
 def alphabet(w: World) -> list[Event]:
@@ -244,8 +244,11 @@ def written(events: list[Event], w: World, spec: str, mode: str) -> list[str]:
         f"machine arm64 {mode} {{ {'; '.join(settings)} }}",
         f"verdict {spec} {mode} holds",
         "task A on cpu0, B on cpu1, C",
-        "vm V { " + "; ".join(" ".join(("vcpu", n, "in", t, *f)) for n, t, f in w.vcpus) + " }",
     ]
+    for vm in sorted(set(w.vms)) or [0]:
+        of_it = [v for n, v in enumerate(w.vcpus) if not w.vms or w.vms[n] == vm]
+        vcpus = "; ".join(" ".join(("vcpu", n, "in", t, *f)) for n, t, f in of_it)
+        lines.append(f"vm V{vm} {{ {vcpus} }}")
     return lines + [sentence(*event) for event in events]
 
 

@@ -43,7 +43,7 @@ class Config:
     sme2: bool = False  # FEAT_SME2: there is a ZT0
     fa64: bool = False  # FEAT_SME_FA64: streaming mode has the FFR and Advanced SIMD
     pmu: bool = False  # FEAT_PMUv3
-    brps: bool = False  # a breakpoint register
+    brps: int = 0  # breakpoint registers
     spe: bool = False  # FEAT_SPE
     trbe: bool = False  # FEAT_TRBE and FEAT_TRF
     pmscr_reset: int = 0  # what reset leaves in PMSCR_EL1, which is UNKNOWN to the architecture
@@ -57,7 +57,7 @@ class Config:
     @property
     def debug_side(self) -> bool:
         """Whether there is anything of cpu/state.py's SysRegs."""
-        return self.pmu or self.brps or self.spe or self.trbe or self.fgt
+        return self.pmu or bool(self.brps) or self.spe or self.trbe or self.fgt
 
 
 class CpuModel:

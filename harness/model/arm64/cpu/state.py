@@ -29,13 +29,14 @@ USER, KERNEL, GUEST = Mode
 class SysRegs(NamedTuple):
     """Registers of self-hosted debug, the PMU, profiling, trace and fine-grained traps.
 
-    One breakpoint register stands for all of them, and an enable bit for the
+    One or two breakpoint registers stand for all of them, and an enable bit for the
     rest of a profiling or trace unit's control.
     """
 
     pmuserenr_el0: int = 0
     mdcr_el2: int = 0
     dbgbvr0_el1: Val = ZERO
+    dbgbvr1_el1: Val = ZERO
     pmscr_el1: int = 0
     pmblimitr_el1: int = 0
     trfcr_el1: int = 0

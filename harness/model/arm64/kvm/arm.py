@@ -52,8 +52,7 @@ class Arm(HypSwitch):
                 raise Errno("ENOENT")
             if not self.supported_features(wants) or (vcpu.initialized and wants != vcpu.features):
                 raise Errno("EINVAL")
-            vcpu.features = wants
-            self.vcpu_init(vcpu)
+            self.set_checked_target(vcpu, wants)
         else:
             known = wants & (1 << most) - 1
             if vcpu.initialized and known != vcpu.features:
@@ -67,6 +66,21 @@ class Arm(HypSwitch):
                 vcpu.initialized, vcpu.features = False, 0
                 raise
         vcpu.initialized = True
+
+    def set_checked_target(self, vcpu: Vcpu, features: int) -> None:
+        """__kvm_vcpu_set_target(). Raises Errno."""
+        vm = self.vms[vcpu.vm]
+        one_set = "vm-features" in self.fixes
+        if one_set and vm.features not in (None, features):
+            raise Errno("EINVAL")
+        vcpu.features = features
+        try:
+            self.vcpu_init(vcpu)
+        except Errno:
+            vcpu.initialized, vcpu.features = False, 0
+            raise
+        if one_set:
+            vm.features = features
 
     @kernel_function()
     def kvm_arch_vcpu_run_pid_change(self, vcpu: Vcpu) -> None:

@@ -132,10 +132,10 @@ class Debug(KvmFpsimd):
             self.set_sys(mdcr_el2=vcpu.debug.mdcr_el2)
 
     @kernel_function()
-    def trap_debug_regs(self, vcpu: Vcpu, val: Val | None) -> None:
-        """A guest's access to DBGBVR0_EL1 has left the guest: emulate it (sys_regs.c)."""
+    def trap_debug_regs(self, vcpu: Vcpu, name: str, val: Val | None) -> None:
+        """A guest's access to DBGBVR<n>_EL1 has left the guest: emulate it (sys_regs.c)."""
         if val is not None:
-            vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=val)
+            self.set_dbg_bvr(vcpu, name, val)
         if "debug-owner" in self.fixes:  # kvm_debug_set_guest_ownership()
             vcpu.debug = vcpu.debug._replace(in_use=True)
             if "mdcr-at-load" in self.fixes:

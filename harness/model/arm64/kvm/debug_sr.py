@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.model.arm64.kvm.debug import Debug
 from harness.model.arm64.kvm.state import Vcpu
 from harness.model.base import kernel_function
+from harness.model.values import Val
 
 
 class DebugSr(Debug):
@@ -16,18 +17,28 @@ class DebugSr(Debug):
     def debug_switch_to_guest(self, vcpu: Vcpu) -> None:
         if not vcpu.debug.in_use:
             return
-        host = self.hyp_host_data
-        host.host_debug_state = host.host_debug_state._replace(regs=self.cpu.sys.dbgbvr0_el1)
-        self.set_sys(dbgbvr0_el1=vcpu.debug.dbgbvr0_el1)
+        host, sys = self.hyp_host_data, self.cpu.sys
+        host.host_debug_state = host.host_debug_state._replace(
+            regs=sys.dbgbvr0_el1, regs1=sys.dbgbvr1_el1
+        )
+        self._set_bvrs(vcpu.debug.dbgbvr0_el1, vcpu.debug.dbgbvr1_el1)
 
     @kernel_function("__debug_switch_to_host")
     def debug_switch_to_host(self, vcpu: Vcpu) -> None:
         if not vcpu.debug.in_use:
             return
-        vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=self.cpu.sys.dbgbvr0_el1)
-        self.set_sys(dbgbvr0_el1=self.hyp_host_data.host_debug_state.regs)
+        sys = self.cpu.sys
+        vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=sys.dbgbvr0_el1, dbgbvr1_el1=sys.dbgbvr1_el1)
+        host = self.hyp_host_data.host_debug_state
+        self._set_bvrs(host.regs, host.regs1)
         if "debug-owner" not in self.fixes:
             vcpu.debug = vcpu.debug._replace(in_use=False)
+
+    def _set_bvrs(self, bvr0: Val, bvr1: Val) -> None:
+        """restore_debug(): as many as there are."""
+        self.set_sys(dbgbvr0_el1=bvr0)
+        if self.config.brps > 1:
+            self.set_sys(dbgbvr1_el1=bvr1)
 
     @kernel_function("__debug_save_host_buffers_nvhe")
     def debug_save_host_buffers_nvhe(self) -> None:

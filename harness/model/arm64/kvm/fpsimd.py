@@ -28,6 +28,7 @@ from harness.model.arm64.kvm.state import (
     FpOwner,
     HostData,
     Vcpu,
+    Vm,
 )
 from harness.model.base import kernel_function
 from harness.model.catalogue import Kernel
@@ -36,13 +37,14 @@ from harness.model.catalogue import Kernel
 class KvmFpsimd(Reset):
     """vcpus, kvm_host_data in its homes, and the hooks around a guest's run."""
 
-    __slots__ = ("home", "hyp_home", "hyp_vcpus", "kvm_host_data", "kvm_nvhe_host_data", "vcpus")
+    __slots__ = ("home", "hyp_home", "hyp_vcpus", "kvm_host_data", "kvm_nvhe_host_data")
 
     def __init__(
         self, kernel: Kernel, config: Config, tasks: tuple[str, ...], vcpus: tuple[Vcpu, ...]
     ) -> None:
         super().__init__(kernel, config, tasks)
         self.vcpus = {v.name: v for v in vcpus}
+        self.vms = [Vm() for _ in range(1 + max((v.vm for v in vcpus), default=0))]
         self.contexts |= self.vcpus
         self.kvm_host_data = [HostData() for _ in range(config.cpus)]
         self.kvm_nvhe_host_data = [HostData() for _ in range(config.cpus)]

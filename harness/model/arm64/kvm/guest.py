@@ -16,6 +16,7 @@ from typing import Any
 from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.host.state import SveState
 from harness.model.arm64.kvm.arm import Arm
+from harness.model.arm64.kvm.reset import DBGBVR
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import (
     CORE_END,
@@ -33,12 +34,14 @@ from harness.model.arm64.kvm.uapi import (
     U64,
     VREGS,
     OneReg,
+    core_words,
+    named,
     reg_id,
     size,
     sve_reg,
 )
 from harness.model.base import Refused, kernel_function
-from harness.model.values import Quads, Val, spread
+from harness.model.values import ZERO, Quads, Val, spread
 
 _DEMUX, _FW, _FW_FEAT_BMAP = 0x11 << 16, 0x14 << 16, 0x16 << 16
 
@@ -54,6 +57,12 @@ def longest_of(vls: int, host: tuple[int, ...]) -> int:
     if not most or vls != vector_lengths(host, most):
         raise Errno("EINVAL")
     return most
+
+
+def with_word(old: Val, word: int, val: Val, n: int) -> Val:
+    """`old`, one 32-bit word of which is replaced by word `n` of `val`."""
+    new = val.bits >> 32 * n & 0xFFFFFFFF
+    return Val(old.bits & ~(0xFFFFFFFF << 32 * word) | new << 32 * word, val.origin)
 
 
 class Guest(Arm):
@@ -103,12 +112,19 @@ class Guest(Arm):
     # Core registers ------------------------------------------------------------
 
     def core_reg_offset(self, vcpu: Vcpu, reg: OneReg) -> int:
-        """core_reg_addr(): the offset of a whole register that this vcpu has."""
+        """core_reg_addr(): the offset of a whole register that this vcpu has.
+
+        Until v4.18 of whatever words there are.
+        """
         offset = reg.id & ~(KVM_REG_ARCH_MASK | KVM_REG_SIZE_MASK | KVM_REG_ARM_CORE)
         if offset >= CORE_END or offset + size(reg.id) // 4 >= CORE_END:
             raise Errno("ENOENT")
         if offset < VREGS:
             raise Refused(f"register {reg.id:#x} is not modelled: no core register below V0 is")
+        if "core-reg-whole" not in self.fixes:
+            if size(reg.id) < 4:
+                raise Refused(f"register {reg.id:#x} is not modelled: less than 32 bits of one")
+            return offset
         if VREGS <= offset < FPSR:
             # An SVE vcpu's V registers are reached as Z.
             if offset % 4 or size(reg.id) != 16 or self.hides_v(vcpu):
@@ -124,6 +140,8 @@ class Guest(Arm):
     def get_core_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
         offset = self.core_reg_offset(vcpu, reg)
         self._copy_user(reg)
+        if named(reg.id) is None:
+            return self._get_words(vcpu, reg)
         if offset == FPSR:
             return (vcpu.fpsr,)
         if offset == FPCR:
@@ -134,8 +152,12 @@ class Guest(Arm):
 
     def set_core_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
         offset = self.core_reg_offset(vcpu, reg)
+        if size(reg.id) > 16:
+            raise Errno("EINVAL")
         self._copy_user(reg)
-        if offset == FPSR:
+        if named(reg.id) is None:
+            self._set_words(vcpu, reg, vals[0])
+        elif offset == FPSR:
             vcpu.fpsr = vals[0]
         elif offset == FPCR:
             vcpu.fpcr = vals[0]
@@ -146,6 +168,31 @@ class Guest(Arm):
                 vcpu.sve_state = SveState(image.z.set(n, vals), image.p)
             else:
                 vcpu.fpsimd_state = vcpu.fpsimd_state.set(n, vals)
+
+    def _get_words(self, vcpu: Vcpu, reg: OneReg) -> Quads:
+        """Words of struct kvm_regs that are no register, until v4.18."""
+        found, origin = 0, None
+        for n, (kind, number, word) in enumerate(core_words(reg.id)):
+            val = self._core(vcpu, kind, number)
+            found |= (val.bits >> 32 * word & 0xFFFFFFFF) << 32 * n
+            origin = origin or val.origin
+        quads = range(max(1, size(reg.id) // 16))
+        return tuple(Val(found >> 128 * q & (1 << 128) - 1, origin) for q in quads)
+
+    def _set_words(self, vcpu: Vcpu, reg: OneReg, val: Val) -> None:
+        for n, (kind, number, word) in enumerate(core_words(reg.id)):
+            new = with_word(self._core(vcpu, kind, number), word, val, n)
+            if kind == "v":
+                vcpu.fpsimd_state = vcpu.fpsimd_state.set(number, (new,))
+            elif kind:
+                setattr(vcpu, kind, new)
+            elif new.bits:
+                raise Refused("what is behind FPCR in struct kvm_regs is not modelled")
+
+    def _core(self, vcpu: Vcpu, kind: str, number: int) -> Val:
+        if kind == "v":
+            return vcpu.fpsimd_state.get(number)
+        return {"fpsr": vcpu.fpsr, "fpcr": vcpu.fpcr}.get(kind, ZERO)
 
     # SVE registers ---------------------------------------------------------------
 
@@ -231,8 +278,8 @@ class Guest(Arm):
         """Whether the table has it and its `visibility` does not hide it from this vcpu."""
         if name == "fpmr":
             return vcpu.fpmr_vm  # fp8_visibility()
-        if name == "dbgbvr0_el1":
-            return self.config.brps
+        if name in DBGBVR:
+            return DBGBVR.index(name) < self.config.brps
         return name == "cpacr_el1" or (name == "zcr_el1" and vcpu.sve)
 
     def kvm_arm_sys_reg_get_reg(self, vcpu: Vcpu, reg: OneReg) -> Quads:
@@ -243,8 +290,8 @@ class Guest(Arm):
     def sys_reg_get(self, vcpu: Vcpu, name: str) -> Val:
         if name == "fpmr":
             return vcpu.fpmr
-        if name == "dbgbvr0_el1":
-            return vcpu.debug.dbgbvr0_el1
+        if name in DBGBVR:
+            return self.dbg_bvr(vcpu, name)
         return Val(vcpu.zcr_el1 if name == "zcr_el1" else vcpu.cpacr_el1)
 
     def kvm_arm_sys_reg_set_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
@@ -255,8 +302,8 @@ class Guest(Arm):
     def sys_reg_set(self, vcpu: Vcpu, name: str, val: Val) -> None:
         if name == "fpmr":
             vcpu.fpmr = val
-        elif name == "dbgbvr0_el1":
-            vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=val)
+        elif name in DBGBVR:
+            self.set_dbg_bvr(vcpu, name, val)
         elif name == "zcr_el1":
             vcpu.zcr_el1 = val.bits
         else:
@@ -267,8 +314,7 @@ class Guest(Arm):
     @kernel_function()
     def kvm_arm_copy_reg_indices(self, vcpu: Vcpu) -> tuple[int, ...]:
         """The ids of what this vcpu has (of what is modelled), in the kernel's order."""
-        ids = [] if self.hides_v(vcpu) else [reg_id("v", n) for n in range(32)]
-        ids += [reg_id("fpsr", 0), reg_id("fpcr", 0)]
+        ids = self.core_reg_indices(vcpu)
         if self.vcpu_has_sve_regs(vcpu):
             # First, so that a VMM can restore in the order of the list.
             ids += [KVM_REG_ARM64_SVE_VLS] if vcpu.sve else []
@@ -277,6 +323,14 @@ class Guest(Arm):
             if self.vcpu_ffr_enabled(vcpu):
                 ids.append(reg_id("ffr", 0))
         return tuple(ids + self.sme_reg_indices(vcpu) + self.sys_reg_indices(vcpu))
+
+    def core_reg_indices(self, vcpu: Vcpu) -> list[int]:
+        """copy_core_reg_indices()"""
+        if "reg-list-core" not in self.fixes:  # 64 bits from each word on
+            core = KVM_REG_ARM64 | U64 | KVM_REG_ARM_CORE
+            return [core | offset for offset in range(VREGS, CORE_END)]
+        ids = [] if self.hides_v(vcpu) else [reg_id("v", n) for n in range(32)]
+        return [*ids, reg_id("fpsr", 0), reg_id("fpcr", 0)]
 
     def sme_reg_indices(self, vcpu: Vcpu) -> list[int]:
         """There are no SME guests in mainline (v7.2)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.host.ptrace import Ptrace
 from harness.model.arm64.host.state import SveState
-from harness.model.arm64.kvm.state import Errno, Vcpu
+from harness.model.arm64.kvm.state import Errno, Vcpu, Vm
 from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_EL1_32BIT,
     KVM_ARM_VCPU_PMU_V3,
@@ -17,13 +17,18 @@ from harness.model.arm64.kvm.uapi import (
 )
 from harness.model.base import Refused, kernel_function
 from harness.model.catalogue import Kernel
-from harness.model.values import EMPTY, ZERO
+from harness.model.values import EMPTY, ZERO, Val
+
+DBGBVR = ("dbgbvr0_el1", "dbgbvr1_el1")
 
 
 class Reset(Ptrace):
     """Features, reset values, and the point from which vector lengths are fixed."""
 
-    __slots__ = ("sve_guests",)
+    __slots__ = ("sve_guests", "vcpus", "vms")
+
+    vcpus: dict[str, Vcpu]
+    vms: list[Vm]
 
     def __init__(self, kernel: Kernel, config: Config, tasks: tuple[str, ...]) -> None:
         super().__init__(kernel, config, tasks)
@@ -35,6 +40,8 @@ class Reset(Ptrace):
 
         Until features were checked before, this is where what cannot be is found. Raises Errno.
         """
+        if "vm-width-first" in self.fixes and "vm-features" not in self.fixes:
+            self.kvm_set_vm_width(vcpu)
         enabled = False
         if vcpu.sve_finalized:
             vcpu.sve_state = SveState()  # kvm_vcpu_reset_sve()
@@ -48,12 +55,59 @@ class Reset(Ptrace):
             if enabled and "vcpu-reset-errno" not in self.fixes:
                 return
             raise Errno("EINVAL")
+        if not self.vcpu_allowed_register_width(vcpu):
+            raise Errno("EINVAL")
         vcpu.svcr, vcpu.sme_state, vcpu.smcr_el1 = 0, None, 0
         vcpu.fpmr = ZERO
         if "vcpu-regs-split" not in self.fixes or "vcpu-reset-fp" in self.fixes:
             vcpu.fpsimd_state, vcpu.fpsr, vcpu.fpcr = EMPTY, ZERO, ZERO
         vcpu.cpacr_el1 = vcpu.zcr_el1 = 0
-        vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=ZERO)
+        for name in DBGBVR:
+            self.set_dbg_bvr(vcpu, name, ZERO)
+
+    # Breakpoints (sys_regs.c) ------------------------------------------------------
+
+    def dbg_bvr(self, vcpu: Vcpu, name: str) -> Val:
+        """vcpu_debug_state.dbg_bvr[n], as the kernel's accessors find it."""
+        return vcpu.debug.dbgbvr1_el1 if self.own_bvr(name) else vcpu.debug.dbgbvr0_el1
+
+    def set_dbg_bvr(self, vcpu: Vcpu, name: str, val: Val) -> None:
+        if self.own_bvr(name):
+            vcpu.debug = vcpu.debug._replace(dbgbvr1_el1=val)
+        else:
+            vcpu.debug = vcpu.debug._replace(dbgbvr0_el1=val)
+
+    def own_bvr(self, name: str) -> bool:
+        """Whether this is DBGBVR1_EL1, and not taken for DBGBVR0_EL1: v5.3 to v5.12."""
+        indexed = "sysreg-no-junk" not in self.fixes or "debug-index" in self.fixes
+        return name == "dbgbvr1_el1" and indexed
+
+    # What a vcpu can have ------------------------------------------------------------
+
+    def vcpu_allowed_register_width(self, vcpu: Vcpu) -> bool:
+        """v5.13 to v5.17: whether each vcpu of the VM has the width of this one.
+
+        One that is not initialised has no feature yet, so it counts as one of 64 bits.
+        """
+        if "vm-width" not in self.fixes or "vm-width-first" in self.fixes:
+            return True
+        width = vcpu.features >> KVM_ARM_VCPU_EL1_32BIT & 1
+        return all(
+            other.features >> KVM_ARM_VCPU_EL1_32BIT & 1 == width
+            for other in self.vcpus.values()
+            if other.vm == vcpu.vm
+        )
+
+    @kernel_function()
+    def kvm_set_vm_width(self, vcpu: Vcpu) -> None:
+        """v5.18 to v6.4: the first vcpu that is initialised settles the VM's. Raises Errno."""
+        vm, is32bit = self.vms[vcpu.vm], bool(vcpu.features >> KVM_ARM_VCPU_EL1_32BIT & 1)
+        if vm.el1_32bit is None:
+            if is32bit and not self.config.aarch32:
+                raise Errno("EINVAL")
+            vm.el1_32bit = is32bit
+        elif vm.el1_32bit != is32bit:
+            raise Errno("EINVAL")
 
     def supported_features(self, features: int) -> bool:
         """system_supported_vcpu_features(), and which two cannot be one without the other.

@@ -42,6 +42,7 @@ class VcpuDebug(NamedTuple):
     in_use: bool = False  # DEBUG_DIRTY until v6.13, then debug_owner is the guest
     mdcr_el2: int = 0
     dbgbvr0_el1: Val = ZERO
+    dbgbvr1_el1: Val = ZERO
     pmuserenr_on_cpu: bool = False
 
 
@@ -52,6 +53,7 @@ class HostDebugState(NamedTuple):
     """host_debug_state: what world switches save of the host. In the vcpu until v6.9."""
 
     regs: Val = ZERO
+    regs1: Val = ZERO
     mdcr_el2: int = 0
     pmscr_el1: int = 0
     pmblimitr_el1: int = 0
@@ -63,9 +65,18 @@ NOTHING_SAVED = HostDebugState()
 
 
 @dataclass(slots=True, eq=False)
+class Vm:
+    """struct kvm_arch: what KVM_ARM_VCPU_INIT of one vcpu settles for the others of its VM."""
+
+    features: int | None = None  # vcpu_features, with KVM_ARCH_FLAG_VCPU_FEATURES_CONFIGURED
+    el1_32bit: bool | None = None  # with KVM_ARCH_FLAG_REG_WIDTH_CONFIGURED
+
+
+@dataclass(slots=True, eq=False)
 class Vcpu(Context):
     """kvm_vcpu_arch, as far as FP state goes. Vector lengths are in quadwords."""
 
+    vm: int = 0  # which VM it is of
     asked: tuple[int, ...] = ()  # the features that its VMM asks for at KVM_ARM_VCPU_INIT
     initialized: bool = False  # kvm_vcpu_initialized()
     features: int = 0  # the bitmap it was initialized with, until v6.4 also what a failed try left

@@ -77,6 +77,7 @@ SYS_REGS = {
     "svcr": arm64_sys_reg(3, 3, 4, 2, 2),
     "fpmr": arm64_sys_reg(3, 3, 4, 4, 2),
     "dbgbvr0_el1": arm64_sys_reg(2, 0, 0, 0, 4),
+    "dbgbvr1_el1": arm64_sys_reg(2, 0, 0, 1, 4),
 }
 # The names of pseudo-registers, which are short only here.
 LONG_NAMES = {"sve_vls": "KVM_REG_ARM64_SVE_VLS", "sme_vls": "KVM_REG_ARM64_SME_VLS"}
@@ -146,6 +147,21 @@ def named(reg: int) -> tuple[str, int] | None:
         if 0 <= n < 32 and reg_id(kind, n) == reg:
             return kind, n
     return None
+
+
+def core_words(reg: int) -> list[tuple[str, int, int]]:
+    """Each 32-bit word of a core register's id from V0 on: a register, its number, its word.
+
+    Behind FPCR there are two words of nothing.
+    """
+    first = reg & 0xFFFF
+    found = []
+    for offset in range(first, first + size(reg) // 4):
+        if offset < FPSR:
+            found.append(("v", (offset - VREGS) // 4, (offset - VREGS) % 4))
+        else:
+            found.append(({FPSR: "fpsr", FPCR: "fpcr"}.get(offset, ""), 0, 0))
+    return found
 
 
 def name_of(reg: int) -> str:
