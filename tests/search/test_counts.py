@@ -49,7 +49,9 @@ def counted(within: Bounds) -> str:
 PINNED = dict(line.split("\t", 1) for line in FILE.read_text(encoding="utf-8").splitlines())
 
 
-@pytest.mark.parametrize(("name", "within"), cases(), ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("name", "within"), [*cases()], ids=lambda v: v if isinstance(v, str) else ""
+)
 def test_as_many_states_as_before(name: str, within: Bounds) -> None:
     assert counted(within) == PINNED[name]
 

@@ -87,6 +87,7 @@ HYBRIDS = (
         "v6.12",
         (
             *_DEBIAN_6_12_107,
+            Backport("sig-read-context", "changelog 6.12.113"),
             Backport("sig-sm-fpsimd", "changelog 6.12.113"),
             Backport("sig-payload", "changelog 6.12.113"),
             Backport("sig-sve-payload", "changelog 6.12.113"),
