@@ -41,6 +41,7 @@ _UPSTREAM = re.compile(
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _OF_A_LOG = re.compile(rf"commit ({_SHA})(?: \(.*\))?")
 _OF_A_MBOX = re.compile(r"From ([0-9a-f]{40}) .*")
+_PATCH = re.compile(r"^(?:\[[^\]]*\] ?)+")
 # `id (title, date)` is git's --pretty=reference; a group before a title names branches and tags.
 _REFERENCE = re.compile(rf"\s*({_SHA}) \((.*), \d{{4}}-\d\d-\d\d\)\s*")
 _ITEM = re.compile(
@@ -164,5 +165,6 @@ def _logged(part: tuple[str, list[str]]) -> Commit:
 def _mail(part: tuple[str, list[str]]) -> Commit:
     sha, lines = part
     mail = HeaderParser().parsestr("\n".join(lines))
-    title = " ".join(str(make_header(decode_header(mail["Subject"] or ""))).split())
+    subject = " ".join(str(make_header(decode_header(mail["Subject"] or ""))).split())
+    title = _PATCH.sub("", subject)
     return Commit(_whose(sha, title, lines), title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 from pathlib import Path
@@ -185,3 +186,155 @@ def test_titles_of_a_text() -> None:
     text = f"commit {'1' * 40}\n\n    title\n\n    (cherry picked from commit {'2' * 40})\n"
     (found,) = from_text(text)
     assert (found.id, found.title) == ("2" * 12, "title")
+
+
+# What others' trees and logs look like ---------------------------------------------------
+
+
+def committed(tree: Path, message: str, path: str, text: str) -> None:
+    (tree / path).parent.mkdir(parents=True, exist_ok=True)
+    (tree / path).write_text(text)
+    who = ("-c", "user.name=x", "-c", "user.email=x@example.invalid")
+    subprocess.run(["git", "add", "-A"], cwd=tree, check=True, capture_output=True)
+    subprocess.run(
+        ["git", *who, "commit", "-qm", message], cwd=tree, check=True, capture_output=True
+    )
+
+
+REVERTS = (
+    f'Revert "{KNOWN[1]}"\n\nThis reverts commit {"3" * 40} which is\n'
+    f"commit {KNOWN[0]}{'0' * 28} upstream.\n",
+    f"KVM: arm64: A follow-up\n\nThe backport of commit {KNOWN[0]} upstream forgot a hunk.\n",
+)
+
+
+@pytest.mark.parametrize("message", REVERTS, ids=["a revert", "a message that names one"])
+def test_who_speaks_of_a_commit_is_not_that_commit(
+    cli: Cli, tree: Path, tmp_path: Path, message: str
+) -> None:
+    """With --git, and in a log: the new commit is printed."""
+    committed(tree, message, "arch/arm64/kvm/fpsimd.c", "int a;\n")
+    ran = cli("upstream", "--arch", "arm64", "--git", tree, "HEAD~1..HEAD")
+    assert ran.out.endswith(
+        "1 commit: 0 in the catalogue, 0 looked at and left out, 1 not looked at\n"
+    )
+    logged = subprocess.run(["git", "log", "-1"], cwd=tree, check=True, capture_output=True)
+    (tmp_path / "log").write_bytes(logged.stdout)
+    assert cli("upstream", "--arch", "arm64", tmp_path / "log").out.count("not looked at") == 1
+    assert cli("upstream", "--arch", "arm64", tmp_path / "log").status == 1
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["diff.noprefix=true", "diff.mnemonicPrefix=true", "diff.orderFile=nowhere",
+     "i18n.logOutputEncoding=UTF-16", "color.ui=always", "log.decorate=full"],
+)  # fmt: skip
+def test_a_users_configuration_changes_nothing(cli: Cli, tree: Path, setting: str) -> None:
+    usual = cli("upstream", "--git", tree, "start..HEAD")
+    name, _, value = setting.partition("=")
+    subprocess.run(["git", "config", name, value], cwd=tree, check=True)
+    assert cli("upstream", "--git", tree, "start..HEAD") == usual
+    assert cli("upstream", "--git", tree / "arch", "start..HEAD") == usual
+
+
+def test_a_patch_is_no_commit(cli: Cli, tree: Path) -> None:
+    """NULs, and lines that look like git's own, in a mirrored file."""
+    text = "int a;\n" * 2000 + f"\0{'1' * 40}\0KVM: arm64: invented\0\0\ncommit {'2' * 40}\n"
+    committed(tree, "KVM: arm64: one", "arch/arm64/kvm/fpsimd.c", text)
+    ran = cli("upstream", "--arch", "arm64", "--git", tree, "HEAD~1..HEAD", "--json")
+    assert [c["title"] for c in json.loads(ran.out)["commits"]] == ["KVM: arm64: one"]
+
+
+@pytest.mark.parametrize(
+    ("path", "title", "listed"),
+    [
+        ("arch/arm64/kvm/handle_exit.c", "KVM: arm64: x", True),
+        ("arch/arm64/include/asm/fpsimd.h", "arm64: x", True),
+        ("arch/arm64/mm/proc.S", "arm64: x", True),
+        ("include/uapi/linux/kvm.h", "KVM: x", True),
+        ("include/uapi/linux/kvm.h", "KVM: x86: x", False),
+        ("kernel/fork.c", "fork: x", False),
+        ("arch/arm64/kvm/vgic/vgic.c", "KVM: arm64: vgic: x", False),
+    ],
+)
+def test_which_files_are_mirrored(
+    cli: Cli, tree: Path, path: str, title: str, listed: bool
+) -> None:
+    committed(tree, title, path, "int b;\n")
+    ran = cli("upstream", "--arch", "arm64", "--git", tree, "HEAD~1..HEAD")
+    assert ran.status == (1 if listed else 4)
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["--oneline", "--format=fuller", "--oneline --decorate=short", "--oneline --color=always",
+     "--pretty=reference", "--format=%h,%s", "--format=%s", "--pretty=email -p",
+     "--format=medium -p"],
+)  # fmt: skip
+def test_forms_of_a_log(cli: Cli, tree: Path, tmp_path: Path, form: str) -> None:
+    """Each names the same commits."""
+    committed(tree, "KVM: arm64: " + "a long title of a commit " * 5, "x.c", "int a;\n")
+    logged = subprocess.run(
+        ["git", "log", *form.split(), "start..HEAD"], cwd=tree, check=True, capture_output=True
+    )
+    (tmp_path / "log").write_bytes(logged.stdout)
+    ran = cli("upstream", "--arch", "arm64", tmp_path / "log", "--json")
+    found = [(c["title"].strip()[:20], c["row"]) for c in json.loads(ran.out)["commits"]]
+    assert found[0][0] == "KVM: arm64: a long t"
+    assert (KNOWN[1][:20], "save-and-flush") in found
+    assert ("KVM: arm64: a new on", None) in found
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (gzip.compress(b"- KVM: arm64: x\n" * 500)[:-12], "it ends in the middle"),
+        (b"\x1f\x8b\x08\0", "it ends in the middle"),
+        (b"\xfd7zXZ\0\0", "not a text"),
+        ("KVM: arm64: x\n".encode("utf-16"), "not a text"),
+    ],
+    ids=["cut off", "a head", "xz", "UTF-16"],
+)
+def test_what_is_no_log(cli: Cli, tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "log").write_bytes(data)
+    ran = cli("upstream", tmp_path / "log")
+    assert ran.status == 2
+    assert message in ran.err
+
+
+def test_two_gzip_members_are_both_read(cli: Cli, tmp_path: Path) -> None:
+    parts = [gzip.compress(f"KVM: arm64: {x}\n".encode()) for x in "ab"]
+    (tmp_path / "log").write_bytes(b"".join(parts))
+    assert "2 commits:" in cli("upstream", "--arch", "arm64", tmp_path / "log").out
+
+
+def test_a_known_commit_counts_whatever_its_title_is(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("\ufeff405290be962b riscv: futex: untag it\n")
+    assert cli("upstream", tmp_path / "log").status == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"zzz\ta\tb\n", "'zzz' is no id"),
+        (b"-\t \tb\n", "expected id"),
+        (b"-\t\xff\tb\n", "not UTF-8"),
+    ],
+)
+def test_a_bad_list(tmp_path: Path, line: bytes, message: str) -> None:
+    (tmp_path / "looked-at.tsv").write_bytes(line)
+    with pytest.raises(HarnessError, match=message):
+        looked_at(tmp_path)
+
+
+def test_since(cli: Cli, tmp_path: Path) -> None:
+    """Of a Debian changelog, what is newer; of anything else nobody knows."""
+    head = "linux (6.1.9-1) stable; urgency=low\n\n  * New upstream stable update:\n"
+    items = [f"    https://kernel.org/ChangeLog-6.1.{n}\n    - [arm64] KVM: x{n}\n" for n in (8, 9)]
+    log = tmp_path / "log"
+    log.write_text(head + "".join(items))
+    ran = cli("upstream", "--arch", "arm64", log, "--since", "6.1.8")
+    assert ran.out.splitlines()[0].endswith("KVM: x9")
+    assert "1 commit:" in ran.out
+    log.write_text("KVM: arm64: x\n")
+    assert cli("upstream", log, "--since", "6.1.8").status == 2
