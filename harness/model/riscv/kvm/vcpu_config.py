@@ -105,16 +105,13 @@ class VcpuConfig(VcpuVector):
     @kernel_function()
     def kvm_arch_disable_virtualization_cpu(self) -> None:
         """main.c: a CPU goes off line. It loses the CSRs that this clears anyway."""
-        if "kvm-cpu-pm" in self.fixes:
+        if "former-vcpu-cleared" in self.fixes:
             self.kvm_riscv_csr_cleanup()
-        elif "former-vcpu-cleared" in self.fixes:
-            self.kvm_riscv_clear_former_vcpu()
 
     @kernel_function()
     def kvm_riscv_csr_cleanup(self) -> None:
         """What the CPU loses with its power needs no step here."""
-        if "former-vcpu-cleared" in self.fixes:
-            self.kvm_riscv_clear_former_vcpu()
+        self.kvm_riscv_clear_former_vcpu()
 
     @kernel_function()
     def kvm_riscv_clear_former_vcpu(self) -> None:
