@@ -128,11 +128,11 @@ SLOTS: tuple[Slot, ...] = (
 # with, or walks would be too short.
 Config = tuple[str, str, bool, bool]
 CONFIGS: tuple[Config, ...] = (
-    ("v7.2", "vhe", True, True),
-    ("v7.2", "nvhe", True, True),
-    ("v7.3", "protected", True, True),
-    ("v7.2", "nvhe", False, False),
-    ("v7.2+sme-guest", "vhe", True, True),
+    ("v7.2+suspend-tpidr2", "vhe", True, True),
+    ("v7.2+suspend-tpidr2", "nvhe", True, True),
+    ("v7.3+suspend-tpidr2", "protected", True, True),
+    ("v7.2+suspend-tpidr2", "nvhe", False, False),
+    ("v7.2+suspend-tpidr2+sme-guest", "vhe", True, True),
     ("v6.13", "vhe", False, False),
     ("v6.13", "protected", True, False),
     ("v5.10", "vhe", False, False),
