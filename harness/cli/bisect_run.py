@@ -56,6 +56,8 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
             raise HarnessError(f"{args.trace}: {len(paths)} traces, expected one")
         trace = read_trace(paths[0], scratch=True)
         architecture(trace.arch).catalogue.kernel(args.kernel)
+        if args.mode not in (None, *trace.modes):
+            raise HarnessError(f"--mode {args.mode}: the trace is for {' '.join(trace.modes)}")
         found = [c for c in cases(trace, (args.kernel,)) if args.mode in (None, c.mode)]
         judged = [(case, judge(case)) for case in found]
     except (SourceError, KernelError) as error:  # this commit does not know what is asked

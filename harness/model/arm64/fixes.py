@@ -414,6 +414,39 @@ CATALOGUE = Catalogue(
             requires=("vcpu-features-checked", "vm-width-first"),
         ),
         Fix(
+            "vcpu-init-checked-first",
+            "fix",
+            "v6.7",
+            "KVM_ARM_VCPU_INIT finds while it resets the vcpu that the host has no SVE, or no PMU, and "
+            "a vcpu that is refused for its PMU keeps its SVE -> before it does anything",
+            (
+                Commit(
+                    "ef150908b6bd",
+                    "KVM: arm64: Add generic check for system-supported vCPU features",
+                ),
+                Commit(
+                    "9116db11feb5",
+                    "KVM: arm64: Hoist PMUv3 check into KVM_ARM_VCPU_INIT ioctl handler",
+                ),
+                Commit(
+                    "be9c0c018389",
+                    "KVM: arm64: Hoist SVE check into KVM_ARM_VCPU_INIT ioctl handler",
+                ),
+            ),
+            requires=("vcpu-features-checked",),
+            untagged="unseen",
+            link="20230920195036.1169791-3-oliver.upton@linux.dev",
+        ),
+        Fix(
+            "sys-reg-copied-first",
+            "rework",
+            "v6.0",
+            "KVM_SET_ONE_REG asks whether a vcpu has a system register, then reads the value -> reads "
+            "it first: a bad pointer is EFAULT, whatever the register",
+            (Commit("978ceeb3e40c", "KVM: arm64: Consolidate sysreg userspace accesses"),),
+            link="20220706164304.1582687-6-maz@kernel.org",
+        ),
+        Fix(
             "vcpu-power-off",
             "rework",
             "v6.5",

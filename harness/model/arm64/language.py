@@ -351,8 +351,8 @@ class Arm64:
         wanted = any("sme" in features for *_, features in world.vcpus)
         if wanted and "sme-guest" not in fixes:
             return "KVM has no SME guests (but for sme-guest)"
-        if any({"sme", "protected"} <= set(features) for *_, features in world.vcpus):
-            return "protected guests have no SME"
+        if any("protected" in f and {"sve", "sme"} & set(f) for *_, f in world.vcpus):
+            return "protected guests have no SVE and no SME"
         wanted = any("fpmr" in features for *_, features in world.vcpus)
         if wanted and "kvm-fpmr" not in fixes:
             return "KVM has no guests with FPMR (until kvm-fpmr)"

@@ -27,6 +27,7 @@ from harness.model.arm64.host.state import Context, Task
 from harness.model.arm64.kvm.guest_sme import SmeGuest
 from harness.model.arm64.kvm.reset import DBGBVR
 from harness.model.arm64.kvm.state import Vcpu
+from harness.model.base import Refused
 from harness.model.values import ZERO, Bank, Origin, Quads, Val, spread
 
 # Every register a program can name, by kind: what access it takes.
@@ -258,6 +259,8 @@ class Program(SmeGuest):
 
     def debug_access(self, vcpu: Vcpu, name: str, val: Val | None) -> None:
         """A guest reads (None) or writes DBGBVR<n>_EL1."""
+        if vcpu.protected:
+            raise Refused(f"{vcpu.name} is protected: what hyp makes of {name} is not modelled")
         if val is not None:
             owed = self.vcpu_due[vcpu.name]
             if name == "dbgbvr0_el1":
@@ -277,6 +280,8 @@ class Program(SmeGuest):
 
     def read_tpidr2(self, vcpu: Vcpu) -> None:
         """A guest reads TPIDR2_EL0. What it would find there is not modelled."""
+        if vcpu.protected:
+            raise Refused(f"{vcpu.name} is protected: what hyp makes of TPIDR2_EL0 is not modelled")
         if self.cpu.sys.hfgrtr_el2 & HFGRTR_EL2_NTPIDR2_EL0:
             return
         self.sys64_trap()

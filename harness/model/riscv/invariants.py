@@ -198,8 +198,10 @@ def _csrs(m: Vmm, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> None:
     if "fwft-base" in m.fixes:
         misaligned = hart.hedeleg & MIS_DELEG == MIS_DELEG
         others.append(("hedeleg, misaligned", int(due.misaligned), int(misaligned)))
-    for number, conf in enumerate(vcpu.fwft):
-        feature, locked = m.fwft_features[number].name, bool(conf.flags & 1)
+    for number, (_, feature, _) in m.fwft_features if vcpu.fwft else ():
+        locked = bool(vcpu.fwft[number].flags & 1)
+        if not locked and not {BROUGHT_BY.get(feature, "")} <= {"", *vcpu.isa}:
+            continue  # its extension is off, and so is what was set: kvm_sbi_ext_fwft_validate()
         if locked is not (feature in due.locked):
             what = "locked, which nobody has asked for" if locked else "not locked any more"
             text = f"{vcpu.name} finds FWFT {feature} {what}"
@@ -219,7 +221,7 @@ def _csrs(m: Vmm, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> None:
 
 def _switches(m: Vmm, vcpu: Vcpu) -> dict[str, int]:
     """The features of FWFT that this vcpu can set to 0 or 1, and their bits of henvcfg."""
-    known = [feature.name for feature in m.fwft_features if feature.name in ENVCFG_FLAGS]
+    known = [feature.name for _, feature in m.fwft_features if feature.name in ENVCFG_FLAGS]
     return {name: ENVCFG_FLAGS[name] for name in known if BROUGHT_BY[name] in vcpu.isa}
 
 

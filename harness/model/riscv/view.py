@@ -203,7 +203,8 @@ def _vcpu(m: Vmm, vcpu: Vcpu) -> Tree:
     _put(tree, "senvcfg", fields(vcpu.senvcfg.bits, _ENVCFG))
     _put(tree, "sstateen0", f"{vcpu.sstateen0.bits:#x}" if vcpu.sstateen0.bits else "")
     _put(tree, "ssp", f"{vcpu.ssp.bits:#x}" if vcpu.ssp.bits else "")
-    for feature, conf in zip(m.fwft_features, vcpu.fwft, strict=False):
+    for number, feature in m.fwft_features if vcpu.fwft else ():
+        conf = vcpu.fwft[number]
         words = [w for w, on in (("supported", conf.supported), ("enabled", conf.enabled)) if on]
         tree[f"fwft.{feature.name}"] = " ".join([*words, *(["LOCK"] if conf.flags else [])]) or "no"
     off = [

@@ -15,6 +15,7 @@ from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_PMU_V3,
     KVM_ARM_VCPU_PMU_V3_STRICT,
     KVM_ARM_VCPU_POWER_OFF,
+    KVM_ARM_VCPU_EL1_32BIT,
     KVM_ARM_VCPU_SME,
 )
 from harness.model.base import Refused, kernel_function
@@ -34,8 +35,11 @@ class Arm(HypSwitch):
         powered_off = KVM_ARM_VCPU_POWER_OFF in features
         if "vcpu-power-off" in self.fixes:  # it is about this call alone
             features = tuple(f for f in features if f != KVM_ARM_VCPU_POWER_OFF)
-        self.kvm_vcpu_set_target(vcpu, features)
-        vcpu.powered_off = powered_off
+            self.kvm_vcpu_set_target(vcpu, features)
+            vcpu.powered_off = powered_off
+        else:  # the bit may be there since a call that failed
+            self.kvm_vcpu_set_target(vcpu, features)
+            vcpu.powered_off = bool(vcpu.features >> KVM_ARM_VCPU_POWER_OFF & 1)
 
     def kvm_vcpu_set_target(self, vcpu: Vcpu, features: tuple[int, ...]) -> None:
         """ENOENT for unknown features, EINVAL for others than before and what cannot be."""
@@ -50,7 +54,11 @@ class Arm(HypSwitch):
         if "vcpu-features-checked" in self.fixes:
             if unknown:
                 raise Errno("ENOENT")
-            if not self.supported_features(wants) or (vcpu.initialized and wants != vcpu.features):
+            first = "vcpu-init-checked-first" in self.fixes
+            checked = wants if first else wants & 1 << KVM_ARM_VCPU_EL1_32BIT
+            if not self.supported_features(checked) or (
+                vcpu.initialized and wants != vcpu.features
+            ):
                 raise Errno("EINVAL")
             self.set_checked_target(vcpu, wants)
         else:

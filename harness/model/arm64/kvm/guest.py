@@ -295,6 +295,8 @@ class Guest(Arm):
         return Val(vcpu.zcr_el1 if name == "zcr_el1" else vcpu.cpacr_el1)
 
     def kvm_arm_sys_reg_set_reg(self, vcpu: Vcpu, reg: OneReg, vals: Quads) -> None:
+        if "sys-reg-copied-first" in self.fixes:
+            self._copy_user(reg)
         name = self.sys_reg(vcpu, reg)
         self._copy_user(reg)
         self.sys_reg_set(vcpu, name, vals[0])

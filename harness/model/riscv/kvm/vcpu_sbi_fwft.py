@@ -33,7 +33,11 @@ ENVCFG_FLAGS = {
     "landing_pad": ENVCFG_LPE,
     "shadow_stack": ENVCFG_SSE,
 }
-BROUGHT_BY = {"landing_pad": "zicfilp", "shadow_stack": "zicfiss"}
+BROUGHT_BY = {
+    "landing_pad": "zicfilp",
+    "shadow_stack": "zicfiss",
+    "pointer_masking": "smnpm",
+}
 _CFI = ENVCFG_LPE | ENVCFG_SSE
 MIS_DELEG = 1 << EXC_LOAD_MISALIGNED | 1 << EXC_STORE_MISALIGNED
 _U32 = (1 << 32) - 1
@@ -65,8 +69,9 @@ class VcpuSbiFwft(Interrupts):
     __slots__ = ()
 
     @property
-    def fwft_features(self) -> tuple[Feature, ...]:
-        return tuple(f for f in FEATURES if f.since in self.fixes)
+    def fwft_features(self) -> tuple[tuple[int, Feature], ...]:
+        """Those that this kernel has, each with its place in a vcpu's `fwft`."""
+        return tuple((n, f) for n, f in enumerate(FEATURES) if f.since in self.fixes)
 
     # What each feature can do ----------------------------------------------------------
 
@@ -75,11 +80,9 @@ class VcpuSbiFwft(Interrupts):
         """feature->supported()"""
         if feature.name == "misaligned_deleg":
             return self.host.misaligned
-        if feature.name in BROUGHT_BY:
-            return BROUGHT_BY[feature.name] in vcpu.isa
-        if "smnpm" not in vcpu.isa:
+        if BROUGHT_BY[feature.name] not in vcpu.isa:
             return False
-        if "fwft-probe-init" in self.fixes:
+        if feature.name != "pointer_masking" or "fwft-probe-init" in self.fixes:
             return True
         return self.pointer_masking_pmlen_init(vcpu)
 
@@ -162,25 +165,25 @@ class VcpuSbiFwft(Interrupts):
 
     @kernel_function()
     def kvm_sbi_ext_fwft_init(self, vcpu: Vcpu) -> None:
-        found = []
-        for feature in self.fwft_features:
+        found = [Fwft(False, False)] * len(FEATURES)
+        for number, feature in self.fwft_features:
             supported = self.fwft_supported(vcpu, feature)
             if supported and feature.name == "pointer_masking" and "fwft-probe-init" in self.fixes:
                 supported = self.pointer_masking_pmlen_init(vcpu)
-            found.append(Fwft(supported, supported))
+            found[number] = Fwft(supported, supported)
         vcpu.fwft = tuple(found)
 
     @kernel_function()
     def kvm_sbi_ext_fwft_reset(self, vcpu: Vcpu) -> None:
         vcpu.fwft = tuple(conf._replace(flags=0) for conf in vcpu.fwft)
         if "fwft-reset" in self.fixes:
-            for feature in self.fwft_features:
+            for _, feature in self.fwft_features:
                 self.fwft_reset_value(vcpu, feature)
 
     @kernel_function()
     def kvm_sbi_ext_fwft_validate(self, vcpu: Vcpu) -> None:
         """At the first run: what the vcpu's extensions no longer bring is put back."""
-        for number, feature in enumerate(self.fwft_features):
+        for number, feature in self.fwft_features:
             conf = vcpu.fwft[number]
             if conf.supported and not self.fwft_supported(vcpu, feature):
                 self._store(vcpu, number, conf._replace(enabled=False, flags=0))
@@ -192,12 +195,12 @@ class VcpuSbiFwft(Interrupts):
             return False
         if "fwft-live-support" not in self.fixes:
             return True
-        return self.fwft_supported(vcpu, self.fwft_features[number])
+        return self.fwft_supported(vcpu, FEATURES[number])
 
     @kernel_function()
     def kvm_fwft_get_feature(self, vcpu: Vcpu, asked: int) -> tuple[int, int]:
         """An SBI error, and the number of the feature."""
-        for number, feature in enumerate(self.fwft_features):
+        for number, feature in self.fwft_features:
             if feature.id == asked & _U32:
                 usable = vcpu.fwft[number].enabled and self.fwft_usable(vcpu, number)
                 return (SBI_SUCCESS if usable else SBI_ERR_NOT_SUPPORTED), number
@@ -215,7 +218,7 @@ class VcpuSbiFwft(Interrupts):
             return SBI_ERR_DENIED_LOCKED
         if "fwft-lock-on-success" not in self.fixes:
             self._store_flags(vcpu, number, flags)
-        feature = self.fwft_features[number]
+        feature = FEATURES[number]
         error = self.fwft_set_value(vcpu, feature, value, one_reg=False)
         if not error and "fwft-lock-on-success" in self.fixes:
             self._store_flags(vcpu, number, flags)
@@ -232,7 +235,7 @@ class VcpuSbiFwft(Interrupts):
         error, number = self.kvm_fwft_get_feature(vcpu, asked)
         if error:
             return error, 0
-        return self.fwft_get_value(vcpu, self.fwft_features[number])
+        return self.fwft_get_value(vcpu, FEATURES[number])
 
     # ONE_REG -------------------------------------------------------------------------------
 
@@ -246,7 +249,7 @@ class VcpuSbiFwft(Interrupts):
         return listed
 
     def _number(self, name: str) -> int:
-        for number, feature in enumerate(self.fwft_features):
+        for number, feature in self.fwft_features:
             if feature.name == name:
                 return number
         return -1
@@ -269,7 +272,7 @@ class VcpuSbiFwft(Interrupts):
             return int(conf.enabled)
         if field == "flags":
             return conf.flags
-        error, value = self.fwft_get_value(vcpu, self.fwft_features[number])
+        error, value = self.fwft_get_value(vcpu, FEATURES[number])
         if error:
             raise Errno(_ERRNO.get(error, "ENOTSUPP"))
         return value
@@ -285,7 +288,7 @@ class VcpuSbiFwft(Interrupts):
         elif field == "flags":
             self._store_flags(vcpu, number, value & SBI_FWFT_SET_FLAG_LOCK)
         else:
-            error = self.fwft_set_value(vcpu, self.fwft_features[number], value, one_reg=True)
+            error = self.fwft_set_value(vcpu, FEATURES[number], value, one_reg=True)
             if "fwft-onereg-dirty" in self.fixes:
                 vcpu.csr_dirty = True
             if error:
