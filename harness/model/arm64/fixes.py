@@ -417,8 +417,8 @@ CATALOGUE = Catalogue(
             "vcpu-init-checked-first",
             "fix",
             "v6.7",
-            "KVM_ARM_VCPU_INIT finds while it resets the vcpu that the host has no SVE, or no PMU, and "
-            "a vcpu that is refused for its PMU keeps its SVE -> before it does anything",
+            "KVM_ARM_VCPU_INIT finds while it resets a vcpu that the host lacks SVE or a PMU, and "
+            "if it refuses a vcpu for its PMU, that one keeps SVE -> before it does anything",
             (
                 Commit(
                     "ef150908b6bd",
@@ -441,8 +441,8 @@ CATALOGUE = Catalogue(
             "sys-reg-copied-first",
             "rework",
             "v6.0",
-            "KVM_SET_ONE_REG asks whether a vcpu has a system register, then reads the value -> reads "
-            "it first: a bad pointer is EFAULT, whatever the register",
+            "KVM_SET_ONE_REG asks whether a vcpu has a system register, then reads the value -> it "
+            "reads it first: a bad pointer is EFAULT, whatever the register",
             (Commit("978ceeb3e40c", "KVM: arm64: Consolidate sysreg userspace accesses"),),
             link="20220706164304.1582687-6-maz@kernel.org",
         ),

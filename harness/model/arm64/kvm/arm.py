@@ -10,12 +10,12 @@ from harness.model.arm64.host.state import Task
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.switch import HypSwitch
 from harness.model.arm64.kvm.uapi import (
+    KVM_ARM_VCPU_EL1_32BIT,
     KVM_ARM_VCPU_HAS_EL2,
     KVM_ARM_VCPU_HAS_EL2_E2H0,
     KVM_ARM_VCPU_PMU_V3,
     KVM_ARM_VCPU_PMU_V3_STRICT,
     KVM_ARM_VCPU_POWER_OFF,
-    KVM_ARM_VCPU_EL1_32BIT,
     KVM_ARM_VCPU_SME,
 )
 from harness.model.base import Refused, kernel_function
