@@ -17,6 +17,7 @@ from harness.model.evidence import Evidence
 from harness.model.exploring import Explorable
 from harness.model.probing import Probing
 from harness.model.values import Origin, Val
+from harness.model.verbs import Verb
 from harness.model.world import Event, World
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -157,30 +158,6 @@ class RegTest(NamedTuple):
         if self.skipped:
             return "SKIP"
         return "FAIL" if self.missing or self.failed else "PASS"
-
-
-class Verb(NamedTuple):
-    """What a verb of the trace language asks for.
-
-    `actors` are the kinds that can do it (task, vcpu, cpu). An operand is
-    `register`, `value`, `number` (`?number` can be left out: None is meant then), `task`,
-    `child` (a task to be), `vcpu`, `argument` (of an ioctl), `regset`, `fields` (of a
-    register set: after a `regset` a `register` is one of them too), or the words it can
-    be, with `?` in front if it can be left out (the first word is meant then), with `*`
-    if there can be several, with `#` if it can be a number as well. The last operands may
-    be missing from an event.
-
-    `view` says whose view of the registers it takes, where that is not its actor's;
-    `holder` is the register that its value is for, where no operand names one; `reads`
-    that an `expect read` can follow.
-    """
-
-    actors: tuple[str, ...]
-    operands: tuple[str, ...]
-    says: str
-    view: str = ""
-    holder: tuple[str, int] | None = None
-    reads: bool = False
 
 
 class BadOperand(Exception):

@@ -5,6 +5,18 @@ from __future__ import annotations
 from enum import IntEnum
 
 
+class Mode(IntEnum):
+    """What a CPU runs: a task's program, the host's kernel, or a guest."""
+
+    USER = 0
+    KERNEL = 1
+    GUEST = 2
+
+
+# Where every event passes: an enum's members are found slowly in Python 3.11.
+USER, KERNEL, GUEST = Mode
+
+
 class At(IntEnum):
     """Where a task's program is, whether or not the task is on a CPU."""
 

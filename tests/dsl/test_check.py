@@ -12,7 +12,7 @@ from harness.engine import judge_all
 from harness.engine.replay import world
 from harness.errors import SourceError
 from harness.model import architecture
-from harness.model.base import Verb
+from harness.model.verbs import Verb
 from tests.dsl.samples import BODY, HEADER, SAMPLE, complaints, places, put, read
 
 # What a trace says --------------------------------------------------------------

@@ -13,12 +13,12 @@ from harness.model.base import (
     Shape,
     State,
     Tree,
-    Verb,
     Violation,
     shown,
 )
 from harness.model.catalogue import Catalogue, Commit, Fix, Kernel
 from harness.model.values import ZERO, Origin, Val
+from harness.model.verbs import Verb
 from harness.model.world import World
 
 CATALOGUE = Catalogue(

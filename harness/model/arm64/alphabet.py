@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from harness.model.alphabet import EventTable
-from harness.model.arm64.cpu.state import GUEST, KERNEL, USER
 from harness.model.arm64.machine import Machine
 from harness.model.arm64.settings import settings
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Anatomy, Who
+from harness.model.tasks import GUEST, KERNEL, USER
 from harness.model.world import Event, World
 
 GROUPS: dict[str, str] = {

@@ -9,7 +9,7 @@ a difference is told.
 from __future__ import annotations
 
 from harness.model.arm64.cpu.cpu import Access, check_access, current_vq, streaming_vq
-from harness.model.arm64.cpu.state import FFR, GUEST, KERNEL, USER, ZA, Registers
+from harness.model.arm64.cpu.state import FFR, ZA, Registers
 from harness.model.arm64.cpu.sysreg import (
     ARMV8_PMU_USERENR_MASK,
     CPACR_EL1_ZEN,
@@ -38,6 +38,7 @@ from harness.model.arm64.host.state import (
 from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED, Vcpu
 from harness.model.arm64.program import Program
 from harness.model.base import Violation, classify, shown
+from harness.model.tasks import GUEST, KERNEL, USER
 from harness.model.values import EMPTY, Bank, Val, first_difference
 
 INVARIANTS: dict[str, str] = {

@@ -29,7 +29,8 @@ from harness.model.arm64.machine import (
     Setup,
     VheMachine,
 )
-from harness.model.arm64.verbs import MOVES, VERBS
+from harness.model.arm64.moves import MOVES
+from harness.model.arm64.stimuli import VERBS
 from harness.model.arm64.view import SHOWN
 from harness.model.base import BadOperand, Model, RegTest, Setting, Shape, recording
 from harness.model.catalogue import Kernel

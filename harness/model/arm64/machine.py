@@ -16,7 +16,10 @@ from harness.model.arm64.kvm.pkvm import Pkvm
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SME, KVM_ARM_VCPU_SVE, name_of, named
 from harness.model.arm64.kvm.vhe import Vhe
-from harness.model.arm64.stimuli import Stimuli
+from harness.model.arm64.program import Program
+from harness.model.arm64.stimuli import VERBS
+from harness.model.arm64.stimuli.ioctls import finalize_vcpu, init_vcpu
+from harness.model.arm64.stimuli.settling import settle
 from harness.model.arm64.view import SHOWN, owners, snapshot
 from harness.model.base import Refused, State, Tree
 from harness.model.catalogue import Kernel
@@ -45,7 +48,7 @@ class Setup:
     vms: tuple[int, ...] = ()
 
 
-class Machine(Stimuli):
+class Machine(Program):
     """Everything, ready for the engine. `VheMachine` and `NvheMachine` are whole."""
 
     __slots__ = "saved"
@@ -101,14 +104,33 @@ class Machine(Stimuli):
 
     def start_vcpu(self, vcpu: Vcpu) -> None:
         """A vcpu's life up to where its guest has booted."""
-        self.init_vcpu(vcpu, vcpu.asked if self.sve_guests else ())
+        init_vcpu(self, vcpu, vcpu.asked if self.sve_guests else ())
         if vcpu.has_vec:
-            self.finalize_vcpu(vcpu, KVM_ARM_VCPU_SVE)
+            finalize_vcpu(self, vcpu, KVM_ARM_VCPU_SVE)
         self.boot(vcpu)
 
     # What the engine asks --------------------------------------------------------
 
     check = check
+
+    def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
+        if self.traps:
+            self.traps.clear()
+        self.seen = None
+        self.signal = self.errno = ""
+        self.undef = False
+        if actor in self.contexts:
+            where = self.place(actor)
+            if where >= 0 and where != self.cpu.id:
+                self.run_on(where)
+        else:
+            if actor != f"cpu{self.cpu.id}":
+                self.run_on(int(actor[3:]))
+            if not self.rq.online and verb != "hotplug":
+                raise Refused(f"{actor} is off line")
+        VERBS.apply(self, actor, verb, args)
+
+    settle = settle
 
     def counts(self) -> dict[str, int]:
         return {name: getattr(self.cost, name) for name in COUNTERS}

@@ -7,8 +7,10 @@ trap to EL2 runs hyp's lazy switch, or leaves the guest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from harness.model import places
 from harness.model.arm64 import due
 from harness.model.arm64.cpu.cpu import Access, Trap, check_access, set_svcr
 from harness.model.arm64.cpu.state import FFR, ZA, ZT0
@@ -27,7 +29,7 @@ from harness.model.arm64.host.state import Context, Task
 from harness.model.arm64.kvm.guest_sme import SmeGuest
 from harness.model.arm64.kvm.reset import DBGBVR
 from harness.model.arm64.kvm.state import Vcpu
-from harness.model.base import Refused
+from harness.model.base import Refused, State
 from harness.model.values import ZERO, Bank, Origin, Quads, Val, spread
 
 # Every register a program can name, by kind: what access it takes.
@@ -61,6 +63,9 @@ class Program(SmeGuest):
     """
 
     __slots__ = ("host_due", "task_due", "undef", "vcpu_due")
+
+    capture: Callable[[], State]
+    restore: Callable[[State], None]
 
     def __init__(self, *args: Any) -> None:
         self.task_due: dict[str, TaskDue] = {}
@@ -159,6 +164,24 @@ class Program(SmeGuest):
         if not owed.sys.booted:
             owed.sys = due.boot(owed)
             vcpu.cpacr_el1, vcpu.zcr_el1 = owed.sys.cpacr_el1, owed.sys.zcr_el1
+
+    # Where everybody is ------------------------------------------------------
+
+    place, dead, fate = places.place, places.dead, places.fate
+
+    def asleep(self, vcpu: Vcpu) -> str:
+        """No vcpu of this model sleeps in KVM_RUN."""
+        return ""
+
+    def svc(self) -> None:
+        """current makes a system call."""
+        owed = self.task_due[self.current.name]
+        owed.regs = due.svc(owed.regs)
+        self.el0_svc()
+
+    @property
+    def abi(self) -> due.Abi:
+        return due.Abi("sme-larger-vl" in self.fixes, self.cpacr_res0)
 
     # Lengths -----------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.model.arm64.cpu.state import FFR, ZA, ZA_ROWS, ZT0, Mode, Registers, SysRegs
+from harness.model.arm64.cpu.state import FFR, ZA, ZA_ROWS, ZT0, Registers, SysRegs
 from harness.model.arm64.cpu.sysreg import FIELDS, fields
 from harness.model.arm64.host.state import (
     ARM64_VEC_SME,
@@ -20,7 +20,7 @@ from harness.model.arm64.host.state import (
 from harness.model.arm64.kvm.state import FP_STATE_FREE, HostData, HostDebugState, Vcpu
 from harness.model.arm64.program import Program
 from harness.model.base import Shape, Tree, shown
-from harness.model.tasks import At
+from harness.model.tasks import At, Mode
 from harness.model.values import Bank, Quads, Val
 
 _V = r"(?:[12]?[0-9]|3[01])"

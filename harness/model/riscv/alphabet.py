@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from harness.model.alphabet import EventTable
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Anatomy, Who
-from harness.model.riscv.cpu.state import Mode
 from harness.model.riscv.kvm.uapi import reg_id
 from harness.model.riscv.machine import Machine
 from harness.model.riscv.settings import settings
+from harness.model.tasks import Mode
 from harness.model.world import Event, World
 
 GROUPS: dict[str, str] = {
@@ -65,54 +65,54 @@ class RiscvAlphabet(EventTable):
         return group in self.groups and (not extensions or bool(self.isa & set(extensions)))
 
     def _task(self, name: str, vcpus: list[str]) -> None:
-        self.add(name, Mode.USER, "syscall_enter")
-        self.add(name, Mode.KERNEL, "ret_to_user")
+        self.add(name, "user", "syscall_enter")
+        self.add(name, "kernel", "ret_to_user")
         if self.has("fp", "f", "d"):
-            self.add(name, Mode.USER, "write", ("f", 0), None)
+            self.add(name, "user", "write", ("f", 0), None)
         if self.has("vector", "v"):
-            self.add(name, Mode.USER, "write", ("v", 0), None)
+            self.add(name, "user", "write", ("v", 0), None)
         for vcpu in vcpus:
             if self.has("run"):
-                self.add(name, Mode.USER, "ioctl", "KVM_RUN", vcpu)
+                self.add(name, "user", "ioctl", "KVM_RUN", vcpu)
             if self.has("vmm"):
                 for extension in sorted(self.isa):
                     reg = reg_id(f"isa_ext.{extension}", 16)
                     if reg is not None:
                         off = (vcpu, ("id", reg), (0,))
-                        self.add(name, Mode.USER, "one_reg_set", *off)
+                        self.add(name, "user", "one_reg_set", *off)
             if self.has("onereg"):
                 for reg, bits in settings(self.isa, self.vlenb):
-                    self.add(name, Mode.USER, "one_reg_set", vcpu, ("id", reg), bits)
+                    self.add(name, "user", "one_reg_set", vcpu, ("id", reg), bits)
             if self.has("migrate"):
-                self.add(name, Mode.USER, "save", vcpu)
+                self.add(name, "user", "save", vcpu)
                 for source, *_ in self.world.vcpus:
-                    self.add(name, Mode.USER, "restore", vcpu, source)
+                    self.add(name, "user", "restore", vcpu, source)
         if self.has("kernel", "v"):
-            self.add(name, Mode.KERNEL, "kernel_vector_begin")
-            self.add(name, Mode.KERNEL, "kernel_vector_end")
+            self.add(name, "kernel", "kernel_vector_begin")
+            self.add(name, "kernel", "kernel_vector_end")
         if self.has("signal"):
-            self.add(name, Mode.USER, "signal")
-            self.add(name, Mode.USER, "sigreturn")
+            self.add(name, "user", "signal")
+            self.add(name, "user", "sigreturn")
         if self.has("life"):
-            self.add(name, Mode.USER, "exec")
-            self.add(name, Mode.USER, "exit")
+            self.add(name, "user", "exec")
+            self.add(name, "user", "exit")
             for child in self.world.unborn:
-                self.add(name, Mode.USER, "fork", child)
+                self.add(name, "user", "fork", child)
 
     def _vcpu(self, name: str) -> None:
         if not self.has("run"):
             return
-        self.add(name, Mode.GUEST, "guest_exit", "irq")
-        self.add(name, Mode.KERNEL, "guest_enter")
+        self.add(name, "guest", "guest_exit", "irq")
+        self.add(name, "kernel", "guest_enter")
         if self.has("fp", "f", "d"):
-            self.add(name, Mode.GUEST, "write", ("f", 0), None)
+            self.add(name, "guest", "write", ("f", 0), None)
         if self.has("vector", "v"):
-            self.add(name, Mode.GUEST, "write", ("v", 0), None)
+            self.add(name, "guest", "write", ("v", 0), None)
         if self.has("csr", "zicbom", "zicboz"):
             value = CBCFE if "zicbom" in self.isa else CBZE
-            self.add(name, Mode.GUEST, "write", ("senvcfg", 0), (value,))
+            self.add(name, "guest", "write", ("senvcfg", 0), (value,))
         if self.has("csr", "smstateen"):
-            self.add(name, Mode.GUEST, "write", ("sstateen0", 0), (1,))
+            self.add(name, "guest", "write", ("sstateen0", 0), (1,))
 
     def _cpu(self, n: int) -> None:
         self.switches(n)
@@ -133,10 +133,14 @@ class RiscvAlphabet(EventTable):
             if task.killed:
                 found += self.at(task.name, hart.id)
                 continue
-            found += self.at(task.name, hart.mode, hart.id)
+            found += self.at(task.name, _MODES[hart.mode], hart.id)
             if task.vcpu:
-                found += self.at(task.vcpu, hart.mode)
+                found += self.at(task.vcpu, _MODES[hart.mode])
         return found
+
+
+# Not the numbers of CPUs.
+_MODES = {Mode.USER: "user", Mode.KERNEL: "kernel", Mode.GUEST: "guest"}
 
 
 def anatomy(m: Machine) -> Anatomy:

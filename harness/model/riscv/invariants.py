@@ -21,7 +21,7 @@ from harness.model.riscv.cpu.csr import (
     get_vs,
 )
 from harness.model.riscv.cpu.pointer_masking import pmlen_of
-from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Mode
+from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart
 from harness.model.riscv.cpu.warl import (
     SCOUNTEREN_MASK,
     SISELECT_MASK,
@@ -47,7 +47,8 @@ from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import reg_name
 from harness.model.riscv.kvm.vcpu_config import legal_henvcfg
 from harness.model.riscv.kvm.vcpu_sbi_fwft import BROUGHT_BY, ENVCFG_FLAGS, MIS_DELEG
-from harness.model.riscv.vmm import Vmm
+from harness.model.riscv.program import Program
+from harness.model.tasks import Mode
 from harness.model.values import Bank, Val, first_difference
 
 INVARIANTS: dict[str, str] = {
@@ -72,7 +73,7 @@ INVARIANTS: dict[str, str] = {
 Found = list[Violation]
 
 
-def check(m: Vmm) -> Found:
+def check(m: Program) -> Found:
     """Every violation in the present state."""
     found: Found = []
     for hart in m.harts:
@@ -111,7 +112,7 @@ def _bank(who: str, letter: str, want: Bank, got: Bank, found: Found) -> None:
     found.append(_wrong(who, f"{name}[{quad}]" if quad else name, due, there))
 
 
-def _user(m: Vmm, hart: Hart, task: Task, found: Found) -> None:
+def _user(m: Program, hart: Hart, task: Task, found: Found) -> None:
     due = m.task_due[task.name]
     isa = m.hosts[hart.host].isa
     if not isa.isdisjoint(("f", "d")) and get_fs(task.status) == OFF:
@@ -142,7 +143,7 @@ def _off(who: str, field: str) -> Violation:
     return Violation("lost", who, f"sstatus.{field}", text)
 
 
-def _guest(m: Vmm, hart: Hart, vcpu: Vcpu, found: Found) -> None:
+def _guest(m: Program, hart: Hart, vcpu: Vcpu, found: Found) -> None:
     due, host = m.vcpu_due[vcpu.name], m.hosts[hart.host]
     if not vcpu.isa.isdisjoint(("f", "d")) and get_fs(vcpu.sstatus) == OFF:
         found.append(_off(vcpu.name, "FS"))
@@ -164,7 +165,7 @@ def _guest(m: Vmm, hart: Hart, vcpu: Vcpu, found: Found) -> None:
     _config(m, hart, vcpu, found)
 
 
-def _csrs(m: Vmm, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> None:
+def _csrs(m: Program, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> None:
     """What the guest's kernel has written, and what FWFT has set."""
     host = m.hosts[hart.host]
     want = vs_on(due, host)
@@ -219,7 +220,7 @@ def _csrs(m: Vmm, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> None:
         found.append(_wrong(vcpu.name, f"x{n}", a, b))
 
 
-def _switches(m: Vmm, vcpu: Vcpu) -> dict[str, int]:
+def _switches(m: Program, vcpu: Vcpu) -> dict[str, int]:
     """The features of FWFT that this vcpu can set to 0 or 1, and their bits of henvcfg."""
     known = [feature.name for _, feature in m.fwft_features if feature.name in ENVCFG_FLAGS]
     return {name: ENVCFG_FLAGS[name] for name in known if BROUGHT_BY[name] in vcpu.isa}
@@ -232,7 +233,7 @@ def _differs(vcpu: Vcpu, due: VcpuDue, name: str, want: int, got: int) -> Violat
     return Violation(kind, vcpu.name, name, text)
 
 
-def _accepted(m: Vmm, due: VcpuDue, found: Found) -> None:
+def _accepted(m: Program, due: VcpuDue, found: Found) -> None:
     """What KVM_SET_ONE_REG has taken KVM_GET_ONE_REG gives; the vcpu is not loaded."""
     vcpu = m.vcpus[due.name]
     if vcpu.cpu >= 0 or not vcpu.created:
@@ -257,7 +258,7 @@ def _accepted(m: Vmm, due: VcpuDue, found: Found) -> None:
         m.read_back[due.name] = state
 
 
-def _config(m: Vmm, hart: Hart, vcpu: Vcpu, found: Found) -> None:
+def _config(m: Program, hart: Hart, vcpu: Vcpu, found: Found) -> None:
     host = m.hosts[hart.host]
     want = {
         "henvcfg": legal_henvcfg(host, vcpu.cfg.henvcfg, 0),
@@ -284,7 +285,7 @@ def _config(m: Vmm, hart: Hart, vcpu: Vcpu, found: Found) -> None:
         found.append(Violation("masking", vcpu.name, "henvcfg.PMM", text))
 
 
-def _granted(m: Vmm, hart: Hart, vcpu: Vcpu, found: Found) -> None:
+def _granted(m: Program, hart: Hart, vcpu: Vcpu, found: Found) -> None:
     """What the guest's extensions are for: no record of KVM's is asked, but for what they are."""
     host, isa = m.hosts[hart.host], vcpu.isa
     if "svadu-svade" not in m.fixes or "svade" in isa:

@@ -29,7 +29,8 @@ from harness.model.riscv.kvm.uapi import (
     size_of,
 )
 from harness.model.riscv.machine import Machine, Setup
-from harness.model.riscv.verbs import MOVES, VERBS
+from harness.model.riscv.moves import MOVES
+from harness.model.riscv.stimuli import VERBS
 from harness.model.riscv.view import SHOWN
 from harness.model.values import number as number_of
 from harness.model.world import World

@@ -11,7 +11,7 @@ from harness.model.base import Refused, State, Tree
 from harness.model.catalogue import Kernel
 from harness.model.observing import observed_read, observed_state
 from harness.model.riscv.cpu.csr import OFF, with_fs
-from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Mode, Trap
+from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Trap
 from harness.model.riscv.due import TaskDue, VcpuDue
 from harness.model.riscv.host.state import COUNTERS, Host, Mm, Task
 from harness.model.riscv.invariants import check
@@ -19,10 +19,12 @@ from harness.model.riscv.kvm.sbi import ERROR_NAMES
 from harness.model.riscv.kvm.state import Errno, Vcpu
 from harness.model.riscv.kvm.uapi import all_ids, reg_name
 from harness.model.riscv.observability import Act
-from harness.model.riscv.stimuli import Stimuli
+from harness.model.riscv.program import Program
+from harness.model.riscv.stimuli import VERBS
+from harness.model.riscv.stimuli.kvm_run import reset_due
 from harness.model.riscv.view import SHOWN, owners, snapshot
 from harness.model.saving import Saved
-from harness.model.tasks import At
+from harness.model.tasks import At, Mode
 from harness.model.values import Bank, Origin, Val
 
 _WHAT = re.compile(r"([fv])(\d+)(?:\[(\d+)\])?|(fcsr|vstart|vl|vtype|vcsr)")
@@ -44,7 +46,7 @@ class Setup:
     vms: tuple[int, ...] = ()
 
 
-class Machine(Stimuli):
+class Machine(Program):
     """Everything, ready for the engine."""
 
     __slots__ = ("kernel", "saved")
@@ -127,7 +129,22 @@ class Machine(Stimuli):
     def _cpu_of(self, host: int) -> int:
         return next(hart.id for hart in self.harts if hart.host == host)
 
-    # What the engine asks --------------------------------------------------------
+    # What the engine asks --------------------------------------------------------------
+
+    def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
+        self.traps.clear()
+        self.seen = self.address = self.sbi = self.returned = None
+        self.signal = self.errno = self.refused_reg = ""
+        if actor in self.tasks or actor in self.vcpus:
+            where = self.place(actor)
+            if where >= 0:
+                self.run_on(where)
+        else:
+            self.run_on(int(actor[3:]))
+            if not self.cpu.online and verb != "hotplug":
+                raise Refused(f"{actor} is off line")
+        VERBS.apply(self, actor, verb, args)
+        reset_due(self)
 
     check = check
 

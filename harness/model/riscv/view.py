@@ -30,8 +30,8 @@ from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import SbiStatus, Vcpu
 from harness.model.riscv.kvm.uapi import ISA_EXTENSIONS, SBI_EXTENSIONS
 from harness.model.riscv.kvm.vcpu_sbi_fwft import FEATURES
-from harness.model.riscv.vmm import Vmm
-from harness.model.tasks import At
+from harness.model.riscv.program import Program
+from harness.model.tasks import At, Mode
 from harness.model.values import Bank
 
 _ENVCFG = {
@@ -57,6 +57,9 @@ _OTHERS = ("others",)
 _F = re.compile(r"f(?:[12]?[0-9]|3[01])|fcsr|f0 to f31")
 _V = re.compile("|".join((r"v(?:[12]?[0-9]|3[01])", "v0 to v31", *V_CSRS)))
 _STATUS = ("fs", "vs")
+
+# As the privileged specification has them: U, HS, and V = 1.
+_MODES = {Mode.USER: "U", Mode.KERNEL: "HS", Mode.GUEST: "V"}
 
 SHOWN: dict[str, dict[str, Shape]] = {
     "cpu": {
@@ -126,7 +129,7 @@ def status(value: int) -> str:
     return f"fs={CONTEXT_STATUS[get_fs(value)]} vs={CONTEXT_STATUS[get_vs(value)]}"
 
 
-def snapshot(m: Vmm) -> Tree:
+def snapshot(m: Program) -> Tree:
     tree: Tree = {}
     for hart in m.harts:
         tree[f"cpu{hart.id}"] = _hart(m, hart)
@@ -143,8 +146,8 @@ def _put(tree: Tree, name: str, value: object) -> None:
         tree[name] = value
 
 
-def _hart(m: Vmm, hart: Hart) -> Tree:
-    tree: Tree = {"current": m.rqs[hart.id].current, "mode": hart.mode.value}
+def _hart(m: Program, hart: Hart) -> Tree:
+    tree: Tree = {"current": m.rqs[hart.id].current, "mode": _MODES[hart.mode]}
     if len(m.hosts) > 1:
         tree["host"] = hart.host
     if not hart.online:
@@ -165,7 +168,7 @@ def _hart(m: Vmm, hart: Hart) -> Tree:
     return tree | vs
 
 
-def _task(m: Vmm, task: Task) -> Tree:
+def _task(m: Program, task: Task) -> Tree:
     tree: Tree = {"at": task.at.name, "status": status(task.status)}
     if task.killed:
         tree["killed"] = task.killed
@@ -188,7 +191,7 @@ def _task(m: Vmm, task: Task) -> Tree:
     return tree
 
 
-def _vcpu(m: Vmm, vcpu: Vcpu) -> Tree:
+def _vcpu(m: Program, vcpu: Vcpu) -> Tree:
     if not vcpu.created:
         return {"state": "not created"}
     tree: Tree = {"isa": " ".join(n for n in ISA_EXTENSIONS if n in vcpu.isa)}
@@ -221,7 +224,7 @@ def _vcpu(m: Vmm, vcpu: Vcpu) -> Tree:
     return tree
 
 
-def owners(m: Vmm) -> list[str]:
+def owners(m: Program) -> list[str]:
     """Whose values are in each hart, a line each."""
     lines = []
     for hart in m.harts:
@@ -229,5 +232,6 @@ def owners(m: Vmm) -> list[str]:
         vcpu = m.vcpus.get(current.vcpu)
         name, there = (vcpu.name, vcpu.sstatus) if vcpu else (current.name, current.status)
         envcfg = fields(hart.senvcfg.bits, _ENVCFG)
-        lines.append(f"cpu{hart.id}: {hart.mode.value} {name} ({status(there)}), senvcfg {envcfg}")
+        mode = _MODES[hart.mode]
+        lines.append(f"cpu{hart.id}: {mode} {name} ({status(there)}), senvcfg {envcfg}")
     return lines

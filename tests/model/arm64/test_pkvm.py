@@ -11,7 +11,7 @@ from harness.engine import judge
 from harness.engine.judge import Case
 from harness.model import architecture
 from harness.model.arm64.cpu.cpu import Trap, check_access
-from harness.model.arm64.cpu.state import Mode, Registers
+from harness.model.arm64.cpu.state import Registers
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
     CPACR_EL1_ZEN,
@@ -28,7 +28,7 @@ from harness.model.arm64.kvm.state import (
     Vcpu,
 )
 from harness.model.arm64.machine import Machine
-from harness.model.tasks import At
+from harness.model.tasks import At, Mode
 from harness.model.values import spread
 from harness.model.world import World
 from harness.resources import folder

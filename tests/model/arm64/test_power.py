@@ -9,10 +9,10 @@ from harness.dsl.check import Checker
 from harness.engine import Replay
 from harness.errors import SourceError
 from harness.model.arm64.cpu.cpu import check_access
-from harness.model.arm64.cpu.state import Mode
 from harness.model.arm64.cpu.sysreg import CPACR_EL1_SMEN, CPACR_EL1_ZEN, SMTC_ILL, SVCR_SM_MASK
 from harness.model.arm64.fixes import CATALOGUE
 from harness.model.arm64.machine import Machine
+from harness.model.tasks import Mode
 from tests.engine.text import trace
 
 FA64 = """\

@@ -12,7 +12,7 @@ from harness.model import architecture
 from harness.model.arm64.host import ptrace, vl
 from harness.model.arm64.kvm import uapi
 from harness.model.arm64.language import REGSETS
-from harness.model.arm64.userland import PR_FLAGS
+from harness.model.arm64.stimuli.syscalls import PR_FLAGS
 from harness.model.base import BadOperand
 from harness.model.world import World
 

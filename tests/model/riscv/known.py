@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from harness.model.riscv.cpu.pointer_masking import pmlen_of
-from harness.model.riscv.cpu.state import Mode
 from harness.model.riscv.cpu.warl import legal_vs
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import reg_name
 from harness.model.riscv.kvm.vcpu_config import legal_henvcfg
 from harness.model.riscv.kvm.vcpu_sbi import INVALID_GPA
 from harness.model.riscv.machine import Machine
+from harness.model.tasks import Mode
 from tests.model.riscv.walk import Event
 
 

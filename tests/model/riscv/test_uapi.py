@@ -13,7 +13,6 @@ from harness.dsl.check import Checker
 from harness.engine import Replay
 from harness.errors import SourceError
 from harness.model import architecture
-from harness.model.riscv.guest import FAULTS, INSTRUCTIONS
 from harness.model.riscv.host.process import PR_PMLEN_SHIFT
 from harness.model.riscv.kvm.sbi import ERRORS, EXPERIMENTAL, EXTENSIONS, FWFT, VENDOR
 from harness.model.riscv.kvm.uapi import (
@@ -27,8 +26,10 @@ from harness.model.riscv.kvm.uapi import (
     STA_REGS,
     TIMER_REGS,
 )
-from harness.model.riscv.stimuli import PR_FLAGS, PRCTLS
-from harness.model.riscv.verbs import IOCTLS
+from harness.model.riscv.stimuli.guest import FAULTS
+from harness.model.riscv.stimuli.ioctls import IOCTLS
+from harness.model.riscv.stimuli.program import INSTRUCTIONS
+from harness.model.riscv.stimuli.syscalls import PR_FLAGS, PRCTLS
 
 RISCV = architecture("riscv")
 

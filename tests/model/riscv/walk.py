@@ -10,11 +10,13 @@ from typing import Any
 from harness.model import architecture, catalogue
 from harness.model.base import Refused, Violation
 from harness.model.riscv.cpu.access import CBOS
-from harness.model.riscv.cpu.state import V_CSRS, Mode
-from harness.model.riscv.guest import FAULTS, INSTRUCTIONS
+from harness.model.riscv.cpu.state import V_CSRS
 from harness.model.riscv.kvm.sbi import EXTENSIONS, FWFT
 from harness.model.riscv.kvm.uapi import KVM_CAP_RISCV_MP_STATE_RESET, reg_id, reg_name, size_of
 from harness.model.riscv.machine import Machine
+from harness.model.riscv.stimuli.guest import FAULTS
+from harness.model.riscv.stimuli.program import INSTRUCTIONS
+from harness.model.tasks import Mode
 from harness.model.world import World
 
 RISCV = architecture("riscv")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Literal, NamedTuple
 
-from harness.model.arm64.cpu.state import USER, Registers
+from harness.model.arm64.cpu.state import Registers
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
     CPACR_EL1_FPEN_EL1EN,
@@ -36,6 +36,7 @@ from harness.model.arm64.cpu.sysreg import (
     SVCR_ZA_MASK,
     ZCR_ELX_LEN_MASK,
 )
+from harness.model.tasks import USER
 from harness.model.values import EMPTY, ZERO, Val
 
 Access = Literal["fp", "asimd", "sve", "ffr", "zcr", "sme", "za", "zt0"]

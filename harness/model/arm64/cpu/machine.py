@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model.arm64.cpu.cpu import Access, Trap, VectorLengths, check_access, current_vq
-from harness.model.arm64.cpu.state import KERNEL, USER, Registers
+from harness.model.arm64.cpu.state import Registers
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_MASK,
     CPACR_EL1_SMEN,
@@ -17,6 +17,7 @@ from harness.model.arm64.cpu.sysreg import (
 )
 from harness.model.base import Reaction, Violation
 from harness.model.catalogue import Kernel
+from harness.model.tasks import KERNEL, USER
 from harness.model.values import Origin, Val
 
 # HCR_EL2.E2H = 1 at EL2: the EL1 names reach the EL2 registers, and EL1's own are

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
+from harness.model.tasks import Mode
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
 FFR = 16  # The FFR is kept as predicate register 16.
 # In the bank `za`, as the kernel keeps them in one buffer. A task's ZA is one register,
 # a vcpu's, which user space reaches by rows, has ZA.H[n] at ZA_ROWS + n.
 ZA, ZT0, ZA_ROWS = 0, 1, 16
-
-
-class Mode(IntEnum):
-    """What the CPU runs: EL0 of the host, the host kernel, or a guest."""
-
-    USER = 0
-    KERNEL = 1
-    GUEST = 2
-
-
-# Where every event passes: an enum's members are found slowly in Python 3.11.
-USER, KERNEL, GUEST = Mode
 
 
 class SysRegs(NamedTuple):

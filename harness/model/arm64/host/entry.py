@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.state import KERNEL, USER
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK
 from harness.model.arm64.host.smccc import Smccc
 from harness.model.arm64.host.state import (
@@ -12,7 +11,7 @@ from harness.model.arm64.host.state import (
     TIF_SVE,
 )
 from harness.model.base import kernel_function
-from harness.model.tasks import At
+from harness.model.tasks import KERNEL, USER, At
 
 
 class Entry(Smccc):

@@ -5,7 +5,6 @@ Also kernel/sched/core.c.
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.state import Mode
 from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.efi import Efi
 from harness.model.arm64.host.state import (
@@ -21,7 +20,7 @@ from harness.model.arm64.host.state import (
     VecType,
 )
 from harness.model.base import kernel_function
-from harness.model.tasks import At
+from harness.model.tasks import At, Mode
 from harness.model.values import EMPTY, ZERO, Val
 
 

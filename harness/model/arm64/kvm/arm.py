@@ -5,7 +5,6 @@ Also arch/arm64/kvm/handle_exit.c.
 
 from __future__ import annotations
 
-from harness.model.arm64.cpu.state import GUEST, KERNEL
 from harness.model.arm64.host.state import Task
 from harness.model.arm64.kvm.state import Errno, Vcpu
 from harness.model.arm64.kvm.switch import HypSwitch
@@ -19,7 +18,7 @@ from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_SME,
 )
 from harness.model.base import Refused, kernel_function
-from harness.model.tasks import At
+from harness.model.tasks import GUEST, KERNEL, At
 
 
 class Arm(HypSwitch):

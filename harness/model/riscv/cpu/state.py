@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple
 
+from harness.model.tasks import Mode
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
 # The numbers of a bank beyond its 32 registers.
 FCSR = 32
 VSTART, VL, VTYPE, VCSR = range(32, 36)
 V_CSRS = {"vstart": VSTART, "vl": VL, "vtype": VTYPE, "vcsr": VCSR}
-
-
-class Mode(Enum):
-    """Where a hart executes: in a task, in the host's kernel (HS), or in a guest (V = 1)."""
-
-    USER = "U"
-    KERNEL = "HS"
-    GUEST = "V"
 
 
 class VsCsrs(NamedTuple):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from harness.model.base import Refused, kernel_function
 from harness.model.riscv.cpu.csr import DIRTY, get_vs
-from harness.model.riscv.cpu.state import Mode
 from harness.model.riscv.host.process import Process
 from harness.model.riscv.host.state import Frame, Task
-from harness.model.tasks import At
+from harness.model.tasks import At, Mode
 from harness.model.values import EMPTY, Bank
 
 _CSRS = range(32, 36)

@@ -14,7 +14,7 @@ from harness.model.riscv.cpu.csr import (
     SR_SPP,
     with_vs,
 )
-from harness.model.riscv.cpu.state import Mode, VsCsrs
+from harness.model.riscv.cpu.state import VsCsrs
 from harness.model.riscv.cpu.warl import (
     SCOUNTEREN_MASK,
     SSTATEEN0_MASK,
@@ -36,7 +36,7 @@ from harness.model.riscv.kvm.uapi import (
     KVM_MP_STATE_STOPPED,
 )
 from harness.model.riscv.kvm.vcpu_onereg import VcpuOnereg
-from harness.model.tasks import At
+from harness.model.tasks import At, Mode
 from harness.model.values import EMPTY, ZERO, Val
 
 

@@ -14,7 +14,7 @@ from harness.model.arm64.cpu.cpu import (
     set_svcr,
 )
 from harness.model.arm64.cpu.machine import Config, CpuModel
-from harness.model.arm64.cpu.state import Mode, Registers
+from harness.model.arm64.cpu.state import Registers
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
     CPACR_EL1_FPEN_EL1EN,
@@ -33,6 +33,7 @@ from harness.model.arm64.cpu.sysreg import (
     SVCR_SM_MASK,
     SVCR_ZA_MASK,
 )
+from harness.model.tasks import Mode
 from harness.model.values import EMPTY, Bank, Val
 
 OPEN = CPACR_EL1_FPEN | CPACR_EL1_ZEN | CPACR_EL1_SMEN

@@ -14,7 +14,8 @@ from harness.model.riscv.cpu.access import (
     page_cause,
     vector_cause,
 )
-from harness.model.riscv.cpu.state import Hart, Mode, VsCsrs
+from harness.model.riscv.cpu.state import Hart, VsCsrs
+from harness.model.tasks import Mode
 from harness.model.values import Val
 
 ILLEGAL, PAGE_FAULT, VIRTUAL = 2, 13, 22

@@ -1,0 +1,62 @@
+"""Where everybody is: each test returns whom it is about, or refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.model.arm64.host.state import Task
+from harness.model.arm64.kvm.state import Vcpu
+from harness.model.arm64.program import Program
+from harness.model.base import Refused
+from harness.model.places import in_kernel, in_user
+from harness.model.tasks import USER, At
+
+
+def exists(m: Program, what: str) -> None:
+    """An SVE or SME instruction is UNDEFINED where there is no such thing: no trap."""
+    there = {"sve": m.system_supports_sve, "sme": m.system_supports_sme}
+    if not there.get(what, True):
+        raise Refused(f"this machine has no {what.upper()}")
+
+
+def in_neon(m: Program, task: Task) -> bool:
+    owed = m.task_due.get(task.name)
+    return owed is not None and bool(owed.neon.regs)
+
+
+def not_in_neon(m: Program, task: Task) -> None:
+    if in_neon(m, task):
+        raise Refused(f"{task.name} is in kernel-mode NEON")
+
+
+def in_user_or_syscall(m: Program, actor: str) -> Task:
+    """The task, at EL0 or in a system call that `syscall_enter` has begun."""
+    if m.cpu.mode is USER:
+        return in_user(m, actor)
+    task = in_kernel(m, actor, At.SYSCALL)
+    not_in_neon(m, task)
+    return task
+
+
+def by_syscall(m: Program, step: Callable[[], None]) -> None:
+    """The whole system call from user space; in one, the step alone."""
+    from_user = m.cpu.mode is USER
+    if from_user:
+        m.svc()
+    step()
+    if from_user:
+        m.exit_to_user_mode()
+
+
+def idle_vcpu(m: Program, actor: str, name: str) -> Vcpu:
+    """The vcpu, which nobody runs: a task in user space can call an ioctl on it."""
+    in_user(m, actor)
+    vcpu = m.vcpus[name]
+    if vcpu.cpu >= 0 or any(t.vcpu == name for t in m.tasks.values()):
+        raise Refused(f"{name} is in KVM_RUN already, by {vcpu.thread}; an ioctl would wait")
+    return vcpu
+
+
+def equipped(m: Program, setting: str) -> None:
+    if not getattr(m.config, setting):
+        raise Refused(f"this machine has none: `{setting} 1` on the machine line gives it one")

@@ -1,0 +1,85 @@
+"""What a program does with its own registers, in a task or in a guest."""
+
+from __future__ import annotations
+
+from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
+from harness.model.arm64.program import Program
+from harness.model.arm64.stimuli.places import exists
+from harness.model.arm64.stimuli.table import VERBS
+from harness.model.places import in_guest, in_user
+
+Reg = tuple[str, int]
+
+Bits = tuple[int, ...]
+
+
+@VERBS.verb(
+    "reads a register",
+    "register",
+    actors="task vcpu",
+    reads=True,
+)
+def read(m: Program, actor: str, reg: Reg) -> None:
+    if actor in m.vcpus:
+        m.read_register(in_guest(m, actor), *reg)
+    else:
+        m.read_register(in_user(m, actor), *reg)
+
+
+@VERBS.verb(
+    "writes a register",
+    "register",
+    "value",
+    actors="task vcpu",
+)
+def write(m: Program, actor: str, reg: Reg, bits: Bits) -> None:
+    if actor in m.vcpus:
+        m.write_register(in_guest(m, actor), *reg, bits)
+    else:
+        m.write_register(in_user(m, actor), *reg, bits)
+
+
+@VERBS.verb(
+    "writes SVCR by MSR",
+    "value",
+    actors="task vcpu",
+    holder=("svcr", 0),
+)
+def svcr_write(m: Program, actor: str, bits: Bits) -> None:
+    exists(m, "sme")
+    if actor in m.vcpus:
+        m.instruction(in_guest(m, actor), "sme")  # there are no SME guests
+    else:
+        m.write_register(in_user(m, actor), "svcr", 0, bits)
+
+
+@VERBS.verb(
+    "SMSTART: PSTATE.SM, PSTATE.ZA, or both",
+    "?both sm za",
+    actors="task vcpu",
+)
+def smstart(m: Program, actor: str, which: str) -> None:
+    _smstartstop(m, actor, which, start=True)
+
+
+@VERBS.verb(
+    "SMSTOP",
+    "?both sm za",
+    actors="task vcpu",
+)
+def smstop(m: Program, actor: str, which: str) -> None:
+    _smstartstop(m, actor, which, start=False)
+
+
+def _smstartstop(m: Program, actor: str, which: str, start: bool) -> None:
+    exists(m, "sme")
+    mask = {"sm": SVCR_SM_MASK, "za": SVCR_ZA_MASK}.get(which, SVCR_SM_MASK | SVCR_ZA_MASK)
+    if actor in m.vcpus:
+        vcpu = in_guest(m, actor)
+        m.instruction(vcpu, "sme")  # there are no SME guests
+        return
+    task = in_user(m, actor)
+    if m.instruction(task, "sme"):
+        svcr = m.cpu.svcr
+        owed = m.task_due[actor]
+        m.write_svcr(owed, svcr | mask if start else svcr & ~mask)

@@ -1,0 +1,7 @@
+"""The verbs of this architecture, each declared where it is defined."""
+
+from __future__ import annotations
+
+from harness.model.verbs import Verbs
+
+VERBS = Verbs()

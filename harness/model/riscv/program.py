@@ -1,0 +1,97 @@
+"""The machine that stimuli act on: the kernel, and what everybody is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.model import places
+from harness.model.base import State, Violation
+from harness.model.riscv import due
+from harness.model.riscv.cpu.csr import SR_SPP
+from harness.model.riscv.due import TaskDue, VcpuDue
+from harness.model.riscv.host.state import Task
+from harness.model.riscv.kvm.state import HALTED, Errno, Vcpu
+from harness.model.riscv.kvm.vcpu_exit import VcpuExit
+from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
+from harness.model.riscv.observability import Observe
+from harness.model.values import Quads
+
+Reg = tuple[str, int]
+
+
+class Program(VcpuExit):
+    """The kernel, and what programs and guests are entitled to, which nothing below knows of.
+
+    `address`, `sbi`, `returned` and `refused_reg` are what the last event came to: an address as it
+    was translated, the SBI's answer, what a prctl said, the register that ONE_REG did not have.
+    `read_back` has, by vcpu, a state in which ONE_REG has last been found to give what was set.
+    """
+
+    __slots__ = (
+        *("address", "kernel_vector", "preemptible", "read_back", "refused_reg", "returned", "sbi"),
+        *("task_due", "vcpu_due"),
+    )
+
+    task_due: dict[str, TaskDue]
+    vcpu_due: dict[str, VcpuDue]
+    address: int | None
+    sbi: SbiReturn | None
+    returned: int | None
+    refused_reg: str
+    observe_guest: Observe
+    has_reg: Callable[[Vcpu, int], bool]
+    check: Callable[[], list[Violation]]
+    capture: Callable[[], State]
+    restore: Callable[[State], None]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.read_back: dict[str, tuple[Any, ...]] = {}
+        # Whether this kernel uses vectors itself, and can be preempted while it does.
+        self.kernel_vector = "kernel-vector" in self.fixes
+        self.preemptible = "v-preemptible" in self.fixes
+
+    place, dead, fate = places.place, places.dead, places.fate
+
+    def svc(self, task: Task) -> None:
+        """A system call begins."""
+        owed = self.task_due.get(task.name)
+        if owed is not None:
+            due.svc(owed, self.host.vlenb, self.has("v") and "v-syscall-discard" in self.fixes)
+        self.do_trap_ecall_u(task)
+
+    def asleep(self, vcpu: Vcpu) -> str:
+        """Why the thread of a vcpu sleeps in KVM_RUN, '' if it does not."""
+        if not vcpu.waiting:
+            return ""
+        if vcpu.stopped:
+            return self.is_stopped(vcpu)
+        if vcpu.waiting == HALTED:
+            return f"{vcpu.name} waits for an interrupt, such as another vcpu's `sbi ipi send_ipi`"
+        return ""
+
+    def supervisor(self, vcpu: Vcpu) -> bool:
+        """Whether the guest is in VS-mode, not in VU-mode."""
+        return bool(vcpu.sstatus & SR_SPP)
+
+    def take(self, vcpu: Vcpu, cause: int, stval: int = 0, csr: str = "") -> None:
+        """The guest traps; where VS-mode takes it, its CSRs say so."""
+        seen, supervisor = len(self.traps), self.supervisor(vcpu)
+        super().take(vcpu, cause, stval, csr)
+        for trap in self.traps[seen:]:
+            if trap.v:
+                due.trap_entry(self.vcpu_due[vcpu.name], trap.cause, trap.stval, supervisor)
+
+    def would_get(self, vcpu: Vcpu, reg: int) -> Quads | None:
+        """What KVM_GET_ONE_REG would give now, None for an errno; nobody has called it."""
+        n, cpu = len(self.log), self.cpu.id
+        if self.host is not self.hosts[vcpu.host]:
+            self.run_on(next(hart.id for hart in self.harts if hart.host == vcpu.host))
+        try:
+            return self.kvm_riscv_vcpu_get_reg(vcpu, reg)
+        except Errno:
+            return None
+        finally:
+            del self.log[n:]
+            self.run_on(cpu)

@@ -1,0 +1,32 @@
+"""Where everybody is: each test returns whom it is about, or refuses."""
+
+from __future__ import annotations
+
+from harness.model.base import Refused
+from harness.model.places import in_user
+from harness.model.riscv.host.state import Task
+from harness.model.riscv.kvm.state import Vcpu
+from harness.model.riscv.program import Program
+
+
+def waits(m: Program, task: Task) -> Vcpu | None:
+    """The vcpu for which a task sleeps, or slept, in KVM_RUN."""
+    found = (v for v in m.vcpus.values() if v.waiting and v.thread == task.name)
+    return next(found, None)
+
+
+def idle_vcpu(m: Program, actor: str, name: str) -> Vcpu:
+    """The vcpu, which nobody runs: a task in user space can call an ioctl on it."""
+    vcpu = caller(m, actor, name)
+    if vcpu.cpu >= 0 or vcpu.waiting or any(t.vcpu == name for t in m.tasks.values()):
+        raise Refused(f"{name} is in KVM_RUN already, by {vcpu.thread}; an ioctl would wait")
+    return vcpu
+
+
+def caller(m: Program, actor: str, name: str) -> Vcpu:
+    """The vcpu that a task in user space makes a call about, whoever runs it."""
+    in_user(m, actor)
+    vcpu = m.vcpus[name]
+    if vcpu.created and vcpu.host != m.cpu.host:
+        raise Refused(f"{name} is on the other host, {actor} is not")
+    return vcpu

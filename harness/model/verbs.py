@@ -1,0 +1,71 @@
+"""A verb of the trace language is one declaration, at the function that it is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+Do = TypeVar("Do", bound=Callable[..., None])
+
+
+class Verb(NamedTuple):
+    """What a verb of the trace language asks for, and what it does.
+
+    `actors` are the kinds that can do it (task, vcpu, cpu). An operand is
+    `register`, `value`, `number` (`?number` can be left out: None is meant then), `task`,
+    `child` (a task to be), `vcpu`, `argument` (of an ioctl), `regset`, `fields` (of a
+    register set: after a `regset` a `register` is one of them too), or the words it can
+    be, with `?` in front if it can be left out (the first word is meant then), with `*`
+    if there can be several, with `#` if it can be a number as well. The last operands may
+    be missing from an event.
+
+    `view` says whose view of the registers it takes, where that is not its actor's;
+    `holder` is the register that its value is for, where no operand names one; `reads`
+    that an `expect read` can follow. `do` lets it happen: it is given the machine, the
+    actor's name and the operands, and raises Refused where it cannot happen.
+    """
+
+    actors: tuple[str, ...]
+    operands: tuple[str, ...]
+    says: str
+    view: str = ""
+    holder: tuple[str, int] | None = None
+    reads: bool = False
+    do: Callable[..., None] | None = None
+
+
+class Verbs(dict[str, Verb]):
+    """The verbs of an architecture, by name."""
+
+    def verb(
+        self,
+        says: str,
+        *operands: str,
+        actors: str = "task",
+        view: str = "",
+        holder: tuple[str, int] | None = None,
+        reads: bool = False,
+    ) -> Callable[[Do], Do]:
+        """Declare a function as the verb of its name (`exec_` is `exec`). Fields as in Verb.
+
+        Raises TypeError for a name that is taken, and for a function that takes other operands.
+        """
+
+        def declare(do: Do) -> Do:
+            name = do.__name__.rstrip("_")
+            if name in self:
+                raise TypeError(f"{name}: there is a verb of this name")
+            taken = list(inspect.signature(do).parameters)[2:]
+            if len(taken) != len(operands):
+                raise TypeError(f"{name}: {len(operands)} operands, and it takes {taken}")
+            self[name] = Verb(tuple(actors.split()), operands, says, view, holder, reads, do)
+            return do
+
+        return declare
+
+    def apply(self, machine: Any, actor: str, verb: str, args: tuple[Any, ...]) -> None:
+        """Let an event happen to a machine. Raises Refused."""
+        do = self[verb].do
+        assert do is not None, verb
+        do(machine, actor, *args)
