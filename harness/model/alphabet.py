@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any
 
+from harness.model.verbs import Verb
 from harness.model.world import Event, World
 
 
@@ -45,6 +47,39 @@ class EventTable:
         """The numbers of what somebody can do."""
         for where in wheres:
             yield from self._at.get((who, where), ())
+
+
+class Reach:
+    """What an event has to do with: a bit for each CPU, task and vcpu; 0 may be everybody.
+
+    `led_to` tells whom the pointers of a CPU lead to, by name.
+    """
+
+    def __init__(
+        self, m: Any, verbs: Mapping[str, Verb], led_to: Callable[[int], Iterable[str]]
+    ) -> None:
+        self.m, self.verbs, self.led_to = m, verbs, led_to
+        self.bit = {name: 1 << n for n, name in enumerate((*m.tasks, *m.vcpus))}
+
+    def of(self, event: Event) -> int:
+        m, (actor, verb, args) = self.m, event
+        touches = self.verbs[verb].touches
+        known = actor in m.tasks or actor in m.vcpus
+        cpu = m.place(actor) if known else int(actor[3:])
+        if not touches or cpu < 0:
+            return 0
+        found = self.bit[f"idle{cpu}"] | self._of_task(m.rqs[cpu].current)
+        for name in self.led_to(cpu):
+            found |= self.bit[name]
+        if "next" in touches:
+            found |= self._of_task(f"idle{cpu}" if args[1] == "idle" else args[1])
+        if "vcpu" in touches:
+            found |= self.bit[args[1]]
+        return found
+
+    def _of_task(self, name: str) -> int:
+        vcpu = self.m.tasks[name].vcpu
+        return self.bit[name] | (self.bit[vcpu] if vcpu else 0)
 
 
 def _name(name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 Do = TypeVar("Do", bound=Callable[..., None])
@@ -22,8 +23,13 @@ class Verb(NamedTuple):
 
     `view` says whose view of the registers it takes, where that is not its actor's;
     `holder` is the register that its value is for, where no operand names one; `reads`
-    that an `expect read` can follow. `do` lets it happen: it is given the machine, the
-    actor's name and the operands, and raises Refused where it cannot happen.
+    that an `expect read` can follow.
+
+    `touches` says with whom an event has to do: with its own `cpu` (who is current there, the vcpu
+    that is loaded, whom a pointer of this CPU leads to), the `next` task of a switch, the `vcpu`
+    that is its second operand. Where nothing is said, a search takes it for everybody. `do` lets
+    it happen: it is given the machine, the actor's name and the operands, and raises Refused where
+    it cannot happen.
     """
 
     actors: tuple[str, ...]
@@ -32,7 +38,11 @@ class Verb(NamedTuple):
     view: str = ""
     holder: tuple[str, int] | None = None
     reads: bool = False
+    touches: frozenset[str] = frozenset()
     do: Callable[..., None] | None = None
+
+
+TOUCHES = frozenset(("cpu", "next", "vcpu"))
 
 
 class Verbs(dict[str, Verb]):
@@ -46,6 +56,7 @@ class Verbs(dict[str, Verb]):
         view: str = "",
         holder: tuple[str, int] | None = None,
         reads: bool = False,
+        touches: str = "",
     ) -> Callable[[Do], Do]:
         """Declare a function as the verb of its name (`exec_` is `exec`). Fields as in Verb.
 
@@ -59,10 +70,21 @@ class Verbs(dict[str, Verb]):
             taken = list(inspect.signature(do).parameters)[2:]
             if len(taken) != len(operands):
                 raise TypeError(f"{name}: {len(operands)} operands, and it takes {taken}")
-            self[name] = Verb(tuple(actors.split()), operands, says, view, holder, reads, do)
+            parts = frozenset(touches.split())
+            if not parts <= TOUCHES:
+                raise TypeError(f"{name}: touches {touches!r}, expected some of {sorted(TOUCHES)}")
+            kinds = tuple(actors.split())
+            self[name] = Verb(kinds, operands, says, view, holder, reads, parts, do)
             return do
 
         return declare
+
+    def arrange(self, modules: Iterable[ModuleType]) -> None:
+        """Put them in the order of the modules that declare them, for lists that people read."""
+        place = {module.__name__: n for n, module in enumerate(modules)}
+        every = sorted(self.items(), key=lambda item: place[getattr(item[1].do, "__module__", "")])
+        self.clear()
+        self.update(every)
 
     def apply(self, machine: Any, actor: str, verb: str, args: tuple[Any, ...]) -> None:
         """Let an event happen to a machine. Raises Refused."""

@@ -101,6 +101,7 @@ EVENTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "cpu0 smccc": ("cpu0", "smccc", ()),
     "cpu0 perf_user_access on": ("cpu0", "perf_user_access", ("on",)),
     "cpu0 profile spe off": ("cpu0", "profile", ("spe", "off")),
+    "A rdvl": ("A", "rdvl", ()),
     "cpu0 hw_breakpoint 0x4000": ("cpu0", "hw_breakpoint", ("0x4000",)),
 }
 

@@ -6,12 +6,14 @@ are handled alike by every kernel there was.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from harness.model.alphabet import EventTable
+from harness.model.alphabet import EventTable, Reach
 from harness.model.arm64.machine import Machine
 from harness.model.arm64.settings import settings
+from harness.model.arm64.stimuli import VERBS
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Anatomy, Who
 from harness.model.tasks import GUEST, KERNEL, USER
@@ -252,61 +254,15 @@ def _about(m: Machine, names: dict[str, Who]) -> list[Who | None]:
     return [*parts, None]  # what it has cost
 
 
-# What looks at more than what is on one CPU.
-_FAR = (
-    "fork",
-    "exec",
-    "exit",
-    "hotplug",
-    "ptrace_get",
-    "ptrace_set",
-    "one_reg_set",
-    "save",
-    "restore",
-)
-
-
-class Reach:
-    """What an event has to do with: a bit for each CPU, task and vcpu.
-
-    What a CPU does reaches its own registers and data, who is current there, the vcpu that is
-    loaded, and whom a pointer of this CPU leads to. A switch reaches the next task too.
-    """
-
-    def __init__(self, m: Machine) -> None:
-        self.m = m
-        self.bit = {name: 1 << n for n, name in enumerate((*m.tasks, *m.vcpus))}
-
-    def of(self, event: Event) -> int:
-        m, (actor, verb, args) = self.m, event
-        if verb in _FAR:
-            return 0
-        cpu = m.place(actor) if actor in m.contexts else int(actor[3:])
-        if cpu < 0:
-            return 0
-        found = self._of_cpu(cpu)
-        if verb in ("switch", "sched_switch"):
-            name = args[1]
-            found |= self._of_task(f"idle{cpu}" if name == "idle" else name)
-        elif verb == "ioctl":
-            found |= self.bit[args[1]]
-        return found
-
-    def _of_cpu(self, cpu: int) -> int:
-        m = self.m
-        found = self._of_task(m.rqs[cpu].current) | self.bit[f"idle{cpu}"]
-        for st in (
-            m.fpsimd_last_state[cpu].st,
-            m.kvm_host_data[cpu].fpsimd_state,
-            m.kvm_nvhe_host_data[cpu].fpsimd_state,
-        ):
-            if st:
-                found |= self.bit[m.memory[abs(st)]]
-        return found
-
-    def _of_task(self, name: str) -> int:
-        vcpu = self.m.tasks[name].vcpu
-        return self.bit[name] | (self.bit[vcpu] if vcpu else 0)
+def led_to(m: Machine, cpu: int) -> Iterator[str]:
+    """Whom the pointers of a CPU lead to."""
+    for st in (
+        m.fpsimd_last_state[cpu].st,
+        m.kvm_host_data[cpu].fpsimd_state,
+        m.kvm_nvhe_host_data[cpu].fpsimd_state,
+    ):
+        if st:
+            yield m.memory[abs(st)]
 
 
 class Arm64Explorable:
@@ -324,7 +280,7 @@ class Arm64Explorable:
         return anatomy(model)
 
     def reach(self, model: Any) -> Callable[[Event], int]:
-        return Reach(model).of
+        return Reach(model, VERBS, functools.partial(led_to, model)).of
 
 
 EXPLORABLE = Arm64Explorable()

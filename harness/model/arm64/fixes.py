@@ -2363,7 +2363,7 @@ CATALOGUE = Catalogue(
             "outside",
             "v6.16",
             "the header of NT_ARM_SVE in a core dump goes by a state that is not saved yet -> it "
-            "is saved first",
+            "is saved first. Core dumps are not modelled",
             (
                 Commit(
                     "054d627c5554",

@@ -124,7 +124,10 @@ class Arm64:
     invariants = INVARIANTS
     verbs = VERBS
     moves = MOVES
-    expectations = ("trap", "no_trap", "errno", "signal", "undef", "read", "no_read", "state")
+    expectations = (
+        *("trap", "no_trap", "errno", "signal", "undef", "read", "no_read", "state"),
+        "value",
+    )
     shown: ClassVar[dict[str, dict[str, Shape]]] = SHOWN
     answers: ClassVar[dict[str, tuple[str, ...]]] = {}
     trap_marks = ("ec", "el", "smtc")

@@ -116,7 +116,7 @@ class Machine(Program):
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
         if self.traps:
             self.traps.clear()
-        self.seen = None
+        self.seen = self.returned = None
         self.signal = self.errno = ""
         self.undef = False
         if actor in self.contexts:
@@ -161,6 +161,9 @@ class Machine(Program):
             return "" if self.undef else "the guest took no UNDEFINED exception"
         if what == "read":
             return observed_read(self.seen, *args)
+        if what == "value":
+            got = "no value" if self.returned is None else f"{self.returned}"
+            return "" if self.returned == args[0] else f"it gave {got}"
         if what == "no_read":
             return "" if self.seen is None else "something was read"
         path, want = args

@@ -62,7 +62,7 @@ class Program(SmeGuest):
     nothing below this layer knows of them.
     """
 
-    __slots__ = ("host_due", "task_due", "undef", "vcpu_due")
+    __slots__ = ("host_due", "returned", "task_due", "undef", "vcpu_due")
 
     capture: Callable[[], State]
     restore: Callable[[State], None]
@@ -72,6 +72,7 @@ class Program(SmeGuest):
         self.vcpu_due: dict[str, VcpuDue] = {}
         super().__init__(*args)
         self.undef = False
+        self.returned: int | None = None  # what the last event gave, but for registers
         boot = self.host_boot_sysregs()
         self.host_due = [HostDue(cpu.id, boot) for cpu in self.cpus]
         for vcpu in self.vcpus.values():

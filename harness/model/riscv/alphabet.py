@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from harness.model.alphabet import EventTable
+from harness.model.alphabet import EventTable, Reach
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Anatomy, Who
 from harness.model.riscv.kvm.uapi import reg_id
 from harness.model.riscv.machine import Machine
 from harness.model.riscv.settings import settings
+from harness.model.riscv.stimuli import VERBS
 from harness.model.tasks import Mode
 from harness.model.world import Event, World
 
@@ -176,33 +177,6 @@ def anatomy(m: Machine) -> Anatomy:
     )
 
 
-class Reach:
-    """What an event has to do with: a bit for each CPU, task and vcpu."""
-
-    def __init__(self, m: Machine) -> None:
-        self.m = m
-        self.bit = {name: 1 << n for n, name in enumerate((*m.tasks, *m.vcpus))}
-
-    def of(self, event: Event) -> int:
-        m, (actor, verb, args) = self.m, event
-        if verb in ("fork", "exec", "exit", "hotplug", "one_reg_set", "save", "restore"):
-            return 0
-        known = actor in m.tasks or actor in m.vcpus
-        cpu = m.place(actor) if known else int(actor[3:])
-        if cpu < 0:
-            return 0
-        found = self.bit[f"idle{cpu}"] | self._of_task(m.rqs[cpu].current)
-        if verb in ("switch", "sched_switch"):
-            found |= self._of_task(f"idle{cpu}" if args[1] == "idle" else args[1])
-        elif verb == "ioctl":
-            found |= self.bit[args[1]]
-        return found
-
-    def _of_task(self, name: str) -> int:
-        vcpu = self.m.tasks[name].vcpu
-        return self.bit[name] | (self.bit[vcpu] if vcpu else 0)
-
-
 class RiscvExplorable:
     """What `kvm-replay explore` needs of RISC-V."""
 
@@ -218,7 +192,7 @@ class RiscvExplorable:
         return anatomy(model)
 
     def reach(self, model: Any) -> Callable[[Event], int]:
-        return Reach(model).of
+        return Reach(model, VERBS, lambda cpu: ()).of
 
 
 EXPLORABLE = RiscvExplorable()

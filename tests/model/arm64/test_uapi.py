@@ -56,7 +56,12 @@ PRCTL = {
     "PR_SME_SET_VL_ONEXEC": 1 << 18,
     "PR_SME_VL_INHERIT": 1 << 17,
 }
-OPTIONS = {"PR_SVE_SET_VL": 50, "PR_SME_SET_VL": 63}
+OPTIONS = {
+    "PR_SVE_SET_VL": 50,
+    "PR_SVE_GET_VL": 51,
+    "PR_SME_SET_VL": 63,
+    "PR_SME_GET_VL": 64,
+}
 WORLD = World(
     {
         name: {"sve": (16, 64), "sme": (16, 64), "brps": (2, 2)}.get(name, (1, 1))

@@ -174,6 +174,25 @@ class Vl(Signal):
         vl, flags = arg & PR_VL_LEN_MASK, arg & ~PR_VL_LEN_MASK
         return self.vec_set_vector_length(self.current, ARM64_VEC_SVE, vl, flags)
 
+    def vec_prctl_status(self, vec: VecType, inherit: int) -> int:
+        """What prctl() gives: the length of current, and whether exec() keeps it."""
+        kept = PR_SVE_VL_INHERIT if self.current.flags & inherit else 0
+        return 16 * self.task_get_vl(self.current, vec) | kept
+
+    @kernel_function()
+    def sve_get_current_vl(self) -> int | None:
+        """PR_SVE_GET_VL; None is EINVAL."""
+        if not self.sve_host:
+            return None
+        return self.vec_prctl_status(ARM64_VEC_SVE, TIF_SVE_VL_INHERIT)
+
+    @kernel_function()
+    def sme_get_current_vl(self) -> int | None:
+        """PR_SME_GET_VL"""
+        if not self.sme_host:
+            return None
+        return self.vec_prctl_status(ARM64_VEC_SME, TIF_SME_VL_INHERIT)
+
     @kernel_function()
     def sme_set_current_vl(self, arg: int) -> str:
         """PR_SME_SET_VL"""

@@ -1,7 +1,4 @@
-"""What can happen to an arm64 machine: one declaration for each verb of the trace language.
-
-The order of the modules is that of the lists which people read.
-"""
+"""What can happen to an arm64 machine: one declaration for each verb of the trace language."""
 
 from __future__ import annotations
 
@@ -23,22 +20,23 @@ from harness.model.arm64.stimuli import (
 )
 from harness.model.arm64.stimuli.table import VERBS
 
-# Each declares its verbs.
-MODULES = (
-    program,
-    syscalls,
-    signals,
-    ptrace,
-    ioctls,
-    one_reg,
-    migration,
-    life,
-    kvm_run,
-    scheduler,
-    neon,
-    debug,
-    firmware,
-    power,
+VERBS.arrange(
+    (
+        syscalls,
+        program,
+        signals,
+        ptrace,
+        ioctls,
+        one_reg,
+        migration,
+        life,
+        kvm_run,
+        scheduler,
+        neon,
+        debug,
+        firmware,
+        power,
+    )
 )
 
-__all__ = ["MODULES", "VERBS"]
+__all__ = ["VERBS"]

@@ -15,6 +15,7 @@ from harness.model.tasks import GUEST, KERNEL
     "off, or in an interrupt, as pstore does at a panic",
     "?task irqs_off hardirq",
     actors="cpu",
+    touches="cpu",
 )
 def efi(m: Program, actor: str, where: str) -> None:
     """A call of an EFI runtime service: of the kernel's choice, or in an interrupt."""
@@ -32,8 +33,7 @@ def efi(m: Program, actor: str, where: str) -> None:
 
 
 @VERBS.verb(
-    "is interrupted, and the kernel calls the firmware (SMCCC v1.3)",
-    actors="cpu",
+    "is interrupted, and the kernel calls the firmware (SMCCC v1.3)", actors="cpu", touches="cpu"
 )
 def smccc(m: Program, actor: str) -> None:
     interrupted(m, m.arm_smccc_smc)

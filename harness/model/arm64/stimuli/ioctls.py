@@ -44,6 +44,7 @@ def fails(m: Program, error: Errno) -> None:
     "KVM_RUN KVM_ARM_VCPU_INIT KVM_ARM_VCPU_FINALIZE KVM_GET_REG_LIST",
     "vcpu",
     "argument",
+    touches="cpu vcpu",
 )
 def ioctl(
     m: Program, actor: str, request: str, name: str, argument: tuple[int, ...] | None = None

@@ -35,10 +35,7 @@ def vcpu_put(m: Program, actor: str) -> None:
     m.vcpu_put(loaded(m, actor))
 
 
-@VERBS.verb(
-    "is entered",
-    actors="vcpu",
-)
+@VERBS.verb("is entered", actors="vcpu", touches="cpu")
 def guest_enter(m: Program, actor: str) -> None:
     vcpu = loaded(m, actor)
     not_in_neon(m, m.current)
@@ -46,9 +43,7 @@ def guest_enter(m: Program, actor: str) -> None:
 
 
 @VERBS.verb(
-    "leaves the guest for the run loop",
-    "?irq wfx hvc sysreg dabt",
-    actors="vcpu",
+    "leaves the guest for the run loop", "?irq wfx hvc sysreg dabt", actors="vcpu", touches="cpu"
 )
 def guest_exit(m: Program, actor: str, reason: str) -> None:
     m.guest_exit(in_guest(m, actor), "irq" if reason == "irq" else "trap")

@@ -12,9 +12,7 @@ from harness.model.tasks import At
 from harness.model.values import EMPTY
 
 
-@VERBS.verb(
-    "kernel_neon_begin(), in a system call",
-)
+@VERBS.verb("kernel_neon_begin(), in a system call", touches="cpu")
 def neon_begin(m: Program, actor: str) -> None:
     task = in_kernel(m, actor, At.SYSCALL, At.RUN)
     not_in_neon(m, task)
@@ -24,9 +22,7 @@ def neon_begin(m: Program, actor: str) -> None:
         m.task_due[actor].neon = m.cpu.z
 
 
-@VERBS.verb(
-    "kernel_neon_end()",
-)
+@VERBS.verb("kernel_neon_end()", touches="cpu")
 def neon_end(m: Program, actor: str) -> None:
     task = in_kernel(m, actor, At.SYSCALL, At.RUN)
     if not in_neon(m, task):

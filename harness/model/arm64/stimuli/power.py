@@ -12,6 +12,7 @@ from harness.model.tasks import KERNEL, WHERE, At, titled
 @VERBS.verb(
     "idles or suspends, loses power, and is back (CPU_PM enter and exit)",
     actors="cpu",
+    touches="cpu",
 )
 def cpu_pm(m: Program, actor: str) -> None:
     quiet(m, actor)

@@ -26,12 +26,7 @@ def read(m: Program, actor: str, reg: Reg) -> None:
         m.read_register(in_user(m, actor), *reg)
 
 
-@VERBS.verb(
-    "writes a register",
-    "register",
-    "value",
-    actors="task vcpu",
-)
+@VERBS.verb("writes a register", "register", "value", actors="task vcpu", touches="cpu")
 def write(m: Program, actor: str, reg: Reg, bits: Bits) -> None:
     if actor in m.vcpus:
         m.write_register(in_guest(m, actor), *reg, bits)
@@ -54,19 +49,13 @@ def svcr_write(m: Program, actor: str, bits: Bits) -> None:
 
 
 @VERBS.verb(
-    "SMSTART: PSTATE.SM, PSTATE.ZA, or both",
-    "?both sm za",
-    actors="task vcpu",
+    "SMSTART: PSTATE.SM, PSTATE.ZA, or both", "?both sm za", actors="task vcpu", touches="cpu"
 )
 def smstart(m: Program, actor: str, which: str) -> None:
     _smstartstop(m, actor, which, start=True)
 
 
-@VERBS.verb(
-    "SMSTOP",
-    "?both sm za",
-    actors="task vcpu",
-)
+@VERBS.verb("SMSTOP", "?both sm za", actors="task vcpu", touches="cpu")
 def smstop(m: Program, actor: str, which: str) -> None:
     _smstartstop(m, actor, which, start=False)
 
@@ -83,3 +72,12 @@ def _smstartstop(m: Program, actor: str, which: str, start: bool) -> None:
         svcr = m.cpu.svcr
         owed = m.task_due[actor]
         m.write_svcr(owed, svcr | mask if start else svcr & ~mask)
+
+
+@VERBS.verb("reads its vector length in bytes, by RDVL", actors="task vcpu", touches="cpu")
+def rdvl(m: Program, actor: str) -> None:
+    """In streaming mode it is that of the streaming mode, as RDSVL would say."""
+    who = in_guest(m, actor) if actor in m.vcpus else in_user(m, actor)
+    exists(m, "sve")
+    if m.instruction(who, "sve"):
+        m.returned = 16 * m.current_vq()

@@ -13,10 +13,7 @@ from harness.model.tasks import GONE, GUEST, KERNEL, USER, WHERE, At, titled
 
 
 @VERBS.verb(
-    "the next task is current, in the kernel",
-    "task",
-    "task",
-    actors="cpu",
+    "the next task is current, in the kernel", "task", "task", actors="cpu", touches="cpu next"
 )
 def sched_switch(m: Program, actor: str, prev: str, next_name: str) -> None:
     prev, next_name = _idle(m, prev), _idle(m, next_name)
@@ -38,10 +35,7 @@ def _idle(m: Program, name: str) -> str:
 
 
 @VERBS.verb(
-    "sched_switch, and the next task goes on",
-    "task",
-    "task",
-    actors="cpu",
+    "sched_switch, and the next task goes on", "task", "task", actors="cpu", touches="cpu next"
 )
 def switch(m: Program, actor: str, prev: str, next_name: str) -> None:
     sched_switch(m, actor, prev, next_name)
@@ -84,6 +78,7 @@ def irq(m: Program, actor: str) -> None:
     "neon",
     "?now fpsimd_save_and_flush_cpu_state",
     actors="cpu",
+    touches="cpu",
 )
 def softirq(m: Program, actor: str, what: str, function: str = "now") -> None:
     """An interrupt, and on the way out of it a softirq that uses kernel-mode NEON.

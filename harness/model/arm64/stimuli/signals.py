@@ -14,7 +14,7 @@ from harness.model.tasks import USER, At
 
 
 @VERBS.verb(
-    "gets a signal: its frame is written; from user space the handler runs next",
+    "gets a signal: its frame is written; from user space the handler runs next", touches="cpu"
 )
 def signal(m: Program, actor: str) -> None:
     """From user space a whole interrupt; in the kernel, on the way out, delivery alone."""
@@ -56,6 +56,7 @@ def frame_write(m: Program, actor: str, reg: Reg, bits: Bits) -> None:
     "with its SVE record made a streaming or a non-streaming one, or with a streaming one "
     "without registers",
     "?whole fpsimd streaming sve empty",
+    touches="cpu",
 )
 def sigreturn(m: Program, actor: str, what: str) -> None:
     task = in_user_or_syscall(m, actor)

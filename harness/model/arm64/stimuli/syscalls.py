@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from harness.model.arm64 import due
 from harness.model.arm64.cpu.cpu import Access, Trap
 from harness.model.arm64.cpu.sysreg import ESR_ELX_EC_FP_EXC64, FPCR_TRAPS
@@ -36,17 +38,13 @@ def syscall(m: Program, actor: str) -> None:
     m.exit_to_user_mode()
 
 
-@VERBS.verb(
-    "makes a system call, and is in the kernel",
-)
+@VERBS.verb("makes a system call, and is in the kernel", touches="cpu")
 def syscall_enter(m: Program, actor: str) -> None:
     in_user(m, actor)
     m.svc()
 
 
-@VERBS.verb(
-    "leaves the kernel, whatever is left to do there",
-)
+@VERBS.verb("leaves the kernel, whatever is left to do there", touches="cpu")
 def ret_to_user(m: Program, actor: str) -> None:
     task = in_kernel(m, actor, At.USER, At.SYSCALL, At.RUN)
     not_in_neon(m, task)
@@ -61,6 +59,7 @@ def ret_to_user(m: Program, actor: str) -> None:
     "exception that FPCR has enabled",
     "sve sme fp fpe irq wfx hvc sysreg dabt",
     actors="task vcpu",
+    touches="cpu",
 )
 def trap(m: Program, actor: str, what: str) -> None:
     exists(m, what)
@@ -96,9 +95,7 @@ def _fp_exception(m: Program, who: Task | Vcpu) -> None:
         m.exit_to_user_mode()
 
 
-@VERBS.verb(
-    "the handler of its trap runs: do_sve_acc() or do_sme_acc()",
-)
+@VERBS.verb("the handler of its trap runs: do_sve_acc() or do_sme_acc()", touches="cpu")
 def handle_trap(m: Program, actor: str) -> None:
     task = in_kernel(m, actor, At.USER)
     if not task.pending:
@@ -131,17 +128,23 @@ def do_notify_resume(m: Program, actor: str) -> None:
 
 
 @VERBS.verb(
-    "sets a vector length of its own, in bytes",
-    "PR_SVE_SET_VL PR_SME_SET_VL",
+    "sets a vector length of its own, in bytes, or asks for it (with 0)",
+    "PR_SVE_SET_VL PR_SME_SET_VL PR_SVE_GET_VL PR_SME_GET_VL",
     "number",
     "*" + " ".join(PR_FLAGS),
+    touches="cpu",
 )
 def prctl(m: Program, actor: str, option: str, vl: int, flags: tuple[str, ...] = ()) -> None:
     in_user_or_syscall(m, actor)
     arg = vl
     for name in flags:
         arg |= PR_FLAGS[name]
-    sve = option == "PR_SVE_SET_VL"
+    sve = option.startswith("PR_SVE")
+    if "GET" in option:
+        if arg:
+            raise Refused(f"{option} takes no argument but 0")
+        by_syscall(m, functools.partial(_get_vl, m, sve))
+        return
 
     def step() -> None:
         m.errno = m.sve_set_current_vl(arg) if sve else m.sme_set_current_vl(arg)
@@ -151,3 +154,8 @@ def prctl(m: Program, actor: str, option: str, vl: int, flags: tuple[str, ...] =
             due.set_length(m.task_due[actor], not sve, vl, flags, lengths)
 
     by_syscall(m, step)
+
+
+def _get_vl(m: Program, sve: bool) -> None:
+    m.returned = m.sve_get_current_vl() if sve else m.sme_get_current_vl()
+    m.errno = "EINVAL" if m.returned is None else ""

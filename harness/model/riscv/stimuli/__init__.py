@@ -1,7 +1,4 @@
-"""What can happen to a RISC-V machine: one declaration for each verb of the trace language.
-
-The order of the modules is that of the lists which people read.
-"""
+"""What can happen to a RISC-V machine: one declaration for each verb of the trace language."""
 
 from __future__ import annotations
 
@@ -21,20 +18,21 @@ from harness.model.riscv.stimuli import (
 )
 from harness.model.riscv.stimuli.table import VERBS
 
-# Each declares its verbs.
-MODULES = (
-    program,
-    guest,
-    sbi,
-    syscalls,
-    signals,
-    life,
-    kvm_run,
-    ioctls,
-    one_reg,
-    migration,
-    scheduler,
-    power,
+VERBS.arrange(
+    (
+        syscalls,
+        program,
+        guest,
+        sbi,
+        signals,
+        life,
+        kvm_run,
+        ioctls,
+        one_reg,
+        migration,
+        scheduler,
+        power,
+    )
 )
 
-__all__ = ["MODULES", "VERBS"]
+__all__ = ["VERBS"]

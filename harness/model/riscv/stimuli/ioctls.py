@@ -46,6 +46,7 @@ def vcpu_ioctl(m: Program, do: Callable[[], None]) -> None:
     " ".join(IOCTLS),
     "vcpu",
     "argument",
+    touches="cpu vcpu",
 )
 def ioctl(
     m: Program, actor: str, request: str, name: str, argument: tuple[int, ...] | None = None

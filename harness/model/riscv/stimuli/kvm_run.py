@@ -109,10 +109,7 @@ def vcpu_put(m: Program, actor: str) -> None:
     m.vcpu_put(loaded(m, actor))
 
 
-@VERBS.verb(
-    "is entered",
-    actors="vcpu",
-)
+@VERBS.verb("is entered", actors="vcpu", touches="cpu")
 def guest_enter(m: Program, actor: str) -> None:
     m.guest_enter(loaded(m, actor))
 
@@ -153,6 +150,7 @@ def hrtimer_expired(m: Program, actor: str) -> None:
     "leaves the guest for the run loop, while another CPU raises or lowers its software interrupt",
     "?irq " + " ".join(MEANWHILE),
     actors="vcpu",
+    touches="cpu",
 )
 def guest_exit(m: Program, actor: str, why: str) -> None:
     vcpu = in_guest(m, actor)

@@ -11,10 +11,7 @@ from harness.model.tasks import Mode
 from harness.model.values import EMPTY, ZERO, Val
 
 
-@VERBS.verb(
-    "sleeps, loses power, and is back",
-    actors="cpu",
-)
+@VERBS.verb("sleeps, loses power, and is back", actors="cpu", touches="cpu")
 def cpu_pm(m: Program, actor: str) -> None:
     was = m.cpu.mode
     if m.current.vcpu:

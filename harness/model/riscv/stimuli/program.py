@@ -49,12 +49,7 @@ def read(m: Program, actor: str, reg: Reg) -> None:
         m.seen = whole(m, bank, reg[1]) if reg[0] == "v" else (bank.get(number_of(reg)),)
 
 
-@VERBS.verb(
-    "writes one",
-    "register",
-    "value",
-    actors="task vcpu",
-)
+@VERBS.verb("writes one", "register", "value", actors="task vcpu", touches="cpu")
 def write(m: Program, actor: str, reg: Reg, bits: tuple[int, ...]) -> None:
     if actor in m.vcpus:
         guest_write(m, in_guest(m, actor), reg, bits)

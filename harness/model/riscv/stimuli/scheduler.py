@@ -10,10 +10,7 @@ from harness.model.tasks import GONE, WHERE, At, Mode, titled
 
 
 @VERBS.verb(
-    "the next task is current, in the kernel",
-    "task",
-    "task",
-    actors="cpu",
+    "the next task is current, in the kernel", "task", "task", actors="cpu", touches="cpu next"
 )
 def sched_switch(m: Program, actor: str, prev: str, following: str) -> None:
     prev, following = _idle(m, prev), _idle(m, following)
@@ -50,10 +47,7 @@ def switch_to(m: Program, task: Task) -> None:
 
 
 @VERBS.verb(
-    "sched_switch, and the next task goes on",
-    "task",
-    "task",
-    actors="cpu",
+    "sched_switch, and the next task goes on", "task", "task", actors="cpu", touches="cpu next"
 )
 def switch(m: Program, actor: str, prev: str, following: str) -> None:
     sched_switch(m, actor, prev, following)
@@ -90,11 +84,7 @@ def irq(m: Program, actor: str) -> None:
         go_on(m)
 
 
-@VERBS.verb(
-    "is interrupted, and a softirq uses vectors",
-    "vector",
-    actors="cpu",
-)
+@VERBS.verb("is interrupted, and a softirq uses vectors", "vector", actors="cpu", touches="cpu")
 def softirq(m: Program, actor: str, what: str) -> None:
     """An interrupt, and on the way out of it a softirq that uses vectors in the kernel."""
     if m.current.kernel_mode_v or not m.has_vector:

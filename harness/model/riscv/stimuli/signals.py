@@ -10,9 +10,7 @@ from harness.model.riscv.stimuli.table import VERBS
 from harness.model.tasks import Mode
 
 
-@VERBS.verb(
-    "gets a signal: its frame is written, the handler runs next",
-)
+@VERBS.verb("gets a signal: its frame is written, the handler runs next", touches="cpu")
 def signal(m: Program, actor: str) -> None:
     task = in_user(m, actor)
     m.cpu.mode = Mode.KERNEL
@@ -21,9 +19,7 @@ def signal(m: Program, actor: str) -> None:
     m.exit_to_user_mode()
 
 
-@VERBS.verb(
-    "returns from the handler",
-)
+@VERBS.verb("returns from the handler", touches="cpu")
 def sigreturn(m: Program, actor: str) -> None:
     task = in_user(m, actor)
     if not task.frames:

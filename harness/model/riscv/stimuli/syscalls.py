@@ -34,16 +34,12 @@ def syscall(m: Program, actor: str) -> None:
     m.exit_to_user_mode()
 
 
-@VERBS.verb(
-    "makes a system call, and is in the kernel",
-)
+@VERBS.verb("makes a system call, and is in the kernel", touches="cpu")
 def syscall_enter(m: Program, actor: str) -> None:
     m.svc(in_user(m, actor))
 
 
-@VERBS.verb(
-    "leaves the kernel, whatever is left to do there",
-)
+@VERBS.verb("leaves the kernel, whatever is left to do there", touches="cpu")
 def ret_to_user(m: Program, actor: str) -> None:
     task = in_kernel(m, actor, At.USER, At.SYSCALL, At.RUN)
     if task.kernel_mode_v:
@@ -144,9 +140,7 @@ def _returns(m: Program, value: int | None) -> None:
     m.seen = None if value is None else (m.val(value, "kernel"),)
 
 
-@VERBS.verb(
-    "in a system call, the kernel begins to use vectors",
-)
+@VERBS.verb("in a system call, the kernel begins to use vectors", touches="cpu")
 def kernel_vector_begin(m: Program, actor: str) -> None:
     task = in_kernel(m, actor, At.SYSCALL)
     if task.kernel_mode_v or not m.has_vector:
@@ -158,9 +152,7 @@ def kernel_vector_begin(m: Program, actor: str) -> None:
     m.task_due[actor].kernel_v = m.cpu.v
 
 
-@VERBS.verb(
-    "and ends",
-)
+@VERBS.verb("and ends", touches="cpu")
 def kernel_vector_end(m: Program, actor: str) -> None:
     task = in_kernel(m, actor, At.SYSCALL)
     if not m.kernel_vector:
