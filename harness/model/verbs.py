@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 Do = TypeVar("Do", bound=Callable[..., None])
 
@@ -86,8 +86,7 @@ class Verbs(dict[str, Verb]):
         self.clear()
         self.update(every)
 
-    def apply(self, machine: Any, actor: str, verb: str, args: tuple[Any, ...]) -> None:
-        """Let an event happen to a machine. Raises Refused."""
-        do = self[verb].do
-        assert do is not None, verb
-        do(machine, actor, *args)
+    @property
+    def does(self) -> dict[str, Callable[..., None]]:
+        """The functions alone, for where every event passes."""
+        return {name: verb.do for name, verb in self.items() if verb.do is not None}

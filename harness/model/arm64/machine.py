@@ -27,6 +27,7 @@ from harness.model.observing import observed_read, observed_state
 from harness.model.saving import Saved
 from harness.model.values import Bank, Val
 
+_DOES = VERBS.does
 _ASKED = {"sve": KVM_ARM_VCPU_SVE, "sme": KVM_ARM_VCPU_SME}
 _WHAT = re.compile(r"(?:kernel |frame )?(zt0|za|ffr|[vzp])(\d*)(?:\[(\d+)\])?")
 
@@ -128,7 +129,7 @@ class Machine(Program):
                 self.run_on(int(actor[3:]))
             if not self.rq.online and verb != "hotplug":
                 raise Refused(f"{actor} is off line")
-        VERBS.apply(self, actor, verb, args)
+        _DOES[verb](self, actor, *args)
 
     settle = settle
 

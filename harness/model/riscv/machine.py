@@ -27,6 +27,7 @@ from harness.model.saving import Saved
 from harness.model.tasks import At, Mode
 from harness.model.values import Bank, Origin, Val
 
+_DOES = VERBS.does
 _WHAT = re.compile(r"([fv])(\d+)(?:\[(\d+)\])?|(fcsr|vstart|vl|vtype|vcsr)")
 
 
@@ -143,7 +144,7 @@ class Machine(Program):
             self.run_on(int(actor[3:]))
             if not self.cpu.online and verb != "hotplug":
                 raise Refused(f"{actor} is off line")
-        VERBS.apply(self, actor, verb, args)
+        _DOES[verb](self, actor, *args)
         reset_due(self)
 
     check = check
