@@ -6,8 +6,12 @@ import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
+from harness.model.tasks import GUEST, KERNEL, USER
 from harness.model.verbs import Verb
 from harness.model.world import Event, World
+
+# Where somebody can do something: a mode of his CPU by name, which is not the number of one.
+MODES = {USER: "user", KERNEL: "kernel", GUEST: "guest"}
 
 
 class EventTable:

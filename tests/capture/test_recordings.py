@@ -223,7 +223,8 @@ def test_a_recording_entered_anywhere(name: str, spec: str, mode: str) -> None:
     for _ in range(4):
         at = dice.randrange(len(lines) * 9 // 10)
         verdict = held(name, spec, mode, Follower(lines[at:], looked(name).states).items())
-        assert verdict.divergences <= 10 < verdict.events, (
+        most = 10 if spec == "debian-7.3.4" else 4
+        assert verdict.divergences <= most < verdict.events, (
             at,
             list(map(str, verdict.first.values())),
         )

@@ -142,6 +142,7 @@ def test_bisect_refuses(cli: Cli, args: tuple[str, ...], says: str) -> None:
         (("--kernel", "v4.15+null-always"), 0),  # as the trace says
         (("--kernel", "v7.2", "--expect", "violates lost"), 1),
         (("--kernel", "v9.9"), 125),
+        (("--kernel", "v7.2", "--mode", "bogus"), 254),
         ((), 254),
     ],
 )

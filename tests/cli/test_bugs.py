@@ -209,3 +209,12 @@ def test_two_traces_of_one_name(cli: Cli, tmp_path: Path) -> None:
 def test_a_row_says_what_ends_it_mode_by_mode(cli: Cli) -> None:
     ran = cli("run", "-q", "--kernel", "v6.6", "guest-profiled-under-vhe")
     assert "vhe: it lacks pmscr-init-vhe; nvhe: it lacks spe-buffer-off\n" in ran.out
+
+
+def test_a_fix_that_stable_trees_alone_have_is_named(cli: Cli) -> None:
+    """By `run --kernel` and by `explain`; a kernel that has it is clean."""
+    ran = cli("run", "-q", "suspend-loses-tpidr2", "--kernel", "v7.3")
+    assert "lost; it lacks suspend-tpidr2" in ran.out
+    assert "suspend-tpidr2" in cli("explain", "suspend-loses-tpidr2", "--kernel", "v7.3").out
+    ran = cli("run", "-q", "suspend-loses-tpidr2", "--kernel", "debian-6.12.118+sme-built")
+    assert "lost" not in ran.out

@@ -10,13 +10,12 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from harness.model.alphabet import EventTable, Reach
+from harness.model.alphabet import MODES, EventTable, Reach
 from harness.model.arm64.machine import Machine
 from harness.model.arm64.settings import settings
 from harness.model.arm64.stimuli import VERBS
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Anatomy, Who
-from harness.model.tasks import GUEST, KERNEL, USER
 from harness.model.world import Event, World
 
 GROUPS: dict[str, str] = {
@@ -183,14 +182,10 @@ class Arm64Alphabet(EventTable):
             if task.killed:
                 found += self.at(task.name, cpu.id)
                 continue
-            found += self.at(task.name, _MODES[cpu.mode], cpu.id)
+            found += self.at(task.name, MODES[cpu.mode], cpu.id)
             if task.vcpu:
-                found += self.at(task.vcpu, _MODES[cpu.mode])
+                found += self.at(task.vcpu, MODES[cpu.mode])
         return found
-
-
-# Not the numbers of CPUs.
-_MODES = {USER: "user", KERNEL: "kernel", GUEST: "guest"}
 
 
 def anatomy(m: Machine) -> Anatomy:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from harness.model.alphabet import EventTable, Reach
+from harness.model.alphabet import MODES, EventTable, Reach
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Anatomy, Who
 from harness.model.riscv.kvm.uapi import reg_id
 from harness.model.riscv.machine import Machine
 from harness.model.riscv.settings import settings
 from harness.model.riscv.stimuli import VERBS
-from harness.model.tasks import Mode
 from harness.model.world import Event, World
 
 GROUPS: dict[str, str] = {
@@ -134,14 +133,10 @@ class RiscvAlphabet(EventTable):
             if task.killed:
                 found += self.at(task.name, hart.id)
                 continue
-            found += self.at(task.name, _MODES[hart.mode], hart.id)
+            found += self.at(task.name, MODES[hart.mode], hart.id)
             if task.vcpu:
-                found += self.at(task.vcpu, _MODES[hart.mode])
+                found += self.at(task.vcpu, MODES[hart.mode])
         return found
-
-
-# Not the numbers of CPUs.
-_MODES = {Mode.USER: "user", Mode.KERNEL: "kernel", Mode.GUEST: "guest"}
 
 
 def anatomy(m: Machine) -> Anatomy:

@@ -4,7 +4,7 @@ The modelled kernel (host/, kvm/) neither reads nor writes any of it. A stimulus
 asked for and how that was answered (an errno, an SBI error), and these functions make the new
 entitlement of the old one and of that alone: by the manuals, Documentation/arch/riscv (vector.rst,
 uabi.rst), the SBI specification and Documentation/virt/kvm/api.rst. No function here looks at a
-register or at memory.
+register or at memory. One module, so that all that decides what is right can be read in one place.
 """
 
 from __future__ import annotations

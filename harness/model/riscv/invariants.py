@@ -199,7 +199,7 @@ def _csrs(m: Program, hart: Hart, vcpu: Vcpu, due: VcpuDue, found: Found) -> Non
     if "fwft-base" in m.fixes:
         misaligned = hart.hedeleg & MIS_DELEG == MIS_DELEG
         others.append(("hedeleg, misaligned", int(due.misaligned), int(misaligned)))
-    for number, (_, feature, _) in m.fwft_features if vcpu.fwft else ():
+    for number, (_, feature, _) in m.fwft_features:
         locked = bool(vcpu.fwft[number].flags & 1)
         if not locked and not {BROUGHT_BY.get(feature, "")} <= {"", *vcpu.isa}:
             continue  # its extension is off, and so is what was set: kvm_sbi_ext_fwft_validate()

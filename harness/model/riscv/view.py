@@ -206,7 +206,7 @@ def _vcpu(m: Program, vcpu: Vcpu) -> Tree:
     _put(tree, "senvcfg", fields(vcpu.senvcfg.bits, _ENVCFG))
     _put(tree, "sstateen0", f"{vcpu.sstateen0.bits:#x}" if vcpu.sstateen0.bits else "")
     _put(tree, "ssp", f"{vcpu.ssp.bits:#x}" if vcpu.ssp.bits else "")
-    for number, feature in m.fwft_features if vcpu.fwft else ():
+    for number, feature in m.fwft_features:
         conf = vcpu.fwft[number]
         words = [w for w, on in (("supported", conf.supported), ("enabled", conf.enabled)) if on]
         tree[f"fwft.{feature.name}"] = " ".join([*words, *(["LOCK"] if conf.flags else [])]) or "no"

@@ -118,7 +118,7 @@ class Vcpu:
     # sbi_context
     ext_status: tuple[SbiStatus, ...] = ()
     shmem: int = -1
-    fwft: tuple[Fwft, ...] = ()
+    fwft: tuple[Fwft, ...] = (Fwft(False, False),) * 4  # by place in features[], on any kernel
     have_vs_pmlen: frozenset[int] = frozenset()
     run: str = ""  # run->exit_reason, where userspace has to do something
     saved: Saved | None = None
