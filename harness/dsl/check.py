@@ -24,8 +24,8 @@ from harness.dsl.syntax import (
 )
 from harness.errors import nearest, one_of, some_of
 from harness.model import ARCHITECTURES, architecture
-from harness.model.base import BadOperand
 from harness.model.observing import unknown_place
+from harness.model.operands import Argument, BadOperand, Register, index_of
 
 
 class Checker(OperandChecker):
@@ -252,12 +252,16 @@ class Checker(OperandChecker):
         name, quad, bits = node.operands
         last = self.last_event
         verb = self.arch.verbs.get(last.verb) if last is not None else None
-        if verb is not None and name.text == "n" and "argument" in verb.operands:
+        if (
+            verb is not None
+            and name.text == "n"
+            and any(isinstance(o, Argument) for o in verb.operands)
+        ):
             return dataclasses.replace(node, args=(quad, bits))  # kvm_reg_list.n
         if last is None or verb is None or not verb.reads:
             self.wrong_name(node.line, name, "`expect read` belongs after a read")
             return node
-        at = verb.operands.index("register")
+        at = index_of(verb.operands, Register)
         read = last.operands[at]
         if read.text != name.text:
             self.wrong_name(node.line, name, f"the event before reads {read.text}, not {name.text}")

@@ -9,23 +9,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from harness.dsl.nodes import Event, Expect, Name
+from harness.dsl.nodes import Event, Expect
 from harness.dsl.syntax import parse_alone, parser
-from harness.model.base import Architecture, BadOperand
-from harness.model.values import number
+from harness.model.base import Architecture
+from harness.model.operands import Register, Scope, index_of
 from harness.model.world import World
 
 # What stands between the members of an operand that is a list.
 _JOINTS = {"flags": " | ", "names": ", ", "argument": ", "}
-
-
-class _Operand(NamedTuple):
-    """An operand's words, and whether the line can be without it."""
-
-    words: tuple[str, ...]
-    optional: bool = False
 
 
 @functools.cache
@@ -62,7 +55,12 @@ def sentence(
     `spelled` are the operands as somebody wrote them: those words stay where they still mean it.
     """
     kind = _kind(world, actor)
-    operands = list(_operands(arch, world, kind, verb, args, spelled))
+    scope = Scope(arch, world, kind, spelled, list(args))
+    told = arch.verbs[verb].operands
+    operands = [
+        operand.written(scope, arg, *spelled[n : n + 1])
+        for n, (operand, arg) in enumerate(zip(told, args, strict=False))
+    ]
     while True:
         for form in _forms(verb):
             line = _written(form, actor, [o.words for o in operands])
@@ -80,7 +78,7 @@ def sentences(
     line = sentence(arch, world, event.actor.text, event.verb, event.args, event.operands)
     verb, node, register = arch.verbs[event.verb], parse_alone(line), ""
     if verb.reads and isinstance(node, Event):
-        register = node.operands[verb.operands.index("register")].text
+        register = node.operands[index_of(verb.operands, Register)].text
     return [line, *(expectation(expect, register) for expect in expects)]
 
 
@@ -158,130 +156,3 @@ def _written(
         else:
             out.append(text)
     return " ".join(out)
-
-
-def _operands(
-    arch: Architecture,
-    world: World,
-    kind: str,
-    verb: str,
-    args: Sequence[Any],
-    spelled: Sequence[Any],
-) -> Iterator[_Operand]:
-    told = arch.verbs[verb]
-    rest = list(args)
-    for n, wants in enumerate(told.operands):
-        if not rest:
-            return
-        arg = rest.pop(0)
-        words = wants.lstrip("?*").split()
-        kept = _kept(arch, world, told.view or kind, verb, args, spelled, n)
-        if arg is not None and kept:
-            yield _Operand(kept)
-            continue
-        if spelled[n : n + 1] == (None,) and wants.startswith("?") and arg == words[0]:
-            yield _Operand((), optional=True)
-            continue
-        if arg is None:
-            yield _Operand((), optional=True)
-        elif wants == "register" and "regset" in told.operands:
-            yield _Operand((_field(arch, world, args[1], arg),))
-        elif wants == "register":
-            yield _Operand((_register(arch, world, told.view or kind, arg),))
-        elif wants == "fields":
-            yield _Operand(
-                tuple(f"{_field(arch, world, args[1], reg)} = {_value(bits)}" for reg, bits in arg)
-            )
-        elif wants == "value":
-            yield _Operand(tuple(hex(quad) for quad in arg) or ("NULL",))
-        elif wants in ("number", "?number"):
-            yield _Operand((str(arg),))
-        elif wants == "argument":
-            yield _Operand(tuple(str(n) for n in arg) or ("none",))
-        elif wants.startswith("*"):
-            yield _Operand(tuple(arg), optional=not arg)
-        else:
-            text = "idle" if wants == "task" and str(arg).startswith("idle") else str(arg)
-            yield _Operand((text,), optional=wants.startswith("?") and text == words[0])
-
-
-def _kept(
-    arch: Architecture,
-    world: World,
-    view: str,
-    verb: str,
-    args: Sequence[Any],
-    spelled: Sequence[Any],
-    n: int,
-) -> tuple[str, ...]:
-    """The words of an operand as they were written, if they still mean the same; else none."""
-    wants, word = arch.verbs[verb].operands[n], spelled[n] if n < len(spelled) else None
-    words = tuple(w.text for w in word if isinstance(w, Name)) if isinstance(word, tuple) else ()
-    try:
-        if wants == "register" and isinstance(word, Name):
-            if "regset" in arch.verbs[verb].operands:
-                means: Any = arch.field(args[1], word.text, world)
-            else:
-                means = arch.register(word.text, view, world)
-            return (word.text,) if means == args[n] else ()
-        if wants in ("number", "?number") and isinstance(word, Name):
-            return (word.text,) if number(word.text) == args[n] else ()
-        if wants.startswith("#") and isinstance(word, Name) and word.text[0].isdigit():
-            return (word.text,) if hex(number(word.text)) == args[n] else ()
-        if wants == "argument" and words:
-            return words if arch.argument(spelled[0].text, words) == args[n] else ()
-        if wants == "value" and words:
-            return words if tuple(number(w) for w in words) == args[n] else ()
-        if wants == "fields" and isinstance(word, tuple) and len(word) == len(args[n]):
-            return _kept_fields(arch, world, args[1], args[n], word)
-    except (BadOperand, ValueError):
-        pass
-    return ()
-
-
-def _kept_fields(
-    arch: Architecture, world: World, regset: str, fields: Sequence[Any], spelled: Sequence[Any]
-) -> tuple[str, ...]:
-    found = []
-    for (reg, bits), (name, words) in zip(fields, spelled, strict=True):
-        texts = tuple(word.text for word in words)
-        if arch.field(regset, name.text, world) != reg:
-            return ()
-        if texts and not texts[0][0].isdigit():
-            same = (arch.flags(regset, reg, texts),) == bits
-        else:
-            same = tuple(number(text) for text in texts) == bits
-        value = _value(bits)
-        if same:
-            flags = not texts[0][0].isdigit() if texts else False
-            value = " | ".join(texts) if flags or len(texts) == 1 else f"{{{', '.join(texts)}}}"
-        found.append(f"{name.text} = {value}")
-    return tuple(found)
-
-
-def _value(quads: tuple[int, ...]) -> str:
-    texts = [hex(quad) for quad in quads]
-    return texts[0] if len(texts) == 1 else "{" + ", ".join(texts) + "}"
-
-
-def _register(arch: Architecture, world: World, view: str, reg: tuple[str, int]) -> str:
-    kind, n = reg
-    by_id = arch.id_name(n) if kind == "id" else ""
-    for name in (by_id or kind, f"{kind}{n}", kind, hex(n), arch.long_names.get(kind, kind)):
-        try:
-            if arch.register(name, view, world) == reg:
-                return name
-        except BadOperand:
-            continue
-    raise ValueError(f"{view} has no {reg}")
-
-
-def _field(arch: Architecture, world: World, regset: str, reg: tuple[str, int]) -> str:
-    kind, n = reg
-    for name in (f"{kind}{n}", kind):
-        try:
-            if arch.field(regset, name, world) == reg:
-                return name
-        except BadOperand:
-            continue
-    raise ValueError(f"{regset} has no {reg}")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 from harness.model.catalogue import Catalogue, Kernel
 from harness.model.evidence import Evidence
 from harness.model.exploring import Explorable
+from harness.model.operands import Language
 from harness.model.probing import Probing
 from harness.model.values import Origin, Val
 from harness.model.verbs import Verb
@@ -160,11 +161,7 @@ class RegTest(NamedTuple):
         return "FAIL" if self.missing or self.failed else "PASS"
 
 
-class BadOperand(Exception):
-    """A register or value that this architecture, or this machine, does not have."""
-
-
-class Architecture(Protocol):
+class Architecture(Language, Protocol):
     """What the trace language and the commands need to know of an architecture."""
 
     name: str
@@ -181,8 +178,6 @@ class Architecture(Protocol):
     answers: dict[str, tuple[str, ...]]  # the words that such an expectation can take, if few
     trap_marks: tuple[str, ...]  # what an `expect trap` can ask of it
     counters: tuple[str, ...]
-    regsets: tuple[str, ...]  # PTRACE_GETREGSET and PTRACE_SETREGSET
-    long_names: dict[str, str]  # of registers that are not written as their kind is called
 
     @property
     def moves(self) -> tuple[Event, ...]:
@@ -210,30 +205,6 @@ class Architecture(Protocol):
 
     def lacks(self, feature: str, world: World) -> str:
         """Why no vcpu on this machine can have this feature, or ''."""
-
-    def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
-        """The register that `name` is to an actor of this kind, or in the view of a verb.
-
-        The name can be a path (`a.b`) or an id. Raises BadOperand.
-        """
-
-    def id_name(self, number: int) -> str:
-        """What a register is called whose ONE_REG id this is; '' if nothing else."""
-
-    def argument(self, request: str, words: tuple[str, ...]) -> tuple[int, ...] | None:
-        """What the words after an ioctl mean, None if it takes none. Raises BadOperand."""
-
-    def field(self, regset: str, name: str, world: World) -> tuple[str, int]:
-        """A register or a header's field in a register set of ptrace. Raises BadOperand."""
-
-    def flags(self, regset: str, field: tuple[str, int], words: tuple[str, ...]) -> int:
-        """What the names of flags in such a field add up to. Raises BadOperand."""
-
-    def value(self, register: tuple[str, int], quads: tuple[int, ...], world: World) -> None:
-        """Raises BadOperand if `register` cannot hold these quadwords."""
-
-    def fills(self, register: tuple[str, int]) -> bool:
-        """Whether one number fills all quadwords of `register`, as an instruction would."""
 
     def reg_tests(
         self, kernel: Kernel, expected: Kernel, mode: str, world: World

@@ -16,8 +16,9 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 from harness.errors import HarnessError, PatchError, nearest, one_of
-from harness.model.base import BadOperand, Refused
+from harness.model.base import Refused
 from harness.model.catalogue import Fix
+from harness.model.operands import BadOperand
 from harness.reading import read_regular
 
 M = TypeVar("M")

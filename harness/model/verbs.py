@@ -7,23 +7,16 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import NamedTuple, TypeVar
 
+from harness.model.operands import Operand
+
 Do = TypeVar("Do", bound=Callable[..., None])
 
 
 class Verb(NamedTuple):
     """What a verb of the trace language asks for, and what it does.
 
-    `actors` are the kinds that can do it (task, vcpu, cpu). An operand is
-    `register`, `value`, `number` (`?number` can be left out: None is meant then), `task`,
-    `child` (a task to be), `vcpu`, `argument` (of an ioctl), `regset`, `fields` (of a
-    register set: after a `regset` a `register` is one of them too), or the words it can
-    be, with `?` in front if it can be left out (the first word is meant then), with `*`
-    if there can be several, with `#` if it can be a number as well. The last operands may
-    be missing from an event.
-
-    `view` says whose view of the registers it takes, where that is not its actor's;
-    `holder` is the register that its value is for, where no operand names one; `reads`
-    that an `expect read` can follow.
+    `actors` are the kinds that can do it (task, vcpu, cpu); the last operands may be missing from
+    an event; `reads` says that an `expect read` can follow.
 
     `touches` says with whom an event has to do: with its own `cpu` (who is current there, the vcpu
     that is loaded, whom a pointer of this CPU leads to), the `next` task of a switch, the `vcpu`
@@ -33,10 +26,8 @@ class Verb(NamedTuple):
     """
 
     actors: tuple[str, ...]
-    operands: tuple[str, ...]
+    operands: tuple[Operand, ...]
     says: str
-    view: str = ""
-    holder: tuple[str, int] | None = None
     reads: bool = False
     touches: frozenset[str] = frozenset()
     do: Callable[..., None] | None = None
@@ -51,10 +42,8 @@ class Verbs(dict[str, Verb]):
     def verb(
         self,
         says: str,
-        *operands: str,
+        *operands: Operand,
         actors: str = "task",
-        view: str = "",
-        holder: tuple[str, int] | None = None,
         reads: bool = False,
         touches: str = "",
     ) -> Callable[[Do], Do]:
@@ -74,7 +63,7 @@ class Verbs(dict[str, Verb]):
             if not parts <= TOUCHES:
                 raise TypeError(f"{name}: touches {touches!r}, expected some of {sorted(TOUCHES)}")
             kinds = tuple(actors.split())
-            self[name] = Verb(kinds, operands, says, view, holder, reads, parts, do)
+            self[name] = Verb(kinds, operands, says, reads, parts, do)
             return do
 
         return declare

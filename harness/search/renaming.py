@@ -8,11 +8,12 @@ from typing import Any
 
 from harness.dsl.nodes import Event, Name
 from harness.model import architecture
+from harness.model.operands import Operand
 from harness.search.play import Unit
 
 
-def _wants(event: Event, arch: str) -> Iterator[tuple[str, Any]]:
-    """What each operand of an event is, and the operand."""
+def _operands(event: Event, arch: str) -> Iterator[tuple[Operand, Any]]:
+    """What each operand of an event is declared as, and what it is."""
     operands = architecture(arch).verbs[event.verb].operands
     yield from zip(operands, event.args, strict=False)
 
@@ -20,22 +21,17 @@ def _wants(event: Event, arch: str) -> Iterator[tuple[str, Any]]:
 def names_in(unit: Unit, arch: str) -> Iterator[str]:
     """Who takes part in an event, and of whom its expectations speak."""
     yield unit.event.actor.text
-    yield from (arg for wants, arg in _wants(unit.event, arch) if wants in _WHO)
+    for operand, arg in _operands(unit.event, arch):
+        yield from operand.names(arg)
     for expect in unit.expects:
         if expect.what == "state":
             yield expect.operands[0][0]
 
 
-_WHO = ("task", "vcpu", "child")
-
-
 def renamed(unit: Unit, names: Mapping[str, str], arch: str) -> Unit:
     """A unit with other names for tasks, vcpus or CPUs."""
     event = unit.event
-    known = dict(enumerate(wants for wants, _ in _wants(event, arch)))
-    args = tuple(
-        names.get(arg, arg) if known.get(n) in _WHO else arg for n, arg in enumerate(event.args)
-    )
+    args = tuple(operand.renamed(arg, names) for operand, arg in _operands(event, arch))
     actor = Name(names.get(event.actor.text, event.actor.text), event.actor.column)
     expects = []
     for expect in unit.expects:
@@ -49,27 +45,14 @@ def renamed(unit: Unit, names: Mapping[str, str], arch: str) -> Unit:
 
 def values_in(unit: Unit, arch: str) -> Iterator[int]:
     """The values that an event writes and its expectations name."""
-    for wants, arg in _wants(unit.event, arch):
-        if wants == "value":
-            yield from arg or ()
-        elif wants == "fields":
-            yield from (quad for _, quads in arg for quad in quads)
+    for operand, arg in _operands(unit.event, arch):
+        yield from operand.values(arg)
     yield from (expect.operands[2] for expect in unit.expects if expect.what == "read")
 
 
 def revalued(unit: Unit, values: Mapping[int, int], arch: str) -> Unit:
     """A unit with other values."""
-
-    def new(quads: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(values.get(quad, quad) for quad in quads)
-
-    known = dict(enumerate(wants for wants, _ in _wants(unit.event, arch)))
-    args = list(unit.event.args)
-    for n, arg in enumerate(args):
-        if known.get(n) == "value":
-            args[n] = new(arg)
-        elif known.get(n) == "fields":
-            args[n] = tuple((register, new(quads)) for register, quads in arg)
+    args = tuple(operand.revalued(arg, values) for operand, arg in _operands(unit.event, arch))
     expects = []
     for expect in unit.expects:
         if expect.what == "read":
@@ -77,4 +60,4 @@ def revalued(unit: Unit, values: Mapping[int, int], arch: str) -> Unit:
             bits = values.get(bits, bits)
             expect = dataclasses.replace(expect, operands=(name, quad, bits), args=(quad, bits))
         expects.append(expect)
-    return Unit(dataclasses.replace(unit.event, args=tuple(args)), tuple(expects))
+    return Unit(dataclasses.replace(unit.event, args=args), tuple(expects))

@@ -12,6 +12,7 @@ from harness.engine import judge_all
 from harness.engine.replay import world
 from harness.errors import SourceError
 from harness.model import architecture
+from harness.model.operands import NUMBER, Number
 from harness.model.verbs import Verb
 from tests.dsl.samples import BODY, HEADER, SAMPLE, complaints, places, put, read
 
@@ -653,7 +654,8 @@ def test_marks_of_a_trap(tmp_path: Path, line: str) -> None:
 
 def test_number_that_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers that can be left out are None for the model."""
-    verb = Verb(("cpu",), ("number", "?number", "?number"), "does")
+    operands = (NUMBER, Number(optional=True), Number(optional=True))
+    verb = Verb(("cpu",), operands, "does")
     monkeypatch.setitem(ARM64.verbs, "hw_breakpoint", verb)
     event = read(tmp_path, SAMPLE + "cpu0 hw_breakpoint 5\n").body[-1]
     assert isinstance(event, Event)

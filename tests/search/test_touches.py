@@ -8,6 +8,7 @@ import pytest
 
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Refused
+from harness.model.operands import TASK
 from harness.model.verbs import TOUCHES, Verbs
 from harness.search.bounds import Bounds
 from tests.search.test_counts import cases
@@ -78,7 +79,7 @@ def test_a_declaration_that_does_not_fit() -> None:
     with pytest.raises(TypeError, match="one: 0 operands, and it takes"):
         verbs.verb("does it")(one)
     with pytest.raises(TypeError, match="touches 'all'"):
-        verbs.verb("does it", "task", touches="all")(one)
-    verbs.verb("does it", "task")(one)
+        verbs.verb("does it", TASK, touches="all")(one)
+    verbs.verb("does it", TASK)(one)
     with pytest.raises(TypeError, match="there is a verb of this name"):
-        verbs.verb("does it", "task")(one)
+        verbs.verb("does it", TASK)(one)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from harness.model.base import (
-    BadOperand,
     Model,
     Reaction,
     Refused,
@@ -17,8 +16,9 @@ from harness.model.base import (
     shown,
 )
 from harness.model.catalogue import Catalogue, Commit, Fix, Kernel
+from harness.model.operands import REGISTER, VALUE, BadOperand, Bits, Number, Reg
 from harness.model.values import ZERO, Origin, Val
-from harness.model.verbs import Verb
+from harness.model.verbs import Verbs
 from harness.model.world import World
 
 CATALOGUE = Catalogue(
@@ -32,6 +32,9 @@ CATALOGUE = Catalogue(
         )
     ]
 )
+
+
+VERBS = Verbs()
 
 
 class Machine:
@@ -51,22 +54,7 @@ class Machine:
 
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
         self.seen = None
-        getattr(self, f"on_{verb}")(actor, *args)
-
-    def on_write(self, actor: str, register: tuple[str, int], bits: tuple[int, ...]) -> None:
-        self.r0 = self.due = Val(bits[0], Origin(actor, self.step))
-
-    def on_read(self, actor: str, register: tuple[str, int]) -> None:
-        self.seen = self.r0
-
-    def on_spill(self, actor: str, times: int | None) -> None:
-        if times == 0:
-            raise Refused("nothing is spilled")
-        self.spills += times or 1
-        if self.recording:
-            self.log.append(Reaction("call", 0, "spill"))
-        if "keeps" not in self.fixes:
-            self.r0 = ZERO
+        VERBS.does[verb](self, actor, *args)
 
     def dead(self, actor: str) -> str:
         return ""
@@ -114,6 +102,27 @@ class Machine:
         return ["cpu0's registers"] if self.r0.bits == val.bits else []
 
 
+@VERBS.verb("reads r0", REGISTER, reads=True)
+def read(m: Machine, actor: str, register: Reg) -> None:
+    m.seen = m.r0
+
+
+@VERBS.verb("writes r0", REGISTER, VALUE)
+def write(m: Machine, actor: str, register: Reg, bits: Bits) -> None:
+    m.r0 = m.due = Val(bits[0], Origin(actor, m.step))
+
+
+@VERBS.verb("spills r0, once or so many times", Number(optional=True), actors="cpu")
+def spill(m: Machine, actor: str, times: int | None) -> None:
+    if times == 0:
+        raise Refused("nothing is spilled")
+    m.spills += times or 1
+    if m.recording:
+        m.log.append(Reaction("call", 0, "spill"))
+    if "keeps" not in m.fixes:
+        m.r0 = ZERO
+
+
 class Toy:
     """What the trace language and the commands ask."""
 
@@ -128,11 +137,7 @@ class Toy:
     features = ("extra",)
     catalogue = CATALOGUE
     invariants: ClassVar[dict[str, str]] = {"lost": "r0 is what was written"}
-    verbs: ClassVar[dict[str, Verb]] = {
-        "read": Verb(("task",), ("register",), "reads r0", reads=True),
-        "write": Verb(("task",), ("register", "value"), "writes r0"),
-        "spill": Verb(("cpu",), ("?number",), "spills r0, once or so many times"),
-    }
+    verbs = VERBS
     expectations = ("read", "calm")
     shown: ClassVar[dict[str, dict[str, Shape]]] = {"cpu": {"r0": "0"}, "task": {}, "vcpu": {}}
     answers: ClassVar[dict[str, tuple[str, ...]]] = {}

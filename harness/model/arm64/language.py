@@ -32,10 +32,11 @@ from harness.model.arm64.machine import (
 from harness.model.arm64.moves import MOVES
 from harness.model.arm64.stimuli import VERBS
 from harness.model.arm64.view import SHOWN
-from harness.model.base import BadOperand, Model, RegTest, Setting, Shape, recording
+from harness.model.base import Model, RegTest, Setting, Shape, recording
 from harness.model.catalogue import Kernel
 from harness.model.evidence import Evidence
 from harness.model.exploring import Explorable
+from harness.model.operands import BadOperand
 from harness.model.patch import patched
 from harness.model.probing import Probing
 from harness.model.values import number as number_of

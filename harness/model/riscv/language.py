@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from harness.errors import nearest, one_of
-from harness.model.base import BadOperand, Model, RegTest, Setting, Shape, recording
+from harness.model.base import Model, RegTest, Setting, Shape, recording
 from harness.model.catalogue import Kernel
 from harness.model.exploring import Explorable
+from harness.model.operands import BadOperand
 from harness.model.patch import patched
 from harness.model.riscv.cpu.csrs import CSRS
 from harness.model.riscv.cpu.state import V_CSRS

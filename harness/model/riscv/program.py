@@ -17,8 +17,6 @@ from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
 from harness.model.riscv.observability import Observe
 from harness.model.values import Quads
 
-Reg = tuple[str, int]
-
 
 class Program(VcpuExit):
     """The kernel, and what programs and guests are entitled to, which nothing below knows of.

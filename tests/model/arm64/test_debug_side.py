@@ -7,7 +7,8 @@ import pytest
 from harness.model import architecture
 from harness.model.arm64.cpu.sysreg import HFG_SME, MDCR_EL2_TDA
 from harness.model.arm64.machine import Machine
-from harness.model.base import BadOperand, Refused
+from harness.model.base import Refused
+from harness.model.operands import BadOperand
 from harness.model.values import Origin, Val
 from harness.model.world import World
 

@@ -13,7 +13,7 @@ from harness.model.arm64.host import ptrace, vl
 from harness.model.arm64.kvm import uapi
 from harness.model.arm64.language import REGSETS
 from harness.model.arm64.stimuli.syscalls import PR_FLAGS
-from harness.model.base import BadOperand
+from harness.model.operands import BadOperand, Words
 from harness.model.world import World
 
 ARM64 = architecture("arm64")
@@ -73,8 +73,9 @@ WORLD = World(
 )
 
 
-def operands(verb: str) -> list[list[str]]:
-    return [str(kind).lstrip("?*").split() for kind in ARM64.verbs[verb].operands]
+def operands(verb: str) -> list[tuple[str, ...]]:
+    """The words that each operand of a verb can be, none where it is something else."""
+    return [o.known if isinstance(o, Words) else () for o in ARM64.verbs[verb].operands]
 
 
 def test_ioctls() -> None:

@@ -15,6 +15,7 @@ from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.places import equipped
 from harness.model.arm64.stimuli.scheduler import interrupted
 from harness.model.arm64.stimuli.table import VERBS
+from harness.model.operands import NUMBER, words
 
 
 def host_owns(m: Program, **regs: Any) -> None:
@@ -30,7 +31,7 @@ def _host_sets(m: Program, **regs: Any) -> None:
 
 @VERBS.verb(
     "is interrupted, and perf opens or closes its counters to EL0",
-    "on off",
+    words("on off"),
     actors="cpu",
 )
 def perf_user_access(m: Program, actor: str, what: str) -> None:
@@ -45,8 +46,8 @@ def perf_user_access(m: Program, actor: str, what: str) -> None:
 
 @VERBS.verb(
     "is interrupted, and the host's statistical profiling or trace starts or stops",
-    "spe trbe",
-    "on off",
+    words("spe trbe"),
+    words("on off"),
     actors="cpu",
 )
 def profile(m: Program, actor: str, unit: str, what: str) -> None:
@@ -62,7 +63,7 @@ def profile(m: Program, actor: str, unit: str, what: str) -> None:
 
 @VERBS.verb(
     "is interrupted, and the host sets a breakpoint (DBGBVR0_EL1)",
-    "number",
+    NUMBER,
     actors="cpu",
 )
 def hw_breakpoint(m: Program, actor: str, address: int) -> None:

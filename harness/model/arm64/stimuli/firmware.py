@@ -7,13 +7,14 @@ from harness.model.arm64.stimuli.power import quiet
 from harness.model.arm64.stimuli.scheduler import go_on, interrupted, leave
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused
+from harness.model.operands import words
 from harness.model.tasks import GUEST, KERNEL
 
 
 @VERBS.verb(
     "calls an EFI runtime service: in a system call or the idle task, there with interrupts "
     "off, or in an interrupt, as pstore does at a panic",
-    "?task irqs_off hardirq",
+    words("task irqs_off hardirq", optional=True),
     actors="cpu",
     touches="cpu",
 )

@@ -11,6 +11,7 @@ from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.places import idle_vcpu
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused
+from harness.model.operands import ARGUMENT, VCPU, words
 
 
 def vcpu_ioctl(m: Program, do: Callable[[], None]) -> None:
@@ -41,9 +42,9 @@ def fails(m: Program, error: Errno) -> None:
 
 @VERBS.verb(
     "KVM_RUN: loads the vcpu, enters the guest",
-    "KVM_RUN KVM_ARM_VCPU_INIT KVM_ARM_VCPU_FINALIZE KVM_GET_REG_LIST",
-    "vcpu",
-    "argument",
+    words("KVM_RUN KVM_ARM_VCPU_INIT KVM_ARM_VCPU_FINALIZE KVM_GET_REG_LIST"),
+    VCPU,
+    ARGUMENT,
     touches="cpu vcpu",
 )
 def ioctl(

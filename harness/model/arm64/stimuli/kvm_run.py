@@ -7,6 +7,7 @@ from harness.model.arm64.stimuli.ioctls import can_run
 from harness.model.arm64.stimuli.places import not_in_neon
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused
+from harness.model.operands import words
 from harness.model.places import in_guest, in_kernel, loaded
 from harness.model.tasks import At
 
@@ -43,7 +44,10 @@ def guest_enter(m: Program, actor: str) -> None:
 
 
 @VERBS.verb(
-    "leaves the guest for the run loop", "?irq wfx hvc sysreg dabt", actors="vcpu", touches="cpu"
+    "leaves the guest for the run loop",
+    words("irq wfx hvc sysreg dabt", optional=True),
+    actors="vcpu",
+    touches="cpu",
 )
 def guest_exit(m: Program, actor: str, reason: str) -> None:
     m.guest_exit(in_guest(m, actor), "irq" if reason == "irq" else "trap")

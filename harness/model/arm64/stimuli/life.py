@@ -7,13 +7,14 @@ from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.places import by_syscall, in_user_or_syscall
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused
+from harness.model.operands import CHILD
 from harness.model.places import in_user
 from harness.model.tasks import At
 
 
 @VERBS.verb(
     "makes a child, which waits for a CPU",
-    "child",
+    CHILD,
 )
 def fork(m: Program, actor: str, child_name: str) -> None:
     _clone(m, actor, child_name, clone_vm=False)
@@ -21,7 +22,7 @@ def fork(m: Program, actor: str, child_name: str) -> None:
 
 @VERBS.verb(
     "makes a thread that shares its memory, and waits for a CPU",
-    "child",
+    CHILD,
 )
 def clone(m: Program, actor: str, child_name: str) -> None:
     _clone(m, actor, child_name, clone_vm=True)

@@ -26,9 +26,9 @@ from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.ioctls import aarch64, finalize_vcpu, init_vcpu, vcpu_ioctl
 from harness.model.arm64.stimuli.one_reg import get_one_reg, set_one_reg
 from harness.model.arm64.stimuli.places import idle_vcpu
-from harness.model.arm64.stimuli.program import Reg
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused, Violation, shown
+from harness.model.operands import VCPU, Reg, Register, words
 from harness.model.values import EMPTY, Bank, Val, first_difference
 
 _AFTER_FINALIZE = (SYS_REGS["svcr"], KVM_REG_ARM64_SME_ZT0)
@@ -36,8 +36,8 @@ _AFTER_FINALIZE = (SYS_REGS["svcr"], KVM_REG_ARM64_SME_ZT0)
 
 @VERBS.verb(
     "saves a vcpu by ONE_REG, in KVM_GET_REG_LIST order",
-    "vcpu",
-    "*" + " ".join(SIZES),
+    VCPU,
+    words(SIZES, several=True),
 )
 def save(m: Program, actor: str, name: str, dropped: tuple[str, ...] = ()) -> None:
     vcpu = aarch64(m, idle_vcpu(m, actor, name))
@@ -60,10 +60,9 @@ def save_vcpu(m: Program, vcpu: Vcpu, dropped: set[int]) -> None:
 @VERBS.verb(
     "restores it into another (or the same), which it initialises "
     "and finalizes where that is still to be done; one register can go first",
-    "vcpu",
-    "vcpu",
-    "register",
-    view="one_reg",
+    VCPU,
+    VCPU,
+    Register("one_reg"),
 )
 def restore(m: Program, actor: str, name: str, source: str, first: Reg | None = None) -> None:
     """In the order that the registers were saved in, but for one that goes before.

@@ -20,18 +20,17 @@ from harness.model.arm64.kvm.uapi import (
 from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.ioctls import aarch64, initialized, unless_refused, vcpu_ioctl
 from harness.model.arm64.stimuli.places import idle_vcpu
-from harness.model.arm64.stimuli.program import Bits, Reg
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Violation, classify, shown
+from harness.model.operands import VALUE, VCPU, Bits, Reg, Register, words
 from harness.model.values import Quads, Val, trim
 
 
 @VERBS.verb(
     "KVM_GET_ONE_REG, into a bad pointer with `NULL`",
-    "vcpu",
-    "register",
-    "NULL",
-    view="one_reg",
+    VCPU,
+    Register("one_reg"),
+    words("NULL"),
     reads=True,
 )
 def one_reg_get(m: Program, actor: str, name: str, reg: Reg, addr: str = "") -> None:
@@ -44,10 +43,9 @@ def one_reg_get(m: Program, actor: str, name: str, reg: Reg, addr: str = "") -> 
 
 @VERBS.verb(
     "KVM_SET_ONE_REG, from a bad pointer with `= NULL`",
-    "vcpu",
-    "register",
-    "value",
-    view="one_reg",
+    VCPU,
+    Register("one_reg"),
+    VALUE,
 )
 def one_reg_set(m: Program, actor: str, name: str, reg: Reg, bits: Bits) -> None:
     vcpu = aarch64(m, idle_vcpu(m, actor, name))

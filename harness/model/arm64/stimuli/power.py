@@ -6,6 +6,7 @@ from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.places import not_in_neon
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused
+from harness.model.operands import words
 from harness.model.tasks import KERNEL, WHERE, At, titled
 
 
@@ -21,7 +22,7 @@ def cpu_pm(m: Program, actor: str) -> None:
 
 @VERBS.verb(
     "goes off line, or comes back with its registers reset",
-    "off on",
+    words("off on"),
     actors="cpu",
 )
 def hotplug(m: Program, actor: str, what: str) -> None:

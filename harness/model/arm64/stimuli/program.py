@@ -6,16 +6,13 @@ from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.places import exists
 from harness.model.arm64.stimuli.table import VERBS
+from harness.model.operands import REGISTER, VALUE, Bits, Reg, Value, words
 from harness.model.places import in_guest, in_user
-
-Reg = tuple[str, int]
-
-Bits = tuple[int, ...]
 
 
 @VERBS.verb(
     "reads a register",
-    "register",
+    REGISTER,
     actors="task vcpu",
     reads=True,
 )
@@ -26,7 +23,7 @@ def read(m: Program, actor: str, reg: Reg) -> None:
         m.read_register(in_user(m, actor), *reg)
 
 
-@VERBS.verb("writes a register", "register", "value", actors="task vcpu", touches="cpu")
+@VERBS.verb("writes a register", REGISTER, VALUE, actors="task vcpu", touches="cpu")
 def write(m: Program, actor: str, reg: Reg, bits: Bits) -> None:
     if actor in m.vcpus:
         m.write_register(in_guest(m, actor), *reg, bits)
@@ -36,9 +33,8 @@ def write(m: Program, actor: str, reg: Reg, bits: Bits) -> None:
 
 @VERBS.verb(
     "writes SVCR by MSR",
-    "value",
+    Value(("svcr", 0)),
     actors="task vcpu",
-    holder=("svcr", 0),
 )
 def svcr_write(m: Program, actor: str, bits: Bits) -> None:
     exists(m, "sme")
@@ -49,13 +45,16 @@ def svcr_write(m: Program, actor: str, bits: Bits) -> None:
 
 
 @VERBS.verb(
-    "SMSTART: PSTATE.SM, PSTATE.ZA, or both", "?both sm za", actors="task vcpu", touches="cpu"
+    "SMSTART: PSTATE.SM, PSTATE.ZA, or both",
+    words("both sm za", optional=True),
+    actors="task vcpu",
+    touches="cpu",
 )
 def smstart(m: Program, actor: str, which: str) -> None:
     _smstartstop(m, actor, which, start=True)
 
 
-@VERBS.verb("SMSTOP", "?both sm za", actors="task vcpu", touches="cpu")
+@VERBS.verb("SMSTOP", words("both sm za", optional=True), actors="task vcpu", touches="cpu")
 def smstop(m: Program, actor: str, which: str) -> None:
     _smstartstop(m, actor, which, start=False)
 

@@ -23,9 +23,9 @@ from harness.model.arm64.host.state import (
 )
 from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.places import by_syscall, in_neon, in_user_or_syscall
-from harness.model.arm64.stimuli.program import Bits, Reg
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused, classify, shown
+from harness.model.operands import FIELD, FIELDS, REGSET, TASK, VALUE, Bits, Reg, Register
 from harness.model.tasks import WHERE, At
 from harness.model.values import Quads, Val, spread
 
@@ -44,9 +44,8 @@ def _traced(m: Program, actor: str, name: str) -> Task:
 
 @VERBS.verb(
     "reads a register of a stopped task",
-    "task",
-    "register",
-    view="ptrace",
+    TASK,
+    Register("ptrace"),
     reads=True,
 )
 def ptrace_get(m: Program, actor: str, name: str, reg: Reg) -> None:
@@ -63,10 +62,9 @@ def ptrace_get(m: Program, actor: str, name: str, reg: Reg) -> None:
 
 @VERBS.verb(
     "writes one: V by NT_PRFPREG, Z, P, FFR by NT_ARM_SVE",
-    "task",
-    "register",
-    "value",
-    view="ptrace",
+    TASK,
+    Register("ptrace"),
+    VALUE,
 )
 def ptrace_set(m: Program, actor: str, name: str, reg: Reg, bits: Bits) -> None:
     task = _traced(m, actor, name)
@@ -100,9 +98,9 @@ def _has_regset(m: Program, regset: str, write: bool = False) -> bool:
 
 @VERBS.verb(
     "PTRACE_GETREGSET: reads a register, or a field of the header, of one set",
-    "task",
-    "regset",
-    "register",
+    TASK,
+    REGSET,
+    FIELD,
     reads=True,
 )
 def ptrace_getregset(m: Program, actor: str, name: str, regset: str, reg: Reg) -> None:
@@ -132,9 +130,9 @@ def ptrace_getregset(m: Program, actor: str, name: str, regset: str, reg: Reg) -
 
 @VERBS.verb(
     "PTRACE_SETREGSET: writes one set, up to the last register that is named",
-    "task",
-    "regset",
-    "fields",
+    TASK,
+    REGSET,
+    FIELDS,
 )
 def ptrace_setregset(
     m: Program, actor: str, name: str, regset: str, fields: tuple[tuple[Reg, Bits], ...]

@@ -9,12 +9,11 @@ from harness.model.arm64.host.state import TIF_KERNEL_FPSTATE
 from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused
+from harness.model.operands import TASK, words
 from harness.model.tasks import GONE, GUEST, KERNEL, USER, WHERE, At, titled
 
 
-@VERBS.verb(
-    "the next task is current, in the kernel", "task", "task", actors="cpu", touches="cpu next"
-)
+@VERBS.verb("the next task is current, in the kernel", TASK, TASK, actors="cpu", touches="cpu next")
 def sched_switch(m: Program, actor: str, prev: str, next_name: str) -> None:
     prev, next_name = _idle(m, prev), _idle(m, next_name)
     current, task = m.current, m.tasks[next_name]
@@ -34,9 +33,7 @@ def _idle(m: Program, name: str) -> str:
     return f"idle{m.cpu.id}" if name == "idle" else name
 
 
-@VERBS.verb(
-    "sched_switch, and the next task goes on", "task", "task", actors="cpu", touches="cpu next"
-)
+@VERBS.verb("sched_switch, and the next task goes on", TASK, TASK, actors="cpu", touches="cpu next")
 def switch(m: Program, actor: str, prev: str, next_name: str) -> None:
     sched_switch(m, actor, prev, next_name)
     go_on(m)
@@ -75,8 +72,8 @@ def irq(m: Program, actor: str) -> None:
 @VERBS.verb(
     "is interrupted, and a softirq uses kernel-mode NEON; with a function, when next in it "
     "(`fpsimd_save_and_flush_cpu_state`)",
-    "neon",
-    "?now fpsimd_save_and_flush_cpu_state",
+    words("neon"),
+    words("now fpsimd_save_and_flush_cpu_state", optional=True),
     actors="cpu",
     touches="cpu",
 )

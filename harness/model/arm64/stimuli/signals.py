@@ -6,9 +6,9 @@ from harness.model.arm64 import due
 from harness.model.arm64.host.state import NO_RECORD, Frame, SveState, Task
 from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.places import by_syscall, in_user_or_syscall, not_in_neon
-from harness.model.arm64.stimuli.program import Bits, Reg
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused
+from harness.model.operands import VALUE, Bits, Reg, Register, words
 from harness.model.places import in_kernel, in_user, running
 from harness.model.tasks import USER, At
 
@@ -37,9 +37,8 @@ def signal(m: Program, actor: str) -> None:
 
 @VERBS.verb(
     "changes a V register in the FPSIMD record of its frame",
-    "register",
-    "value",
-    view="frame",
+    Register("frame"),
+    VALUE,
 )
 def frame_write(m: Program, actor: str, reg: Reg, bits: Bits) -> None:
     task = in_user(m, actor)
@@ -55,7 +54,7 @@ def frame_write(m: Program, actor: str, reg: Reg, bits: Bits) -> None:
     "returns from the handler: with the frame as it was, with its FPSIMD record alone, "
     "with its SVE record made a streaming or a non-streaming one, or with a streaming one "
     "without registers",
-    "?whole fpsimd streaming sve empty",
+    words("whole fpsimd streaming sve empty", optional=True),
     touches="cpu",
 )
 def sigreturn(m: Program, actor: str, what: str) -> None:

@@ -14,6 +14,7 @@ from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.places import by_syscall, exists, in_user_or_syscall, not_in_neon
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused
+from harness.model.operands import NUMBER, words
 from harness.model.places import in_guest, in_kernel, in_user
 from harness.model.tasks import At
 
@@ -57,7 +58,7 @@ def ret_to_user(m: Program, actor: str) -> None:
     "a task's access traps, and its handler has yet to run; a guest's access "
     "traps to hyp (fp, sve, sme), or leaves the guest (wfx, hvc, sysreg, dabt); `fpe` is an FP "
     "exception that FPCR has enabled",
-    "sve sme fp fpe irq wfx hvc sysreg dabt",
+    words("sve sme fp fpe irq wfx hvc sysreg dabt"),
     actors="task vcpu",
     touches="cpu",
 )
@@ -129,9 +130,9 @@ def do_notify_resume(m: Program, actor: str) -> None:
 
 @VERBS.verb(
     "sets a vector length of its own, in bytes, or asks for it (with 0)",
-    "PR_SVE_SET_VL PR_SME_SET_VL PR_SVE_GET_VL PR_SME_GET_VL",
-    "number",
-    "*" + " ".join(PR_FLAGS),
+    words("PR_SVE_SET_VL PR_SME_SET_VL PR_SVE_GET_VL PR_SME_GET_VL"),
+    NUMBER,
+    words(PR_FLAGS, several=True),
     touches="cpu",
 )
 def prctl(m: Program, actor: str, option: str, vl: int, flags: tuple[str, ...] = ()) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.model.base import Refused
+from harness.model.operands import Reg
 from harness.model.riscv import due
 from harness.model.riscv.cpu.access import (
     FP_CSRS,
@@ -50,7 +51,7 @@ from harness.model.riscv.cpu.warl import (
     read_sstatus,
 )
 from harness.model.riscv.kvm.state import Vcpu
-from harness.model.riscv.program import Program, Reg
+from harness.model.riscv.program import Program
 from harness.model.values import ZERO, Bank, Quads, Val, set_both
 
 _XLEN = (1 << 64) - 1

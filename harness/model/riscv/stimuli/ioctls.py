@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.model.base import Refused
+from harness.model.operands import ARGUMENT, VCPU, words
 from harness.model.riscv import due
 from harness.model.riscv.cpu.csr import IRQ_VS_EXT
 from harness.model.riscv.kvm.state import Errno, Vcpu
@@ -43,9 +44,9 @@ def vcpu_ioctl(m: Program, do: Callable[[], None]) -> None:
 
 @VERBS.verb(
     "KVM_RUN: loads the vcpu, enters the guest",
-    " ".join(IOCTLS),
-    "vcpu",
-    "argument",
+    words(IOCTLS),
+    VCPU,
+    ARGUMENT,
     touches="cpu vcpu",
 )
 def ioctl(

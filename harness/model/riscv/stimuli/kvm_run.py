@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.model.base import Refused
+from harness.model.operands import words
 from harness.model.places import in_guest, in_kernel, loaded
 from harness.model.riscv import due
 from harness.model.riscv.cpu.csr import (
@@ -148,7 +149,7 @@ def hrtimer_expired(m: Program, actor: str) -> None:
 
 @VERBS.verb(
     "leaves the guest for the run loop, while another CPU raises or lowers its software interrupt",
-    "?irq " + " ".join(MEANWHILE),
+    words(("irq", *MEANWHILE), optional=True),
     actors="vcpu",
     touches="cpu",
 )

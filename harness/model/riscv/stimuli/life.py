@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.model.base import Refused
+from harness.model.operands import CHILD
 from harness.model.places import in_user
 from harness.model.riscv import due
 from harness.model.riscv.host.state import Mm
@@ -27,7 +28,7 @@ def _bear(m: Program, actor: str, name: str, clone_vm: bool) -> None:
 
 @VERBS.verb(
     "makes a child, which waits for a CPU",
-    "child",
+    CHILD,
 )
 def fork(m: Program, actor: str, child: str) -> None:
     _bear(m, actor, child, clone_vm=False)
@@ -35,7 +36,7 @@ def fork(m: Program, actor: str, child: str) -> None:
 
 @VERBS.verb(
     "makes a thread that shares its memory, and waits for a CPU",
-    "child",
+    CHILD,
 )
 def clone(m: Program, actor: str, child: str) -> None:
     _bear(m, actor, child, clone_vm=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from harness.model.base import Refused, Violation, shown
+from harness.model.operands import VCPU, Reg, Register, words
 from harness.model.riscv import due
 from harness.model.riscv.kvm.state import Errno, Saved, Vcpu
 from harness.model.riscv.kvm.uapi import ISA_EXT, SBI_EXT, SIZES, reg_name, size_of
-from harness.model.riscv.program import Program, Reg
+from harness.model.riscv.program import Program
 from harness.model.riscv.stimuli.ioctls import vcpu_ioctl
 from harness.model.riscv.stimuli.kvm_run import runs
 from harness.model.riscv.stimuli.one_reg import set_one_reg, vmm_vcpu
@@ -16,8 +17,8 @@ from harness.model.values import Quads, Val
 
 @VERBS.verb(
     "saves a vcpu by ONE_REG, in KVM_GET_REG_LIST order",
-    "vcpu",
-    "*" + " ".join(SIZES),
+    VCPU,
+    words(SIZES, several=True),
 )
 def save(m: Program, actor: str, name: str, dropped: tuple[str, ...] = ()) -> None:
     vcpu = vmm_vcpu(m, actor, name)
@@ -37,10 +38,9 @@ def save_vcpu(m: Program, vcpu: Vcpu, dropped: tuple[str, ...]) -> None:
 @VERBS.verb(
     "restores it into another: ISA extensions, SBI extensions, then the rest as listed; "
     "one register can go before all",
-    "vcpu",
-    "vcpu",
-    "register",
-    view="one_reg",
+    VCPU,
+    VCPU,
+    Register("one_reg"),
 )
 def restore(m: Program, actor: str, name: str, source: str, first: Reg | None = None) -> None:
     """ISA first, then SBI extensions, then the rest as it was listed.

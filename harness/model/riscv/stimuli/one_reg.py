@@ -6,6 +6,7 @@ import re
 from functools import cache
 
 from harness.model.base import Refused, shown
+from harness.model.operands import VALUE, VCPU, Reg, Register, words
 from harness.model.riscv import due
 from harness.model.riscv.cpu.state import FCSR, V_CSRS
 from harness.model.riscv.cpu.warl import legal_senvcfg
@@ -13,7 +14,7 @@ from harness.model.riscv.kvm.state import Errno, Vcpu
 from harness.model.riscv.kvm.uapi import ISA_EXT, SBI_EXT_ID, VECTOR_REGS, reg_id, reg_name, size_of
 from harness.model.riscv.kvm.vcpu_timer import KVM_RISCV_TIMER_STATE_ON
 from harness.model.riscv.observability import observable
-from harness.model.riscv.program import Program, Reg
+from harness.model.riscv.program import Program
 from harness.model.riscv.stimuli.ioctls import vcpu_ioctl
 from harness.model.riscv.stimuli.places import idle_vcpu
 from harness.model.riscv.stimuli.table import VERBS
@@ -73,10 +74,9 @@ def needs(name: str) -> frozenset[str]:
 
 @VERBS.verb(
     "KVM_GET_ONE_REG, into a bad pointer with `NULL`",
-    "vcpu",
-    "register",
-    "NULL",
-    view="one_reg",
+    VCPU,
+    Register("one_reg"),
+    words("NULL"),
     reads=True,
 )
 def one_reg_get(m: Program, actor: str, name: str, reg: Reg, addr: str = "") -> None:
@@ -103,10 +103,9 @@ def _is_due(m: Program, vcpu: Vcpu, name: str, vals: Quads) -> None:
 
 @VERBS.verb(
     "KVM_SET_ONE_REG, from a bad pointer with `= NULL`",
-    "vcpu",
-    "register",
-    "value",
-    view="one_reg",
+    VCPU,
+    Register("one_reg"),
+    VALUE,
 )
 def one_reg_set(m: Program, actor: str, name: str, reg: Reg, bits: tuple[int, ...]) -> None:
     vcpu = vmm_vcpu(m, actor, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.model.base import Refused
+from harness.model.operands import words
 from harness.model.riscv.cpu.state import VsCsrs
 from harness.model.riscv.program import Program
 from harness.model.riscv.stimuli.scheduler import go_on
@@ -45,7 +46,7 @@ def _lose_power(m: Program) -> None:
 
 @VERBS.verb(
     "goes off line, or comes back with its registers reset",
-    "off on",
+    words("off on"),
     actors="cpu",
 )
 def hotplug(m: Program, actor: str, state: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.model.base import Refused
+from harness.model.operands import NUMBER, REGISTER, VALUE, Reg, words
 from harness.model.places import in_guest, in_user, loaded
 from harness.model.riscv import due
 from harness.model.riscv.cpu.access import CBOS
@@ -12,7 +13,7 @@ from harness.model.riscv.cpu.pointer_masking import Access, canonical, pmlen_of,
 from harness.model.riscv.cpu.state import V_CSRS
 from harness.model.riscv.host.state import Task
 from harness.model.riscv.host.vector import OPCODE_LOADFP, OPCODE_VECTOR, chunks
-from harness.model.riscv.program import Program, Reg
+from harness.model.riscv.program import Program
 from harness.model.riscv.stimuli.guest import (
     FAULTS,
     guest_access,
@@ -37,7 +38,7 @@ INSTRUCTIONS = ("nop", "sfence_vma", "hfence_gvma", "wfi", "wfi_unmapped", "jalr
 
 @VERBS.verb(
     "reads a register or a CSR",
-    "register",
+    REGISTER,
     actors="task vcpu",
     reads=True,
 )
@@ -49,7 +50,7 @@ def read(m: Program, actor: str, reg: Reg) -> None:
         m.seen = whole(m, bank, reg[1]) if reg[0] == "v" else (bank.get(number_of(reg)),)
 
 
-@VERBS.verb("writes one", "register", "value", actors="task vcpu", touches="cpu")
+@VERBS.verb("writes one", REGISTER, VALUE, actors="task vcpu", touches="cpu")
 def write(m: Program, actor: str, reg: Reg, bits: tuple[int, ...]) -> None:
     if actor in m.vcpus:
         guest_write(m, in_guest(m, actor), reg, bits)
@@ -72,7 +73,7 @@ def write(m: Program, actor: str, reg: Reg, bits: tuple[int, ...]) -> None:
 
 @VERBS.verb(
     "sets vtype, and vl to as many elements as a register group has",
-    "number",
+    NUMBER,
     actors="task vcpu",
 )
 def vsetvli(m: Program, actor: str, vtype: int) -> None:
@@ -91,7 +92,7 @@ def vsetvli(m: Program, actor: str, vtype: int) -> None:
 
 @VERBS.verb(
     "loads v0 whole, by VL1R, from where this x register points",
-    "number",
+    NUMBER,
 )
 def vl1r(m: Program, actor: str, base: int) -> None:
     """VL1RE8.V v0, (xN): the register is in bits 15 to 19, and no vtype is asked for."""
@@ -108,7 +109,7 @@ def vl1r(m: Program, actor: str, base: int) -> None:
 
 @VERBS.verb(
     "executes an instruction",
-    " ".join(INSTRUCTIONS),
+    words(INSTRUCTIONS),
     actors="vcpu",
 )
 def insn(m: Program, actor: str, what: str) -> None:
@@ -145,7 +146,7 @@ def kill(m: Program, task: Task, signal: str) -> None:
 
 @VERBS.verb(
     "loads from an address that is mapped where the mask leaves it canonical",
-    "number",
+    NUMBER,
     actors="task vcpu",
 )
 def load(m: Program, actor: str, address: int) -> None:
@@ -160,7 +161,7 @@ def load(m: Program, actor: str, address: int) -> None:
 
 @VERBS.verb(
     "fetches an instruction from an address",
-    "number",
+    NUMBER,
     actors="vcpu",
 )
 def fetch(m: Program, actor: str, address: int) -> None:
@@ -169,7 +170,7 @@ def fetch(m: Program, actor: str, address: int) -> None:
 
 @VERBS.verb(
     "is loaded, and KVM reads its memory by HLV",
-    "number",
+    NUMBER,
     actors="vcpu",
 )
 def hlv(m: Program, actor: str, address: int) -> None:
@@ -178,7 +179,7 @@ def hlv(m: Program, actor: str, address: int) -> None:
 
 @VERBS.verb(
     "is loaded, and KVM reads an instruction of it by HLVX",
-    "number",
+    NUMBER,
     actors="vcpu",
 )
 def hlvx(m: Program, actor: str, address: int) -> None:
@@ -187,7 +188,7 @@ def hlvx(m: Program, actor: str, address: int) -> None:
 
 @VERBS.verb(
     "raises an exception",
-    " ".join(FAULTS),
+    words(FAULTS),
     actors="vcpu",
 )
 def fault(m: Program, actor: str, what: str) -> None:
@@ -196,7 +197,7 @@ def fault(m: Program, actor: str, what: str) -> None:
 
 @VERBS.verb(
     "loads by a PTE with PBMT bits, by one whose A or D bit is clear, or by one that is not valid",
-    "pbmt ad invalid",
+    words("pbmt ad invalid"),
     actors="vcpu",
 )
 def page(m: Program, actor: str, page: str) -> None:
@@ -205,7 +206,7 @@ def page(m: Program, actor: str, page: str) -> None:
 
 @VERBS.verb(
     "does a cache-block operation",
-    " ".join(CBOS),
+    words(CBOS),
     actors="vcpu",
 )
 def cbo(m: Program, actor: str, cbo: str) -> None:
@@ -214,7 +215,7 @@ def cbo(m: Program, actor: str, cbo: str) -> None:
 
 @VERBS.verb(
     "goes on in VS-mode, or in VU-mode",
-    "s u",
+    words("s u"),
     actors="vcpu",
 )
 def priv(m: Program, actor: str, mode: str) -> None:

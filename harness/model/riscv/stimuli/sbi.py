@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.errors import one_of
 from harness.model.base import Refused
+from harness.model.operands import ARGUMENT, words
 from harness.model.places import in_guest
 from harness.model.riscv import due
 from harness.model.riscv.cpu.csr import EXC_SUPERVISOR_SYSCALL, IRQ_VS_SOFT
@@ -125,9 +126,9 @@ def _fwft_read(m: Program, vcpu: Vcpu, feature: str, got: int) -> None:
 
 @VERBS.verb(
     "calls its firmware, by names or numbers, with a0 and on after the function",
-    "#" + " ".join(EXTENSIONS),
-    "#" + _FUNCTIONS,
-    "argument",
+    words(EXTENSIONS, numbers=True),
+    words(_FUNCTIONS, numbers=True),
+    ARGUMENT,
     actors="vcpu",
 )
 def sbi(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from harness.model.base import Refused
+from harness.model.operands import TASK, words
 from harness.model.riscv.host.state import Task
 from harness.model.riscv.program import Program
 from harness.model.riscv.stimuli.table import VERBS
 from harness.model.tasks import GONE, WHERE, At, Mode, titled
 
 
-@VERBS.verb(
-    "the next task is current, in the kernel", "task", "task", actors="cpu", touches="cpu next"
-)
+@VERBS.verb("the next task is current, in the kernel", TASK, TASK, actors="cpu", touches="cpu next")
 def sched_switch(m: Program, actor: str, prev: str, following: str) -> None:
     prev, following = _idle(m, prev), _idle(m, following)
     current, task = m.current, m.tasks[following]
@@ -46,9 +45,7 @@ def switch_to(m: Program, task: Task) -> None:
     m.fire_sched_in_preempt_notifiers()
 
 
-@VERBS.verb(
-    "sched_switch, and the next task goes on", "task", "task", actors="cpu", touches="cpu next"
-)
+@VERBS.verb("sched_switch, and the next task goes on", TASK, TASK, actors="cpu", touches="cpu next")
 def switch(m: Program, actor: str, prev: str, following: str) -> None:
     sched_switch(m, actor, prev, following)
     go_on(m)
@@ -84,7 +81,9 @@ def irq(m: Program, actor: str) -> None:
         go_on(m)
 
 
-@VERBS.verb("is interrupted, and a softirq uses vectors", "vector", actors="cpu", touches="cpu")
+@VERBS.verb(
+    "is interrupted, and a softirq uses vectors", words("vector"), actors="cpu", touches="cpu"
+)
 def softirq(m: Program, actor: str, what: str) -> None:
     """An interrupt, and on the way out of it a softirq that uses vectors in the kernel."""
     if m.current.kernel_mode_v or not m.has_vector:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.model.base import Refused
+from harness.model.operands import NUMBER, words
 from harness.model.places import in_kernel, in_user
 from harness.model.riscv import due
 from harness.model.riscv.cpu.pointer_masking import Access, transform
@@ -54,7 +55,7 @@ def ret_to_user(m: Program, actor: str) -> None:
 
 @VERBS.verb(
     "makes a system call with a pointer, tagged or not",
-    "number",
+    NUMBER,
 )
 def uaccess(m: Program, actor: str, address: int) -> None:
     """A system call takes a pointer: untagged_addr(), then access_ok()."""
@@ -73,7 +74,7 @@ def uaccess(m: Program, actor: str, address: int) -> None:
 
 @VERBS.verb(
     "calls FUTEX_WAKE_OP, which changes the word at a pointer, tagged or not",
-    "number",
+    NUMBER,
 )
 def futex(m: Program, actor: str, address: int) -> None:
     """arch_futex_atomic_op_inuser(): access_ok(), then an AMO, which nothing masks in S-mode.
@@ -94,9 +95,9 @@ def futex(m: Program, actor: str, address: int) -> None:
 
 @VERBS.verb(
     "asks for a PMLEN, or says or asks whether its vectors are on (2) or off (1)",
-    " ".join(PRCTLS),
-    "number",
-    "*" + " ".join(PR_FLAGS),
+    words(PRCTLS),
+    NUMBER,
+    words(PR_FLAGS, several=True),
 )
 def prctl(m: Program, actor: str, option: str, value: int, flags: tuple[str, ...] = ()) -> None:
     task = in_user(m, actor)
