@@ -22,7 +22,7 @@ _JOINTS = {"flags": " | ", "names": ", ", "argument": ", "}
 
 
 @functools.cache
-def _forms(verb: str) -> tuple[tuple[tuple[str, str], ...], ...]:
+def forms(verb: str) -> tuple[tuple[tuple[str, str], ...], ...]:
     """The ways to write a verb: for each, keywords ("", text) and operands (what, "")."""
     texts = {t.name: t.pattern.value for t in parser().terminals if t.pattern.type == "str"}
     forms = []
@@ -62,7 +62,7 @@ def sentence(
         for n, (operand, arg) in enumerate(zip(told, args, strict=False))
     ]
     while True:
-        for form in _forms(verb):
+        for form in forms(verb):
             line = _written(form, actor, [o.words for o in operands])
             if line is not None and _parses(line, actor, verb):
                 return line

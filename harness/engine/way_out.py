@@ -17,7 +17,6 @@ from harness.model.world import Event, World
 
 DEPTH = 3  # events that are proposed at most
 TRIES = 30000
-_VCPU, _TASK = "vcpu", "task"  # stand for any of them in an architecture's moves
 
 
 class _Path(NamedTuple):
@@ -30,16 +29,19 @@ class _Path(NamedTuple):
 
 def moves(arch: Architecture, world: World) -> list[Event]:
     """What could come before an event in this world, whether or not it can happen now."""
-    tasks = (*(name for name, _ in world.tasks), *world.unborn)
     vcpus = tuple(name for name, *_ in world.vcpus)
     cpus = tuple(f"cpu{n}" for n in range(world.settings.get("cpus", (1, 1))[1]))
-    who = {_TASK: tasks, _VCPU: vcpus, "cpu": cpus}
+    who = {"task": world.everybody, "vcpu": vcpus, "cpu": cpus}
     found: dict[Event, None] = {}
-    for actors, verb, args in arch.moves:
-        choices = [who.get(arg, (arg,)) if isinstance(arg, str) else (arg,) for arg in args]
-        for actor, *operands in itertools.product(who[actors], *choices):
-            if len(operands) < 2 or operands[0] != operands[1]:
-                found.setdefault((actor, verb, tuple(operands)))
+    for name, verb in arch.verbs.items():
+        for actors, args in itertools.product(verb.actors, verb.leads):
+            choices = [
+                operand.choices(world) if arg is None else (arg,)
+                for operand, arg in zip(verb.operands, args, strict=False)
+            ]
+            for actor, *operands in itertools.product(who[actors], *choices):
+                if len(operands) < 2 or operands[0] != operands[1]:
+                    found.setdefault((actor, name, tuple(operands)))
     return list(found)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from harness.model.tasks import GUEST, KERNEL, USER
-from harness.model.verbs import Verb
+from harness.model.verbs import Try, Verb
 from harness.model.world import Event, World
 
 # Where somebody can do something: a mode of his CPU by name, which is not the number of one.
@@ -15,42 +14,52 @@ MODES = {USER: "user", KERNEL: "kernel", GUEST: "guest"}
 
 
 class EventTable:
-    """The events of some groups in a world. A value that is None is the search's to make up."""
+    """The events of some groups in a world, as the verbs say. None is the search's to make up."""
 
-    def __init__(self, world: World, groups: tuple[str, ...]) -> None:
-        self.groups = groups
-        self.world = world
-        self.cpus = world.settings.get("cpus", (1, 1))[1]
-        self.tasks = (*(name for name, _ in world.tasks), *world.unborn)
+    def __init__(self, world: World, groups: tuple[str, ...], verbs: Mapping[str, Verb]) -> None:
+        self._groups = frozenset(groups)
         self._numbers: dict[Event, int] = {}
         self._at: dict[tuple[str, Hashable], list[int]] = {}
+        for kind, names in (("task", world.everybody), ("vcpu", [v for v, *_ in world.vcpus])):
+            for who in names:
+                for name, verb in verbs.items():
+                    if kind in verb.actors and verb.tries is not None:
+                        self._add(who, name, verb.tries(world, who, who))
+        for cpu in range(world.settings.get("cpus", (1, 1))[1]):
+            for name, verb in verbs.items():
+                if "cpu" in verb.actors and verb.tries is not None:
+                    for current in (*world.everybody, f"idle{cpu}"):
+                        tries = verb.tries(world, f"cpu{cpu}", current)
+                        self._add(f"cpu{cpu}", name, tries, (current, cpu))
+
+    def _add(
+        self, who: str, verb: str, tries: Iterable[Try], at: tuple[str, int] | None = None
+    ) -> None:
+        """What `who` can do, `at` a CPU by whoever is current there."""
+        for groups, args, where in tries:
+            if self._groups.issuperset(groups):
+                number = self._numbers.setdefault((who, verb, args), len(self._numbers))
+                there = self._at.setdefault(at or (who, where), [])
+                if number not in there:
+                    there.append(number)
 
     @property
     def events(self) -> tuple[Event, ...]:
         return tuple(self._numbers)
 
-    def add(self, who: str, where: Hashable, verb: str, *args: object) -> None:
-        """What `who` can do in this mode of its CPU."""
-        self._add(who, where, (who, verb, args))
-
-    def add_of_cpu(self, cpu: int, current: str, verb: str, *args: object) -> None:
-        """What can happen to a CPU while `current` is current there."""
-        self._add(current, cpu, (f"cpu{cpu}", verb, args))
-
-    def _add(self, who: str, where: Hashable, event: Event) -> None:
-        number = self._numbers.setdefault(event, len(self._numbers))
-        self._at.setdefault((who, where), []).append(number)
-
-    def switches(self, cpu: int) -> None:
-        """The scheduler's choices; the next task goes on at once, or is in the kernel yet."""
-        for prev, following in itertools.permutations((*self.tasks, f"idle{cpu}"), 2):
-            for verb in ("switch", "sched_switch"):
-                self.add_of_cpu(cpu, prev, verb, *map(_name, (prev, following)))
-
-    def at(self, who: str, *wheres: Hashable) -> Iterable[int]:
-        """The numbers of what somebody can do."""
-        for where in wheres:
-            yield from self._at.get((who, where), ())
+    def enabled(self, m: Any) -> list[int]:
+        """The numbers of what can happen, as far as one sees from who is where."""
+        found: list[int] = []
+        if m.oops:
+            return found
+        for cpu, rq in zip(m.cpus, m.rqs, strict=True):
+            task = m.tasks[rq.current]
+            if not task.killed:
+                found += self._at.get((task.name, MODES[cpu.mode]), ())
+            found += self._at.get((task.name, cpu.id), ())
+            if task.vcpu and not task.killed:
+                found += self._at.get((task.vcpu, MODES[cpu.mode]), ())
+        return found
 
 
 class Reach:
@@ -84,7 +93,3 @@ class Reach:
     def _of_task(self, name: str) -> int:
         vcpu = self.m.tasks[name].vcpu
         return self.bit[name] | (self.bit[vcpu] if vcpu else 0)
-
-
-def _name(name: str) -> str:
-    return "idle" if name.startswith("idle") else name

@@ -19,7 +19,7 @@ from harness.model.operands import Language
 from harness.model.probing import Probing
 from harness.model.values import Origin, Val
 from harness.model.verbs import Verb
-from harness.model.world import Event, World
+from harness.model.world import World
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +30,14 @@ class Refused(Exception):
     It says why, and leaves the machine as it was. Which events would have to come first the
     engine finds out (`engine/way_out.py`): what a model proposed itself could be refused as well.
     """
+
+
+class Errno(Exception):
+    """What a system call fails with: a function of the kernel returns -EINVAL and the like."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 class Violation(NamedTuple):
@@ -178,13 +186,6 @@ class Architecture(Language, Protocol):
     answers: dict[str, tuple[str, ...]]  # the words that such an expectation can take, if few
     trap_marks: tuple[str, ...]  # what an `expect trap` can ask of it
     counters: tuple[str, ...]
-
-    @property
-    def moves(self) -> tuple[Event, ...]:
-        """What a refusal may propose to do first.
-
-        The actor, and operands that are `task` or `vcpu`, stand for all of their kind.
-        """
 
     @property
     def probing(self) -> Probing | None:

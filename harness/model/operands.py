@@ -91,15 +91,11 @@ class Scope:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        return tasks_of(self.world)
+        return self.world.everybody
 
     @property
     def vcpus(self) -> tuple[str, ...]:
         return tuple(name for name, *_ in self.world.vcpus)
-
-
-def tasks_of(world: World) -> tuple[str, ...]:
-    return (*(name for name, _ in world.tasks), *world.unborn)
 
 
 class Text(NamedTuple):
@@ -114,7 +110,9 @@ MISSING: Final = object()
 
 
 class Operand:
-    """One operand of a verb."""
+    """One operand of a verb. `place` is what stands for it where an event is described."""
+
+    place: str = ""
 
     def read(self, scope: Scope, word: Any) -> Any:
         """What a model is given for this word, or for these words. Complains to `scope`."""
@@ -161,17 +159,31 @@ class Operand:
         return value
 
 
+class Means(NamedTuple):
+    """What a verb does with a word as its first operand, and the argument it takes, if any."""
+
+    says: str
+    argument: str = ""
+    needed: bool = False
+
+
 @dataclass(frozen=True)
 class Words(Operand):
     """One of some words, or several of them; where it can be left out, the first is meant.
 
-    With `numbers` it can be a number as well.
+    With `numbers` it can be a number as well. `meanings` are for words that do different things.
     """
 
     known: tuple[str, ...]
     optional: bool = False
     several: bool = False
     numbers: bool = False
+    called: str = ""
+    meanings: Mapping[str, Means] | None = None
+
+    @property
+    def place(self) -> str:  # type: ignore[override]
+        return self.called or "|".join(self.known)
 
     def read(self, scope: Scope, word: Any) -> Any:
         if self.several:
@@ -204,9 +216,22 @@ class Words(Operand):
         return () if self.several else self.known
 
 
-def words(known: str | Iterable[str], **more: bool) -> Words:
+def words(
+    known: str | Iterable[str],
+    *,
+    optional: bool = False,
+    several: bool = False,
+    numbers: bool = False,
+    called: str = "",
+) -> Words:
     """An operand that is one of these words. Fields as in Words."""
-    return Words(tuple(known.split() if isinstance(known, str) else known), **more)
+    every = tuple(known.split() if isinstance(known, str) else known)
+    return Words(every, optional, several, numbers, called)
+
+
+def choices(meanings: Mapping[str, Means]) -> Words:
+    """The same, where each word does something else."""
+    return Words(tuple(meanings), meanings=meanings)
 
 
 class _Named(Operand):
@@ -222,6 +247,8 @@ class _Named(Operand):
 class Task(_Named):
     """A task, or the idle task of a CPU."""
 
+    place = "TASK"
+
     def read(self, scope: Scope, word: Any) -> Any:
         if word.text not in (*scope.tasks, "idle"):
             scope.unknown(word, "task", [*scope.tasks, "idle"])
@@ -231,11 +258,13 @@ class Task(_Named):
         return ("idle",) if value.startswith("idle") else (value,)
 
     def choices(self, world: World) -> tuple[Any, ...]:
-        return tasks_of(world)
+        return world.everybody
 
 
 class Child(_Named):
     """A task to be."""
+
+    place = "TASK"
 
     def read(self, scope: Scope, word: Any) -> Any:
         scope.born(word)
@@ -246,6 +275,8 @@ class Child(_Named):
 
 
 class Vcpu(_Named):
+    place = "VCPU"
+
     def read(self, scope: Scope, word: Any) -> Any:
         if word.text not in scope.vcpus:
             scope.unknown(word, "vcpu", scope.vcpus)
@@ -260,6 +291,7 @@ class Number(Operand):
     """A number of 64 bits; where it can be left out, None is meant."""
 
     optional: bool = False
+    place: str = "NUMBER"
 
     def read(self, scope: Scope, word: Any) -> Any:
         return _u64(scope, word)
@@ -273,6 +305,7 @@ class Register(Operand):
     """A register of the actor's, or in the view of somebody else (`one_reg`, `ptrace`)."""
 
     view: str = ""
+    place = "REG"
 
     def read(self, scope: Scope, word: Any) -> Any:
         try:
@@ -308,6 +341,8 @@ class Field(Register):
 class Regset(Operand):
     """A register set of ptrace."""
 
+    place = "NT_REGSET"
+
     def read(self, scope: Scope, word: Any) -> Any:
         scope.regset = word.text
         if word.text not in scope.arch.regsets:
@@ -324,6 +359,7 @@ class Value(Operand):
     """What the register before is to hold, or this one. The grammar has NULL for a bad pointer."""
 
     of: Reg | None = None
+    place = "VALUE"
 
     def read(self, scope: Scope, word: Any) -> Any:
         return value_of(scope, word, self.of or scope.register)
@@ -340,6 +376,8 @@ class Value(Operand):
 
 class Fields(Operand):
     """Registers and fields of the header of the register set before, and what each is to hold."""
+
+    place = "FIELD = VALUE, ..."
 
     def read(self, scope: Scope, word: Any) -> Any:
         found: list[tuple[Reg | None, Bits]] = []
@@ -381,8 +419,11 @@ class Fields(Operand):
         return tuple((register, VALUE.revalued(quads, values)) for register, quads in value)
 
 
+@dataclass(frozen=True)
 class Argument(Operand):
     """What an ioctl is given beside the vcpu: what it can be depends on the first operand."""
+
+    place: str = "NUMBER, ..."
 
     def read(self, scope: Scope, word: Any) -> Any:
         return self._means(scope, tuple(word))
@@ -403,7 +444,8 @@ class Argument(Operand):
 
 
 # Those that are alike wherever they stand.
-TASK, CHILD, VCPU, NUMBER = Task(), Child(), Vcpu(), Number()
+TASK, CHILD, VCPU = Task(), Child(), Vcpu()
+NUMBER, ADDRESS = Number(), Number(place="ADDRESS")
 REGISTER, VALUE, ARGUMENT = Register(), Value(), Argument()
 REGSET, FIELD, FIELDS = Regset(), Field(), Fields()
 

@@ -98,7 +98,7 @@ def running(m: Peopled[T, V], name: str) -> T:
     return task
 
 
-def in_user(m: Peopled[T, V], name: str) -> T:
+def in_user(m: Peopled[T, V], name: str, *_: object) -> T:
     """The task, which must be current and in user space."""
     task = running(m, name)
     if m.cpu.mode is not USER:
@@ -117,7 +117,12 @@ def in_kernel(m: Peopled[T, V], name: str, *at: At) -> T:
     return task
 
 
-def in_guest(m: Peopled[T, V], name: str) -> V:
+def in_program(m: Peopled[T, V], actor: str, *_: object) -> T | V:
+    """The task in user space, or the vcpu whose guest runs: who can execute an instruction."""
+    return in_guest(m, actor) if actor in m.vcpus else in_user(m, actor)
+
+
+def in_guest(m: Peopled[T, V], name: str, *_: object) -> V:
     """The vcpu, whose guest must be running."""
     vcpu = m.vcpus[name]
     if why := m.asleep(vcpu):
@@ -128,7 +133,7 @@ def in_guest(m: Peopled[T, V], name: str) -> V:
     return vcpu
 
 
-def loaded(m: Peopled[T, V], name: str) -> V:
+def loaded(m: Peopled[T, V], name: str, *_: object) -> V:
     """The vcpu, which must be loaded by the current task, in the kernel."""
     vcpu = m.vcpus[name]
     if vcpu.cpu < 0 or m.current.vcpu != name:

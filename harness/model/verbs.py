@@ -5,11 +5,40 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from harness.model.operands import Operand
+from harness.model.world import World
 
 Do = TypeVar("Do", bound=Callable[..., None])
+
+
+class Try(NamedTuple):
+    """An event that a search tries: in which groups, with which operands, and where.
+
+    It is tried if all `groups` are searched. `where` is what the actor's CPU runs: `user`, `kernel`
+    or `guest`. A value that is None is the search's to make up.
+    """
+
+    groups: tuple[str, ...]
+    args: tuple[Any, ...] = ()
+    where: str = "user"
+
+
+Tries = Callable[[World, str, str], Iterable[Try]]
+"""What a search tries in a world: of an actor, and who is current where that is a CPU."""
+
+
+def tried(groups: str = "", *args: object, where: str = "user") -> Tries:
+    """It is tried with these operands alone, wherever it can be. Fields as in Try."""
+    only = Try(tuple(groups.split()), args, where)
+    return lambda w, who, current: (only,)
+
+
+def tried_each(groups: str, *choices: object) -> Tries:
+    """It is tried with each of these operands."""
+    every = tuple(Try(tuple(groups.split()), (choice,)) for choice in choices)
+    return lambda w, who, current: every
 
 
 class Verb(NamedTuple):
@@ -20,9 +49,12 @@ class Verb(NamedTuple):
 
     `touches` says with whom an event has to do: with its own `cpu` (who is current there, the vcpu
     that is loaded, whom a pointer of this CPU leads to), the `next` task of a switch, the `vcpu`
-    that is its second operand. Where nothing is said, a search takes it for everybody. `do` lets
-    it happen: it is given the machine, the actor's name and the operands, and raises Refused where
-    it cannot happen.
+    that is its second operand. Where nothing is said, a search takes it for everybody.
+
+    `when` looks whether it can happen, and raises Refused where it cannot; `do` lets it happen.
+    Both are given the machine, the actor's name and the operands. `tries` says what a search tries,
+    and `leads` with which operands it can make another event possible: `None` stands for each that
+    there is.
     """
 
     actors: tuple[str, ...]
@@ -30,7 +62,17 @@ class Verb(NamedTuple):
     says: str
     reads: bool = False
     touches: frozenset[str] = frozenset()
+    when: Callable[..., object] | None = None
     do: Callable[..., None] | None = None
+    tries: Tries | None = None
+    leads: tuple[tuple[Any, ...], ...] = ()
+
+    def happen(self, m: Any, actor: str, args: tuple[Any, ...]) -> None:
+        """Raises Refused, and then nothing has happened."""
+        if self.when is not None:
+            self.when(m, actor, *args)
+        assert self.do is not None
+        self.do(m, actor, *args)
 
 
 TOUCHES = frozenset(("cpu", "next", "vcpu"))
@@ -43,13 +85,16 @@ class Verbs(dict[str, Verb]):
         self,
         says: str,
         *operands: Operand,
+        when: Callable[..., object] | None = None,
         actors: str = "task",
         reads: bool = False,
         touches: str = "",
+        tries: Tries | None = None,
+        leads: Iterable[tuple[Any, ...]] = (),
     ) -> Callable[[Do], Do]:
         """Declare a function as the verb of its name (`exec_` is `exec`). Fields as in Verb.
 
-        Raises TypeError for a name that is taken, and for a function that takes other operands.
+        Raises TypeError for a name that is taken, and for functions that take other operands.
         """
 
         def declare(do: Do) -> Do:
@@ -59,11 +104,13 @@ class Verbs(dict[str, Verb]):
             taken = list(inspect.signature(do).parameters)[2:]
             if len(taken) != len(operands):
                 raise TypeError(f"{name}: {len(operands)} operands, and it takes {taken}")
+            if when is not None:
+                _fits(name, when, len(operands))
             parts = frozenset(touches.split())
             if not parts <= TOUCHES:
                 raise TypeError(f"{name}: touches {touches!r}, expected some of {sorted(TOUCHES)}")
             kinds = tuple(actors.split())
-            self[name] = Verb(kinds, operands, says, reads, parts, do)
+            self[name] = Verb(kinds, operands, says, reads, parts, when, do, tries, tuple(leads))
             return do
 
         return declare
@@ -75,7 +122,9 @@ class Verbs(dict[str, Verb]):
         self.clear()
         self.update(every)
 
-    @property
-    def does(self) -> dict[str, Callable[..., None]]:
-        """The functions alone, for where every event passes."""
-        return {name: verb.do for name, verb in self.items() if verb.do is not None}
+
+def _fits(name: str, when: Callable[..., object], operands: int) -> None:
+    try:
+        inspect.signature(when).bind(None, "", *(None,) * operands)
+    except TypeError as error:
+        raise TypeError(f"{name}: {getattr(when, '__name__', when)}: {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 Event = tuple[str, str, tuple[Any, ...]]
@@ -23,3 +24,20 @@ class World(NamedTuple):
     vcpus: tuple[tuple[str, str, tuple[str, ...]], ...]
     words: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - nobody changes a world
     vms: tuple[int, ...] = ()
+
+    @property
+    def everybody(self) -> tuple[str, ...]:
+        """The tasks, born or not."""
+        return (*(name for name, _ in self.tasks), *self.unborn)
+
+    def lists(self, setting: str, *words: str) -> bool:
+        """Whether one of these words is in a setting that is a list."""
+        return not set(words).isdisjoint(self.words.get(setting, ()))
+
+    def vcpus_of(self, task: str) -> Iterator[str]:
+        """The vcpus whose thread a task is."""
+        return (name for name, thread, _ in self.vcpus if thread == task)
+
+    def features_of(self, vcpu: str) -> tuple[str, ...] | None:
+        """What a vcpu has, None for somebody who is no vcpu."""
+        return next((features for name, _, features in self.vcpus if name == vcpu), None)

@@ -54,7 +54,7 @@ class Machine:
 
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
         self.seen = None
-        VERBS.does[verb](self, actor, *args)
+        VERBS[verb].happen(self, actor, args)
 
     def dead(self, actor: str) -> str:
         return ""
@@ -145,7 +145,6 @@ class Toy:
     counters = ("spills",)
     regsets = ()
     long_names: ClassVar[dict[str, str]] = {}
-    moves = ()
     probing = None
     explorable = None
     evidence = None

@@ -29,7 +29,6 @@ from harness.model.arm64.machine import (
     Setup,
     VheMachine,
 )
-from harness.model.arm64.moves import MOVES
 from harness.model.arm64.stimuli import VERBS
 from harness.model.arm64.view import SHOWN
 from harness.model.base import Model, RegTest, Setting, Shape, recording
@@ -124,7 +123,6 @@ class Arm64:
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
-    moves = MOVES
     expectations = (
         *("trap", "no_trap", "errno", "signal", "undef", "read", "no_read", "state"),
         "value",

@@ -13,7 +13,7 @@ from harness.model.arm64.host.state import COUNTERS, Counts
 from harness.model.arm64.invariants import check
 from harness.model.arm64.kvm.nvhe import Hvhe, Nvhe
 from harness.model.arm64.kvm.pkvm import Pkvm
-from harness.model.arm64.kvm.state import Errno, Vcpu
+from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SME, KVM_ARM_VCPU_SVE, name_of, named
 from harness.model.arm64.kvm.vhe import Vhe
 from harness.model.arm64.program import Program
@@ -21,13 +21,13 @@ from harness.model.arm64.stimuli import VERBS
 from harness.model.arm64.stimuli.ioctls import finalize_vcpu, init_vcpu
 from harness.model.arm64.stimuli.settling import settle
 from harness.model.arm64.view import SHOWN, owners, snapshot
-from harness.model.base import Refused, State, Tree
+from harness.model.base import Errno, Refused, State, Tree
 from harness.model.catalogue import Kernel
 from harness.model.observing import observed_read, observed_state
 from harness.model.saving import Saved
 from harness.model.values import Bank, Val
 
-_DOES = VERBS.does
+_HAPPEN = {name: verb.happen for name, verb in VERBS.items()}
 _ASKED = {"sve": KVM_ARM_VCPU_SVE, "sme": KVM_ARM_VCPU_SME}
 _WHAT = re.compile(r"(?:kernel |frame )?(zt0|za|ffr|[vzp])(\d*)(?:\[(\d+)\])?")
 
@@ -129,7 +129,7 @@ class Machine(Program):
                 self.run_on(int(actor[3:]))
             if not self.rq.online and verb != "hotplug":
                 raise Refused(f"{actor} is off line")
-        _DOES[verb](self, actor, *args)
+        _HAPPEN[verb](self, actor, args)
 
     settle = settle
 

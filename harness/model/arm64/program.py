@@ -29,7 +29,8 @@ from harness.model.arm64.host.state import Context, Task
 from harness.model.arm64.kvm.guest_sme import SmeGuest
 from harness.model.arm64.kvm.reset import DBGBVR
 from harness.model.arm64.kvm.state import Vcpu
-from harness.model.base import Refused, State
+from harness.model.base import State
+from harness.model.tasks import GUEST, USER, titled
 from harness.model.values import ZERO, Bank, Origin, Quads, Val, spread
 
 # Every register a program can name, by kind: what access it takes.
@@ -174,6 +175,23 @@ class Program(SmeGuest):
         """No vcpu of this model sleeps in KVM_RUN."""
         return ""
 
+    def interrupt(self) -> None:
+        """An interrupt takes the CPU into the host kernel, wherever it is."""
+        if self.cpu.mode is GUEST:
+            self.guest_exit(self.vcpus[self.current.vcpu], "irq")
+        elif self.cpu.mode is USER:
+            self.el0_interrupt()
+
+    def guest_enter_again(self, vcpu: Vcpu) -> None:
+        self.guest_enter(vcpu)
+
+    def stays(self, following: Task) -> str | None:
+        """Why this CPU cannot be switched to another task now."""
+        if self.rq.neon:
+            name = titled(self.current.name)
+            return f"{name} is in kernel-mode NEON, which is not preemptible here"
+        return None
+
     def svc(self) -> None:
         """current makes a system call."""
         owed = self.task_due[self.current.name]
@@ -283,8 +301,6 @@ class Program(SmeGuest):
 
     def debug_access(self, vcpu: Vcpu, name: str, val: Val | None) -> None:
         """A guest reads (None) or writes DBGBVR<n>_EL1."""
-        if vcpu.protected:
-            raise Refused(f"{vcpu.name} is protected: what hyp makes of {name} is not modelled")
         if val is not None:
             owed = self.vcpu_due[vcpu.name]
             if name == "dbgbvr0_el1":
@@ -304,8 +320,6 @@ class Program(SmeGuest):
 
     def read_tpidr2(self, vcpu: Vcpu) -> None:
         """A guest reads TPIDR2_EL0. What it would find there is not modelled."""
-        if vcpu.protected:
-            raise Refused(f"{vcpu.name} is protected: what hyp makes of TPIDR2_EL0 is not modelled")
         if self.cpu.sys.hfgrtr_el2 & HFGRTR_EL2_NTPIDR2_EL0:
             return
         self.sys64_trap()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.kvm.reset import DBGBVR
-from harness.model.arm64.kvm.state import Errno
 from harness.model.arm64.kvm.uapi import (
     KVM_REG_ARM64_SVE_VLS,
     SYS_REGS,
@@ -19,7 +18,7 @@ from harness.model.arm64.kvm.uapi import (
     reg_id,
 )
 from harness.model.arm64.machine import Machine
-from harness.model.base import RegTest
+from harness.model.base import Errno, RegTest
 
 _BASE = (("fpsr", 0), ("fpcr", 0), ("cpacr_el1", 0))
 _VREGS = tuple(("v", n) for n in range(32))

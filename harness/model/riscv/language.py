@@ -30,7 +30,6 @@ from harness.model.riscv.kvm.uapi import (
     size_of,
 )
 from harness.model.riscv.machine import Machine, Setup
-from harness.model.riscv.moves import MOVES
 from harness.model.riscv.stimuli import VERBS
 from harness.model.riscv.view import SHOWN
 from harness.model.values import number as number_of
@@ -76,7 +75,6 @@ class Riscv:
     catalogue = CATALOGUE
     invariants = INVARIANTS
     verbs = VERBS
-    moves = MOVES
     expectations = (
         *("trap", "no_trap", "errno", "signal", "sbi", "value", "address"),
         *("refused", "read", "no_read", "state"),

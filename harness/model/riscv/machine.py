@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from harness.model.base import Refused, State, Tree
+from harness.model.base import Errno, Refused, State, Tree
 from harness.model.catalogue import Kernel
 from harness.model.observing import observed_read, observed_state
 from harness.model.riscv.cpu.csr import OFF, with_fs
@@ -16,7 +16,7 @@ from harness.model.riscv.due import TaskDue, VcpuDue
 from harness.model.riscv.host.state import COUNTERS, Host, Mm, Task
 from harness.model.riscv.invariants import check
 from harness.model.riscv.kvm.sbi import ERROR_NAMES
-from harness.model.riscv.kvm.state import Errno, Vcpu
+from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import all_ids, reg_name
 from harness.model.riscv.observability import Act
 from harness.model.riscv.program import Program
@@ -27,7 +27,7 @@ from harness.model.saving import Saved
 from harness.model.tasks import At, Mode
 from harness.model.values import Bank, Origin, Val
 
-_DOES = VERBS.does
+_HAPPEN = {name: verb.happen for name, verb in VERBS.items()}
 _WHAT = re.compile(r"([fv])(\d+)(?:\[(\d+)\])?|(fcsr|vstart|vl|vtype|vcsr)")
 
 
@@ -144,7 +144,7 @@ class Machine(Program):
             self.run_on(int(actor[3:]))
             if not self.cpu.online and verb != "hotplug":
                 raise Refused(f"{actor} is off line")
-        _DOES[verb](self, actor, *args)
+        _HAPPEN[verb](self, actor, args)
         reset_due(self)
 
     check = check
@@ -212,6 +212,8 @@ class Machine(Program):
             if self.cpu.mode is Mode.GUEST:
                 return
             if task.at is At.RUN:
+                if self.vcpus[context].stopped:
+                    raise Refused(self.is_stopped(self.vcpus[context]))
                 self.guest_enter(self.vcpus[context])
             else:
                 self.settle(name)

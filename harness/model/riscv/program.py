@@ -6,15 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.model import places
-from harness.model.base import State, Violation
+from harness.model.base import Errno, State, Violation
 from harness.model.riscv import due
 from harness.model.riscv.cpu.csr import SR_SPP
+from harness.model.riscv.cpu.state import Hart
 from harness.model.riscv.due import TaskDue, VcpuDue
 from harness.model.riscv.host.state import Task
-from harness.model.riscv.kvm.state import HALTED, Errno, Vcpu
+from harness.model.riscv.kvm.state import HALTED, Vcpu
 from harness.model.riscv.kvm.vcpu_exit import VcpuExit
 from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
 from harness.model.riscv.observability import Observe
+from harness.model.tasks import GUEST, KERNEL, At, titled
 from harness.model.values import Quads
 
 
@@ -50,10 +52,42 @@ class Program(VcpuExit):
         self.kernel_vector = "kernel-vector" in self.fixes
         self.preemptible = "v-preemptible" in self.fixes
 
+    @property
+    def cpus(self) -> tuple[Hart, ...]:
+        return self.harts
+
     place, dead, fate = places.place, places.dead, places.fate
 
-    def svc(self, task: Task) -> None:
-        """A system call begins."""
+    def interrupt(self) -> None:
+        """An interrupt takes the CPU into the host kernel, wherever it is."""
+        if self.cpu.mode is GUEST:
+            self.guest_exit(self.vcpus[self.current.vcpu])
+            self.current.at = At.GUEST
+        self.cpu.mode = KERNEL
+
+    def stays(self, following: Task) -> str | None:
+        """Why this CPU cannot be switched to another task now."""
+        if following.host != self.cpu.host:
+            return f"{following.name} is a task of the other host"
+        if self.current.kernel_mode_v and not self.preemptible:
+            name = titled(self.current.name)
+            return f"{name} uses vectors in the kernel, with softirqs and preemption off"
+        return None
+
+    def context_switch(self, task: Task) -> None:
+        """From current to another task."""
+        prev = self.current
+        if prev.at is not At.DEAD:
+            self.fire_sched_out_preempt_notifiers()
+        self.switch_to(prev, task)
+        prev.on_cpu = -1
+        self.rqs[self.cpu.id].current = task.name
+        task.on_cpu = self.cpu.id
+        self.fire_sched_in_preempt_notifiers()
+
+    def svc(self) -> None:
+        """current makes a system call."""
+        task = self.current
         owed = self.task_due.get(task.name)
         if owed is not None:
             due.svc(owed, self.host.vlenb, self.has("v") and "v-syscall-discard" in self.fixes)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from harness.model.base import RegTest
+from harness.model.base import Errno, RegTest
 from harness.model.catalogue import Kernel
 from harness.model.riscv.kvm.isa import ISA_EXT_SINCE, RV32_ONLY, SBI_EXT_SINCE, known
-from harness.model.riscv.kvm.state import Errno, Vcpu
+from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import (
     AIA_REGS,
     CONFIG_REGS,

@@ -6,7 +6,7 @@ Also arch/arm64/kvm/handle_exit.c.
 from __future__ import annotations
 
 from harness.model.arm64.host.state import Task
-from harness.model.arm64.kvm.state import Errno, Vcpu
+from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.kvm.switch import HypSwitch
 from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_EL1_32BIT,
@@ -17,7 +17,7 @@ from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_POWER_OFF,
     KVM_ARM_VCPU_SME,
 )
-from harness.model.base import Refused, kernel_function
+from harness.model.base import Errno, Refused, kernel_function
 from harness.model.tasks import GUEST, KERNEL, At
 
 

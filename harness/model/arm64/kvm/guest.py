@@ -17,7 +17,7 @@ from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.host.state import SveState
 from harness.model.arm64.kvm.arm import Arm
 from harness.model.arm64.kvm.reset import DBGBVR
-from harness.model.arm64.kvm.state import Errno, Vcpu
+from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.kvm.uapi import (
     CORE_END,
     FPCR,
@@ -40,7 +40,7 @@ from harness.model.arm64.kvm.uapi import (
     size,
     sve_reg,
 )
-from harness.model.base import Refused, kernel_function
+from harness.model.base import Errno, Refused, kernel_function
 from harness.model.values import ZERO, Quads, Val, spread
 
 _DEMUX, _FW, _FW_FEAT_BMAP = 0x11 << 16, 0x14 << 16, 0x16 << 16

@@ -31,7 +31,7 @@ from harness.model.arm64.cpu.state import ZA_ROWS, ZT0
 from harness.model.arm64.cpu.sysreg import FPSR_AFTER_SM_CHANGE, SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.host.state import SveState
 from harness.model.arm64.kvm.guest import Guest, longest_of, vector_lengths
-from harness.model.arm64.kvm.state import Errno, Vcpu
+from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_SME,
     KVM_REG_ARM64_SME,
@@ -42,6 +42,7 @@ from harness.model.arm64.kvm.uapi import (
     reg_id,
     za_row,
 )
+from harness.model.base import Errno
 from harness.model.values import EMPTY, ZERO, Quads, Val, spread
 
 

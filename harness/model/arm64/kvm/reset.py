@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.host.ptrace import Ptrace
 from harness.model.arm64.host.state import SveState
-from harness.model.arm64.kvm.state import Errno, Vcpu, Vm
+from harness.model.arm64.kvm.state import Vcpu, Vm
 from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_EL1_32BIT,
     KVM_ARM_VCPU_PMU_V3,
@@ -15,7 +15,7 @@ from harness.model.arm64.kvm.uapi import (
     KVM_ARM_VCPU_SME,
     KVM_ARM_VCPU_SVE,
 )
-from harness.model.base import Refused, kernel_function
+from harness.model.base import Errno, Refused, kernel_function
 from harness.model.catalogue import Kernel
 from harness.model.values import EMPTY, ZERO, Val
 

@@ -10,10 +10,6 @@ from harness.model.arm64.host.state import NULL, Context, SveState
 from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
 
 
-class Errno(Exception):
-    """What an ioctl fails with: a function of KVM returns -EINVAL and the like."""
-
-
 class FpOwner(IntEnum):
     """Whose state the FP registers hold, as KVM sees it.
 

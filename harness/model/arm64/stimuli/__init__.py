@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model import shared
 from harness.model.arm64.stimuli import (
     debug,
     firmware,
@@ -22,6 +23,7 @@ from harness.model.arm64.stimuli.table import VERBS
 
 VERBS.arrange(
     (
+        shared,
         syscalls,
         program,
         signals,

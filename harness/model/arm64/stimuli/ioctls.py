@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from harness.model.arm64 import due
-from harness.model.arm64.kvm.state import Errno, Vcpu
-from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_EL1_32BIT
+from harness.model.arm64.kvm.state import Vcpu
+from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SVE
 from harness.model.arm64.program import Program
-from harness.model.arm64.stimuli.places import idle_vcpu
+from harness.model.arm64.stimuli.kvm_run import can_run
+from harness.model.arm64.stimuli.places import aarch64, idle_vcpu
 from harness.model.arm64.stimuli.table import VERBS
-from harness.model.base import Refused
-from harness.model.operands import ARGUMENT, VCPU, words
-
-
-def vcpu_ioctl(m: Program, do: Callable[[], None]) -> None:
-    """kvm_vcpu_ioctl(), from user space and back, with the errno it gives."""
-    m.svc()
-    try:
-        do()
-    except Errno as error:
-        fails(m, error)
-    m.exit_to_user_mode()
+from harness.model.base import Errno, Refused
+from harness.model.operands import ARGUMENT, VCPU, Means, choices
+from harness.model.shared import fails, vcpu_ioctl
+from harness.model.verbs import Try
+from harness.model.world import World
 
 
 def unless_refused(m: Program, do: Callable[[], None]) -> None:
@@ -34,23 +28,68 @@ def unless_refused(m: Program, do: Callable[[], None]) -> None:
         raise
 
 
-def fails(m: Program, error: Errno) -> None:
-    m.errno = str(error)
-    if m.recording:
-        m.note("errno", m.errno)
+def _can_call(
+    m: Program, actor: str, request: str, name: str, argument: tuple[int, ...] | None = None
+) -> None:
+    if request in ("KVM_RUN", "KVM_GET_REG_LIST"):
+        vcpu = aarch64(m, actor, name)
+    else:
+        vcpu = idle_vcpu(m, actor, name)
+    if request != "KVM_RUN":
+        return
+    if vcpu.elsewhere:
+        raise Refused(f"{vcpu.name} is on another host")
+    if vcpu.powered_off:
+        raise Refused(
+            f"{vcpu.name} is powered off (KVM_ARM_VCPU_POWER_OFF): KVM_RUN waits until another "
+            "vcpu wakes it"
+        )
+    if m.kvm_arm_vcpu_is_finalized(vcpu):
+        can_run(vcpu)
+
+
+def _runs(w: World, who: str, current: str) -> Iterator[Try]:
+    for vcpu in w.vcpus_of(who):
+        if "sme" not in (w.features_of(vcpu) or ()):  # which does not run here
+            yield Try(("run",), ("KVM_RUN", vcpu))
 
 
 @VERBS.verb(
-    "KVM_RUN: loads the vcpu, enters the guest",
-    words("KVM_RUN KVM_ARM_VCPU_INIT KVM_ARM_VCPU_FINALIZE KVM_GET_REG_LIST"),
+    "calls an ioctl of a vcpu",
+    choices(
+        {
+            "KVM_RUN": Means("loads the vcpu, enters the guest"),
+            "KVM_ARM_VCPU_INIT": Means(
+                "initialises the vcpu (again): by number or name, `none`, or the features on the "
+                "`vm` line",
+                "FEATURE, ...",
+            ),
+            "KVM_ARM_VCPU_FINALIZE": Means(
+                "fixes the vector lengths (`KVM_ARM_VCPU_SVE`; `KVM_ARM_VCPU_VEC` is another name)",
+                "FEATURE",
+                needed=True,
+            ),
+            "KVM_GET_REG_LIST": Means(
+                "lists the registers (those that are modelled); `expect read n = 35` is how many",
+                "N",
+            ),
+        }
+    ),
     VCPU,
     ARGUMENT,
+    when=_can_call,
     touches="cpu vcpu",
+    tries=_runs,
+    leads=[
+        ("KVM_RUN", None),
+        ("KVM_ARM_VCPU_INIT", None),
+        ("KVM_ARM_VCPU_FINALIZE", None, (KVM_ARM_VCPU_SVE,)),
+    ],
 )
 def ioctl(
     m: Program, actor: str, request: str, name: str, argument: tuple[int, ...] | None = None
 ) -> None:
-    vcpu = idle_vcpu(m, actor, name)
+    vcpu = m.vcpus[name]
     if request == "KVM_RUN":
         _run(m, vcpu)
     elif request == "KVM_ARM_VCPU_INIT":
@@ -61,28 +100,10 @@ def ioctl(
         vcpu_ioctl(m, lambda: _finalize(m, vcpu, argument[0]))
     else:
         room = argument[0] if argument else None
-        aarch64(m, vcpu)
         vcpu_ioctl(m, lambda: _list(m, vcpu, room))
 
 
-def aarch64(m: Program, vcpu: Vcpu) -> Vcpu:
-    """Beyond KVM_ARM_VCPU_INIT there is nothing here for an AArch32 guest."""
-    if vcpu.initialized and vcpu.features >> KVM_ARM_VCPU_EL1_32BIT & 1:
-        raise Refused(f"{vcpu.name} is an AArch32 guest, which is not modelled")
-    return vcpu
-
-
 def _run(m: Program, vcpu: Vcpu) -> None:
-    aarch64(m, vcpu)
-    if vcpu.elsewhere:
-        raise Refused(f"{vcpu.name} is on another host")
-    if vcpu.powered_off:
-        raise Refused(
-            f"{vcpu.name} is powered off (KVM_ARM_VCPU_POWER_OFF): KVM_RUN waits until another "
-            "vcpu wakes it"
-        )
-    if m.kvm_arm_vcpu_is_finalized(vcpu):
-        can_run(m, vcpu)
     m.svc()
     try:
         m.kvm_arch_vcpu_run_pid_change(vcpu)
@@ -94,14 +115,6 @@ def _run(m: Program, vcpu: Vcpu) -> None:
     m.vcpu_load(vcpu)
     if not m.oops:
         m.guest_enter(vcpu)
-
-
-def can_run(m: Program, vcpu: Vcpu) -> None:
-    if vcpu.sme:
-        raise Refused(
-            f"{vcpu.name} has SME, and a vcpu with SME does not run yet; `one_reg`, `save` and "
-            f"`restore` reach its registers, and without `sme` on its `vm` line it would run"
-        )
 
 
 def init_vcpu(m: Program, vcpu: Vcpu, features: tuple[int, ...]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from harness.model.arm64 import due
 from harness.model.arm64.cpu.cpu import supported_vq
 from harness.model.arm64.cpu.state import FFR, ZA_ROWS, ZT0
@@ -23,24 +25,34 @@ from harness.model.arm64.kvm.uapi import (
     za_row,
 )
 from harness.model.arm64.program import Program
-from harness.model.arm64.stimuli.ioctls import aarch64, finalize_vcpu, init_vcpu, vcpu_ioctl
+from harness.model.arm64.stimuli.ioctls import finalize_vcpu, init_vcpu
 from harness.model.arm64.stimuli.one_reg import get_one_reg, set_one_reg
-from harness.model.arm64.stimuli.places import idle_vcpu
+from harness.model.arm64.stimuli.places import aarch64
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused, Violation, shown
 from harness.model.operands import VCPU, Reg, Register, words
+from harness.model.shared import vcpu_ioctl
 from harness.model.values import EMPTY, Bank, Val, first_difference
+from harness.model.verbs import Try
+from harness.model.world import World
 
 _AFTER_FINALIZE = (SYS_REGS["svcr"], KVM_REG_ARM64_SME_ZT0)
 
 
+def _saves(w: World, who: str, current: str) -> Iterator[Try]:
+    yield from (Try(("vmm",), (vcpu,)) for vcpu in w.vcpus_of(who))
+
+
 @VERBS.verb(
-    "saves a vcpu by ONE_REG, in KVM_GET_REG_LIST order",
-    VCPU,
-    words(SIZES, several=True),
+    "saves a vcpu by ONE_REG, in KVM_GET_REG_LIST order, up to the first errno; a VMM that cannot "
+    "hold registers of a size (`U2048`) leaves them out",
+    *(VCPU, words(SIZES, several=True, called="SIZE, ...")),
+    when=aarch64,
+    tries=_saves,
+    leads=[(None,)],
 )
 def save(m: Program, actor: str, name: str, dropped: tuple[str, ...] = ()) -> None:
-    vcpu = aarch64(m, idle_vcpu(m, actor, name))
+    vcpu = m.vcpus[name]
     sizes = {SIZES[size] for size in dropped}
     vcpu_ioctl(m, lambda: save_vcpu(m, vcpu, sizes))
 
@@ -57,12 +69,22 @@ def save_vcpu(m: Program, vcpu: Vcpu, dropped: set[int]) -> None:
     owed.kept = Kept(had, owed.sys, vq, owed.sme_vq)
 
 
+def _can_restore(m: Program, actor: str, name: str, source: str, first: Reg | None = None) -> None:
+    aarch64(m, actor, name)
+    if m.vcpus[source].saved is None:
+        raise Refused(f"{source} has not been saved")
+
+
+def _restores(w: World, who: str, current: str) -> Iterator[Try]:
+    yield from (Try(("vmm",), (vcpu, vcpu)) for vcpu in w.vcpus_of(who))
+
+
 @VERBS.verb(
     "restores it into another (or the same), which it initialises "
     "and finalizes where that is still to be done; one register can go first",
-    VCPU,
-    VCPU,
-    Register("one_reg"),
+    *(VCPU, VCPU, Register("one_reg")),
+    when=_can_restore,
+    tries=_restores,
 )
 def restore(m: Program, actor: str, name: str, source: str, first: Reg | None = None) -> None:
     """In the order that the registers were saved in, but for one that goes before.
@@ -70,15 +92,13 @@ def restore(m: Program, actor: str, name: str, source: str, first: Reg | None = 
     Only the vector lengths go before that, since they must before FINALIZE. Those of SME
     always do: they are listed behind Z, which needs FINALIZE.
     """
-    vcpu, saved = aarch64(m, idle_vcpu(m, actor, name)), m.vcpus[source].saved
-    if saved is None:
-        raise Refused(f"{source} has not been saved")
+    vcpu, saved, kept = m.vcpus[name], m.vcpus[source].saved, m.vcpu_due[source].kept
+    assert saved is not None
+    assert kept is not None
     order: tuple[int, ...] = (KVM_REG_ARM64_SME_VLS,)
     if first is not None:
         order = (KVM_REG_ARM64_SVE_VLS, KVM_REG_ARM64_SME_VLS, reg_id(*first))
     regs = tuple(sorted(saved, key=lambda pair: pair[0] not in order))
-    kept = m.vcpu_due[source].kept
-    assert kept is not None
     vcpu_ioctl(m, lambda: restore_vcpu(m, vcpu, regs, kept))
 
 

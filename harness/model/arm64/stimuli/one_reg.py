@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Iterator
 
 from harness.model.arm64 import due
 from harness.model.arm64.kvm.guest import with_word
-from harness.model.arm64.kvm.state import Errno, Vcpu
+from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.kvm.uapi import (
     KVM_REG_ARM_COPROC_MASK,
     KVM_REG_ARM_CORE,
@@ -18,42 +18,55 @@ from harness.model.arm64.kvm.uapi import (
     reg_id,
 )
 from harness.model.arm64.program import Program
-from harness.model.arm64.stimuli.ioctls import aarch64, initialized, unless_refused, vcpu_ioctl
-from harness.model.arm64.stimuli.places import idle_vcpu
+from harness.model.arm64.settings import settings
+from harness.model.arm64.stimuli.ioctls import initialized, unless_refused
+from harness.model.arm64.stimuli.places import aarch64
 from harness.model.arm64.stimuli.table import VERBS
-from harness.model.base import Violation, classify, shown
+from harness.model.base import Errno, Violation, classify, shown
 from harness.model.operands import VALUE, VCPU, Bits, Reg, Register, words
+from harness.model.shared import vcpu_ioctl
 from harness.model.values import Quads, Val, trim
+from harness.model.verbs import Try
+from harness.model.world import World
 
 
 @VERBS.verb(
     "KVM_GET_ONE_REG, into a bad pointer with `NULL`",
-    VCPU,
-    Register("one_reg"),
-    words("NULL"),
+    *(VCPU, Register("one_reg"), words("NULL")),
+    when=aarch64,
     reads=True,
 )
 def one_reg_get(m: Program, actor: str, name: str, reg: Reg, addr: str = "") -> None:
-    vcpu = aarch64(m, idle_vcpu(m, actor, name))
-    call = (
-        functools.partial(unless_refused, m) if reg[0] == "id" else functools.partial(vcpu_ioctl, m)
-    )
-    call(lambda: _get(m, vcpu, reg, addr != "NULL"))
+    vcpu, call = m.vcpus[name], unless_refused if reg[0] == "id" else vcpu_ioctl
+    call(m, lambda: _get(m, vcpu, reg, addr != "NULL"))
+
+
+def _sets(w: World, who: str, current: str) -> Iterator[Try]:
+    """The vector register that a VMM writes, and what there is besides with SME."""
+    vectors = "z" if {"sve", "sme"} & w.settings.keys() else "v"
+    for vcpu in w.vcpus_of(who):
+        features = w.features_of(vcpu) or ()
+        regs = [(vectors, 0)]
+        if "sme" in features:
+            zt0 = [("zt0", 0)] if w.settings.get("sme2") == (1, 1) else []
+            regs = [("v", 0), (vectors, 0), ("za", 0), *zt0]
+            for svcr in range(4):
+                yield Try(("vmm",), (vcpu, ("svcr", 0), (svcr,)))
+        yield from (Try(("vmm",), (vcpu, reg, None)) for reg in regs)
+        for reg, bits in settings(w.settings, features):
+            yield Try(("onereg",), (vcpu, reg, (bits,)))
 
 
 @VERBS.verb(
     "KVM_SET_ONE_REG, from a bad pointer with `= NULL`",
-    VCPU,
-    Register("one_reg"),
-    VALUE,
+    *(VCPU, Register("one_reg"), VALUE),
+    when=aarch64,
+    tries=_sets,
 )
 def one_reg_set(m: Program, actor: str, name: str, reg: Reg, bits: Bits) -> None:
-    vcpu = aarch64(m, idle_vcpu(m, actor, name))
+    vcpu, call = m.vcpus[name], unless_refused if reg[0] == "id" else vcpu_ioctl
     vals = tuple(m.value(name, b) for b in bits)
-    call = (
-        functools.partial(unless_refused, m) if reg[0] == "id" else functools.partial(vcpu_ioctl, m)
-    )
-    call(lambda: _set(m, vcpu, reg, vals))
+    call(m, lambda: _set(m, vcpu, reg, vals))
 
 
 def _get(m: Program, vcpu: Vcpu, reg: Reg, good: bool) -> None:

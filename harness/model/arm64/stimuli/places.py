@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from harness.model.arm64.host.state import Task
 from harness.model.arm64.kvm.state import Vcpu
+from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_EL1_32BIT
 from harness.model.arm64.program import Program
 from harness.model.base import Refused
 from harness.model.places import in_kernel, in_user
-from harness.model.tasks import USER, At
+from harness.model.tasks import KERNEL, USER, WHERE, At, titled
 
 
 def exists(m: Program, what: str) -> None:
@@ -29,7 +30,7 @@ def not_in_neon(m: Program, task: Task) -> None:
         raise Refused(f"{task.name} is in kernel-mode NEON")
 
 
-def in_user_or_syscall(m: Program, actor: str) -> Task:
+def in_user_or_syscall(m: Program, actor: str, *_: object) -> Task:
     """The task, at EL0 or in a system call that `syscall_enter` has begun."""
     if m.cpu.mode is USER:
         return in_user(m, actor)
@@ -48,7 +49,15 @@ def by_syscall(m: Program, step: Callable[[], None]) -> None:
         m.exit_to_user_mode()
 
 
-def idle_vcpu(m: Program, actor: str, name: str) -> Vcpu:
+def quiet(m: Program, actor: str, *_: object) -> None:
+    """Where a CPU can be suspended: in the idle task, or in a system call that does it."""
+    task = m.current
+    if m.cpu.mode is not KERNEL or task.at is not At.SYSCALL:
+        raise Refused(f"{actor} runs {titled(task.name)}, which {WHERE[task.at]}")
+    not_in_neon(m, task)
+
+
+def idle_vcpu(m: Program, actor: str, name: str, *_: object) -> Vcpu:
     """The vcpu, which nobody runs: a task in user space can call an ioctl on it."""
     in_user(m, actor)
     vcpu = m.vcpus[name]
@@ -57,6 +66,9 @@ def idle_vcpu(m: Program, actor: str, name: str) -> Vcpu:
     return vcpu
 
 
-def equipped(m: Program, setting: str) -> None:
-    if not getattr(m.config, setting):
-        raise Refused(f"this machine has none: `{setting} 1` on the machine line gives it one")
+def aarch64(m: Program, actor: str, name: str, *_: object) -> Vcpu:
+    """The same; beyond KVM_ARM_VCPU_INIT there is nothing here for an AArch32 guest."""
+    vcpu = idle_vcpu(m, actor, name)
+    if vcpu.initialized and vcpu.features >> KVM_ARM_VCPU_EL1_32BIT & 1:
+        raise Refused(f"{vcpu.name} is an AArch32 guest, which is not modelled")
+    return vcpu

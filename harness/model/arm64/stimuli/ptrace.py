@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from harness.model.arm64 import due
 from harness.model.arm64.cpu.state import FFR, ZA, ZT0
 from harness.model.arm64.host.ptrace import (
@@ -28,9 +30,11 @@ from harness.model.base import Refused, classify, shown
 from harness.model.operands import FIELD, FIELDS, REGSET, TASK, VALUE, Bits, Reg, Register
 from harness.model.tasks import WHERE, At
 from harness.model.values import Quads, Val, spread
+from harness.model.verbs import Try
+from harness.model.world import World
 
 
-def _traced(m: Program, actor: str, name: str) -> Task:
+def _traced(m: Program, actor: str, name: str, *_: object) -> Task:
     """The task that `actor` traces; it has made its system call, or makes it now."""
     in_user_or_syscall(m, actor)
     task = m.tasks[name]
@@ -42,14 +46,28 @@ def _traced(m: Program, actor: str, name: str) -> Task:
     return task
 
 
+def _others(w: World, who: str) -> Iterator[tuple[str, Reg]]:
+    vectors = [("v", 0), *([("z", 0)] if {"sve", "sme"} & w.settings.keys() else [])]
+    yield from ((other, reg) for other in w.everybody if other != who for reg in vectors)
+
+
+def _gets(w: World, who: str, current: str) -> Iterator[Try]:
+    yield from (Try(("ptrace",), args) for args in _others(w, who))
+
+
+def _sets(w: World, who: str, current: str) -> Iterator[Try]:
+    yield from (Try(("ptrace",), (*args, None)) for args in _others(w, who))
+
+
 @VERBS.verb(
     "reads a register of a stopped task",
-    TASK,
-    Register("ptrace"),
+    *(TASK, Register("ptrace")),
+    when=_traced,
     reads=True,
+    tries=_gets,
 )
 def ptrace_get(m: Program, actor: str, name: str, reg: Reg) -> None:
-    task = _traced(m, actor, name)
+    task = m.tasks[name]
 
     def step() -> None:
         if reg[0] == "v" or _has_vectors(m, task):
@@ -60,17 +78,20 @@ def ptrace_get(m: Program, actor: str, name: str, reg: Reg) -> None:
     by_syscall(m, step)
 
 
+def _can_set(m: Program, actor: str, name: str, reg: Reg, bits: Bits) -> None:
+    task = _traced(m, actor, name)
+    if reg[0] != "v" and not _has_vectors(m, task):
+        raise Refused("this kernel has no NT_ARM_SVE")
+
+
 @VERBS.verb(
     "writes one: V by NT_PRFPREG, Z, P, FFR by NT_ARM_SVE",
-    TASK,
-    Register("ptrace"),
-    VALUE,
+    *(TASK, Register("ptrace"), VALUE),
+    when=_can_set,
+    tries=_sets,
 )
 def ptrace_set(m: Program, actor: str, name: str, reg: Reg, bits: Bits) -> None:
-    task = _traced(m, actor, name)
-    kind, n = reg
-    if kind != "v" and not _has_vectors(m, task):
-        raise Refused("this kernel has no NT_ARM_SVE")
+    task, (kind, n) = m.tasks[name], reg
     vals = tuple(m.value(name, b) for b in bits)
     if kind != "v":
         vals = spread(vals, m.task_due[name].vq)
@@ -98,14 +119,12 @@ def _has_regset(m: Program, regset: str, write: bool = False) -> bool:
 
 @VERBS.verb(
     "PTRACE_GETREGSET: reads a register, or a field of the header, of one set",
-    TASK,
-    REGSET,
-    FIELD,
+    *(TASK, REGSET, FIELD),
+    when=_traced,
     reads=True,
 )
 def ptrace_getregset(m: Program, actor: str, name: str, regset: str, reg: Reg) -> None:
-    task = _traced(m, actor, name)
-    kind, n = reg
+    task, (kind, n) = m.tasks[name], reg
 
     def step() -> None:
         if not _has_regset(m, regset):
@@ -128,27 +147,37 @@ def ptrace_getregset(m: Program, actor: str, name: str, regset: str, reg: Reg) -
     by_syscall(m, step)
 
 
-@VERBS.verb(
-    "PTRACE_SETREGSET: writes one set, up to the last register that is named",
-    TASK,
-    REGSET,
-    FIELDS,
-)
-def ptrace_setregset(
-    m: Program, actor: str, name: str, regset: str, fields: tuple[tuple[Reg, Bits], ...]
-) -> None:
+Given = tuple[tuple[Reg, Bits], ...]
+
+
+def _can_set_regset(m: Program, actor: str, name: str, regset: str, fields: Given) -> None:
     task = _traced(m, actor, name)
     given = dict(fields)
-    formats = {kind for kind, _ in given} & {"v", "z", "p", "ffr"}
+    formats = _formats(given)
     if "v" in formats and len(formats) > 1:
         raise Refused("a register set has V registers, or Z and P registers, not both")
     if ("size", 0) in given:
         raise Refused("the kernel does not look at the size in a header that is written")
-    header = _header(m, task, regset, given, "v" in formats)
+    header = _header(m, task, regset, given)
     if "v" in formats and header.flags & SVE_PT_REGS_SVE and regset != "NT_PRFPREG":
         raise Refused("data with V registers has SVE_PT_REGS_FPSIMD among its flags")
     if formats - {"v"} and not header.flags & SVE_PT_REGS_SVE:
         raise Refused("data with Z and P registers has SVE_PT_REGS_SVE among its flags")
+
+
+def _formats(given: Mapping[Reg, Bits]) -> set[str]:
+    """Of which kinds the vector registers are that a tracer names."""
+    return {kind for kind, _ in given} & {"v", "z", "p", "ffr"}
+
+
+@VERBS.verb(
+    "PTRACE_SETREGSET: writes one set, up to the last register that is named",
+    *(TASK, REGSET, FIELDS),
+    when=_can_set_regset,
+)
+def ptrace_setregset(m: Program, actor: str, name: str, regset: str, fields: Given) -> None:
+    task, given = m.tasks[name], dict(fields)
+    header = _header(m, task, regset, given)
     data: Payload = {}
     for (kind, n), bits in given.items():
         vals = tuple(m.value(name, b) for b in bits)
@@ -168,8 +197,9 @@ def ptrace_setregset(
     by_syscall(m, step)
 
 
-def _header(m: Program, task: Task, regset: str, given: dict[Reg, Bits], fpsimd: bool) -> Header:
+def _header(m: Program, task: Task, regset: str, given: Mapping[Reg, Bits]) -> Header:
     """The header as given; what is not given, as a tracer would have read it."""
+    fpsimd = "v" in _formats(given)
     sve = regset == "NT_ARM_SVE"
     vl = given.get(("vl", 0), (16 * (task.sve_vl if sve else task.sme_vl),))[0]
     flags = SVE_PT_REGS_FPSIMD if fpsimd or regset == "NT_ARM_ZA" else SVE_PT_REGS_SVE

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from harness.errors import one_of
 from harness.model.arm64.program import Program
 from harness.model.arm64.stimuli.neon import end_neon
 from harness.model.arm64.stimuli.places import in_neon
-from harness.model.arm64.stimuli.scheduler import go_on, leave
 from harness.model.base import Refused
+from harness.model.shared import go_on
 from harness.model.tasks import GONE, GUEST, KERNEL, At
 
 
@@ -22,8 +21,8 @@ def settle(m: Program, context: str) -> None:
         there = [n for n, rq in enumerate(m.rqs) if rq.online]
         m.run_on(home if home in there else there[0])
         if m.rq.neon:
-            raise Refused(one_of(["kernel-mode NEON is not preemptible"]))
-        leave(m)
+            raise Refused("kernel-mode NEON is not preemptible")
+        m.interrupt()
         m.context_switch(task)
     m.run_on(task.on_cpu)
     if in_neon(m, task):
@@ -37,7 +36,7 @@ def settle(m: Program, context: str) -> None:
             raise Refused(f"{context} is not being run")
         return
     if m.cpu.mode is GUEST:
-        leave(m)
+        m.interrupt()
     if task.vcpu:
         m.vcpu_put(m.vcpus[task.vcpu])
     if m.cpu.mode is KERNEL:

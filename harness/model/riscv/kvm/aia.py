@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.model.base import kernel_function
-from harness.model.riscv.kvm.state import Errno, Vcpu
+from harness.model.base import Errno, kernel_function
+from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import AIA_REGS
 from harness.model.riscv.kvm.vcpu_sbi_ext import VcpuSbiExt
 

@@ -13,14 +13,6 @@ from harness.model.riscv.cpu.state import NO_CSRS, VsCsrs
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
 
-class Errno(Exception):
-    """An ioctl fails with this errno."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-
 class SbiStatus(IntEnum):
     """enum kvm_riscv_sbi_ext_status"""
 

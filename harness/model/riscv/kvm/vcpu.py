@@ -5,7 +5,7 @@ Also arch/riscv/kvm/vcpu_switch.S.
 
 from __future__ import annotations
 
-from harness.model.base import Refused, kernel_function
+from harness.model.base import Errno, kernel_function
 from harness.model.riscv.cpu.csr import (
     CLEAN,
     EXC_BREAKPOINT,
@@ -26,7 +26,7 @@ from harness.model.riscv.cpu.warl import (
     read_vs,
 )
 from harness.model.riscv.kvm.sbi import SBI_ERR_NOT_SUPPORTED
-from harness.model.riscv.kvm.state import STOPPED, Config, Errno, Vcpu
+from harness.model.riscv.kvm.state import STOPPED, Config, Vcpu
 from harness.model.riscv.kvm.uapi import (
     KVM_CAP_RISCV_MP_STATE_RESET,
     KVM_GUESTDBG_ENABLE,
@@ -213,8 +213,6 @@ class VcpuCore(VcpuOnereg):
 
     def guest_enter(self, vcpu: Vcpu) -> None:
         """From the preemptible part of the run loop into the guest."""
-        if vcpu.stopped:
-            raise Refused(self.is_stopped(vcpu))
         if vcpu.reset:  # kvm_riscv_check_vcpu_requests()
             vcpu.reset = False
             self.kvm_riscv_reset_vcpu(vcpu, sbi_reset=True)

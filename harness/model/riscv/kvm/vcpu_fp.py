@@ -7,11 +7,11 @@ both ways.
 
 from __future__ import annotations
 
-from harness.model.base import kernel_function
+from harness.model.base import Errno, kernel_function
 from harness.model.riscv.cpu.csr import CLEAN, DIRTY, INITIAL, OFF, get_fs, with_fs
 from harness.model.riscv.cpu.state import FCSR
 from harness.model.riscv.kvm.isa import Isa
-from harness.model.riscv.kvm.state import Errno, Vcpu
+from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import FP_F, U32, U64
 from harness.model.values import Bank, Val
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from harness.model.base import kernel_function
+from harness.model.base import Errno, kernel_function
 from harness.model.riscv.cpu.csr import SR_SPP
 from harness.model.riscv.kvm.aia import Aia
 from harness.model.riscv.kvm.isa import KVM_RISCV_BASE_ISA_MASK, LETTERS
-from harness.model.riscv.kvm.state import Errno, Vcpu
+from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import (
     AIA_REGS,
     BITS_PER_LONG,

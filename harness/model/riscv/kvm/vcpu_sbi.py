@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.model.base import kernel_function
+from harness.model.base import Errno, kernel_function
 from harness.model.riscv.kvm.sbi import extension_of
-from harness.model.riscv.kvm.state import Errno, SbiStatus, Vcpu
+from harness.model.riscv.kvm.state import SbiStatus, Vcpu
 from harness.model.riscv.kvm.uapi import (
     BITS_PER_LONG,
     MULTI_DIS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from harness.model.base import kernel_function
+from harness.model.base import Errno, kernel_function
 from harness.model.riscv.cpu.csr import (
     ENVCFG_LPE,
     ENVCFG_PMM,
@@ -25,7 +25,7 @@ from harness.model.riscv.kvm.sbi import (
     SBI_FWFT_SET_FLAG_LOCK,
     SBI_SUCCESS,
 )
-from harness.model.riscv.kvm.state import Errno, Fwft, Vcpu
+from harness.model.riscv.kvm.state import Fwft, Vcpu
 from harness.model.riscv.kvm.uapi import FWFT_REGS
 
 # The bit of henvcfg that is the value of a feature, and the guest's extension that brings it.

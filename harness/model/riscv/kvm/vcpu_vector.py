@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.model.base import kernel_function
+from harness.model.base import Errno, kernel_function
 from harness.model.riscv.cpu.csr import CLEAN, DIRTY, INITIAL, OFF, get_vs, with_vs
 from harness.model.riscv.cpu.state import VSTART
 from harness.model.riscv.cpu.warl import legal_vector
-from harness.model.riscv.kvm.state import Errno, Vcpu
+from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import VECTOR_REGS
 from harness.model.riscv.kvm.vcpu_fp import VcpuFp
 from harness.model.values import EMPTY, ZERO, Quads, Val

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from harness.model import shared
 from harness.model.riscv.stimuli import (
-    guest,
     ioctls,
     kvm_run,
     life,
@@ -20,9 +20,9 @@ from harness.model.riscv.stimuli.table import VERBS
 
 VERBS.arrange(
     (
+        shared,
         syscalls,
         program,
-        guest,
         sbi,
         signals,
         life,

@@ -107,6 +107,12 @@ def number_of(reg: Reg) -> int:
     return V_CSRS.get(kind, n)
 
 
+def can_read(m: Program, vcpu: Vcpu, reg: Reg) -> None:
+    pending = vsip_of(m.cpu.vs.hvip) & m.cpu.vs.vsie
+    if reg[0] == "stopi" and pending and not _cause(m, vcpu, reg, write=False):
+        raise Refused("stopi is modelled while no interrupt is pending")
+
+
 def guest_read(m: Program, vcpu: Vcpu, reg: Reg) -> None:
     kind, n = reg
     if kind == "x":
@@ -137,7 +143,8 @@ def _part(m: Program, name: str) -> Val:
     return Val(val.bits >> shift & mask, val.origin)
 
 
-def _register_traps(m: Program, vcpu: Vcpu, reg: Reg, write: bool) -> bool:
+def _cause(m: Program, vcpu: Vcpu, reg: Reg, write: bool) -> int:
+    """Why an access to a register traps, 0 if it does not."""
     kind, isa = reg[0], m.host.isa
     cause = 0
     if kind == "f" or kind in FP_CSRS:
@@ -152,8 +159,13 @@ def _register_traps(m: Program, vcpu: Vcpu, reg: Reg, write: bool) -> bool:
         cause = csr_cause(m.cpu, isa, kind, supervisor, write, counters)
         if kind == "sireg" and not cause:
             cause = sireg_cause(vcpu.aia[0])
+    return cause
+
+
+def _register_traps(m: Program, vcpu: Vcpu, reg: Reg, write: bool) -> bool:
+    cause = _cause(m, vcpu, reg, write)
     if cause:
-        m.take(vcpu, cause, csr=kind)
+        m.take(vcpu, cause, csr=reg[0])
     return bool(cause)
 
 
@@ -170,8 +182,6 @@ def _csr(m: Program, vcpu: Vcpu, name: str) -> Val:
         return m.cpu.ssp
     if name == "sstateen0":
         return Val(m.cpu.sstateen0.bits & m.cpu.hstateen0 & SSTATEEN0_MASK)
-    if name == "stopi" and vsip_of(m.cpu.vs.hvip) & m.cpu.vs.vsie:
-        raise Refused("stopi is modelled while no interrupt is pending")
     plain = {
         "stimecmp": m.cpu.vstimecmp,
         "siselect": vcpu.aia[0],

@@ -25,6 +25,7 @@ from harness.model.riscv.program import Program
 from harness.model.riscv.stimuli.places import waits
 from harness.model.riscv.stimuli.table import VERBS
 from harness.model.tasks import At, Mode
+from harness.model.verbs import tried
 
 MEANWHILE = ("raise", "lower")
 
@@ -80,11 +81,7 @@ def has_no_past(m: Program, vcpu: Vcpu) -> None:
             m.violated("reset", vcpu.name, name, text)
 
 
-@VERBS.verb(
-    "is loaded by its thread, which is in a system call",
-    actors="vcpu",
-)
-def vcpu_load(m: Program, actor: str) -> None:
+def can_load(m: Program, actor: str) -> None:
     vcpu = m.vcpus[actor]
     task = in_kernel(m, vcpu.thread, At.SYSCALL)
     if not vcpu.created:
@@ -98,32 +95,47 @@ def vcpu_load(m: Program, actor: str) -> None:
         raise Refused(f"{task.name} is in KVM_RUN, for {other.name}")
     if task.kernel_mode_v:
         raise Refused(f"{task.name} uses vectors in the kernel")
-    runs(m, vcpu)
-    m.kvm_arch_vcpu_ioctl_run(vcpu)
 
 
 @VERBS.verb(
-    "is put",
+    "is loaded by its thread, which is in a system call",
+    when=can_load,
     actors="vcpu",
+    leads=[()],
 )
-def vcpu_put(m: Program, actor: str) -> None:
-    m.vcpu_put(loaded(m, actor))
+def vcpu_load(m: Program, actor: str) -> None:
+    runs(m, m.vcpus[actor])
+    m.kvm_arch_vcpu_ioctl_run(m.vcpus[actor])
 
 
-@VERBS.verb("is entered", actors="vcpu", touches="cpu")
+def _can_enter(m: Program, actor: str) -> None:
+    vcpu = loaded(m, actor)
+    if vcpu.stopped:
+        raise Refused(m.is_stopped(vcpu))
+
+
+@VERBS.verb(
+    "is entered",
+    when=_can_enter,
+    actors="vcpu",
+    touches="cpu",
+    tries=tried("run", where="kernel"),
+    leads=[()],
+)
 def guest_enter(m: Program, actor: str) -> None:
-    m.guest_enter(loaded(m, actor))
+    m.guest_enter(m.vcpus[actor])
 
 
-@VERBS.verb(
-    "a counter of its overflows, wherever it is",
-    actors="vcpu",
-)
-def pmu_overflow(m: Program, actor: str) -> None:
-    """kvm_riscv_pmu_overflow(): an event of the host's perf that counts for the guest."""
+def _counts(m: Program, actor: str) -> None:
     vcpu = m.vcpus[actor]
     if not vcpu.created or not probe_of(m, vcpu):
         raise Refused(f"no counter of {actor} can overflow")
+
+
+@VERBS.verb("one of its counters overflows, wherever it is", when=_counts, actors="vcpu")
+def pmu_overflow(m: Program, actor: str) -> None:
+    """kvm_riscv_pmu_overflow(): an event of the host's perf that counts for the guest."""
+    vcpu = m.vcpus[actor]
     if "isa-sscofpmf" in m.fixes:
         m.kvm_riscv_vcpu_set_interrupt(vcpu, IRQ_PMU_OVF)
 
@@ -134,15 +146,16 @@ def probe_of(m: Program, vcpu: Vcpu) -> bool:
     return host.pmu and {"ssaia", "sscofpmf"} <= host.isa
 
 
-@VERBS.verb(
-    "the timer expires that it has without Sstc",
-    actors="vcpu",
-)
-def hrtimer_expired(m: Program, actor: str) -> None:
-    """kvm_riscv_vcpu_hrtimer_expired(): the timer that stands in for Sstc."""
+def _has_timer(m: Program, actor: str) -> None:
     vcpu = m.vcpus[actor]
     if not vcpu.next_set or "sstc" in m.hosts[vcpu.host].isa:
         raise Refused(f"{actor} has no timer on")
+
+
+@VERBS.verb("the timer expires that it has without Sstc", when=_has_timer, actors="vcpu")
+def hrtimer_expired(m: Program, actor: str) -> None:
+    """kvm_riscv_vcpu_hrtimer_expired(): the timer that stands in for Sstc."""
+    vcpu = m.vcpus[actor]
     vcpu.next_set = m.vcpu_due[actor].armed = False
     m.kvm_riscv_vcpu_set_interrupt(vcpu, IRQ_VS_TIMER)
 
@@ -150,11 +163,14 @@ def hrtimer_expired(m: Program, actor: str) -> None:
 @VERBS.verb(
     "leaves the guest for the run loop, while another CPU raises or lowers its software interrupt",
     words(("irq", *MEANWHILE), optional=True),
+    when=in_guest,
     actors="vcpu",
     touches="cpu",
+    tries=tried("run", "irq", where="guest"),
+    leads=[("irq",)],
 )
 def guest_exit(m: Program, actor: str, why: str) -> None:
-    vcpu = in_guest(m, actor)
+    vcpu = m.vcpus[actor]
     if why in MEANWHILE:
         due.interrupt(m.vcpu_due[actor], IRQ_VS_SOFT, why == "raise")
     m.guest_exit(vcpu, why if why in MEANWHILE else "")
@@ -175,8 +191,4 @@ def runs(m: Program, vcpu: Vcpu) -> None:
 def goes_on(m: Program, actor: str, name: str) -> bool:
     """Whether KVM_RUN is where the task is already, asleep: then its vcpu goes on."""
     vcpu, task = m.vcpus[name], m.tasks[actor]
-    if waits(m, task) is not vcpu or task.on_cpu < 0 or task.at is not At.SYSCALL:
-        return False
-    vcpu_load(m, name)
-    m.guest_enter(vcpu)
-    return True
+    return waits(m, task) is vcpu and task.on_cpu >= 0 and task.at is At.SYSCALL

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from harness.model.base import Refused, Violation, shown
+from collections.abc import Iterator
+
+from harness.model.base import Errno, Refused, Violation, shown
 from harness.model.operands import VCPU, Reg, Register, words
 from harness.model.riscv import due
-from harness.model.riscv.kvm.state import Errno, Saved, Vcpu
+from harness.model.riscv.kvm.state import Saved, Vcpu
 from harness.model.riscv.kvm.uapi import ISA_EXT, SBI_EXT, SIZES, reg_name, size_of
 from harness.model.riscv.program import Program
-from harness.model.riscv.stimuli.ioctls import vcpu_ioctl
 from harness.model.riscv.stimuli.kvm_run import runs
-from harness.model.riscv.stimuli.one_reg import set_one_reg, vmm_vcpu
+from harness.model.riscv.stimuli.one_reg import set_one_reg
+from harness.model.riscv.stimuli.places import created
 from harness.model.riscv.stimuli.table import VERBS
+from harness.model.shared import vcpu_ioctl
 from harness.model.values import Quads, Val
+from harness.model.verbs import Try
+from harness.model.world import World
+
+
+def _saves(w: World, who: str, current: str) -> Iterator[Try]:
+    yield from (Try(("migrate",), (vcpu,)) for vcpu in w.vcpus_of(who))
 
 
 @VERBS.verb(
     "saves a vcpu by ONE_REG, in KVM_GET_REG_LIST order",
-    VCPU,
-    words(SIZES, several=True),
+    *(VCPU, words(SIZES, several=True, called="SIZE, ...")),
+    when=created,
+    tries=_saves,
+    leads=[(None,)],
 )
 def save(m: Program, actor: str, name: str, dropped: tuple[str, ...] = ()) -> None:
-    vcpu = vmm_vcpu(m, actor, name)
+    vcpu = m.vcpus[name]
     vcpu_ioctl(m, lambda: save_vcpu(m, vcpu, dropped))
 
 
@@ -35,12 +46,23 @@ def save_vcpu(m: Program, vcpu: Vcpu, dropped: tuple[str, ...]) -> None:
     due.keep(m.vcpu_due[vcpu.name], tuple(v.what for v in _tried_out(m, vcpu)))
 
 
+def _can_restore(m: Program, actor: str, name: str, source: str, first: Reg | None = None) -> None:
+    created(m, actor, name)
+    if m.vcpus[source].saved is None:
+        raise Refused(f"{source} has not been saved")
+
+
+def _restores(w: World, who: str, current: str) -> Iterator[Try]:
+    for vcpu in w.vcpus_of(who):
+        yield from (Try(("migrate",), (vcpu, source)) for source, *_ in w.vcpus)
+
+
 @VERBS.verb(
     "restores it into another: ISA extensions, SBI extensions, then the rest as listed; "
     "one register can go before all",
-    VCPU,
-    VCPU,
-    Register("one_reg"),
+    *(VCPU, VCPU, Register("one_reg")),
+    when=_can_restore,
+    tries=_restores,
 )
 def restore(m: Program, actor: str, name: str, source: str, first: Reg | None = None) -> None:
     """ISA first, then SBI extensions, then the rest as it was listed.
@@ -48,9 +70,9 @@ def restore(m: Program, actor: str, name: str, source: str, first: Reg | None = 
     What a vcpu has decides which of its registers there are. With `first` that one
     register goes before all.
     """
-    vcpu, saved = vmm_vcpu(m, actor, name), m.vcpus[source].saved
-    if saved is None:
-        raise Refused(f"{source} has not been saved")
+    vcpu, saved, kept = m.vcpus[name], m.vcpus[source].saved, m.vcpu_due[source].kept
+    assert saved is not None
+    assert kept is not None
     rank = {ISA_EXT: 0, SBI_EXT: 1}
 
     def order(pair: tuple[int, Quads]) -> int:
@@ -59,8 +81,6 @@ def restore(m: Program, actor: str, name: str, source: str, first: Reg | None = 
         return rank.get(m.place_of(pair[0])[0], 2)
 
     regs = tuple(sorted(saved.regs, key=order))
-    kept = m.vcpu_due[source].kept
-    assert kept is not None
     same_host = m.hosts[vcpu.host] == m.hosts[saved.host]
     alike = same_host and first is None and not vcpu.ran_atleast_once
     vcpu_ioctl(m, lambda: restore_vcpu(m, vcpu, saved._replace(regs=regs), kept, alike))

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 
-from harness.model.base import Refused, shown
+from harness.model.base import Errno, shown
 from harness.model.operands import VALUE, VCPU, Reg, Register, words
 from harness.model.riscv import due
 from harness.model.riscv.cpu.state import FCSR, V_CSRS
 from harness.model.riscv.cpu.warl import legal_senvcfg
-from harness.model.riscv.kvm.state import Errno, Vcpu
+from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import ISA_EXT, SBI_EXT_ID, VECTOR_REGS, reg_id, reg_name, size_of
 from harness.model.riscv.kvm.vcpu_timer import KVM_RISCV_TIMER_STATE_ON
 from harness.model.riscv.observability import observable
 from harness.model.riscv.program import Program
-from harness.model.riscv.stimuli.ioctls import vcpu_ioctl
-from harness.model.riscv.stimuli.places import idle_vcpu
+from harness.model.riscv.settings import settings
+from harness.model.riscv.stimuli.places import created
 from harness.model.riscv.stimuli.table import VERBS
+from harness.model.shared import vcpu_ioctl
 from harness.model.values import Quads, Val, trim
+from harness.model.verbs import Try
+from harness.model.world import World
 
 # Before the first run.
 TAKES_ANYTHING = ("config.mvendorid", "config.marchid", "config.mimpid")
@@ -74,13 +78,12 @@ def needs(name: str) -> frozenset[str]:
 
 @VERBS.verb(
     "KVM_GET_ONE_REG, into a bad pointer with `NULL`",
-    VCPU,
-    Register("one_reg"),
-    words("NULL"),
+    *(VCPU, Register("one_reg"), words("NULL")),
+    when=created,
     reads=True,
 )
 def one_reg_get(m: Program, actor: str, name: str, reg: Reg, addr: str = "") -> None:
-    vcpu = vmm_vcpu(m, actor, name)
+    vcpu = m.vcpus[name]
     vcpu_ioctl(m, lambda: _get(m, vcpu, reg[1], addr != "NULL"))
 
 
@@ -101,23 +104,28 @@ def _is_due(m: Program, vcpu: Vcpu, name: str, vals: Quads) -> None:
         m.violated("set-lost", vcpu.name, name, text + f"not {(*want[0], 0)[0]:#x}")
 
 
+def _sets(w: World, who: str, current: str) -> Iterator[Try]:
+    isa = set(w.words.get("isa", ()))
+    vlenb = w.settings.get("vlen", (128, 128))[1] // 8
+    for vcpu in w.vcpus_of(who):
+        for extension in sorted(isa):
+            reg = reg_id(f"isa_ext.{extension}", 16)
+            if reg is not None:
+                yield Try(("vmm",), (vcpu, ("id", reg), (0,)))
+        for number, bits in settings(isa, vlenb):
+            yield Try(("onereg",), (vcpu, ("id", number), bits))
+
+
 @VERBS.verb(
     "KVM_SET_ONE_REG, from a bad pointer with `= NULL`",
-    VCPU,
-    Register("one_reg"),
-    VALUE,
+    *(VCPU, Register("one_reg"), VALUE),
+    when=created,
+    tries=_sets,
 )
 def one_reg_set(m: Program, actor: str, name: str, reg: Reg, bits: tuple[int, ...]) -> None:
-    vcpu = vmm_vcpu(m, actor, name)
+    vcpu = m.vcpus[name]
     vals = tuple(m.val(b, name) for b in bits)
     vcpu_ioctl(m, lambda: _set(m, vcpu, reg[1], vals))
-
-
-def vmm_vcpu(m: Program, actor: str, name: str) -> Vcpu:
-    vcpu = idle_vcpu(m, actor, name)
-    if not vcpu.created:
-        raise Refused(f"{name} has not been created")
-    return vcpu
 
 
 def _set(m: Program, vcpu: Vcpu, reg: int, vals: Quads) -> None:

@@ -15,11 +15,19 @@ def waits(m: Program, task: Task) -> Vcpu | None:
     return next(found, None)
 
 
-def idle_vcpu(m: Program, actor: str, name: str) -> Vcpu:
+def idle_vcpu(m: Program, actor: str, name: str, *_: object) -> Vcpu:
     """The vcpu, which nobody runs: a task in user space can call an ioctl on it."""
     vcpu = caller(m, actor, name)
     if vcpu.cpu >= 0 or vcpu.waiting or any(t.vcpu == name for t in m.tasks.values()):
         raise Refused(f"{name} is in KVM_RUN already, by {vcpu.thread}; an ioctl would wait")
+    return vcpu
+
+
+def created(m: Program, actor: str, name: str, *_: object) -> Vcpu:
+    """The same, once there is such a vcpu."""
+    vcpu = idle_vcpu(m, actor, name)
+    if not vcpu.created:
+        raise Refused(f"{name} has not been created")
     return vcpu
 
 

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from harness.model.base import Refused
 from harness.model.operands import words
 from harness.model.riscv.cpu.state import VsCsrs
 from harness.model.riscv.program import Program
-from harness.model.riscv.stimuli.scheduler import go_on
 from harness.model.riscv.stimuli.table import VERBS
+from harness.model.shared import go_on
 from harness.model.tasks import Mode
 from harness.model.values import EMPTY, ZERO, Val
+from harness.model.verbs import Try, tried
+from harness.model.world import World
 
 
-@VERBS.verb("sleeps, loses power, and is back", actors="cpu", touches="cpu")
-def cpu_pm(m: Program, actor: str) -> None:
-    was = m.cpu.mode
+def _can_sleep(m: Program, actor: str) -> None:
     if m.current.vcpu:
         raise Refused(f"{m.current.vcpu} is loaded on {actor}, which cannot sleep now")
     if m.current.kernel_mode_v:
         raise Refused(f"{m.current.name} uses vectors in the kernel, it does not sleep now")
+
+
+@VERBS.verb(
+    "sleeps, loses power, and is back",
+    when=_can_sleep,
+    actors="cpu",
+    touches="cpu",
+    tries=tried("power"),
+)
+def cpu_pm(m: Program, actor: str) -> None:
+    was = m.cpu.mode
     m.cpu.mode = Mode.KERNEL
     if m.has_fpu:
         m.fstate_save(m.current)
@@ -44,17 +57,28 @@ def _lose_power(m: Program) -> None:
     hart.henvcfg = hart.hstateen0 = hart.hedeleg = hart.hideleg = 0
 
 
+def _can_change(m: Program, actor: str, state: str) -> None:
+    if (state == "on") is m.cpu.online:
+        raise Refused(f"{actor} is {'on' if m.cpu.online else 'off'} line already")
+    if state == "off" and not m.current.name.startswith("idle"):
+        raise Refused(f"{actor} runs {m.current.name}: only an idle CPU goes off line")
+
+
+def _tries(w: World, actor: str, current: str) -> Iterator[Try]:
+    for state in ("off", "on") if w.settings.get("cpus", (1, 1))[1] > 1 else ():
+        yield Try(("power",), (state,))
+
+
 @VERBS.verb(
     "goes off line, or comes back with its registers reset",
     words("off on"),
+    when=_can_change,
     actors="cpu",
+    tries=_tries,
+    leads=[("on",)],
 )
 def hotplug(m: Program, actor: str, state: str) -> None:
-    if (state == "on") is m.cpu.online:
-        raise Refused(f"{actor} is {'on' if m.cpu.online else 'off'} line already")
     if state == "off":
-        if not m.current.name.startswith("idle"):
-            raise Refused(f"{actor} runs {m.current.name}: only an idle CPU goes off line")
         m.cpu.online = False
         m.kvm_arch_disable_virtualization_cpu()  # kvm_offline_cpu()
         _lose_power(m)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.errors import one_of
 from harness.model.base import Refused
-from harness.model.operands import ARGUMENT, words
+from harness.model.operands import Argument, words
 from harness.model.places import in_guest
 from harness.model.riscv import due
 from harness.model.riscv.cpu.csr import EXC_SUPERVISOR_SYSCALL, IRQ_VS_SOFT
@@ -53,14 +53,20 @@ def _call(extension: str, function: str) -> tuple[int, int]:
 _FUNCTIONS = " ".join(dict.fromkeys(f for e in EXTENSIONS.values() for f in e.functions))
 
 
-def guest_sbi(m: Program, vcpu: Vcpu, extension: str, function: str, args: tuple[int, ...]) -> None:
-    """By names or by numbers, which mean the same."""
-    eid, fid = _call(extension, function)
+def _can_call(
+    m: Program, actor: str, extension: str, function: str, args: tuple[int, ...] | None = None
+) -> None:
+    vcpu, (eid, fid) = in_guest(m, actor), _call(extension, function)
     if not m.supervisor(vcpu):
         raise Refused(f"{vcpu.name} is in VU-mode, which makes no SBI calls")
     pmu = m.find_ext(vcpu, eid) == "pmu" and m.probe("pmu")
     if pmu and fid and function_of("pmu", fid):
         raise Refused("the PMU's counters are left out: of SBI pmu there is num_counters")
+
+
+def guest_sbi(m: Program, vcpu: Vcpu, extension: str, function: str, args: tuple[int, ...]) -> None:
+    """By names or by numbers, which mean the same."""
+    eid, fid = _call(extension, function)
     # a0 to a5, the function in a6, the extension in a7
     set_x(m, vcpu, 10, *(args + (0,) * 6)[:6], fid, eid)
     m.traps.append(Trap(EXC_SUPERVISOR_SYSCALL, False, 0))
@@ -126,12 +132,18 @@ def _fwft_read(m: Program, vcpu: Vcpu, feature: str, got: int) -> None:
 
 @VERBS.verb(
     "calls its firmware, by names or numbers, with a0 and on after the function",
-    words(EXTENSIONS, numbers=True),
-    words(_FUNCTIONS, numbers=True),
-    ARGUMENT,
+    words(EXTENSIONS, numbers=True, called="EXTENSION"),
+    words(_FUNCTIONS, numbers=True, called="FUNCTION"),
+    Argument("A0, A1, ..."),
+    when=_can_call,
     actors="vcpu",
+    leads=[
+        *(("hsm", "hart_start", (hart,)) for hart in range(4)),
+        *(("ipi", "send_ipi", (1 << hart, 0)) for hart in range(4)),
+        ("time", "set_timer", (0,)),
+    ],
 )
 def sbi(
     m: Program, actor: str, extension: str, function: str, args: tuple[int, ...] | None = None
 ) -> None:
-    guest_sbi(m, in_guest(m, actor), extension, function, args or ())
+    guest_sbi(m, m.vcpus[actor], extension, function, args or ())

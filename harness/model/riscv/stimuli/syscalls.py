@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from harness.model.base import Refused
-from harness.model.operands import NUMBER, words
+from harness.model.operands import ADDRESS, NUMBER, words
 from harness.model.places import in_kernel, in_user
 from harness.model.riscv import due
 from harness.model.riscv.cpu.pointer_masking import Access, transform
@@ -13,6 +15,8 @@ from harness.model.riscv.stimuli.places import waits
 from harness.model.riscv.stimuli.table import VERBS
 from harness.model.tasks import At
 from harness.model.values import EMPTY
+from harness.model.verbs import Try, tried
+from harness.model.world import World
 
 PR_FLAGS = {
     "PR_TAGGED_ADDR_ENABLE": PR_TAGGED_ADDR_ENABLE,
@@ -27,24 +31,20 @@ PRCTLS = (
 )
 
 
-@VERBS.verb(
-    "makes a system call that does nothing, and returns",
-)
-def syscall(m: Program, actor: str) -> None:
-    m.svc(in_user(m, actor))
-    m.exit_to_user_mode()
-
-
-@VERBS.verb("makes a system call, and is in the kernel", touches="cpu")
-def syscall_enter(m: Program, actor: str) -> None:
-    m.svc(in_user(m, actor))
-
-
-@VERBS.verb("leaves the kernel, whatever is left to do there", touches="cpu")
-def ret_to_user(m: Program, actor: str) -> None:
-    task = in_kernel(m, actor, At.USER, At.SYSCALL, At.RUN)
-    if task.kernel_mode_v:
+def _can_return(m: Program, actor: str) -> None:
+    if in_kernel(m, actor, At.USER, At.SYSCALL, At.RUN).kernel_mode_v:
         raise Refused(f"{actor} uses vectors in the kernel")
+
+
+@VERBS.verb(
+    "leaves the kernel, whatever is left to do there",
+    when=_can_return,
+    touches="cpu",
+    tries=tried(where="kernel"),
+    leads=[()],
+)
+def ret_to_user(m: Program, actor: str) -> None:
+    task = m.tasks[actor]
     if task.at is At.RUN:
         m.vcpu_put(m.vcpus[task.vcpu])
     vcpu = waits(m, task)
@@ -53,14 +53,11 @@ def ret_to_user(m: Program, actor: str) -> None:
     m.exit_to_user_mode()
 
 
-@VERBS.verb(
-    "makes a system call with a pointer, tagged or not",
-    NUMBER,
-)
+@VERBS.verb("makes a system call with a pointer, tagged or not", ADDRESS, when=in_user)
 def uaccess(m: Program, actor: str, address: int) -> None:
     """A system call takes a pointer: untagged_addr(), then access_ok()."""
-    task = in_user(m, actor)
-    m.svc(task)
+    m.svc()
+    task = m.tasks[actor]
     pmlen = m.mms[task.mm].pmlen
     m.address = transform(address, pmlen, Access.DATA, True)
     tags = tags_of(m, actor)
@@ -73,16 +70,15 @@ def uaccess(m: Program, actor: str, address: int) -> None:
 
 
 @VERBS.verb(
-    "calls FUTEX_WAKE_OP, which changes the word at a pointer, tagged or not",
-    NUMBER,
+    "calls FUTEX_WAKE_OP, which changes the word at a pointer, tagged or not", ADDRESS, when=in_user
 )
 def futex(m: Program, actor: str, address: int) -> None:
     """arch_futex_atomic_op_inuser(): access_ok(), then an AMO, which nothing masks in S-mode.
 
     If that faults, fault_in_user_writeable() finds nothing wrong, and the kernel tries again.
     """
-    task = in_user(m, actor)
-    m.svc(task)
+    m.svc()
+    task = m.tasks[actor]
     untagged = transform(address, m.mms[task.mm].pmlen, Access.DATA, True)
     m.address = untagged if "futex-untag" in m.fixes else address
     if untagged >> m.host.sv - 1:
@@ -93,23 +89,30 @@ def futex(m: Program, actor: str, address: int) -> None:
     m.exit_to_user_mode()
 
 
-@VERBS.verb(
-    "asks for a PMLEN, or says or asks whether its vectors are on (2) or off (1)",
-    words(PRCTLS),
-    NUMBER,
-    words(PR_FLAGS, several=True),
-)
-def prctl(m: Program, actor: str, option: str, value: int, flags: tuple[str, ...] = ()) -> None:
-    task = in_user(m, actor)
-    arg = value << PR_PMLEN_SHIFT | sum(PR_FLAGS[f] for f in flags)
+def _arg(value: int, flags: tuple[str, ...]) -> int:
+    return value << PR_PMLEN_SHIFT | sum(PR_FLAGS[f] for f in flags)
+
+
+def _can_call(m: Program, actor: str, option: str, value: int, flags: tuple[str, ...] = ()) -> None:
+    in_user(m, actor)
     if "GET" in option and (value or flags):
         raise Refused(f"{option} takes no argument but 0")
     if flags and option != "PR_SET_TAGGED_ADDR_CTRL":
         raise Refused(f"{option} has no {flags[0]}")
-    if arg >> 64:
+    if _arg(value, flags) >> 64:
         raise Refused(f"{value} << {PR_PMLEN_SHIFT} does not fit into 64 bits")
-    m.svc(task)
-    owed = m.task_due[actor]
+
+
+@VERBS.verb(
+    "asks for a PMLEN, or says or asks whether its vectors are on (2) or off (1)",
+    words(PRCTLS),
+    NUMBER,
+    words(PR_FLAGS, several=True, called="FLAG | ..."),
+    when=_can_call,
+)
+def prctl(m: Program, actor: str, option: str, value: int, flags: tuple[str, ...] = ()) -> None:
+    m.svc()
+    arg, task, owed = _arg(value, flags), m.tasks[actor], m.task_due[actor]
     if option == "PR_SET_TAGGED_ADDR_CTRL":
         m.errno = m.set_tagged_addr_ctrl(task, arg)
         if not m.errno:
@@ -141,11 +144,24 @@ def _returns(m: Program, value: int | None) -> None:
     m.seen = None if value is None else (m.val(value, "kernel"),)
 
 
-@VERBS.verb("in a system call, the kernel begins to use vectors", touches="cpu")
-def kernel_vector_begin(m: Program, actor: str) -> None:
-    task = in_kernel(m, actor, At.SYSCALL)
-    if task.kernel_mode_v or not m.has_vector:
+def _uses(w: World, who: str, current: str) -> Iterator[Try]:
+    if w.lists("isa", "v"):
+        yield Try(("kernel",), where="kernel")
+
+
+def _can_begin(m: Program, actor: str) -> None:
+    if in_kernel(m, actor, At.SYSCALL).kernel_mode_v or not m.has_vector:
         raise Refused(f"{actor} cannot use vectors in the kernel now")
+
+
+@VERBS.verb(
+    "in a system call, the kernel begins to use vectors",
+    when=_can_begin,
+    touches="cpu",
+    tries=_uses,
+    leads=[()],
+)
+def kernel_vector_begin(m: Program, actor: str) -> None:
     if not m.kernel_vector:
         return  # it does without
     m.kernel_vector_begin()
@@ -153,12 +169,14 @@ def kernel_vector_begin(m: Program, actor: str) -> None:
     m.task_due[actor].kernel_v = m.cpu.v
 
 
-@VERBS.verb("and ends", touches="cpu")
-def kernel_vector_end(m: Program, actor: str) -> None:
+def _can_end(m: Program, actor: str) -> None:
     task = in_kernel(m, actor, At.SYSCALL)
-    if not m.kernel_vector:
-        return
-    if not task.kernel_mode_v:
+    if m.kernel_vector and not task.kernel_mode_v:
         raise Refused(f"{actor} uses no vectors in the kernel")
-    m.task_due[actor].kernel_v = EMPTY
-    m.kernel_vector_end()
+
+
+@VERBS.verb("and it ends", when=_can_end, touches="cpu", tries=_uses, leads=[()])
+def kernel_vector_end(m: Program, actor: str) -> None:
+    if m.kernel_vector:
+        m.task_due[actor].kernel_v = EMPTY
+        m.kernel_vector_end()

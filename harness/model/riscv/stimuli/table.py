@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model.shared import SHARED
 from harness.model.verbs import Verbs
 
-VERBS = Verbs()
+VERBS = Verbs(SHARED)
