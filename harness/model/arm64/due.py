@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from harness.model.arm64.cpu.cpu import VectorLengths, held, supported_vq
 from harness.model.arm64.cpu.machine import Config
-from harness.model.arm64.cpu.state import FFR, UNSET, ZA, ZA_ROWS, ZT0, SysRegs
+from harness.model.arm64.cpu.state import UNSET, ZA, ZT0, SysRegs
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
     CPACR_EL1_MASK,
@@ -41,6 +41,7 @@ from harness.model.arm64.host.vl import (
     VL_ARCH_MAX,
 )
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SME, KVM_ARM_VCPU_SVE
+from harness.model.arm64.registers import KINDS, place
 from harness.model.values import EMPTY, ZERO, Bank, Quads, Val, spread
 
 # Registers ---------------------------------------------------------------------------
@@ -132,7 +133,7 @@ def written(regs: Regs, kind: str, n: int, vals: Quads) -> Regs:
     if kind == "v":
         return regs.with_z(regs.z.set(n, vals))
     if kind in ("za", "zt0"):
-        return regs._replace(za=regs.za.set(ZA if kind == "za" else ZT0, vals))
+        return regs._replace(za=regs.za.set(KINDS[kind].first, vals))
     return with_scalar(regs, kind, vals[0])
 
 
@@ -148,7 +149,7 @@ def vector(regs: Regs, kind: str, n: int, vals: Quads) -> Regs:
     """After a write of a whole Z, P or FFR."""
     if kind == "z":
         return regs.with_z(regs.z.set(n, vals))
-    return regs._replace(p=regs.p.set(FFR if kind == "ffr" else n, vals))
+    return regs._replace(p=regs.p.set(KINDS[kind].first + n, vals))
 
 
 # Tasks -------------------------------------------------------------------------------
@@ -319,7 +320,7 @@ def sve_set(
         if kind in ("v", "z"):
             z = z.set(n, vals)
         elif kind in ("p", "ffr"):
-            p = p.set(FFR if kind == "ffr" else n, vals)
+            p = p.set(place(kind, n)[1], vals)
     svcr = due.regs.svcr | SVCR_SM_MASK if sme else due.regs.svcr & ~SVCR_SM_MASK
     regs = due.regs._replace(z=z, p=p, fpsr=ZERO, fpcr=ZERO, svcr=svcr)
     due.regs = _status(regs, data)
@@ -424,7 +425,8 @@ def one_reg(due: VcpuDue, kind: str, n: int, vals: Quads, abi: Abi) -> None:
         due.regs = vector(regs, kind, n, spread(vals, _visible_vq(due, abi)))
     elif kind in ("za", "zt0"):
         # While SVCR.ZA is 0 neither exists, and a write that is accepted does nothing.
-        number, width = (ZT0, 4) if kind == "zt0" else (ZA_ROWS + n, due.sme_vq)
+        number = place(kind, n, rows=True)[1]
+        width = due.sme_vq if kind == "za" else KINDS[kind].quads
         if regs.svcr & SVCR_ZA_MASK:
             due.regs = regs._replace(za=regs.za.set(number, spread(vals, width)))
     elif kind == "svcr":
@@ -450,16 +452,14 @@ def read_back(due: VcpuDue, kind: str, n: int, abi: Abi, vq: int) -> Quads | Non
     Of Z and P as much as the guest has, `vq` quadwords.
     """
     regs, sys = due.regs, due.sys
-    if kind in ("z", "p", "ffr"):
-        bank = regs.z if kind == "z" else regs.p
-        width = min(vq, _visible_vq(due, abi))
-        return tuple(bank.get(FFR if kind == "ffr" else n, quad) for quad in range(width))
-    if kind == "v":
-        return (regs.z.get(n),)
-    if kind in ("za", "zt0"):
-        number, width = (ZT0, 4) if kind == "zt0" else (ZA_ROWS + n, due.sme_vq)
-        on = regs.svcr & SVCR_ZA_MASK
-        return tuple(regs.za.get(number, quad) for quad in range(width)) if on else None
+    bank, number = place(kind, n, rows=True)
+    if bank == "za" and not regs.svcr & SVCR_ZA_MASK:
+        return None
+    if bank:
+        width = KINDS[kind].quads or min(vq, _visible_vq(due, abi))
+        width = due.sme_vq if kind == "za" else width
+        held: Bank = getattr(regs, bank)
+        return tuple(held.get(number, quad) for quad in range(width))
     if kind in ("fpsr", "fpcr", "fpmr"):
         return (getattr(regs, kind),)
     if kind == "svcr":

@@ -9,7 +9,7 @@ a difference is told.
 from __future__ import annotations
 
 from harness.model.arm64.cpu.cpu import Access, check_access, current_vq, streaming_vq
-from harness.model.arm64.cpu.state import FFR, ZA, Registers
+from harness.model.arm64.cpu.state import Registers
 from harness.model.arm64.cpu.sysreg import (
     ARMV8_PMU_USERENR_MASK,
     CPACR_EL1_ZEN,
@@ -37,6 +37,7 @@ from harness.model.arm64.host.state import (
 )
 from harness.model.arm64.kvm.state import FP_STATE_GUEST_OWNED, Vcpu
 from harness.model.arm64.program import Program
+from harness.model.arm64.registers import called
 from harness.model.base import Violation, classify, shown
 from harness.model.tasks import GUEST, KERNEL, USER
 from harness.model.values import EMPTY, Bank, Val, first_difference
@@ -99,12 +100,8 @@ def _bank(who: Context, name: str, want: Bank, got: Bank, found: Found) -> None:
     difference = first_difference(want, got)
     if difference:
         n, quad, a, b = difference
-        if name.endswith("p") and n == FFR:
-            reg = f"{name[:-1]}ffr"
-        else:
-            reg = f"{name}{n}"
-            if name.endswith("za"):
-                reg = name if n == ZA else f"{name[:-2]}zt0"
+        where, _, kind = name.rpartition(" ")
+        reg = f"{where} {called(kind, n)}".lstrip()
         found.append(_wrong(who, f"{reg}[{quad}]" if quad else reg, a, b))
 
 

@@ -5,7 +5,6 @@ One class, which answers for all that the language asks an architecture.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -29,6 +28,7 @@ from harness.model.arm64.machine import (
     Setup,
     VheMachine,
 )
+from harness.model.arm64.registers import KINDS, find, lacking
 from harness.model.arm64.stimuli import VERBS
 from harness.model.arm64.view import SHOWN
 from harness.model.base import Model, RegTest, Setting, Shape, recording
@@ -40,21 +40,6 @@ from harness.model.patch import patched
 from harness.model.probing import Probing
 from harness.model.values import number as number_of
 from harness.model.world import World
-
-_REGISTER = re.compile(r"(v|z|p|za)(0|[1-9][0-9]*)")
-_HIGHEST = {"v": 31, "z": 31, "p": 15, "za": 255}
-_TASK_REGISTERS = ("ffr", "za", "zt0", "fpsr", "fpcr", "fpmr", "svcr", "tpidr2_el0")
-_VCPU_REGISTERS = (
-    *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1"),
-    *("dbgbvr0_el1", "dbgbvr1_el1", "tpidr2_el0"),
-)
-_ONE_REGS = (
-    *("ffr", "fpsr", "fpcr", "fpmr", "zcr_el1", "cpacr_el1", "dbgbvr0_el1", "dbgbvr1_el1"),
-    *("za", "zt0", "svcr", "smcr_el1"),
-    *LONG_NAMES.values(),
-)
-
-_SHORT_NAMES = {long: kind for kind, long in LONG_NAMES.items()}
 
 # What the register sets of ptrace hold beside registers with a number.
 REGSETS: dict[str, tuple[str, ...]] = {
@@ -179,62 +164,21 @@ class Arm64:
         return "the machine has none" if needed else ""
 
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
-        if actor == "ptrace":
-            if not re.fullmatch(r"[vzp][0-9]+|ffr", name):
-                raise BadOperand(f"{name}: a tracer reaches v, z, p and ffr here")
-            actor = "task"
-        if actor == "frame" and not re.fullmatch(r"v(0|[1-9][0-9]*)", name):
-            raise BadOperand(f"{name}: the FPSIMD record has v0 to v31")
-        actor = "task" if actor == "frame" else actor
-        others = {"task": _TASK_REGISTERS, "vcpu": _VCPU_REGISTERS, "one_reg": _ONE_REGS}[actor]
-        match = _REGISTER.fullmatch(name)
         if name[0].isdigit():
-            reg = number_of(name)
-            if reg >> 64:
+            number = number_of(name)
+            if number >> 64:
                 raise BadOperand(f"{name} is no register id: it has more than 64 bits")
-            return "id", reg
-        if match:
-            kind, n = match[1], int(match[2])
-            if kind == "za" and actor != "one_reg":
-                raise BadOperand(f"{name}: ZA is one register here, `za`")
-            if n > _HIGHEST[kind]:
-                raise BadOperand(f"no register {name!r}: {kind}0 to {kind}{_HIGHEST[kind]}")
-        elif name in others:
-            kind, n = _SHORT_NAMES.get(name, name), 0
-        else:
-            hint = nearest(name, (*others, "v0", "z0", "p0"))
-            raise BadOperand(
-                f"unknown register {name!r}{hint}: v0-v31, z0-z31, p0-p15, " + ", ".join(others)
-            )
-        vectors = "sve" in world.settings or (actor != "vcpu" and "sme" in world.settings)
-        if kind in ("zcr_el1", "sve_vls") and actor != "one_reg":
-            vectors = "sve" in world.settings
-        if kind in ("z", "p", "ffr", "zcr_el1", "sve_vls") and not vectors:
-            raise BadOperand(f"{name}: this machine has no SVE (`sve 16..64` would give it some)")
-        if kind == "fpmr" and "fpmr" not in world.settings:
-            raise BadOperand("fpmr: this machine has no FPMR (`fpmr 1` would give it one)")
-        if kind == "zt0" and actor != "one_reg" and not world.settings.get("sme2", (0, 0))[1]:
-            raise BadOperand("zt0: this machine has no SME2 (`sme2 1` would give it some)")
-        if (
-            kind in ("za", "svcr", "tpidr2_el0")
-            and "sme" not in world.settings
-            and actor != "one_reg"
-        ):
-            raise BadOperand(f"{name}: this machine has no SME (`sme 16..64` would give it some)")
-        if kind == "dbgbvr0_el1" and "brps" not in world.settings:
-            raise BadOperand("dbgbvr0_el1: this machine has no breakpoints (`brps 1` gives it one)")
-        if kind == "dbgbvr1_el1" and world.settings.get("brps", (0, 0))[1] < 2:
-            raise BadOperand("dbgbvr1_el1: this machine has no second breakpoint (`brps 2`)")
-        if kind == "tpidr2_el0" and actor == "vcpu" and not {"sme", "fgt"} <= set(world.settings):
-            raise BadOperand("tpidr2_el0: this machine has no SME, or no `fgt 1` to trap it by")
+            return "id", number
+        kind, n = find(name, actor)
+        if why := lacking(kind, actor, world.settings):
+            raise BadOperand(f"{name}: {why}")
         return kind, n
 
     def field(self, regset: str, name: str, world: World) -> tuple[str, int]:
         if regset not in REGSETS:
             raise BadOperand(f"{name}: of which register set?")
         holds = REGSETS[regset]
-        match = _REGISTER.fullmatch(name)
-        if (match[1] if match else name) not in holds:
+        if name.rstrip("0123456789") not in holds and name not in holds:
             raise BadOperand(f"{name!r}{nearest(name, holds)}: {regset} has {one_of(holds)}")
         if (
             regset not in ("NT_PRFPREG", "NT_ARM_SVE", "NT_ARM_FPMR")
@@ -297,37 +241,17 @@ class Arm64:
                     raise BadOperand(f"no register {n:#x}: expected one value of {size(n)} bytes")
                 return
             kind, slice_ = known[0], 16  # all of it, whatever the machine has
-        bits = {
-            "p": 16,
-            "ffr": 16,
-            "fpsr": 32,
-            "fpcr": 32,
-            "fpmr": 64,
-            "tpidr2_el0": 64,
-            "svcr": 64,
-            "zcr_el1": 64,
-            "smcr_el1": 64,
-            "vl": 16,
-            "flags": 16,
-            "size": 32,
-            "cpacr_el1": 64,
-            "dbgbvr0_el1": 64,
-            "dbgbvr1_el1": 64,
-            "sve_vls": 512,
-            "sme_vls": 512,
-        }
-        width = bits.get(kind, 128)
+        width, many = KINDS[kind].bits, KINDS[kind].quads != 1
         for quad in quads:
             if quad >> width:
                 raise BadOperand(f"{quad:#x} does not fit into {width} bits of {kind}")
-        many = kind in ("z", "p", "ffr", "zt0")
         if len(quads) > 1 and not many:
             raise BadOperand(f"{kind} takes one value, not {len(quads)}")
         most = max(
             (lengths(world.settings.get(s))[-1] for s in ("sve", "sme") if s in world.settings),
             default=1,
         )
-        most = 4 if kind == "zt0" else max(most, slice_)
+        most = KINDS[kind].quads or max(most, slice_)
         if len(quads) > most:
             raise BadOperand(f"{len(quads)} quadwords, but the longest vector here has {most}")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from harness.model.arm64.cpu.cpu import Trap
 from harness.model.arm64.cpu.machine import Config
-from harness.model.arm64.cpu.state import FFR, ZA_ROWS, ZT0
 from harness.model.arm64.host.state import COUNTERS, Counts
 from harness.model.arm64.invariants import check
 from harness.model.arm64.kvm.nvhe import Hvhe, Nvhe
@@ -17,6 +16,7 @@ from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SME, KVM_ARM_VCPU_SVE, name_of, named
 from harness.model.arm64.kvm.vhe import Vhe
 from harness.model.arm64.program import Program
+from harness.model.arm64.registers import place
 from harness.model.arm64.stimuli import VERBS
 from harness.model.arm64.stimuli.ioctls import finalize_vcpu, init_vcpu
 from harness.model.arm64.stimuli.settling import settle
@@ -223,14 +223,9 @@ class Machine(Program):
         match = _WHAT.fullmatch(what)
         if match is None:
             return []
-        kind, n, quad = match[1], int(match[2] or 0), int(match[3] or 0)
-        saved_as = (kind, n)
-        if kind == "ffr":
-            kind, n = "p", FFR
-        elif kind == "zt0":
-            kind, n = "za", ZT0
-        elif kind == "za" and match[2]:
-            n += ZA_ROWS  # a vcpu's
+        quad = int(match[3] or 0)
+        saved_as = match[1], int(match[2] or 0)
+        kind, n = place(*saved_as, rows=bool(match[2]))
         found = []
 
         def look(where: str, bank: Bank | None) -> None:
@@ -240,16 +235,15 @@ class Machine(Program):
                     found.append(where)
 
         for cpu in self.cpus:
-            live = {"p": cpu.p, "za": cpu.za}.get(kind, cpu.z)
-            look(f"cpu{cpu.id}'s registers", live)
+            look(f"cpu{cpu.id}'s registers", getattr(cpu, kind))
             for data in (self.kvm_host_data[cpu.id], self.kvm_nvhe_host_data[cpu.id]):
-                if kind in ("v", "z"):
+                if kind == "z":
                     look(f"cpu{cpu.id}.host_ctxt", data.host_ctxt_fp)
                 if data.sve_state is not None and kind != "za":
                     z, p = data.sve_state
                     look(f"cpu{cpu.id}.kvm_host_data.sve_state", p if kind == "p" else z)
         for context in self.contexts.values():
-            if kind in ("v", "z"):
+            if kind == "z":
                 look(f"{context.name}.fpsimd_state", context.fpsimd_state)
             if context.sve_state is not None and kind != "za":
                 z, p = context.sve_state

@@ -13,7 +13,6 @@ from typing import Any
 from harness.model import places
 from harness.model.arm64 import due
 from harness.model.arm64.cpu.cpu import Access, Trap, check_access, set_svcr
-from harness.model.arm64.cpu.state import FFR, ZA, ZT0
 from harness.model.arm64.cpu.sysreg import (
     ESR_ELX_EC_SME,
     ESR_ELX_EC_SVE,
@@ -29,30 +28,15 @@ from harness.model.arm64.host.state import Context, Task
 from harness.model.arm64.kvm.guest_sme import SmeGuest
 from harness.model.arm64.kvm.reset import DBGBVR
 from harness.model.arm64.kvm.state import Vcpu
+from harness.model.arm64.registers import KINDS
 from harness.model.base import State
 from harness.model.tasks import GUEST, USER, titled
 from harness.model.values import ZERO, Bank, Origin, Quads, Val, spread
 
 # Every register a program can name, by kind: what access it takes.
-ACCESS: dict[str, Access] = {
-    "v": "asimd",
-    "z": "sve",
-    "p": "sve",
-    "ffr": "ffr",
-    "za": "za",
-    "zt0": "zt0",
-    "fpsr": "fp",
-    "fpcr": "fp",
-    "fpmr": "fp",
-    "svcr": "sme",
-    "zcr_el1": "zcr",
-}
-
+ACCESS: dict[str, Access] = {kind: told.access for kind, told in KINDS.items() if told.access}
 
 _GATED = ("fpmr", "tpidr2_el0", *DBGBVR)
-# The registers whose length in quadwords is fixed, and those that are one of a bank.
-_WIDTH = {"v": 1, "za": 1, "zt0": 4}
-_NUMBER = {"ffr": FFR, "za": ZA, "zt0": ZT0}
 
 
 class Program(SmeGuest):
@@ -258,7 +242,7 @@ class Program(SmeGuest):
             live, z = self.set_both(cpu.z, vals, want.z, vals, n)
             cpu.z, owed.regs = live, want.with_z(z)
         elif kind in ("z", "p", "ffr"):
-            n = FFR if kind == "ffr" else n
+            n += KINDS[kind].first
             has = spread(vals, self.current_vq())
             gets = spread(vals, self.entitled_vq(who))
             if kind == "z":
@@ -275,7 +259,7 @@ class Program(SmeGuest):
             self.write_svcr(owed, bits[0] & SVCR_MASK)
         elif kind in ("za", "zt0"):
             vals = spread(vals, 4) if kind == "zt0" else vals
-            cpu.za, za = self.set_both(cpu.za, vals, want.za, vals, _NUMBER[kind])
+            cpu.za, za = self.set_both(cpu.za, vals, want.za, vals, KINDS[kind].first)
             owed.regs = want._replace(za=za)
         else:  # fpsr, fpcr, fpmr
             owed.regs = due.written(want, kind, n, vals)
@@ -353,7 +337,8 @@ class Program(SmeGuest):
         elif kind == "zcr_el1":
             self.seen = (Val(cpu.zcr_el1),)
         else:
-            width = _WIDTH.get(kind) or self.current_vq()
-            bank = cpu.z if kind in ("v", "z") else cpu.p if kind in ("p", "ffr") else cpu.za
-            quads = bank.regs.get(_NUMBER.get(kind, n), ())[:width]
+            told = KINDS[kind]
+            width = told.quads or self.current_vq()
+            bank: Bank = getattr(cpu, told.bank)
+            quads = bank.regs.get(told.first + n, ())[:width]
             self.seen = quads + (ZERO,) * (width - len(quads))

@@ -5,25 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-# One register of each kind, how many bits it has, and the numbers at which it changes its meaning.
-_REGISTERS: tuple[tuple[str, int, tuple[int, ...]], ...] = (
-    ("v", 128, ()),
-    ("fpsr", 32, ()),
-    ("fpcr", 32, ()),
-    ("cpacr_el1", 64, (0b11 << 20,)),  # FPEN
-)
-_DEBUG = (("dbgbvr0_el1", 64, ()),)
-_FPMR = (("fpmr", 64, ()),)
-_SVE: tuple[tuple[str, int, tuple[int, ...]], ...] = (
-    *(("z", 128, ()), ("p", 16, ()), ("ffr", 16, ())),
-    ("zcr_el1", 64, (0xF,)),  # LEN
-)
-_SME: tuple[tuple[str, int, tuple[int, ...]], ...] = (
-    ("svcr", 64, (0b01, 0b10, 0b11)),  # SM, ZA
-    ("smcr_el1", 64, (0xF,)),  # LEN
-    ("za", 128, ()),
-)
-_SME2 = (("zt0", 128, ()),)
+from harness.model.arm64.registers import KINDS
+
+# Kinds of registers, one of each of which is set, and the numbers at which it changes its meaning.
+_Limits = dict[str, tuple[int, ...]]
+_REGISTERS: _Limits = {"v": (), "fpsr": (), "fpcr": (), "cpacr_el1": (0b11 << 20,)}  # FPEN
+_DEBUG: _Limits = {"dbgbvr0_el1": ()}
+_FPMR: _Limits = {"fpmr": ()}
+_SVE: _Limits = {"z": (), "p": (), "ffr": (), "zcr_el1": (0xF,)}  # LEN
+_SME: _Limits = {"svcr": (0b01, 0b10, 0b11), "smcr_el1": (0xF,), "za": ()}  # SM, ZA; LEN
+_SME2: _Limits = {"zt0": ()}
 
 
 class Setting(NamedTuple):
@@ -35,12 +26,13 @@ class Setting(NamedTuple):
 
 def settings(machine: Mapping[str, object], features: tuple[str, ...] = ()) -> Iterator[Setting]:
     """Every kind of register of this machine, for a vcpu with these features, with every number."""
-    registers = [*_REGISTERS]
+    registers = dict(_REGISTERS)
     for name, more in (("brps", _DEBUG), ("fpmr", _FPMR), ("sve", _SVE)):
-        registers += more if name in machine else ()
+        registers |= more if name in machine else {}
     if "sme" in features:
-        registers += [*(_SVE[:3] if "sve" not in machine else ()), *_SME]
-        registers += _SME2 if machine.get("sme2") == (1, 1) else ()
-    for kind, width, limits in registers:
+        registers |= dict.fromkeys(("z", "p", "ffr"), ()) | _SME
+        registers |= _SME2 if machine.get("sme2") == (1, 1) else {}
+    for kind, limits in registers.items():
+        width = KINDS[kind].bits
         for number in sorted({0, (1 << width) - 1, *limits, *(n + 1 for n in limits)}):
             yield Setting((kind, 0), number)

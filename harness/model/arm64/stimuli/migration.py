@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from harness.model.arm64 import due
 from harness.model.arm64.cpu.cpu import supported_vq
-from harness.model.arm64.cpu.state import FFR, ZA_ROWS, ZT0
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK, SVCR_ZA_MASK
 from harness.model.arm64.due import Kept
 from harness.model.arm64.host.state import SveState
@@ -25,6 +24,7 @@ from harness.model.arm64.kvm.uapi import (
     za_row,
 )
 from harness.model.arm64.program import Program
+from harness.model.arm64.registers import called
 from harness.model.arm64.stimuli.ioctls import finalize_vcpu, init_vcpu
 from harness.model.arm64.stimuli.one_reg import get_one_reg, set_one_reg
 from harness.model.arm64.stimuli.places import aarch64
@@ -166,9 +166,7 @@ def _bank(m: Program, vcpu: Vcpu, name: str, want: Bank, got: Bank) -> None:
     difference = first_difference(want, got)
     if difference:
         n, quad, owed, found = difference
-        reg = "ffr" if name == "p" and n == FFR else f"{name}{n}"
-        if name == "za":
-            reg = "zt0" if n == ZT0 else f"za{n - ZA_ROWS}"
+        reg = called(name, n)
         _differs(m, vcpu, f"{reg}[{quad}]" if quad else reg, owed, found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.model.arm64 import due
-from harness.model.arm64.cpu.state import FFR, ZA, ZT0
+from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.host.ptrace import (
     FPSIMD_LAYOUT,
     SVE_PT_REGS_FPSIMD,
@@ -24,6 +24,7 @@ from harness.model.arm64.host.state import (
     VecType,
 )
 from harness.model.arm64.program import Program
+from harness.model.arm64.registers import KINDS, place
 from harness.model.arm64.stimuli.places import by_syscall, in_neon, in_user_or_syscall
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused, classify, shown
@@ -181,10 +182,8 @@ def ptrace_setregset(m: Program, actor: str, name: str, regset: str, fields: Giv
     data: Payload = {}
     for (kind, n), bits in given.items():
         vals = tuple(m.value(name, b) for b in bits)
-        if kind in ("z", "p", "ffr"):
-            vals = spread(vals, max(header.vl // 16, 1))
-        elif kind == "zt0":
-            vals = spread(vals, 4)
+        if KINDS[kind].quads != 1:
+            vals = spread(vals, KINDS[kind].quads or max(header.vl // 16, 1))
         if kind not in ("vl", "flags"):
             data[kind, n] = vals
 
@@ -282,11 +281,10 @@ def _read_vector(m: Program, task: Task, vec: VecType, kind: str, n: int) -> Qua
         return None
     if kind in ("fpsr", "fpcr"):
         return _looked_at(m, task, kind, n, (getattr(task, kind),))
-    z, p = image
-    bank = p if kind in ("p", "ffr") else z
-    width = 1 if kind == "v" else m.task_get_vl(task, vec)
-    number = FFR if kind == "ffr" else n
-    got = tuple(bank.get(number, quad) for quad in range(width))
+    bank, number = place(kind, n)
+    width = KINDS[kind].quads or m.task_get_vl(task, vec)
+    held = image.p if bank == "p" else image.z
+    got = tuple(held.get(number, quad) for quad in range(width))
     if m.task_due[task.name].regs.streaming != (vec is ARM64_VEC_SME):
         return got  # nobody is entitled to registers of the mode that is not active
     return _looked_at(m, task, kind, n, got)
@@ -302,18 +300,12 @@ def _length_read(m: Program, task: Task, sme: bool, got: Quads | None) -> None:
 def _looked_at(m: Program, task: Task, kind: str, n: int, got: Quads) -> Quads:
     """What a tracer has read of a register: a wrong value is a violation at once."""
     regs = m.task_due[task.name].regs
-    if kind in ("fpsr", "fpcr", "fpmr"):
-        want: Quads = (getattr(regs, kind),)
-        names = [kind]
-    else:
-        bank = {"p": regs.p, "ffr": regs.p, "za": regs.za, "zt0": regs.za}.get(kind, regs.z)
-        number = {"ffr": FFR, "za": ZA, "zt0": ZT0}.get(kind, n)
-        want = tuple(bank.get(number, quad) for quad in range(len(got)))
-        name = kind if kind in ("ffr", "za", "zt0") else f"{kind}{n}"
-        names = [f"{name}[{quad}]" for quad in range(len(got))]
-    for name, a, b in zip(names, want, got, strict=True):
+    bank, number = place(kind, n)
+    for quad, b in enumerate(got):
+        a = getattr(regs, bank).get(number, quad) if bank else getattr(regs, kind)
         if a.bits != due.kept(kind, b).bits:
-            _misread(m, task, name, a, b)
+            name = f"{kind}{n}" if KINDS[kind].numbered else kind
+            _misread(m, task, f"{name}[{quad}]" if bank else name, a, b)
             break
     return got
 
