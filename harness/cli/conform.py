@@ -65,7 +65,7 @@ def run_conform(args: argparse.Namespace, out: Terminal) -> int:
     )
     verdict.mode = shown
     missing = unsaid(tools, shown)
-    evidence = gather(recording, follower, verdict.stimuli, verdict.events, missing)
+    evidence = gather(recording, follower.tally, verdict.stimuli, verdict.events, missing)
     if args.json:
         tree = _tree(args, verdict, agreements, follower, recording, evidence)
         out.line(json.dumps(tree, indent=1))
@@ -87,8 +87,8 @@ def _report(
         f"{args.capture}: {recording.number} lines, {verdict.events} events, "
         f"{verdict.stimuli} stimuli, {verdict.compared} fields compared"
     )
-    if follower.unknown:
-        words = ", ".join(f"{name} {n}" for name, n in follower.unknown.most_common(8))
+    if follower.tally.unknown:
+        words = ", ".join(f"{name} {n}" for name, n in follower.tally.unknown.most_common(8))
         out.line(f"  unknown events: {words}")
     for odd in recording.odd[:5]:
         out.line(f"  {odd.number}: {odd.kind}: {odd.text}")
@@ -145,7 +145,7 @@ def _tree(
         "stimuli": verdict.stimuli,
         "fields": verdict.compared,
         "divergences": verdict.divergences,
-        "unknown": dict(follower.unknown),
+        "unknown": dict(follower.tally.unknown),
         "odd": [o._asdict() for o in recording.odd],
         "evidence": evidence.tree(),
         "functions": {"exercised": sorted(verdict.asked), "of": verdict.model_functions},

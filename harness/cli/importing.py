@@ -77,7 +77,7 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
         with kept(text + "\n" for text in tools.body(stream)) as body:
             refuse_foreign(args, shown.survey)
             mode = mode_of(args, tools, shown.survey.mode)
-            evidence = gather(recording, follower, shown.stimuli, unsaid=unsaid(tools, mode))
+            evidence = gather(recording, follower.tally, shown.stimuli, unsaid=unsaid(tools, mode))
             if evidence.reasons:
                 return told.nothing(evidence)
             settings = settings_of(arch, tools, args.machine, shown.survey.settings())
@@ -86,7 +86,7 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
     stimuli = [s for s in stream if not isinstance(s, Line)]
     refuse_foreign(args, shown.survey)
     mode = mode_of(args, tools, shown.survey.mode)
-    evidence = gather(recording, follower, shown.stimuli, unsaid=unsaid(tools, mode))
+    evidence = gather(recording, follower.tally, shown.stimuli, unsaid=unsaid(tools, mode))
     if evidence.reasons:
         return told.nothing(evidence)
     settings = settings_of(arch, tools, args.machine, shown.survey.settings())
@@ -204,9 +204,9 @@ class Told:
                 "stimuli": self.shown.stimuli,
                 "evidence": evidence.tree(),
                 "inferred": dict(self.shown.inferred),
-                "notes": dict(follower.notes),
-                "without_bearing": dict(follower.quiet),
-                "unknown": dict(follower.unknown),
+                "notes": dict(follower.tally.notes),
+                "without_bearing": dict(follower.tally.quiet),
+                "unknown": dict(follower.tally.unknown),
                 "odd": [odd._asdict() for odd in recording.odd],
             }
             self.out.line(json.dumps(tree, indent=1))
@@ -220,14 +220,14 @@ class Told:
         yield f"{recording.number} lines, {recording.events} events, {self.shown.stimuli} stimuli"
         for why, n in self.shown.inferred.most_common():
             yield f"  inferred {n} times: {why}"
-        for name, n in follower.notes.most_common():
+        for name, n in follower.tally.notes.most_common():
             yield f"  {n} times: {name}"
-        if follower.quiet:
-            words = ", ".join(f"{name} {n}" for name, n in follower.quiet.most_common())
+        if follower.tally.quiet:
+            words = ", ".join(f"{name} {n}" for name, n in follower.tally.quiet.most_common())
             yield f"  without bearing on the state: {words}"
-        if follower.unknown:
-            words = ", ".join(f"{name} {n}" for name, n in follower.unknown.most_common(20))
-            more = len(follower.unknown) - 20
+        if follower.tally.unknown:
+            words = ", ".join(f"{name} {n}" for name, n in follower.tally.unknown.most_common(20))
+            more = len(follower.tally.unknown) - 20
             yield f"  unknown: {words}" + (f" and {more} more names" if more > 0 else "")
         for kind, n in recording.odd_kinds.most_common():
             yield f"  {kind}: {n}"

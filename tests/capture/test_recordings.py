@@ -133,7 +133,7 @@ def test_nothing_in_a_recording_is_unknown(name: str) -> None:
     follower = Follower(Recording(path(name)).lines())
     for _ in follower.items():
         pass
-    assert dict(follower.unknown) == {}
+    assert dict(follower.tally.unknown) == {}
 
 
 @pytest.mark.parametrize(("name", "spec", "where", "what"), DEPART)

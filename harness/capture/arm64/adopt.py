@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.capture.arm64.fields import State, state_of, switch_of
+from harness.capture.arm64.fields import State, TaskFp, state_of, switch_of
 from harness.capture.arm64.items import (
     Guest,
     NewTask,
@@ -62,7 +62,7 @@ class Adopter:
         self.threads: dict[str, Thread] = {}
         self.guests: dict[str, Guest] = {}
         self.ghosts: dict[str, int] = {}  # who had a CPU's registers before the recording
-        self.first: dict[str, tuple[int, int, int]] = {}  # what a task was when first seen
+        self.first: dict[str, TaskFp] = {}  # what a task was when first seen
         self.unsure: set[str] = set()  # tasks whose state before the recording is not known
         self.task_offset: int | None = None
         self.vcpu_offset: int | None = None
@@ -92,10 +92,10 @@ class Adopter:
             self.m.home[line.cpu].fp_owner = FpOwner(state.fp_state)
         idle = self.m.tasks[f"idle{line.cpu}"]
         operands = switch_of(line.text)
-        if operands and operands.prev_pid == 0:
-            idle.fp_type = _fp_state(operands.prev_type)
-        elif operands and operands.next_pid == 0:
-            idle.fp_type = _fp_state(operands.next_type)
+        if operands and operands.prev.pid == 0:
+            idle.fp_type = _fp_state(operands.prev.fp.fp_type)
+        elif operands and operands.next.pid == 0:
+            idle.fp_type = _fp_state(operands.next.fp.fp_type)
         elif state.pid != 0:
             self.unsure.add(idle.name)
         else:

@@ -114,13 +114,13 @@ class Conformer(Comparer):
             self.verdict.stimuli += 1
         forks = stimulus.verb == "fork"
         if forks:
-            child = self.threads[str((stimulus.args or ("",))[0])]
+            child = self.threads[str(stimulus.args[0])]
             was = self._hand_out(child.address)
         m.step = stimulus.line
         m.violations.clear()
         self.probe.silent = stimulus.kind == "adopt"
         try:
-            m.apply(stimulus.actor, stimulus.verb, stimulus.args or ())
+            m.apply(stimulus.actor, stimulus.verb, stimulus.args)
         except Refused as refused:
             if stimulus.kind != "adopt":
                 words = " ".join((stimulus.actor, stimulus.verb))
@@ -159,7 +159,7 @@ class Conformer(Comparer):
             m.clear_thread_flag(TIF_SME)
         self.probe.silent = was
         with contextlib.suppress(Refused):
-            m.apply(stimulus.actor, stimulus.verb, stimulus.args or ())
+            m.apply(stimulus.actor, stimulus.verb, stimulus.args)
 
     def _revive(self, stimulus: Stimulus) -> None:
         """The kernel went on where the model has stopped, or killed a task."""
@@ -261,7 +261,7 @@ class Conformer(Comparer):
         task.flags |= TIF_FOREIGN_FPSTATE
         m.fpsimd_last_state[cpu].st = NULL
         try:
-            m.apply(now.actor, now.verb, now.args or ())
+            m.apply(now.actor, now.verb, now.args)
         except Refused:
             return False
         return True
@@ -327,7 +327,7 @@ class Conformer(Comparer):
         now = self.now.get(cpu)
         words = ""
         if now is not None:
-            args = " ".join(str(a) for a in now.args or ())
+            args = " ".join(str(a) for a in now.args)
             words = f"{now.actor} {now.verb} {args}".strip()
         found = Divergence(line, cpu, kind, where, what, kernel, model, words)
         self.verdict.divergences += 1

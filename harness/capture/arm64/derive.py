@@ -43,7 +43,7 @@ class Deriver:
         """A machine with those who act, and with nobody else."""
         named = {s.actor for s in stimuli}
         for s in stimuli:
-            named.update(a for a in s.args or () if isinstance(a, str))
+            named.update(a for a in s.args if isinstance(a, str))
         vcpus = tuple(
             (name, thread, ("sve",) if sve else ())
             for name, (thread, sve) in self.cast.vcpus.items()
@@ -71,7 +71,7 @@ class Deriver:
             if m.fatal and m.dead(s.actor):
                 continue
             try:
-                m.apply(s.actor, s.verb, s.args or ())
+                m.apply(s.actor, s.verb, s.args)
             except Refused:
                 continue
             found.update(v.kind for v in (*m.violations, *m.check()))
@@ -94,7 +94,7 @@ class Deriver:
                 refused += 1
                 continue
             try:
-                m.apply(s.actor, s.verb, s.args or ())
+                m.apply(s.actor, s.verb, s.args)
             except Refused:
                 refused += 1
                 continue
@@ -135,7 +135,7 @@ class Deriver:
         """The stimuli with two context switches in a row made one, if that still will do."""
         for n, (first, second) in enumerate(pairwise(stimuli)):
             if first.verb == second.verb == "sched_switch" and first.actor == second.actor:
-                names = ((first.args or ("",))[0], (second.args or ("",))[-1])
+                names = (first.args[0], second.args[-1])
                 whole = [*stimuli[:n], replace(second, args=names), *stimuli[n + 2 :]]
                 kept = test(whole) if names[0] != names[1] else None
                 if kept is not None:

@@ -65,7 +65,7 @@ def renamed(stimuli: Iterable[Stimulus], names: dict[str, str]) -> list[Stimulus
         replace(
             s,
             actor=names.get(s.actor, s.actor),
-            args=tuple(names.get(a, a) if isinstance(a, str) else a for a in s.args or ()),
+            args=tuple(names.get(a, a) if isinstance(a, str) else a for a in s.args),
         )
         for s in stimuli
     ]
@@ -132,7 +132,7 @@ def body(stream: Iterable[Stimulus | Line]) -> Iterator[str]:
 
 
 def _line(stimulus: Stimulus, calls: list[str]) -> str:
-    text = event_text(stimulus.actor, stimulus.verb, stimulus.args or ())
+    text = event_text(stimulus.actor, stimulus.verb, stimulus.args)
     notes = []
     if stimulus.kind == "event":
         notes.append(f"line {stimulus.line}")
