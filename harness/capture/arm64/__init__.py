@@ -1,6 +1,5 @@
 """What recordings of an arm64 kernel mean."""
 
-from harness.capture.arm64.compare import Divergence, Verdict
 from harness.capture.arm64.conform import Conformer
 from harness.capture.arm64.derive import Deriver
 from harness.capture.arm64.follow import Follower
@@ -15,8 +14,9 @@ from harness.capture.arm64.survey import (
     mode_said,
     survey,
 )
-from harness.capture.arm64.toggle import Agreement, explain
+from harness.capture.arm64.toggle import explain
 from harness.capture.arm64.write import Cast, body, events, header, renamed
+from harness.capture.verdict import Agreement, Divergence, Verdict
 
 __all__ = [
     "MODES",

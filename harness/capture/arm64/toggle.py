@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
-from harness.capture.arm64.compare import Verdict
 from harness.capture.arm64.conform import Conformer
 from harness.capture.arm64.items import Item
+from harness.capture.verdict import Agreement, Verdict
 from harness.model.arm64.cpu.machine import Config
 from harness.model.catalogue import Catalogue, Kernel
-
-
-@dataclass(slots=True)
-class Agreement:
-    """A kernel that differs by one fix (and what that needs), and what is left there."""
-
-    change: str  # +ID or -ID, with what it takes along
-    verdict: Verdict
 
 
 class _Asked(frozenset[str]):
