@@ -37,10 +37,10 @@ def learn_offset(r: Replica, line: Line, state: State) -> bool:
     That is what TIF_FOREIGN_FPSTATE means: without it the registers are current's,
     or, in KVM_RUN, the vcpu's.
     """
-    own = state.pid and state.fpsimd_cpu == line.cpu and not state.vcpu
-    own = own and line.name in _SETTLED
-    foreign = state.flags & TIF_FOREIGN_FPSTATE
-    if r.task_offset is not None or not own or foreign or state.st <= state.current:
+    if r.task_offset is not None or line.name not in _SETTLED:
+        return False
+    own = state.pid != 0 and state.fpsimd_cpu == line.cpu and state.vcpu == 0
+    if not own or state.flags & TIF_FOREIGN_FPSTATE or state.st <= state.current:
         return False
     r.task_offset = state.st - state.current
     for thread in r.threads.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from harness.capture.arm64.addresses import pointer, whose
 from harness.capture.arm64.fields import State, number
@@ -13,36 +13,34 @@ from harness.model.arm64.host.state import NULL, TIF_FOREIGN_FPSTATE, TIF_SME, T
 
 
 def differences(r: Replica, state: State, p: Point) -> Iterator[Difference]:
-    """Where the state that stands beside a call is another, for the same current."""
+    """Where the state that stands beside a call is another, for the same current.
+
+    A recorded -1 is a field that this kernel does not have.
+    """
     task = p.runqueue
     for name, mask in FLAGS.items():
         if (state.flags ^ task.flags) & mask:
             on = bool(state.flags & mask)
             yield Difference(name, _bit(on), _bit(not on))
-    yield from _differs("fp_type", state.fp_type, task.fp_type, _type)
+    if state.fp_type not in (task.fp_type, -1):
+        yield Difference("fp_type", _type(state.fp_type), _type(task.fp_type))
     ncpus = r.m.config.cpus
     if min(state.fpsimd_cpu, ncpus) != min(task.fpsimd_cpu, ncpus):
         yield Difference("fpsimd_cpu", _cpu(state.fpsimd_cpu, ncpus), _cpu(task.fpsimd_cpu, ncpus))
     st = pointer(r, p.st, state)
     if st is not None and st != state.st:
         yield Difference("fpsimd_last_state.st", whose(r, state.st), r.m.points_to(p.st))
-    yield from _differs("to_save", state.to_save, p.to_save, _type)
-    yield from _differs("fpsimd_last_state.sve_vl", state.sve_vl, p.sve_vl, str)
+    if state.to_save not in (p.to_save, -1):
+        yield Difference("to_save", _type(state.to_save), _type(p.to_save))
+    if state.sve_vl not in (p.sve_vl, -1):
+        yield Difference("fpsimd_last_state.sve_vl", str(state.sve_vl), str(p.sve_vl))
     guest = r.guests.get(p.vcpu) if p.vcpu else None
     if guest is not None and guest.address == 0:
         guest.address = state.vcpu
     if (guest.address if guest else 0) != state.vcpu:
         yield Difference("kvm_running_vcpu", f"{state.vcpu:#x}", p.vcpu or "none")
-    elif guest is not None:
-        yield from _differs("fp_state", state.fp_state, p.owner, _owner)
-
-
-def _differs(
-    what: str, kernel: int, model: int, words: Callable[[int], str]
-) -> Iterator[Difference]:
-    """A field, -1 where this kernel has none."""
-    if kernel not in (model, -1):
-        yield Difference(what, words(kernel), words(model))
+    elif guest is not None and state.fp_state not in (p.owner, -1):
+        yield Difference("fp_state", _owner(state.fp_state), _owner(p.owner))
 
 
 def dump_differences(r: Replica, dump: dict[str, str], p: Point) -> Iterator[Difference]:

@@ -9,6 +9,7 @@ was recorded, so that one disagreement is counted once, and goes on.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -65,6 +66,14 @@ def _recorded(event: str) -> Call:
     """The call that a recorded event shows."""
     stem = event.removesuffix("_ret")
     return Call(stem, stem != event)
+
+
+@functools.cache
+def _observed(event: str) -> tuple[Call, tuple[Call, ...]]:
+    """The same without the compiler's suffix, and what the model can have called there."""
+    stem, ret = _recorded(event)
+    call = Call(stem.partition(".")[0], ret)
+    return call, _in_model(call)
 
 
 def _in_model(call: Call) -> tuple[Call, ...]:
@@ -154,18 +163,20 @@ class Conformer:
                 adopt_current(r, cpu)
 
     def _apply(self, stimulus: Stimulus) -> None:
-        m, adopts = self.r.m, stimulus.kind == "adopt"
+        m, probe = self.r.m, self.r.probe
         m.step = stimulus.line
         m.violations.clear()
-        with self.r.probe.silenced(adopts):
-            try:
-                m.apply(*stimulus.event)
-            except Refused as refused:
-                if not adopts:
-                    self._refused(stimulus, refused)
-                self.r.probe.points[stimulus.cpu].clear()
-                if stimulus.verb == "trap":
-                    self._trap_after_all(stimulus)
+        probe.silent = adopts = stimulus.kind == "adopt"
+        try:
+            m.apply(*stimulus.event)
+        except Refused as refused:
+            if not adopts:
+                self._refused(stimulus, refused)
+            probe.points[stimulus.cpu].clear()
+            if stimulus.verb == "trap":
+                self._trap_after_all(stimulus)
+        finally:
+            probe.silent = False
         if m.fatal:
             self._revive(stimulus)
 
@@ -220,6 +231,8 @@ class Conformer:
     def _leftover(self, cpu: int) -> None:
         """The model has called what the kernel has not."""
         points, unsure = self.r.probe.points[cpu], self.r.unsure
+        if not points:
+            return
         due = next((p for p in points if self._due(p)), None)
         points.clear()
         if due is None:
@@ -240,9 +253,7 @@ class Conformer:
         if line.name.removesuffix("_ret") == "fprig_dump":
             self._observe_dump(line)
             return
-        name, ret = _recorded(line.name)
-        call = Call(name.partition(".")[0], ret)
-        wanted = _in_model(call)
+        call, wanted = _observed(line.name)
         points = self.r.probe.points[line.cpu]
         for n, p in enumerate(points):
             if p.call in wanted:
@@ -254,7 +265,7 @@ class Conformer:
                 if self._compare(line, p) and skipped is None:
                     self.verdict.explained += 1
                 return
-        if ret:  # of a call from before the recording, or that has been complained about
+        if call.ret:  # of a call from before the recording, or that has been complained about
             self.verdict.events -= not self.verdict.divergences
             return
         if call.name == _RESTORE and self._had_none(line):
@@ -286,11 +297,12 @@ class Conformer:
         if learn_offset(r, line, state):
             resync(r, line.cpu, state, p)  # whose the registers were could not be told before
             return True
-        around = on.between
-        if line.name != "fpsimd_release_task":  # its return comes out of the same interrupt
-            on.between = []
-        if any(not self._differences(line, state, other) for other in around):
-            return True
+        if on.between:
+            around = on.between
+            if line.name != "fpsimd_release_task":  # its return comes out of the same interrupt
+                on.between = []
+            if any(not self._differences(line, state, other) for other in around):
+                return True
         wrong = self._differences(line, state, p)
         for found in wrong:
             self._diverge(line.cpu, "state", line.name, found, line.number)

@@ -14,6 +14,8 @@ from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.machine import Machine
 from harness.model.base import wrapped
 
+_ZEN, _SMEN, _FPEN = (m & -m for m in (CPACR_EL1_ZEN, CPACR_EL1_SMEN, CPACR_EL1_FPEN))  # one
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -83,9 +85,9 @@ class Probe:
     inside: list[str] = field(default_factory=list)  # the functions that have not returned
 
     @contextlib.contextmanager
-    def silenced(self, silent: bool = True) -> Iterator[None]:
+    def silenced(self) -> Iterator[None]:
         """Nothing is noted meanwhile."""
-        was, self.silent = self.silent, silent
+        was, self.silent = self.silent, True
         try:
             yield
         finally:
@@ -112,17 +114,13 @@ def point(m: Machine, probe: Probe, call: Call = NOW) -> Point:
         16 * last.sve_vl,
         vcpu.name if vcpu else None,
         int(m.fp_owner(vcpu)) if vcpu else -1,
-        _field(control, CPACR_EL1_ZEN),
-        _field(control, CPACR_EL1_SMEN),
-        _field(control, CPACR_EL1_FPEN),
+        (control & CPACR_EL1_ZEN) // _ZEN,
+        (control & CPACR_EL1_SMEN) // _SMEN,
+        (control & CPACR_EL1_FPEN) // _FPEN,
         m.read_sysreg("zcr_el1"),
         cpu.svcr,
         probe.inside[-1] if probe.inside else None,
     )
-
-
-def _field(value: int, mask: int) -> int:
-    return (value & mask) // (mask & -mask)
 
 
 def probed(cls: type[Machine], probe: Probe) -> type[Machine]:
