@@ -10,8 +10,6 @@ from harness.capture.arm64.survey import (
     UNKNOWN,
     Survey,
     config,
-    mode_of,
-    mode_said,
     survey,
 )
 from harness.capture.arm64.toggle import explain
@@ -36,8 +34,6 @@ __all__ = [
     "events",
     "explain",
     "header",
-    "mode_of",
-    "mode_said",
     "renamed",
     "survey",
 ]

@@ -62,11 +62,6 @@ def _toggled(catalogue: Catalogue, kernel: Kernel, fix: str) -> tuple[Kernel, st
     if fix in kernel.fixes:
         other = catalogue.without(kernel, fix)
         return other, "".join(f"-{f}" for f in sorted(kernel.fixes - other.fixes))
-    more = {fix}
-    while True:
-        needs = {n for f in more for n in catalogue.fixes[f].needs} - more - kernel.fixes
-        if not needs:
-            break
-        more |= needs
-    change = "".join(f"+{f}" for f in catalogue.fixes if f in more)
-    return Kernel(kernel.name + change, kernel.fixes | more), change
+    other = catalogue.adding(kernel, fix)
+    more = other.fixes - kernel.fixes
+    return other, "".join(f"+{f}" for f in catalogue.fixes if f in more)
