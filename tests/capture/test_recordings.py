@@ -18,7 +18,6 @@ from harness.capture.arm64 import (
     Follower,
     Stimulus,
     Survey,
-    Verdict,
     config,
     events,
     explain,
@@ -26,6 +25,7 @@ from harness.capture.arm64 import (
 )
 from harness.capture.arm64.items import Item
 from harness.capture.text import Recording
+from harness.capture.verdict import Verdict
 from harness.model import architecture
 
 HERE = Path(__file__).parent / "recordings"

@@ -14,21 +14,17 @@ from harness.capture.arm64.survey import (
 )
 from harness.capture.arm64.toggle import explain
 from harness.capture.arm64.write import Cast, body, events, header, renamed
-from harness.capture.verdict import Agreement, Divergence, Verdict
 
 __all__ = [
     "MODES",
     "SETTINGS",
     "UNKNOWN",
-    "Agreement",
     "Cast",
     "Conformer",
     "Deriver",
-    "Divergence",
     "Follower",
     "Stimulus",
     "Survey",
-    "Verdict",
     "body",
     "config",
     "events",

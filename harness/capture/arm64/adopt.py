@@ -96,7 +96,7 @@ def new_vcpu(r: Replica, guest: Guest) -> None:
         vcpu.fp_state = FpOwner(guest.first_owner)
 
 
-def adopt_current(r: Replica, cpu: int) -> None:
+def current(r: Replica, cpu: int) -> None:
     """Who runs when the recording begins has its registers, unless its flags say otherwise."""
     m = r.m
     task = m.tasks[m.rqs[cpu].current]

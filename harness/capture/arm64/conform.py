@@ -9,24 +9,15 @@ was recorded, so that one disagreement is counted once, and goes on.
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from harness.capture.arm64 import adopt
 from harness.capture.arm64.addresses import learn_offset, link, reusing
-from harness.capture.arm64.adopt import (
-    adopt_current,
-    new_cpu,
-    new_task,
-    new_vcpu,
-    resync,
-    resync_register,
-    take_over,
-)
+from harness.capture.arm64.calls import inlined, observed, shown_by
 from harness.capture.arm64.compare import differences, dump_differences
 from harness.capture.arm64.fields import State, dump_of, state_of
-from harness.capture.arm64.follow import QUIET
 from harness.capture.arm64.items import Item, NewChild, NewTask, NewVcpu, Stimulus
 from harness.capture.arm64.probe import Call, Point, point
 from harness.capture.arm64.replica import replica
@@ -39,46 +30,8 @@ from harness.model.base import Refused, kernel_functions
 from harness.model.catalogue import Kernel
 from harness.model.tasks import At
 
-# What the model calls otherwise.
-_CALLED = {
-    "fpsimd_sync_to_effective_state_zeropad": "sve_sync_from_fpsimd_zeropad",
-    "sve_set_vector_length": "vec_set_vector_length",
-    "fpsimd_save_user_state": "fpsimd_save",
-}
-# The world switch is in two parts, before and after the guest.
-_PARTS = {
-    Call("__kvm_vcpu_run", False): (
-        Call("__kvm_vcpu_run_vhe", False),
-        Call("__kvm_vcpu_run", False),
-    ),
-    Call("__kvm_vcpu_run", True): (Call("__guest_exit", True),),
-}
 _RESTORE = "fpsimd_restore_current_state"
-# Callers of the same file, into which GCC has a function inlined that others call.
-_INLINED = {
-    ("change_live_vector_length", "fpsimd_sync_from_effective_state"),
-    ("change_live_vector_length", "sve_sync_to_fpsimd"),
-}
 _NAMES = ("none", "current", "other")  # what fpsimd_last_state is in a dump, and no register
-
-
-def _recorded(event: str) -> Call:
-    """The call that a recorded event shows."""
-    stem = event.removesuffix("_ret")
-    return Call(stem, stem != event)
-
-
-@functools.cache
-def _observed(event: str) -> tuple[Call, tuple[Call, ...]]:
-    """The same without the compiler's suffix, and what the model can have called there."""
-    stem, ret = _recorded(event)
-    call = Call(stem.partition(".")[0], ret)
-    return call, _in_model(call)
-
-
-def _in_model(call: Call) -> tuple[Call, ...]:
-    """What the model can have called there."""
-    return _PARTS.get(call) or (Call(_CALLED.get(call.name, call.name), call.ret),)
 
 
 @dataclass(slots=True)
@@ -103,8 +56,7 @@ class Conformer:
         self.r = replica(kernel, mode, config)
         functions = len(kernel_functions(MACHINES[mode]))
         self.verdict = Verdict(kernel.name, mode, model_functions=functions)
-        calls = [call for call in map(_recorded, names) if call.name not in QUIET]
-        self.shown = frozenset(made for call in calls for made in _in_model(call))
+        self.shown = shown_by(names)
         self.limit = limit
         self.on: defaultdict[int, OnCpu] = defaultdict(OnCpu)
         self.parked: dict[str, list[Point]] = {}  # what a task has yet to come to, in fork()
@@ -119,14 +71,14 @@ class Conformer:
             elif isinstance(item, Stimulus):
                 self._stimulate(item)
             elif isinstance(item, NewTask):
-                new_task(r, item)
+                adopt.new_task(r, item)
             elif isinstance(item, NewChild):
                 r.threads[item.thread.name] = item.thread
                 r.m.add_task(item.thread.name)
             elif isinstance(item, NewVcpu):
-                new_vcpu(r, item.guest)
+                adopt.new_vcpu(r, item.guest)
             else:
-                new_cpu(r, item.line)
+                adopt.new_cpu(r, item.line)
             if self.limit and self.verdict.divergences >= self.limit:
                 break
         # What is yet to be called at the end would have come after the last line.
@@ -160,7 +112,7 @@ class Conformer:
             for p in self.parked.pop(r.m.rqs[cpu].current, ()):
                 r.probe.points[cpu].append(point(r.m, r.probe, p.call))
             if stimulus.kind == "adopt":
-                adopt_current(r, cpu)
+                adopt.current(r, cpu)
 
     def _apply(self, stimulus: Stimulus) -> None:
         m, probe = self.r.m, self.r.probe
@@ -245,15 +197,14 @@ class Conformer:
 
     def _due(self, p: Point) -> bool:
         """Whether the recording shows this call wherever it is made."""
-        inlined = (p.caller, p.call.name) in _INLINED
-        return p.call in self.shown and not p.call.ret and not inlined
+        return p.call in self.shown and not p.call.ret and not inlined(p)
 
     def _observe(self, line: Line) -> None:
         self.verdict.events += 1
         if line.name.removesuffix("_ret") == "fprig_dump":
             self._observe_dump(line)
             return
-        call, wanted = _observed(line.name)
+        call, wanted = observed(line.name)
         points = self.r.probe.points[line.cpu]
         for n, p in enumerate(points):
             if p.call in wanted:
@@ -295,7 +246,7 @@ class Conformer:
         if state is None:
             return True
         if learn_offset(r, line, state):
-            resync(r, line.cpu, state, p)  # whose the registers were could not be told before
+            adopt.resync(r, line.cpu, state, p)  # whose the registers were could not be told before
             return True
         if on.between:
             around = on.between
@@ -307,7 +258,7 @@ class Conformer:
         for found in wrong:
             self._diverge(line.cpu, "state", line.name, found, line.number)
         if wrong:
-            resync(r, line.cpu, state, p)
+            adopt.resync(r, line.cpu, state, p)
         return not wrong
 
     def _differences(self, line: Line, state: State, p: Point) -> list[Difference]:
@@ -320,7 +271,7 @@ class Conformer:
             thread.address = state.current
             link(r, thread)
         if name in r.unsure:
-            take_over(r, r.m.tasks[name], state.fp)
+            adopt.take_over(r, r.m.tasks[name], state.fp)
             if not r.probe.points[line.cpu]:
                 r.unsure.discard(name)
             return []
@@ -373,7 +324,7 @@ class Conformer:
         what, kernel, _ = found
         if what not in p.live or kernel in _NAMES or p.live[what] != now.live[what]:
             return False
-        resync_register(self.r, cpu, what, int(kernel, 16))
+        adopt.resync_register(self.r, cpu, what, int(kernel, 16))
         return True
 
     # Divergences -------------------------------------------------------------------------

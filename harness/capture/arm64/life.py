@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from harness.capture.arm64 import user
 from harness.capture.arm64.fields import number, operand, state_of
 from harness.capture.arm64.items import Cpu, NewChild, Thread
 from harness.capture.arm64.lines import KERNEL_FORK, reaction, returned
@@ -14,14 +15,6 @@ from harness.capture.arm64.operands import settle, settle_written
 from harness.capture.arm64.seen import Seen
 from harness.capture.arm64.switches import SWITCHING
 from harness.capture.arm64.threads import locate, who
-from harness.capture.arm64.user import (
-    in_kernel,
-    in_syscall,
-    in_user,
-    is_over,
-    place,
-    reconcile_line,
-)
 from harness.capture.text import Line
 from harness.model.arm64.host.state import FP_STATE_FPSIMD
 
@@ -58,11 +51,11 @@ def sys_enter(seen: Seen, cpu: Cpu, line: Line) -> None:
     if thread.name in seen.open.stopped:  # the tracer was told first
         settle(seen.open.stopped.pop(thread.name), True)
     elif not thread.placed and thread.foreign:  # the same, before the recording
-        place(seen, cpu, thread, line)
+        user.place(seen, cpu, thread, line)
     else:
-        in_user(seen, cpu, thread, line, "")
+        user.in_user(seen, cpu, thread, line, "")
         seen.event(line, cpu, thread.name, "syscall_enter")
-    in_syscall(thread)
+    user.in_syscall(thread)
     if thread.sve:
         thread.sve = None
     cpu.last = ""
@@ -78,7 +71,7 @@ def sys_exit(seen: Seen, cpu: Cpu, line: Line) -> None:
     thread = who(seen, cpu, line)
     if thread is not None:
         if not thread.placed:
-            place(seen, cpu, thread, line)
+            user.place(seen, cpu, thread, line)
         thread.syscall, thread.exiting, thread.since = False, True, line.time
     cpu.inside = None
     seen.tally.quiet["sys_exit"] += 1
@@ -149,12 +142,12 @@ def handler(seen: Seen, cpu: Cpu, line: Line, after: Line | None) -> None:
     if thread is not None:
         what = line.name[3:6]
         if what == "sve":
-            reconcile_line(seen, cpu, thread, line)
+            user.reconcile_line(seen, cpu, thread, line)
             if thread.sve or cpu.zen == 3:  # only a system call can have closed it
-                in_user(seen, cpu, thread, line, "a system call came after")
-                in_kernel(seen, cpu, thread, line)
+                user.in_user(seen, cpu, thread, line, "a system call came after")
+                user.in_kernel(seen, cpu, thread, line)
         if not thread.trapped:
-            in_user(seen, cpu, thread, line, "it traps")
+            user.in_user(seen, cpu, thread, line, "it traps")
             if what == "sve" and thread.name in seen.open.svcr:
                 # In streaming mode it would not.
                 settle(seen.open.svcr.pop(thread.name), True, (0,))
@@ -209,13 +202,13 @@ def process_fork(seen: Seen, cpu: Cpu, line: Line) -> None:
 
 def fork(seen: Seen, cpu: Cpu, thread: Thread, line: Line) -> Thread:
     """arch_dup_task_struct() has saved current; copy_thread() will flush the child."""
-    reconcile_line(seen, cpu, thread, line)
-    in_kernel(seen, cpu, thread, line)
+    user.reconcile_line(seen, cpu, thread, line)
+    user.in_kernel(seen, cpu, thread, line)
     n = 1
     while f"{thread.name}_{n}" in seen.names:
         n += 1
     child = Thread(f"{thread.name}_{n}", -1, thread.comm)
-    in_syscall(child)
+    user.in_syscall(child)
     seen.names.add(child.name)
     seen.children.append(child)
     seen.out.append(NewChild(child))
@@ -240,7 +233,7 @@ def flush_task(seen: Seen, cpu: Cpu, line: Line) -> None:
 def exec_(seen: Seen, cpu: Cpu, line: Line) -> None:
     thread = who(seen, cpu, line)
     if thread is not None:
-        in_kernel(seen, cpu, thread, line)
+        user.in_kernel(seen, cpu, thread, line)
         seen.event(line, cpu, thread.name, "exec")
         thread.sve = False
         cpu.begin(line.name, line)
@@ -250,11 +243,11 @@ def exec_(seen: Seen, cpu: Cpu, line: Line) -> None:
 def signal(seen: Seen, cpu: Cpu, line: Line) -> None:
     thread = who(seen, cpu, line)
     if thread is not None and (cpu.inside != "signal" or line.name == "setup_rt_frame"):
-        interrupted = is_over(seen, cpu, thread, line)
+        interrupted = user.is_over(seen, cpu, thread, line)
         if not thread.syscall and state_of(line.text, cpu.id) is None:
             interrupted = line.time - thread.since > _ON_ITS_WAY
         if interrupted:
-            in_user(seen, cpu, thread, line, "an interrupt brings the signal")
+            user.in_user(seen, cpu, thread, line, "an interrupt brings the signal")
         seen.event(line, cpu, thread.name, "signal")
         thread.syscall = False
         # The way back to user space belongs to it.
@@ -283,7 +276,7 @@ def sigreturn(seen: Seen, cpu: Cpu, line: Line) -> None:
 def _sigreturns(seen: Seen, cpu: Cpu, line: Line) -> None:
     thread = cpu.current
     if thread is not None:
-        in_kernel(seen, cpu, thread, line)
+        user.in_kernel(seen, cpu, thread, line)
         seen.event(line, cpu, thread.name, "sigreturn", ("whole",))
         flushes = line.name == "fpsimd_flush_task_state"
         cpu.begin("sigreturn", line, "fpsimd_update_current_state_ret" if flushes else None)
@@ -292,9 +285,9 @@ def _sigreturns(seen: Seen, cpu: Cpu, line: Line) -> None:
 def release(seen: Seen, cpu: Cpu, line: Line) -> None:
     thread = who(seen, cpu, line)
     if thread is not None and not (cpu.inside or cpu.leaving):
-        reconcile_line(seen, cpu, thread, line)
-        if is_over(seen, cpu, thread, line):
-            in_user(seen, cpu, thread, line, "an interrupt comes")
+        user.reconcile_line(seen, cpu, thread, line)
+        if user.is_over(seen, cpu, thread, line):
+            user.in_user(seen, cpu, thread, line, "an interrupt comes")
     dead = seen.by_address.pop(operand(line.text), None)
     if dead is None:
         seen.tally.quiet["fpsimd_release_task of a task that never ran"] += 1

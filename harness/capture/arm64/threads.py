@@ -91,6 +91,7 @@ def who(seen: Seen, cpu: Cpu, line: Line, first: TaskFp | None = None) -> Thread
         and line.name not in ("sys_enter", "sched_switch")
         and not in_interrupt(line)
     ):
+        # It was in the kernel before sys_enter: the stop was none on its way in.
         settle(seen.open.stopped.pop(current.name), False)
     if cpu.leaving is not None:
         if pid == cpu.leaving.pid:
