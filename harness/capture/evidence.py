@@ -13,15 +13,28 @@ or more to compare.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
+
+from harness.capture.text import Recording
 
 MOST_LINES, MOST_NAMES = 0.01, 0.10  # not understood
 LEAST = 50  # events compared
 LEAST_SHARE = 0.5  # of those that could be
-# Notes of a follower that tell of lines that are missing.
-_HOLES = ("a context switch that was not recorded",)
+# Notes of a follower: a line that is missing, and one that comes too soon.
+HOLE = "a context switch that was not recorded"
 BEFORE = "an event before the first clean point of its CPU"
+
+
+@dataclass(slots=True)
+class Tally:
+    """How often a follower has met what is no stimulus, by name."""
+
+    unknown: Counter[str] = field(default_factory=Counter)  # events that mean nothing to it
+    functions_unknown: Counter[str] = field(default_factory=Counter)  # of these, functions
+    quiet: Counter[str] = field(default_factory=Counter)  # without bearing on FP state
+    notes: Counter[str] = field(default_factory=Counter)  # what had to be guessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +120,25 @@ class Evidence:
 
 
 def gather(
-    recording: Any,
-    follower: Any,
+    recording: Recording,
+    tally: Tally,
     stimuli: int,
     compared: int | None = None,
     unsaid: tuple[str, ...] = (),
 ) -> Evidence:
-    """The evidence of a recording that has been read to its end, and of who has followed it."""
+    """The evidence of a recording that has been read to its end, and what its follower has met."""
     against = dict(recording.odd_kinds)
-    if unknown := follower.unknown.total():
+    if unknown := tally.unknown.total():
         against["unknown"] = unknown
-    if holes := sum(follower.notes[name] for name in _HOLES):
+    if holes := tally.notes[HOLE]:
         against["after a missing switch"] = holes
     odd = sum(n for kind, n in recording.odd_kinds.items() if kind in ("torn", "lost"))
     return Evidence(
         lines=recording.events + odd,
         against=against,
         names=len(recording.called),
-        unknown_names=tuple(name for name, _ in follower.functions_unknown.most_common()),
-        before=follower.notes[BEFORE],
+        unknown_names=tuple(name for name, _ in tally.functions_unknown.most_common()),
+        before=tally.notes[BEFORE],
         stimuli=stimuli,
         compared=compared,
         unsaid=unsaid,

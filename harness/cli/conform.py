@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import Any
 
-from harness.capture.evidence import Evidence, gather
+from harness.capture.evidence import Evidence, Tally, gather
 from harness.capture.text import Recording
+from harness.capture.verdict import Agreement, Verdict
 from harness.cli.recorded import (
     architecture_of,
     check_built,
@@ -50,7 +52,7 @@ def run_conform(args: argparse.Namespace, out: Terminal) -> int:
     if args.capture == "-":
         raise HarnessError("conform reads a recording twice: give a file, not -")
     survey = tools.survey(Recording(args.capture))
-    refuse_foreign(args, survey)
+    refuse_foreign(args, survey.foreign)
     shown = mode_of(args, tools, survey.mode)
     mode = tools.MODES[0] if shown == tools.UNKNOWN else shown
     settings = settings_of(arch, tools, args.machine, survey.settings())
@@ -65,21 +67,21 @@ def run_conform(args: argparse.Namespace, out: Terminal) -> int:
     )
     verdict.mode = shown
     missing = unsaid(tools, shown)
-    evidence = gather(recording, follower, verdict.stimuli, verdict.events, missing)
+    evidence = gather(recording, follower.tally, verdict.stimuli, verdict.events, missing)
     if args.json:
-        tree = _tree(args, verdict, agreements, follower, recording, evidence)
+        tree = _tree(args, verdict, agreements, follower.tally, recording, evidence)
         out.line(json.dumps(tree, indent=1))
     else:
-        _report(out, args, verdict, agreements, follower, recording, evidence)
+        _report(out, args, verdict, agreements, follower.tally, recording, evidence)
     return 1 if verdict.divergences or evidence.reasons else 0
 
 
 def _report(
     out: Terminal,
     args: argparse.Namespace,
-    verdict: Any,
-    agreements: list[Any],
-    follower: Any,
+    verdict: Verdict,
+    agreements: list[Agreement],
+    tally: Tally,
     recording: Recording,
     evidence: Evidence,
 ) -> None:
@@ -87,8 +89,8 @@ def _report(
         f"{args.capture}: {recording.number} lines, {verdict.events} events, "
         f"{verdict.stimuli} stimuli, {verdict.compared} fields compared"
     )
-    if follower.unknown:
-        words = ", ".join(f"{name} {n}" for name, n in follower.unknown.most_common(8))
+    if tally.unknown:
+        words = ", ".join(f"{name} {n}" for name, n in tally.unknown.most_common(8))
         out.line(f"  unknown events: {words}")
     for odd in recording.odd[:5]:
         out.line(f"  {odd.number}: {odd.kind}: {odd.text}")
@@ -128,9 +130,9 @@ def _report(
 
 def _tree(
     args: argparse.Namespace,
-    verdict: Any,
-    agreements: list[Any],
-    follower: Any,
+    verdict: Verdict,
+    agreements: list[Agreement],
+    tally: Tally,
     recording: Recording,
     evidence: Evidence,
 ) -> dict[str, Any]:
@@ -145,22 +147,12 @@ def _tree(
         "stimuli": verdict.stimuli,
         "fields": verdict.compared,
         "divergences": verdict.divergences,
-        "unknown": dict(follower.unknown),
+        "unknown": dict(tally.unknown),
         "odd": [o._asdict() for o in recording.odd],
         "evidence": evidence.tree(),
         "functions": {"exercised": sorted(verdict.asked), "of": verdict.model_functions},
         "first": [
-            {
-                "line": d.line,
-                "cpu": d.cpu,
-                "kind": d.kind,
-                "where": d.where,
-                "what": d.what,
-                "kernel": d.kernel,
-                "model": d.model,
-                "stimulus": d.stimulus,
-                "times": verdict.counts[d.signature],
-            }
+            asdict(d) | {"times": verdict.counts[d.signature]}
             for d in sorted(verdict.first.values(), key=lambda d: d.line)
         ],
         "would_agree": [

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from harness.capture.evidence import Evidence, gather
+from harness.capture.evidence import Evidence, Tally, gather
 from harness.capture.text import Line, Recording
 from harness.cli.recorded import (
     architecture_of,
@@ -69,24 +70,24 @@ def run_import(args: argparse.Namespace, out: Terminal) -> int:
         raise HarnessError("--reduce and --violation need a --kernel to replay on")
     recording = Recording(args.capture)
     shown, cast = Shown(tools), tools.Cast()
-    follower = tools.Follower(shown.lines(watched(recording, "importing")))
+    follower = tools.Follower(shown.survey.lines(watched(recording, "importing")))
     stream = tools.events(shown.items(follower.items()), cast)
     title = args.title or f"recorded: {Path(args.capture).name}"
-    told = Told(args, out, recording, follower, shown)
+    told = Told(args, out, recording, follower.tally, shown)
     if not kernels:
         with kept(text + "\n" for text in tools.body(stream)) as body:
-            refuse_foreign(args, shown.survey)
+            refuse_foreign(args, shown.survey.foreign)
             mode = mode_of(args, tools, shown.survey.mode)
-            evidence = gather(recording, follower, shown.stimuli, unsaid=unsaid(tools, mode))
+            evidence = gather(recording, follower.tally, shown.stimuli, unsaid=unsaid(tools, mode))
             if evidence.reasons:
                 return told.nothing(evidence)
             settings = settings_of(arch, tools, args.machine, shown.survey.settings())
             head = tools.header(title, _source(args.capture), mode, settings, cast)
             return told.trace(evidence, mode, chain((h + "\n" for h in head), body))
     stimuli = [s for s in stream if not isinstance(s, Line)]
-    refuse_foreign(args, shown.survey)
+    refuse_foreign(args, shown.survey.foreign)
     mode = mode_of(args, tools, shown.survey.mode)
-    evidence = gather(recording, follower, shown.stimuli, unsaid=unsaid(tools, mode))
+    evidence = gather(recording, follower.tally, shown.stimuli, unsaid=unsaid(tools, mode))
     if evidence.reasons:
         return told.nothing(evidence)
     settings = settings_of(arch, tools, args.machine, shown.survey.settings())
@@ -128,15 +129,10 @@ def _source(path: str) -> str:
 class Shown:
     """What a recording shows of its machine while it passes, for the header."""
 
-    def __init__(self, tools: Any) -> None:
+    def __init__(self, tools: ModuleType) -> None:
         self.survey = tools.Survey()
-        self.tools = tools
         self.stimuli = 0
         self.inferred: Counter[str] = Counter()
-
-    def lines(self, lines: Iterable[Line]) -> Iterator[Line]:
-        found: Iterator[Line] = self.survey.lines(lines)
-        return found
 
     def items(self, items: Iterable[Any]) -> Iterator[Any]:
         for item in items:
@@ -155,13 +151,13 @@ class Told:
         args: argparse.Namespace,
         out: Terminal,
         recording: Recording,
-        follower: Any,
+        tally: Tally,
         shown: Shown,
     ) -> None:
         self.args = args
         self.out = out
         self.recording = recording
-        self.follower = follower
+        self.tally = tally
         self.shown = shown
 
     def trace(
@@ -188,7 +184,7 @@ class Told:
     def _say(
         self, evidence: Evidence, lines: tuple[str, ...], mode: str | None, text: str | None
     ) -> None:
-        args, follower, recording = self.args, self.follower, self.recording
+        args, tally, recording = self.args, self.tally, self.recording
         if args.json:
             written = mode is not None
             tree = {
@@ -204,9 +200,9 @@ class Told:
                 "stimuli": self.shown.stimuli,
                 "evidence": evidence.tree(),
                 "inferred": dict(self.shown.inferred),
-                "notes": dict(follower.notes),
-                "without_bearing": dict(follower.quiet),
-                "unknown": dict(follower.unknown),
+                "notes": dict(tally.notes),
+                "without_bearing": dict(tally.quiet),
+                "unknown": dict(tally.unknown),
                 "odd": [odd._asdict() for odd in recording.odd],
             }
             self.out.line(json.dumps(tree, indent=1))
@@ -216,18 +212,18 @@ class Told:
             note.write(plain(line) + "\n")
 
     def _summary(self) -> Iterator[str]:
-        follower, recording = self.follower, self.recording
+        tally, recording = self.tally, self.recording
         yield f"{recording.number} lines, {recording.events} events, {self.shown.stimuli} stimuli"
         for why, n in self.shown.inferred.most_common():
             yield f"  inferred {n} times: {why}"
-        for name, n in follower.notes.most_common():
+        for name, n in tally.notes.most_common():
             yield f"  {n} times: {name}"
-        if follower.quiet:
-            words = ", ".join(f"{name} {n}" for name, n in follower.quiet.most_common())
+        if tally.quiet:
+            words = ", ".join(f"{name} {n}" for name, n in tally.quiet.most_common())
             yield f"  without bearing on the state: {words}"
-        if follower.unknown:
-            words = ", ".join(f"{name} {n}" for name, n in follower.unknown.most_common(20))
-            more = len(follower.unknown) - 20
+        if tally.unknown:
+            words = ", ".join(f"{name} {n}" for name, n in tally.unknown.most_common(20))
+            more = len(tally.unknown) - 20
             yield f"  unknown: {words}" + (f" and {more} more names" if more > 0 else "")
         for kind, n in recording.odd_kinds.most_common():
             yield f"  {kind}: {n}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import Any
+from types import ModuleType
 
 from harness.capture import known, of
 from harness.capture.evidence import Evidence
@@ -40,7 +40,7 @@ def watched(recording: Recording, what: str) -> Iterator[Line]:
     bar.end()
 
 
-def mode_of(args: argparse.Namespace, tools: Any, shown: str) -> str:
+def mode_of(args: argparse.Namespace, tools: ModuleType, shown: str) -> str:
     if args.mode is None:
         return shown
     if args.mode not in tools.MODES:
@@ -50,23 +50,23 @@ def mode_of(args: argparse.Namespace, tools: Any, shown: str) -> str:
     return mode
 
 
-def unsaid(tools: Any, mode: str) -> tuple[str, ...]:
+def unsaid(tools: ModuleType, mode: str) -> tuple[str, ...]:
     """What has to be known for a verdict, and neither the recording nor the user has said."""
     if mode != tools.UNKNOWN:
         return ()
     return (f"nothing in it shows how KVM ran: give --mode {one_of(tools.MODES)}",)
 
 
-def refuse_foreign(args: argparse.Namespace, survey: Any) -> None:
+def refuse_foreign(args: argparse.Namespace, foreign: str | None) -> None:
     """Raise HarnessError for a recording of another architecture."""
-    if survey.foreign:
+    if foreign is not None:
         raise HarnessError(
-            f"{args.capture}: this is a recording of {survey.foreign}; only those of "
+            f"{args.capture}: this is a recording of {foreign}; only those of "
             f"{one_of(known())} are read"
         )
 
 
-def architecture_of(args: argparse.Namespace) -> tuple[str, Any]:
+def architecture_of(args: argparse.Namespace) -> tuple[str, ModuleType]:
     """The architecture that the recording is of, and what reads it."""
     names = known()
     if args.arch is None and len(names) != 1:
@@ -76,7 +76,7 @@ def architecture_of(args: argparse.Namespace) -> tuple[str, Any]:
 
 
 def settings_of(
-    arch: str, tools: Any, text: str | None, shown: dict[str, tuple[int, int]]
+    arch: str, tools: ModuleType, text: str | None, shown: dict[str, tuple[int, int]]
 ) -> dict[str, tuple[int, int]]:
     cpus, most = shown["cpus"][1], architecture(arch).settings["cpus"].highest
     if cpus > most:

@@ -49,7 +49,7 @@ def imported(file: str) -> Evidence:
     recording, seen = Recording(file), Survey()
     follower = Follower(seen.lines(recording.lines()))
     found = sum(isinstance(item, Stimulus) for item in follower.items())
-    return gather(recording, follower, found)
+    return gather(recording, follower.tally, found)
 
 
 def passes(file: str, spec: str, mode: str) -> bool:
@@ -64,7 +64,7 @@ def passes(file: str, spec: str, mode: str) -> bool:
         verdict = conformer.feed(list(follower.items()))
     except HarnessError:
         return False
-    evidence = gather(recording, follower, verdict.stimuli, verdict.events)
+    evidence = gather(recording, follower.tally, verdict.stimuli, verdict.events)
     return not (verdict.divergences or evidence.reasons)
 
 
@@ -214,7 +214,7 @@ def test_what_comes_before_the_first_clean_point() -> None:
     follower = Follower(Recording(path("debian-6.12.107-vhe-st")).lines(), states=True)
     for _ in follower.items():
         pass
-    assert follower.notes[BEFORE] == 48
+    assert follower.tally.notes[BEFORE] == 48
 
 
 COMMS = [

@@ -18,7 +18,6 @@ from harness.capture.arm64 import (
     Follower,
     Stimulus,
     Survey,
-    Verdict,
     config,
     events,
     explain,
@@ -26,6 +25,7 @@ from harness.capture.arm64 import (
 )
 from harness.capture.arm64.items import Item
 from harness.capture.text import Recording
+from harness.capture.verdict import Verdict
 from harness.model import architecture
 
 HERE = Path(__file__).parent / "recordings"
@@ -133,7 +133,7 @@ def test_nothing_in_a_recording_is_unknown(name: str) -> None:
     follower = Follower(Recording(path(name)).lines())
     for _ in follower.items():
         pass
-    assert dict(follower.unknown) == {}
+    assert dict(follower.tally.unknown) == {}
 
 
 @pytest.mark.parametrize(("name", "spec", "where", "what"), DEPART)

@@ -1,6 +1,5 @@
 """What recordings of an arm64 kernel mean."""
 
-from harness.capture.arm64.compare import Divergence, Verdict
 from harness.capture.arm64.conform import Conformer
 from harness.capture.arm64.derive import Deriver
 from harness.capture.arm64.follow import Follower
@@ -11,33 +10,26 @@ from harness.capture.arm64.survey import (
     UNKNOWN,
     Survey,
     config,
-    mode_of,
-    mode_said,
     survey,
 )
-from harness.capture.arm64.toggle import Agreement, explain
+from harness.capture.arm64.toggle import explain
 from harness.capture.arm64.write import Cast, body, events, header, renamed
 
 __all__ = [
     "MODES",
     "SETTINGS",
     "UNKNOWN",
-    "Agreement",
     "Cast",
     "Conformer",
     "Deriver",
-    "Divergence",
     "Follower",
     "Stimulus",
     "Survey",
-    "Verdict",
     "body",
     "config",
     "events",
     "explain",
     "header",
-    "mode_of",
-    "mode_said",
     "renamed",
     "survey",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -18,6 +18,9 @@ from harness.search.shrink import shrink
 # What a program or a guest would notice, before what only explains it.
 GRAVE = ("lost", "stale", "leak", "use-after-free", "bug")
 
+Test = Callable[[Sequence[Stimulus]], Sequence[Stimulus] | None]
+"""What of some stimuli still leads there, None if they do not."""
+
 
 @dataclass(slots=True)
 class Replayed:
@@ -25,7 +28,6 @@ class Replayed:
 
     kept: list[Stimulus]
     violation: Violation | None
-    refused: int
 
 
 class Deriver:
@@ -41,12 +43,10 @@ class Deriver:
 
     def machine(self, stimuli: Sequence[Stimulus]) -> Machine:
         """A machine with those who act, and with nobody else."""
-        named = {s.actor for s in stimuli}
-        for s in stimuli:
-            named.update(a for a in s.args or () if isinstance(a, str))
+        named = {word for s in stimuli for word in (s.actor, *s.args) if isinstance(word, str)}
         vcpus = tuple(
-            (name, thread, ("sve",) if sve else ())
-            for name, (thread, sve) in self.cast.vcpus.items()
+            (name, vcpu.thread, ("sve",) if vcpu.sve else ())
+            for name, vcpu in self.cast.vcpus.items()
             if name in named
         )
         threads = {thread for _, thread, _ in vcpus}
@@ -63,50 +63,45 @@ class Deriver:
 
     def kinds(self, stimuli: Sequence[Stimulus]) -> list[str]:
         """The invariants that the stimuli violate, all of them, in alphabetic order."""
+        replayed = self._replayed(stimuli)
+        return sorted({v.kind for _, violations in replayed for v in violations or ()})
+
+    def _replayed(
+        self, stimuli: Sequence[Stimulus]
+    ) -> Iterator[tuple[Stimulus, list[Violation] | None]]:
+        """Each stimulus with what it violates, None if it cannot happen."""
         m = self.machine(stimuli)
-        found: set[str] = set()
         for s in stimuli:
             m.step = s.line
             m.violations.clear()
             if m.fatal and m.dead(s.actor):
+                yield s, None
                 continue
             try:
-                m.apply(s.actor, s.verb, s.args or ())
+                m.apply(*s.event)
             except Refused:
-                continue
-            found.update(v.kind for v in (*m.violations, *m.check()))
-        return sorted(found)
+                yield s, None
+            else:
+                yield s, [*m.violations, *m.check()]
 
     def replay(self, stimuli: Sequence[Stimulus], wanted: Sequence[str] = ()) -> Replayed:
         """Replay what can happen, up to the first violation of a kind that is wanted.
 
         Without `wanted`: up to the first grave one, else the first of all.
         """
-        m = self.machine(stimuli)
         kept: list[Stimulus] = []
-        refused = 0
-        first: tuple[int, Violation] | None = None
+        first: Replayed | None = None
         kinds = wanted or GRAVE
-        for s in stimuli:
-            m.step = s.line
-            m.violations.clear()
-            if m.fatal and m.dead(s.actor):
-                refused += 1
-                continue
-            try:
-                m.apply(s.actor, s.verb, s.args or ())
-            except Refused:
-                refused += 1
+        for s, violations in self._replayed(stimuli):
+            if violations is None:
                 continue
             kept.append(s)
-            for violation in (*m.violations, *m.check()):
+            for violation in violations:
                 if violation.kind in kinds:
-                    return Replayed(kept, violation, refused)
-                if first is None:
-                    first = len(kept), violation
-        if first is not None and not wanted:
-            return Replayed(kept[: first[0]], first[1], refused)
-        return Replayed(kept, None, refused)
+                    return Replayed(kept, violation)
+                if first is None and not wanted:
+                    first = Replayed(kept.copy(), violation)
+        return first or Replayed(kept, None)
 
     def reduce(
         self,
@@ -127,15 +122,12 @@ class Deriver:
                 return shortest
             shortest = shrink(joined, test, progress)
 
-    def _joined(
-        self,
-        stimuli: Sequence[Stimulus],
-        test: Callable[[Sequence[Stimulus]], Sequence[Stimulus] | None],
-    ) -> Sequence[Stimulus] | None:
+    @staticmethod
+    def _joined(stimuli: Sequence[Stimulus], test: Test) -> Sequence[Stimulus] | None:
         """The stimuli with two context switches in a row made one, if that still will do."""
         for n, (first, second) in enumerate(pairwise(stimuli)):
             if first.verb == second.verb == "sched_switch" and first.actor == second.actor:
-                names = ((first.args or ("",))[0], (second.args or ("",))[-1])
+                names = (first.args[0], second.args[-1])
                 whole = [*stimuli[:n], replace(second, args=names), *stimuli[n + 2 :]]
                 kept = test(whole) if names[0] != names[1] else None
                 if kept is not None:

@@ -39,6 +39,14 @@ _VCPU = re.compile(
 _DUMP = re.compile(r"(\w+)=([0-9a-f]+|none|current|other)(?!\S)")
 
 
+class TaskFp(NamedTuple):
+    """A task's FP bookkeeping."""
+
+    flags: int
+    fp_type: int
+    fpsimd_cpu: int
+
+
 class State(NamedTuple):
     """What a probe recorded of its own CPU; -1 for what this kernel has not."""
 
@@ -53,20 +61,25 @@ class State(NamedTuple):
     vcpu: int
     fp_state: int
 
+    @property
+    def fp(self) -> TaskFp:
+        """The bookkeeping of current."""
+        return TaskFp(self.flags, self.fp_type, self.fpsimd_cpu)
+
+
+class TaskArg(NamedTuple):
+    """A task operand: its address, its pid and its bookkeeping."""
+
+    address: int
+    pid: int
+    fp: TaskFp
+
 
 class Switch(NamedTuple):
-    """The operands of fpsimd_thread_switch(): prev and next, each with its fields."""
+    """The operands of fpsimd_thread_switch()."""
 
-    prev: int
-    next: int
-    prev_pid: int
-    next_pid: int
-    prev_flags: int
-    next_flags: int
-    prev_type: int
-    next_type: int
-    prev_cpu: int
-    next_cpu: int
+    prev: TaskArg
+    next: TaskArg
 
 
 class VcpuArg(NamedTuple):
@@ -95,28 +108,45 @@ def state_of(text: str, cpu: int) -> State | None:
     return State._make([found.get(key, -1) for key in _KEYS])
 
 
+def _number_after(text: str, key: str, base: int, start: int = 0) -> int | None:
+    """The number in the word that begins with `key`, None if there is none."""
+    at = text.find(key, start)
+    if at < 0:
+        return None
+    at += len(key)
+    end = text.find(" ", at)
+    try:
+        return int(text[at : end if end > 0 else None], base)
+    except ValueError:
+        return None
+
+
 def flags_of(text: str, cpu: int, pid: int) -> int | None:
     """The thread flags of `pid`, if it is current on `cpu` in this line."""
     at = text.find(f" p{cpu}={pid} ")
-    if at < 0:
-        return None
-    name = f" f{cpu}="
-    at = text.find(name, at)
-    if at < 0:
-        return None
-    at += len(name)
-    try:
-        return int(text[at : text.find(" ", at)], 16)
-    except ValueError:
-        return None
+    return None if at < 0 else _number_after(text, f" f{cpu}=", 16, at)
+
+
+def owner_of(text: str, cpu: int) -> int | None:
+    """The fp_state of the vcpu that runs on `cpu`, None where it is not recorded."""
+    return _number_after(text, f" o{cpu}=", 10)
+
+
+def operand(text: str) -> int:
+    """The first operand, `a=`, of a probed function; 0 where it is not recorded."""
+    return _number_after(text, " a=", 0) or 0
 
 
 def switch_of(text: str) -> Switch | None:
     match = _SWITCH.search(text)
+    if match is None:
+        return None
     try:
-        return Switch._make([int(g or "-1", 0) for g in match.groups()]) if match else None
+        numbers = [int(group or "-1", 0) for group in match.groups()]
     except ValueError:
         return None
+    pairs = (numbers[::2], numbers[1::2])
+    return Switch._make(TaskArg(n[0], n[1], TaskFp._make(n[2:])) for n in pairs)
 
 
 def vcpu_of(text: str) -> VcpuArg | None:
@@ -135,37 +165,12 @@ def vcpu_of(text: str) -> VcpuArg | None:
     )
 
 
-def owner_of(text: str, cpu: int) -> int:
-    """The fp_state of the vcpu that runs on `cpu`, -1 where it is not recorded."""
-    name = f" o{cpu}="
-    at = text.find(name)
-    if at < 0:
-        return -1
-    at += len(name)
-    end = text.find(" ", at)
-    try:
-        return int(text[at : end if end > 0 else None])
-    except ValueError:
-        return -1
-
-
 def number(text: str) -> int:
     """A number, decimal or with 0x before it; -1 for what is none."""
     try:
         return int(text, 16 if text.startswith("0x") else 10)
     except ValueError:
         return -1
-
-
-def operand(text: str) -> int:
-    """The first operand, `a=`, of a probed function; 0 where it is not recorded."""
-    at = text.find(" a=")
-    if at < 0:
-        return 0
-    try:
-        return int(text[at + 3 : (text + " ").find(" ", at + 3)], 0)
-    except ValueError:
-        return 0
 
 
 def dump_of(text: str) -> dict[str, str]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from harness.capture.arm64.fields import TaskFp
 from harness.capture.text import Line
+from harness.model.arm64.stimuli.program import Bits, Reg
+from harness.model.world import Event
+
+Operand = str | int | Reg | Bits | tuple[str, ...] | tuple[tuple[Reg, Bits], ...]
+"""A name or a word, a number, a register, a value, flags, or the fields of a register set."""
 
 
 @dataclass(slots=True)
@@ -15,7 +20,6 @@ class Thread:
     name: str
     pid: int
     comm: str
-    known: int  # the line in which it was first seen
     address: int = 0  # its task_struct
     cpu: int = -1
     user: bool = True  # whether it was last seen in user space
@@ -53,28 +57,32 @@ class Stimulus:
 
     `kind` is `event`; `value` for a register write that stands for all that a
     program does with its registers; or `adopt` for what was so before the
-    recording began. `args` is None while an operand is yet to be told.
+    recording began. `open` as long as a later line may tell an operand, or
+    whether it happened at all.
     """
 
     line: int
     cpu: int
     actor: str
     verb: str
-    args: tuple[Any, ...] | None
+    args: tuple[Operand, ...]
     why: str = ""
     kind: str = "event"
+    open: bool = False
     along: tuple[Stimulus, ...] = ()  # what happened only if this did
+    dropped: bool = False  # it has not happened
+
+    @property
+    def event(self) -> Event:
+        return self.actor, self.verb, self.args
 
 
 @dataclass(slots=True)
 class NewTask:
     """A task that was there before the recording, as first seen."""
 
-    line: int
-    cpu: int
     thread: Thread
-    first: tuple[int, int, int] | None  # its flags, fp_type and fpsimd_cpu, if recorded
-    current: bool  # whether it is current on `cpu`
+    first: TaskFp | None
 
 
 @dataclass(slots=True)
@@ -88,7 +96,6 @@ class NewCpu:
 class NewChild:
     """A task that comes to life in the recording."""
 
-    line: int
     thread: Thread
 
 
@@ -96,7 +103,6 @@ class NewChild:
 class NewVcpu:
     """A vcpu, as first seen."""
 
-    line: int
     guest: Guest
 
 
@@ -110,14 +116,22 @@ class Cpu:
     id: int
     current: Thread | None = None
     leaving: Thread | None = None  # in the context switch: the previous task
-    inside: str = ""  # whose reactions these are: a function's, or a signal's
-    until: str = ""  # the return that ends it
+    inside: str | None = None  # whose reactions these are: a function's, or a signal's
+    until: str | None = None  # the return that ends it
     softirq: bool = False
     joined: bool = False  # whether it is followed yet
     shown: bool = False  # whether its state has been
     held: Line | None = None  # a line that the next one will explain
     back: bool = False  # whether what `current` does next tells where it was preempted
     neon: Line | None = None  # kernel_neon_begin() or _end(), and then a context switch
-    tracee: str = ""  # whose registers are written
+    tracee: Thread | None = None  # whose registers are written
     zen: int = -1  # CPACR_EL1.ZEN in the last dump, while nobody else has run
     last: str = ""  # the last line's text that has the state of `current`
+
+    @property
+    def name(self) -> str:
+        return f"cpu{self.id}"
+
+    def begin(self, inside: str, line: Line, until: str | None = None) -> None:
+        """What follows belongs to this, until it returns or something else begins."""
+        self.inside, self.until = inside, until or line.name + "_ret"

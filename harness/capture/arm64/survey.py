@@ -63,23 +63,23 @@ class Survey:
     sme: bool = False
     length: bool = False  # whether a vector length stands in the state
     states: bool = False  # whether the state stands beside the calls
-    said: str = ""  # the mode, where the script that recorded has left a mark of it
-    other: str = ""  # the architecture that the text of kvm_exit is of, if not arm64
+    said: str | None = None  # the mode, where the script that recorded has left a mark of it
+    other: str | None = None  # the architecture that the text of kvm_exit is of, if not arm64
 
     @property
     def mode(self) -> str:
         """The mode that the recording is of; "unknown" where nothing in it tells."""
-        return self.said or mode_of(self.names)
+        return self.said or _mode_of(self.names)
 
     @property
-    def foreign(self) -> str:
-        """The architecture that the recording is of, "" for arm64 and where nothing tells."""
+    def foreign(self) -> str | None:
+        """The architecture that the recording is of, None for arm64 and where nothing tells."""
         if any(_OURS.match(name) for name in self.names):
-            return ""
+            return None
         for name, functions, _ in _OTHERS:
             if self.other == name or any(functions.match(name) for name in self.names):
                 return name
-        return ""
+        return None
 
     def lines(self, lines: Iterable[Line]) -> Iterator[Line]:
         """The lines, each taken into account on its way."""
@@ -92,7 +92,7 @@ class Survey:
             if not self.length or name in _TELLING:
                 self._look(line)
             if name in _EXITS and not self.other:
-                self.other = next((a for a, _, text in _OTHERS if text in line.text), "")
+                self.other = next((a for a, _, text in _OTHERS if text in line.text), None)
             yield line
 
     def _look(self, line: Line) -> None:
@@ -106,7 +106,7 @@ class Survey:
                 name == "fprig_dump" and any(word in line.text for word in _SME)
             )
         if not self.said and name in ("tracing_mark_write", "print"):
-            self.said = mode_said(line.text)
+            self.said = _mode_said(line.text)
 
     @property
     def sve(self) -> bool:
@@ -135,7 +135,7 @@ def survey(recording: Recording) -> Survey:
     return found
 
 
-def mode_of(names: Container[str]) -> str:
+def _mode_of(names: Container[str]) -> str:
     """By the world switch: at nVHE it is hyp's, where no probe reaches."""
     if any(name in names for name in _WORLD_SWITCH):
         return "vhe"
@@ -143,14 +143,11 @@ def mode_of(names: Container[str]) -> str:
     return "nvhe" if loads and "kvm_entry" in names else UNKNOWN
 
 
-def mode_said(mark: str) -> str:
-    """The mode that a mark says, in the kernel's words at boot; "" if it says none."""
+def _mode_said(mark: str) -> str | None:
+    """The mode that a mark says, in the kernel's words at boot; None if it says none."""
     if "kvm-replay: kvm " not in mark:
-        return ""
-    for words, mode in _MODES:
-        if words in mark:
-            return mode
-    return ""
+        return None
+    return next((mode for words, mode in _MODES if words in mark), None)
 
 
 def config(settings: dict[str, tuple[int, int]], mode: str) -> Config:

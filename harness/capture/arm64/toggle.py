@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
-from harness.capture.arm64.compare import Verdict
 from harness.capture.arm64.conform import Conformer
 from harness.capture.arm64.items import Item
+from harness.capture.verdict import Agreement, Verdict
 from harness.model.arm64.cpu.machine import Config
 from harness.model.catalogue import Catalogue, Kernel
-
-
-@dataclass(slots=True)
-class Agreement:
-    """A kernel that differs by one fix (and what that needs), and what is left there."""
-
-    change: str  # +ID or -ID, with what it takes along
-    verdict: Verdict
 
 
 class _Asked(frozenset[str]):
@@ -71,11 +62,6 @@ def _toggled(catalogue: Catalogue, kernel: Kernel, fix: str) -> tuple[Kernel, st
     if fix in kernel.fixes:
         other = catalogue.without(kernel, fix)
         return other, "".join(f"-{f}" for f in sorted(kernel.fixes - other.fixes))
-    more = {fix}
-    while True:
-        needs = {n for f in more for n in catalogue.fixes[f].needs} - more - kernel.fixes
-        if not needs:
-            break
-        more |= needs
-    change = "".join(f"+{f}" for f in catalogue.fixes if f in more)
-    return Kernel(kernel.name + change, kernel.fixes | more), change
+    other = catalogue.adding(kernel, fix)
+    more = other.fixes - kernel.fixes
+    return other, "".join(f"+{f}" for f in catalogue.fixes if f in more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import NamedTuple
 
 from harness.capture.arm64.items import (
     Item,
@@ -15,6 +15,8 @@ from harness.capture.arm64.items import (
     Thread,
 )
 from harness.capture.text import Line
+from harness.model.arm64.stimuli.program import Bits, Reg
+from harness.model.world import Event
 
 # A child is there from the beginning, off its CPU; what fork() would give it, it has.
 _LEFT_OUT = ("fork", "release")
@@ -29,18 +31,23 @@ _SINGLE = ("ffr", "fpsr", "fpcr", "fpmr", "za", "zt0", "vl")
 _FEW = 8  # tasks, each of which is told of in the header
 
 
+class CastVcpu(NamedTuple):
+    thread: str
+    sve: bool
+
+
 @dataclass(slots=True)
 class Cast:
     """Who appears in a recording: tasks in order, and vcpus with their threads."""
 
     tasks: dict[str, Thread] = field(default_factory=dict)
-    vcpus: dict[str, tuple[str, bool]] = field(default_factory=dict)  # its thread, SVE
+    vcpus: dict[str, CastVcpu] = field(default_factory=dict)
 
     def meet(self, item: Item) -> None:
         if isinstance(item, NewTask | NewChild):
             self.tasks[item.thread.name] = item.thread
         elif isinstance(item, NewVcpu):
-            self.vcpus[item.guest.name] = item.guest.thread.name, item.guest.sve
+            self.vcpus[item.guest.name] = CastVcpu(item.guest.thread.name, item.guest.sve)
 
     def short(self) -> dict[str, str]:
         """Names for a short trace: tasks A, B ..., vcpus v0, v1 ..."""
@@ -51,7 +58,7 @@ class Cast:
         """The same people by other names."""
         return Cast(
             {names[name]: thread for name, thread in self.tasks.items()},
-            {names[name]: (names[thread], sve) for name, (thread, sve) in self.vcpus.items()},
+            {names[n]: CastVcpu(names[v.thread], v.sve) for n, v in self.vcpus.items()},
         )
 
 
@@ -65,7 +72,7 @@ def renamed(stimuli: Iterable[Stimulus], names: dict[str, str]) -> list[Stimulus
         replace(
             s,
             actor=names.get(s.actor, s.actor),
-            args=tuple(names.get(a, a) if isinstance(a, str) else a for a in s.args or ()),
+            args=tuple(names.get(a, a) if isinstance(a, str) else a for a in s.args),
         )
         for s in stimuli
     ]
@@ -86,53 +93,53 @@ def events(items: Iterable[Item], cast: Cast) -> Iterator[Stimulus | Line]:
             cast.meet(item)
 
 
-def _register(reg: tuple[str, int]) -> str:
+def _register(reg: Reg) -> str:
     kind, n = reg
     return kind if kind in _SINGLE else f"{kind}{n}"
 
 
-def event_text(actor: str, verb: str, args: tuple[Any, ...]) -> str:
+def _values(fields: Iterable[tuple[Reg, Bits]]) -> str:
+    return ", ".join(f"{_register(reg)} = {bits[0]:#x}" for reg, bits in fields)
+
+
+def event_text(event: Event) -> str:
     """One event in the trace language."""
+    actor, verb, args = event
     word = _WORDS.get(verb, verb)
-    if verb in ("sched_switch", "switch"):
-        return f"{actor} {word} {args[0]} -> {args[1]}"
-    if verb == "write":
-        reg, bits = args
-        return f"{actor} write {_register(reg)} = {bits[0]:#x}"
-    if verb == "svcr_write":
-        return f"{actor} {word} {args[0][0]:#x}"
-    if verb == "prctl":
-        return f"{actor} prctl " + " | ".join((f"{args[0]} {args[1]}", *args[2]))
-    if verb == "ptrace_getregset":
-        tracee, regset, reg = args
-        return f"{actor} {word} {tracee} {regset} {_register(reg)}"
-    if verb == "ptrace_setregset":
-        tracee, regset, fields = args
-        values = ", ".join(f"{_register(reg)} = {bits[0]:#x}" for reg, bits in fields)
-        return f"{actor} {word} {tracee} {regset} {{ {values} }}"
-    words = [str(a) for a in args if a not in ("whole", "now")]
+    match verb:
+        case "sched_switch":
+            words = [args[0], "->", args[1]]
+        case "write":
+            words = [_values([args])]
+        case "svcr_write":
+            words = [f"{args[0][0]:#x}"]
+        case "prctl":
+            words = [" | ".join((f"{args[0]} {args[1]}", *args[2]))]
+        case "ptrace_getregset":
+            words = [args[0], args[1], _register(args[2])]
+        case "ptrace_setregset":
+            words = [args[0], args[1], f"{{ {_values(args[2])} }}"]
+        case _:
+            words = [a for a in args if a not in ("whole", "now")]
     return " ".join((actor, word, *words))
 
 
 def body(stream: Iterable[Stimulus | Line]) -> Iterator[str]:
     """The lines of the events, each with the functions that the kernel called for it."""
-    pending: dict[int, tuple[Stimulus, list[str]]] = {}
+    pending: tuple[Stimulus, list[str]] | None = None
     for item in stream:
-        if isinstance(item, Line):
-            if item.cpu in pending and not item.name.endswith("_ret"):
-                pending[item.cpu][1].append(item.name)
-            continue
-        if item.cpu in pending:
-            yield _line(*pending.pop(item.cpu))
-        for cpu in list(pending):  # keep the order of the recording
-            yield _line(*pending.pop(cpu))
-        pending[item.cpu] = item, []
-    for stimulus, calls in pending.values():
-        yield _line(stimulus, calls)
+        if not isinstance(item, Line):
+            if pending is not None:
+                yield _line(*pending)
+            pending = item, []
+        elif pending is not None and item.cpu == pending[0].cpu and item.name[-4:] != "_ret":
+            pending[1].append(item.name)
+    if pending is not None:
+        yield _line(*pending)
 
 
 def _line(stimulus: Stimulus, calls: list[str]) -> str:
-    text = event_text(stimulus.actor, stimulus.verb, stimulus.args or ())
+    text = event_text(stimulus.event)
     notes = []
     if stimulus.kind == "event":
         notes.append(f"line {stimulus.line}")
@@ -172,8 +179,8 @@ def header(
     names = [f"{name} on none" if n == 0 else name for n, name in enumerate(cast.tasks)]
     for at in range(0, len(names), 4):
         lines.append("task " + ", ".join(names[at : at + 4]))
-    for n, (vcpu, (thread, sve)) in enumerate(cast.vcpus.items()):
-        lines.append(f"vm V{n} {{ vcpu {vcpu} in {thread}{' sve' if sve else ''} }}")
+    for n, (name, vcpu) in enumerate(cast.vcpus.items()):
+        lines.append(f"vm V{n} {{ vcpu {name} in {vcpu.thread}{' sve' if vcpu.sve else ''} }}")
     return [*lines, ""]
 
 
