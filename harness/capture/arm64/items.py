@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.capture.arm64.fields import TaskFp
 from harness.capture.text import Line
-from harness.model.arm64.stimuli.program import Bits, Reg
+from harness.model.operands import Bits, Reg
 from harness.model.world import Event
 
 Operand = str | int | Reg | Bits | tuple[str, ...] | tuple[tuple[Reg, Bits], ...]

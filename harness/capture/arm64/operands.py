@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.capture.arm64.items import Operand, Stimulus
-from harness.model.arm64.stimuli.program import Bits, Reg
+from harness.model.operands import Bits, Reg
 
 # What stands for all that is written to a register set.
 _WRITTEN = {"NT_ARM_SSVE": "z", "NT_ARM_ZA": "za", "NT_ARM_ZT": "zt0", "NT_ARM_FPMR": "fpmr"}

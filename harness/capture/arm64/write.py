@@ -15,7 +15,7 @@ from harness.capture.arm64.items import (
     Thread,
 )
 from harness.capture.text import Line
-from harness.model.arm64.stimuli.program import Bits, Reg
+from harness.model.operands import Bits, Reg
 from harness.model.world import Event
 
 # A child is there from the beginning, off its CPU; what fork() would give it, it has.
