@@ -3,34 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from harness.model.anatomy import Anatomy
 from harness.model.catalogue import Kernel
 from harness.model.world import Event, World
-
-Who = tuple[str, int]
-"""One of the CPUs (`cpu`), tasks (`task`) or vcpus (`vcpu`) of a world, by number."""
-
-
-class Anatomy(NamedTuple):
-    """What a captured state is made of, for a search that asks whether two are the same.
-
-    For each object of a state: whom it is about (None: it decides nothing), and its
-    fields. `refs` says by name which fields point at somebody, and how: `target()` tells at whom
-    (None: at nobody). `names` are those who write values, and `value()` tells of one that
-    the model makes for somebody whom it is for. `rest()` is what a state has beside its
-    objects: something plain, and whom it points at; `ground()` what `target()` depends on.
-    """
-
-    parts: tuple[Who | None, ...]
-    fields: tuple[tuple[str, ...], ...]
-    refs: dict[str, str]
-    names: dict[str, Who]
-    everybody: tuple[Who, ...]
-    target: Callable[[str, Any], Who | None]
-    value: Callable[[int], Who | None]
-    rest: Callable[[], tuple[Any, tuple[Who, ...]]]
-    ground: Callable[[], Any]
 
 
 class Alphabet(Protocol):

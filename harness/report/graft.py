@@ -177,38 +177,23 @@ def hidden(run: Run, state: State, places: Sequence[Place]) -> Rows:
     """
     found: Rows = {}
     saved = getattr(run.model, "saved", None)
+    if not isinstance(saved, Saved):
+        return found
     for place in places:
-        if len(place) != 3 or not _objects(state[place[0]]) or not isinstance(saved, Saved):
+        if len(place) != 3 or place[0] != 0:
             continue
         n, m, k = place
-        if len(saved.objects) != len(state[n]) or len(saved.fields[m]) != len(state[n][m]):
-            continue
         owner, value = saved.objects[m], state[n][m][k]
         kind = type(owner).__name__
         if kind.endswith("Due") or not isinstance(value, (int, str, Val)):
             continue
-        name = getattr(owner, "name", "") or _of_cpu(run.model, owner) or kind
+        name = getattr(owner, "name", "") or "".join(map(str, saved.about[m] or (kind,)))
         found[f"{name}.{saved.fields[m][k]}"] = (
             shown(value)
             if isinstance(value, Val)
             else (f"{value:#x}" if type(value) is int else str(value) or "nothing")
         )
     return found
-
-
-def _of_cpu(model: Model, owner: object) -> str:
-    """`cpu1` for what is the second in a list that the model has one of for each CPU."""
-    for name in dir(model):
-        several = getattr(model, name, None)
-        if isinstance(several, list | tuple):
-            for n, each in enumerate(several):
-                parts = (
-                    each,
-                    *(getattr(each, slot, None) for slot in getattr(each, "__slots__", ())),
-                )
-                if any(part is owner for part in parts):
-                    return f"cpu{n}"
-    return ""
 
 
 def ancestors(bad: Run, good: Run, after: int, at: int, violation: Violation) -> list[Place] | None:

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
-from harness.model.exploring import Anatomy, Who
+from harness.model.anatomy import Anatomy
+from harness.model.saving import Who
 from harness.model.values import Bank, Val
 
 FRESH = 0xA000  # values that a search writes: 16 bits are what a predicate register takes
@@ -63,7 +64,7 @@ class _Numbering:
     """One way to number everybody: the order of the parts, and everyone's number."""
 
     def __init__(
-        self, n: int, parts: Sequence[Who | None], rests: int, orders: Sequence[Sequence[int]]
+        self, n: int, about: Sequence[Who | None], rests: int, orders: Sequence[Sequence[int]]
     ) -> None:
         self.n = n
         new = {
@@ -72,9 +73,9 @@ class _Numbering:
             for at, old in enumerate(order)
         }
         self.number = {who: (GROUPS.index(who[0]) + 1) << 8 | at for who, at in new.items()}
-        about = [(self.number[who], slot) for slot, who in enumerate(parts) if who is not None]
-        self.slots = [slot for _, slot in sorted(about)]
-        self.slots += range(len(parts), len(parts) + rests)
+        order = [(self.number[who], slot) for slot, who in enumerate(about) if who is not None]
+        self.slots = [slot for _, slot in sorted(order)]
+        self.slots += range(len(about), len(about) + rests)
 
 
 class Canon:
@@ -82,25 +83,19 @@ class Canon:
 
     def __init__(self, anatomies: Sequence[Anatomy], symmetry: bool = True) -> None:
         self.anatomies = anatomies
-        self._of = [n for n, anatomy in enumerate(anatomies) for _ in anatomy.parts]
-        self._fields = [names for anatomy in anatomies for names in anatomy.fields]
-        self._kinds = [
-            tuple(anatomy.refs.get(name) for name in names)
-            for anatomy in anatomies
-            for names in anatomy.fields
-        ]
-        classes = {names: n for n, names in enumerate(dict.fromkeys(self._fields))}
-        self._class = [classes[names] for names in self._fields]
+        self._of = [n for n, anatomy in enumerate(anatomies) for _ in anatomy.about]
+        self._marks = [marks for anatomy in anatomies for marks in anatomy.marks]
+        self._class = [cls for anatomy in anatomies for cls in anatomy.classes]
         self._known: dict[tuple[Any, ...], Part] = {}
         self._rests: dict[Any, Part] = {}
         self._shared: dict[Any, Any] = {}
         self._banks: dict[tuple[int, Bank], tuple[int, tuple[tuple[int, Who], ...]]] = {}
         everybody = anatomies[0].everybody
-        parts = [who for anatomy in anatomies for who in anatomy.parts]
+        about = [who for anatomy in anatomies for who in anatomy.about]
         groups = [[who for who in everybody if who[0] == group] for group in GROUPS]
         # For each of a group, its objects.
         self._members = [
-            [[slot for slot, part in enumerate(parts) if part == who] for who in group]
+            [[slot for slot, each in enumerate(about) if each == who] for who in group]
             for group in groups
         ]
         orders = [
@@ -108,7 +103,7 @@ class Canon:
             for group in groups
         ]
         self._numberings = {
-            tuple(map(tuple, chosen)): _Numbering(n, parts, len(anatomies), chosen)
+            tuple(map(tuple, chosen)): _Numbering(n, about, len(anatomies), chosen)
             for n, chosen in enumerate(itertools.product(*orders))
         }
         self._one = next(iter(self._numberings.values()))
@@ -190,8 +185,8 @@ class Canon:
         vals: dict[int, Who] = {}
         anatomy = self.anatomies[self._of[slot]]
         out: list[object] = []
-        for kind, value in zip(self._kinds[slot], values, strict=True):
-            who = None if kind is None else anatomy.target(kind, value)
+        for mark, value in zip(self._marks[slot], values, strict=True):
+            who = None if mark is None else anatomy.target(mark, value)
             if who is None:
                 out.append(self._plain(anatomy, value, vals))
             else:

@@ -51,7 +51,7 @@ def spied(within: Bounds, dice: random.Random, steps: int) -> int:
             looked += 1
             after = m.capture()
             bits = {who: 1 << n for n, who in enumerate(map(anatomy.names.get, names_of(m)))}
-            for who, old, new in zip(anatomy.parts, before[0], after[0], strict=True):
+            for who, old, new in zip(anatomy.about, before[0], after[0], strict=True):
                 assert old == new or who is None or bits[who] & touched, (event, who)
         if m.fatal:
             break

@@ -42,6 +42,7 @@ from harness.model.arm64.host.vl import (
 )
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_SME, KVM_ARM_VCPU_SVE
 from harness.model.arm64.registers import KINDS, place
+from harness.model.marks import Cpu, Name
 from harness.model.values import EMPTY, ZERO, Bank, Quads, Val, spread
 
 # Registers ---------------------------------------------------------------------------
@@ -173,7 +174,7 @@ class TaskDue:
     `neon` is what a section of kernel-mode NEON has in its registers.
     """
 
-    name: str
+    name: Name
     regs: Regs = UNTOUCHED
     sve: Length = NO_LENGTH
     sme: Length = NO_LENGTH
@@ -381,7 +382,7 @@ class VcpuDue:
     `sve_vq` and `sme_vq` are its largest vector lengths, 0 without SVE and without SME.
     """
 
-    name: str
+    name: Name
     regs: Regs = UNTOUCHED
     sys: GuestSys = RESET
     sve_vq: int = 0
@@ -486,5 +487,5 @@ def _visible_vq(due: VcpuDue, abi: Abi) -> int:
 class HostDue:
     """What the host's kernel has set on one CPU, and so must find there."""
 
-    id: int
+    id: Cpu
     sys: SysRegs = UNSET

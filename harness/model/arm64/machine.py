@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from harness.model import states
 from harness.model.arm64.cpu.cpu import Trap
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.host.state import COUNTERS, Counts
@@ -24,7 +25,7 @@ from harness.model.arm64.view import SHOWN, owners, snapshot
 from harness.model.base import Errno, Refused, State, Tree
 from harness.model.catalogue import Kernel
 from harness.model.observing import observed_read, observed_state
-from harness.model.saving import Saved
+from harness.model.saving import Saved, everybody
 from harness.model.values import Bank, Val
 
 _HAPPEN = {name: verb.happen for name, verb in VERBS.items()}
@@ -52,10 +53,17 @@ class Setup:
 class Machine(Program):
     """Everything, ready for the engine. `VheMachine` and `NvheMachine` are whole."""
 
-    __slots__ = "saved"
+    __slots__ = ("saved",)
+
+    captured = ("memory", "freed", "oops", "step")
+    derived = ("bh_off", "fatal", "fpsimd_context_busy", "irqs_off", "rq_locked", "smen_pending")
+    passing = (
+        *("cpu", "current", "last", "rq"),  # those of the CPU that it happened on
+        *("errno", "log", "returned", "seen", "signal", "traps", "undef", "violations"),
+    )
 
     def __init__(self, kernel: Kernel, setup: Setup) -> None:
-        names = (*(name for name, _ in setup.tasks), *setup.unborn)
+        tasks = (*(name for name, _ in setup.tasks), *setup.unborn)
         vms = setup.vms or (0,) * len(setup.vcpus)
         vcpus = tuple(
             Vcpu(
@@ -69,7 +77,7 @@ class Machine(Program):
             )
             for (name, thread, features), vm in zip(setup.vcpus, vms, strict=True)
         )
-        super().__init__(kernel, setup.config, names, vcpus)
+        super().__init__(kernel, setup.config, tasks, vcpus)
         for cpu in self.cpus:
             self.run_on(cpu.id)
             self.secondary_start_kernel()
@@ -86,22 +94,15 @@ class Machine(Program):
         self.cost = Counts()
         self.log.clear()
         self.violations.clear()
-        objects: list[Any] = [
-            *self.cpus,
-            *self.rqs,
-            *self.fpsimd_last_state,
-            *self.tasks.values(),
-            *self.vcpus.values(),
-            *self.kvm_host_data,
-            *self.kvm_nvhe_host_data,
-            *self.hyp_vcpus.values(),
-            *self.vms,
-            *self.task_due.values(),
-            *self.vcpu_due.values(),
-            *(self.host_due if self.debug_side else ()),
-            self.cost,
-        ]
-        self.saved = Saved(objects)
+        self.saved = Saved(
+            everybody(len(self.cpus), self.tasks, self.vcpus),
+            (
+                *(self.cpus, self.rqs, self.fpsimd_last_state, self.tasks, self.vcpus),
+                *(self.kvm_host_data, self.kvm_nvhe_host_data, self.hyp_vcpus),
+                *(self.task_due, self.vcpu_due, self.host_due if self.debug_side else ()),
+            ),
+            nobodys=(*self.vms, self.cost),
+        )
 
     def start_vcpu(self, vcpu: Vcpu) -> None:
         """A vcpu's life up to where its guest has booted."""
@@ -180,43 +181,11 @@ class Machine(Program):
 
     # Saving and going back ---------------------------------------------------------
 
-    def capture(self) -> State:
-        """One tuple of fields an object; the values in it are immutable and shared."""
-        return (
-            self.saved.take(),
-            self.memory,
-            self.freed,
-            self.oops,
-            self.step,
-        )
+    capture, canonical = states.capture, states.canonical
 
     def restore(self, state: State, now: State | None = None) -> None:
-        objects, self.memory, self.freed, self.oops, self.step = state
-        self.saved.put(objects, None if now is None else now[0])
-        self.run_on(self.cpu.id)
-        self.fatal = bool(self.oops) or any(task.killed for task in self.tasks.values())
-        self.irqs_off = self.bh_off = self.rq_locked = False
-        self.fpsimd_context_busy = self.smen_pending = False
-        self.violations.clear()
-        self.log.clear()
-
-    def canonical(self) -> State:
-        """The state as bits: contexts by number instead of name, values without origin."""
-        number = {name: n for n, name in enumerate(self.contexts)}
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, Bank):
-                return value.key
-            if isinstance(value, Val):
-                return value.bits
-            if isinstance(value, str):
-                return number.get(value, value)
-            if isinstance(value, tuple):
-                return tuple(plain(v) for v in value)
-            return value
-
-        objects, memory, freed, oops, _step = self.capture()
-        return plain((objects[:-1], memory, freed, bool(oops)))  # type: ignore[no-any-return]
+        states.restore(self, state, now)
+        self.all_on()
 
     def places(self, what: str, val: Val) -> list[str]:
         """The registers and images that hold this value (origin included) as `what`."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from harness.model.marks import Name
 from harness.model.riscv.cpu.csr import (
     ENVCFG_ADUE,
     ENVCFG_CBCFE,
@@ -74,8 +75,8 @@ class TaskDue:
     section of the kernel's own has in the vector registers.
     """
 
-    name: str
-    mm: str = ""
+    name: Name
+    mm: Name = ""
     f: Bank = EMPTY
     v: Bank = EMPTY
     v_used: bool = False
@@ -182,7 +183,7 @@ class VcpuDue:
     set since the last one.
     """
 
-    name: str
+    name: Name
     f: Bank = EMPTY
     v: Bank = EMPTY
     x: Bank = EMPTY

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from harness.model.base import Errno, Refused, State, Tree
+from harness.model import states
+from harness.model.base import Errno, Refused, Tree
 from harness.model.catalogue import Kernel
 from harness.model.observing import observed_read, observed_state
 from harness.model.riscv.cpu.csr import OFF, with_fs
@@ -23,7 +24,7 @@ from harness.model.riscv.program import Program
 from harness.model.riscv.stimuli import VERBS
 from harness.model.riscv.stimuli.kvm_run import reset_due
 from harness.model.riscv.view import SHOWN, owners, snapshot
-from harness.model.saving import Saved
+from harness.model.saving import Saved, everybody
 from harness.model.tasks import At, Mode
 from harness.model.values import Bank, Origin, Val
 
@@ -52,6 +53,15 @@ class Machine(Program):
 
     __slots__ = ("kernel", "saved")
 
+    captured = ("memory", "oops", "step")
+    derived = ("fatal", "mms")
+    passing = (
+        "cpu",  # on which it happened
+        *("address", "errno", "log", "refused_reg", "returned", "sbi", "seen", "signal", "traps"),
+        "violations",
+        "read_back",  # kept to be quick
+    )
+
     def __init__(self, kernel: Kernel, setup: Setup) -> None:
         vcpus: dict[str, Vcpu] = {}
         places: dict[str, tuple[int, int]] = {}
@@ -76,16 +86,11 @@ class Machine(Program):
         self.cost = type(self.cost)()
         self.log.clear()
         self.violations.clear()
-        objects: list[Any] = [
-            *self.harts,
-            *self.rqs,
-            *self.tasks.values(),
-            *self.vcpus.values(),
-            *self.task_due.values(),
-            *self.vcpu_due.values(),
-            self.cost,
-        ]
-        self.saved = Saved(objects)
+        self.saved = Saved(
+            everybody(len(self.harts), self.tasks, self.vcpus),
+            (self.harts, self.rqs, self.tasks, self.vcpus, self.task_due, self.vcpu_due),
+            nobodys=(self.cost,),
+        )
 
     def _boot(self) -> None:
         for hart in self.harts:
@@ -248,43 +253,16 @@ class Machine(Program):
 
     # Saving and going back ---------------------------------------------------------
 
-    def capture(self) -> State:
-        """One tuple of fields an object; the values in it are immutable and shared."""
-        return (
-            self.saved.take(),
-            tuple(sorted(self.mms.items())),
-            self.oops,
-            self.step,
-        )
+    capture, restore, canonical = states.capture, states.restore, states.canonical
 
-    def restore(self, state: State, now: State | None = None) -> None:
-        objects, mms, self.oops, self.step = state
-        self.saved.put(objects, None if now is None else now[0])
-        self.mms = dict(mms)
-        self.run_on(self.cpu.id)
-        self.fatal = bool(self.oops) or any(task.killed for task in self.tasks.values())
-        self.violations.clear()
-        self.log.clear()
+    @property
+    def memory(self) -> tuple[tuple[str, Mm], ...]:
+        """The mms, in the order of the tasks."""
+        return tuple([(name, self.mms[name]) for name in self.tasks if name in self.mms])
 
-    def canonical(self) -> State:
-        """The state as bits: tasks and vcpus by number instead of name, values without origin."""
-        number = {name: n for n, name in enumerate((*self.tasks, *self.vcpus))}
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, Bank):
-                return value.key
-            if isinstance(value, Val):
-                return value.bits
-            if isinstance(value, str):
-                return number.get(value, value)
-            if isinstance(value, frozenset):
-                return tuple(sorted(value))
-            if isinstance(value, tuple):
-                return tuple(plain(v) for v in value)
-            return value
-
-        objects, mms, oops, _step = self.capture()
-        return plain(objects[:-1]), tuple(sorted(plain(mms))), bool(oops)
+    @memory.setter
+    def memory(self, memory: tuple[tuple[str, Mm], ...]) -> None:
+        self.mms = dict(memory)
 
     def places(self, what: str, val: Val) -> list[str]:
         """The registers and images that hold this value (origin included) as `what`."""

@@ -35,10 +35,6 @@ class Program(VcpuExit):
 
     task_due: dict[str, TaskDue]
     vcpu_due: dict[str, VcpuDue]
-    address: int | None
-    sbi: SbiReturn | None
-    returned: int | None
-    refused_reg: str
     observe_guest: Observe
     has_reg: Callable[[Vcpu, int], bool]
     check: Callable[[], list[Violation]]
@@ -47,6 +43,10 @@ class Program(VcpuExit):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.address: int | None = None
+        self.sbi: SbiReturn | None = None
+        self.returned: int | None = None
+        self.refused_reg = ""
         self.read_back: dict[str, tuple[Any, ...]] = {}
         # Whether this kernel uses vectors itself, and can be preempted while it does.
         self.kernel_vector = "kernel-vector" in self.fixes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model.arm64.cpu.cpu import Access, Trap, VectorLengths, check_access, current_vq
+from harness.model.arm64.cpu.made import mpidr
 from harness.model.arm64.cpu.state import Registers
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_MASK,
@@ -118,8 +119,8 @@ class CpuModel:
             Registers(
                 n,
                 hcr_el2=host,
-                mpidr_el1=0x80000000 | n,
-                vmpidr_el2=0x80000000 | n,
+                mpidr_el1=mpidr(n),
+                vmpidr_el2=mpidr(n),
                 zcr_el2=self.lengths.sve[-1] - 1 if config.sve else 0,
                 smcr_el2=self.lengths.sme[-1] - 1 if config.sme else 0,
             )

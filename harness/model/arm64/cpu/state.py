@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from harness.model.marks import Cpu, Mpidr
 from harness.model.tasks import Mode
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
@@ -45,7 +46,7 @@ class Registers:
     with one repeated quadword, and ZT0, which comes and goes with it.
     """
 
-    id: int
+    id: Cpu
     mode: Mode = Mode.KERNEL
     z: Bank = EMPTY
     p: Bank = EMPTY
@@ -62,8 +63,8 @@ class Registers:
     zcr_el2: int = 0
     smcr_el1: int = 0
     smcr_el2: int = 0
-    mpidr_el1: int = 0
-    vmpidr_el2: int = 0
+    mpidr_el1: Mpidr = 0
+    vmpidr_el2: Mpidr = 0
     # EL1's own PMSCR_EL1 where the kernel is at EL2, which then reaches PMSCR_EL2 by the name.
     pmscr_el12: int = 0
     sys: SysRegs = UNSET

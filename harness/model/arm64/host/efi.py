@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from harness.model.arm64.cpu import made
 from harness.model.arm64.cpu.cpu import set_svcr
 from harness.model.arm64.cpu.state import FFR
 from harness.model.arm64.cpu.sysreg import SVCR_SM_MASK
@@ -50,7 +51,7 @@ class Efi(Fpsimd):
 
     def firmware(self) -> None:
         """Values of its own in all of V, which zeroes what is above."""
-        val = self.value("kernel", 0x656669 << 32 | self.cpu.id)
+        val = self.value("kernel", made.firmware(self.cpu.id))
         self.cpu.z = Bank(dict.fromkeys(range(32), (val,)))
 
     @kernel_function("__efi_fpsimd_begin")

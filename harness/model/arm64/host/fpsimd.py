@@ -9,6 +9,7 @@ inline in its callers.
 
 from __future__ import annotations
 
+from harness.model.arm64.cpu import made
 from harness.model.arm64.cpu.cpu import held, set_svcr
 from harness.model.arm64.cpu.state import FFR, Registers
 from harness.model.arm64.cpu.sysreg import (
@@ -532,16 +533,16 @@ class Fpsimd(Softirq):
             return
         self.kernel_neon_begin(softirq=True)
         if not self.oops:
-            self.use_neon(0x100 | self.cpu.id)
+            self.use_neon(made.softirq(self.cpu.id))
             self.kernel_neon_end(softirq=True)
 
     def use_neon(self, who: int) -> None:
         """What lies between begin and end: the section's own values, in all of V.
 
         A section may use any of V0-V31, so it is taken to use them all. Its values tell
-        whose section it is: "neon", then the CPU or the task.
+        whose section it is.
         """
-        val = self.value("kernel", 0x6E656F6E << 32 | who)
+        val = self.value("kernel", made.neon(who))
         self.cpu.z = Bank(dict.fromkeys(range(32), (val,)))
 
     @kernel_function()

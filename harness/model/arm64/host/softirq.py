@@ -23,6 +23,10 @@ class Softirq(Tasks):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.all_on()
+
+    def all_on(self) -> None:
+        """Nothing is off, and nothing half done: as between events."""
         self.irqs_off = self.bh_off = self.rq_locked = False
         self.fpsimd_context_busy = False
         self.smen_pending = False  # SMEN has been opened, and no ISB has followed

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import NamedTuple
 
+from harness.model.marks import Address, Cpu, Name
 from harness.model.tasks import At
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
@@ -98,8 +99,8 @@ class Context:
     `fpsimd_last_state` points to, so vcpus have them too.
     """
 
-    name: str
-    addr: int = NULL
+    name: Name
+    addr: Address = NULL
     fpsimd_state: Bank = EMPTY
     fpsr: Val = ZERO
     fpcr: Val = ZERO
@@ -116,21 +117,21 @@ class Task(Context):
 
     at: At = At.UNBORN
     flags: int = 0
-    fpsimd_cpu: int = NR_CPUS
+    fpsimd_cpu: Cpu = NR_CPUS
     sve_size: int = 0  # bytes that `sve_state` was allocated with
-    loaded_on: int = NR_CPUS  # the last CPU with its state, whatever the kernel knows of that
+    loaded_on: Cpu = NR_CPUS  # the last CPU with its state, whatever the kernel knows of that
     sve_vl: int = 0
     sme_vl: int = 0
     sve_vl_onexec: int = 0
     sme_vl_onexec: int = 0
-    on_cpu: int = -1
+    on_cpu: Cpu = -1
     pending: str = ""  # an exception handler that has yet to run
-    vcpu: str = ""  # the vcpu that this task is in KVM_RUN for
+    vcpu: Name = ""  # the vcpu that this task is in KVM_RUN for
     killed: str = ""  # the signal that did it
     frames: tuple[Frame, ...] = ()  # of the signal handlers it is in
     tpidr2_el0: Val = ZERO
     kernel_fpsimd_state: Bank = EMPTY
-    kernel_fpsimd_cpu: int = NR_CPUS
+    kernel_fpsimd_cpu: Cpu = NR_CPUS
 
 
 @dataclass(slots=True, eq=False)
@@ -141,7 +142,7 @@ class LastState:
     the pointers and vector lengths of the context at `st`, from v6.2 `to_save`.
     """
 
-    st: int = NULL
+    st: Address = NULL
     sve_in_use: bool = False
     sve_vl: int = 0
     sme_vl: int = 0
@@ -152,11 +153,11 @@ class LastState:
 class Rq:
     """What the scheduler and kernel-mode NEON know of one CPU."""
 
-    current: str = ""
+    current: Name = ""
     neon: bool = False  # in kernel-mode NEON that is not preemptible
     softirq: str = ""  # raised, or the function in which it will be
     online: bool = True
-    panic: str = ""  # the vcpu that hyp's last words name
+    panic: Name = ""  # the vcpu that hyp's last words name
 
 
 @dataclass(slots=True, eq=False)

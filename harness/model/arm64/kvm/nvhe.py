@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model.arm64.cpu.made import mpidr
 from harness.model.arm64.cpu.sysreg import (
     CPACR_EL1_FPEN,
     CPACR_EL1_SMEN,
@@ -46,7 +47,7 @@ class Nvhe(HypSwitch):
         if self.debug_side:
             self.debug_save_host_buffers_nvhe()
         cpu.cpacr_el1 = vcpu.cpacr_el1 & self.el1_masks["cpacr_el1"]
-        cpu.vmpidr_el2 = 0x80000000  # the vcpu's own; its number does not matter here
+        cpu.vmpidr_el2 = mpidr(0)  # the vcpu's own; its number does not matter here
         if "kvm-fp-2018" in self.fixes and "drop-host-sve" not in self.fixes:
             self.update_fp_enabled(vcpu)
         self.activate_traps(vcpu)

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from harness.model.arm64.host.state import NULL, Context, SveState
+from harness.model.marks import Address, Cpu, Mpidr, Name
 from harness.model.values import EMPTY, ZERO, Bank, Quads, Val
 
 
@@ -87,8 +88,8 @@ class Vcpu(Context):
     smcr_el1: int = 0
     zcr_el1: int = 0
     cpacr_el1: int = 0
-    thread: str = ""
-    cpu: int = -1  # where it is loaded
+    thread: Name = ""
+    cpu: Cpu = -1  # where it is loaded
     fp_state: FpOwner = FP_STATE_FREE  # until v6.9; then kvm_host_data.fp_owner
     host_sve_in_use: bool = False
     host_sve_enabled: bool = False
@@ -115,14 +116,14 @@ class HostData:
     """
 
     fp_owner: FpOwner = FP_STATE_FREE
-    fpsimd_state: int = NULL
+    fpsimd_state: Address = NULL
     host_ctxt_fp: Bank = EMPTY  # host_ctxt.fp_regs, v4.17 and before
     host_ctxt_fpsr: Val = ZERO
     host_ctxt_fpcr: Val = ZERO
     host_ctxt_cpacr: int = 0
-    host_ctxt_mpidr: int = 0
+    host_ctxt_mpidr: Mpidr = 0
     host_ctxt_pmuserenr: int = 0
-    hyp_running_vcpu: str = ""  # what hyp_panic() names
+    hyp_running_vcpu: Name = ""  # what hyp_panic() names
     host_debug_state: HostDebugState = NOTHING_SAVED
     sve_state: SveState | None = None  # protected mode: the host's, while a guest has the registers
     host_ctxt_zcr: int = 0

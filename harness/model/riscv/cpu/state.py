@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from harness.model.marks import Cpu
 from harness.model.tasks import Mode
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
@@ -43,7 +44,7 @@ class Trap(NamedTuple):
 class Hart:
     """One hart. `f` and `v` are its registers with their CSRs, `host` the machine it is in."""
 
-    id: int
+    id: Cpu
     host: int = 0
     mode: Mode = Mode.KERNEL
     online: bool = True

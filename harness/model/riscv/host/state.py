@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
+from harness.model.marks import Cpu, Name
 from harness.model.riscv.cpu.csr import INITIAL, with_fs
 from harness.model.tasks import At
 from harness.model.values import EMPTY, Bank
@@ -38,11 +39,11 @@ class Frame(NamedTuple):
 class Task:
     """A task. `status` is pt_regs.status (FS and VS), `vstate` is None without a buffer."""
 
-    name: str
+    name: Name
     host: int = 0
-    mm: str = ""
+    mm: Name = ""
     at: At = At.UNBORN
-    on_cpu: int = -1
+    on_cpu: Cpu = -1
     status: int = with_fs(0, INITIAL)
     fstate: Bank = EMPTY
     vstate: Bank | None = None
@@ -54,7 +55,7 @@ class Task:
     vcpu_ctx: bool = False  # RISCV_V_VCPU_CTX
     kernel_vstate: Bank = EMPTY
     frames: tuple[Frame, ...] = ()
-    vcpu: str = ""
+    vcpu: Name = ""
     killed: str = ""
 
 
@@ -62,8 +63,8 @@ class Task:
 class Rq:
     """What the kernel has of each CPU: who is current, and KVM's kvm_former_vcpu."""
 
-    current: str = "idle"
-    kvm_former_vcpu: str = ""
+    current: Name = "idle"
+    kvm_former_vcpu: Name = ""
 
 
 @dataclass(frozen=True, slots=True)

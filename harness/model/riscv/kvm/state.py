@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from harness.model.marks import Cpu, Name
 from harness.model.riscv.cpu.state import NO_CSRS, VsCsrs
 from harness.model.values import EMPTY, ZERO, Bank, Val
 
@@ -62,8 +63,8 @@ class Vcpu:
     guest_context.fp, in doublewords; `vector` is None without a buffer.
     """
 
-    name: str
-    thread: str = ""
+    name: Name
+    thread: Name = ""
     host: int = 0
     secondary: bool = False
     mp_state_reset: bool = False  # of the VM: KVM_CAP_RISCV_MP_STATE_RESET is on
@@ -72,8 +73,8 @@ class Vcpu:
     cfg: Config = NO_CONFIG
     ran_atleast_once: bool = False
     csr_dirty: bool = False
-    last_exit_cpu: int = -1
-    cpu: int = -1
+    last_exit_cpu: Cpu = -1
+    cpu: Cpu = -1
     stopped: bool = False
     guest_debug: bool = False
     waiting: str = ""
