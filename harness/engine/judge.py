@@ -30,8 +30,8 @@ class Case:
         return f"{self.kernel.name} {self.mode}"
 
     @property
-    def unsupported(self) -> str:
-        """Why this kernel cannot run this trace, or ''."""
+    def unsupported(self) -> str | None:
+        """Why this kernel cannot run this trace, or None."""
         for need in self.trace.needs:
             if need not in self.kernel.fixes:
                 return f"it lacks {need}"

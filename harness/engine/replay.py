@@ -25,7 +25,7 @@ class Step:
     reactions: tuple[Reaction, ...] = ()
     violations: tuple[Violation, ...] = ()
     snapshots: tuple[str, ...] = ()
-    skipped: str = ""
+    skipped: str | None = None
 
 
 @dataclass(slots=True)

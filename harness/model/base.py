@@ -90,17 +90,17 @@ class Model(Protocol):
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
         """Let one stimulus happen. Raises Refused where it cannot."""
 
-    def dead(self, actor: str) -> str:
-        """Why `actor` can do nothing more (killed, oops), or ''."""
+    def dead(self, actor: str) -> str | None:
+        """Why `actor` can do nothing more (killed, oops), or None."""
 
-    def fate(self, task: str) -> str:
-        """How a task has ended (`died of SIGILL`, `exited`), or ''."""
+    def fate(self, task: str) -> str | None:
+        """How a task has ended (`died of SIGILL`, `exited`), or None."""
 
     def check(self) -> list[Violation]:
         """The violations that the present state shows, by looking at it alone."""
 
-    def observe(self, what: str, args: tuple[Any, ...]) -> str:
-        """'' if the last step showed what an `expect` line asks for, else why not.
+    def observe(self, what: str, args: tuple[Any, ...]) -> str | None:
+        """None if the last step showed what an `expect` line asks for, else why not.
 
         A `trap` gets its marks, pairs of a name and a number.
         """
@@ -201,19 +201,19 @@ class Architecture(Language, Protocol):
 
     def impossible(
         self, settings: dict[str, tuple[int, int]], words: dict[str, tuple[str, ...]]
-    ) -> str:
-        """Why there is no machine with these settings, or ''."""
+    ) -> str | None:
+        """Why there is no machine with these settings, or None."""
 
-    def lacks(self, feature: str, world: World) -> str:
-        """Why no vcpu on this machine can have this feature, or ''."""
+    def lacks(self, feature: str, world: World) -> str | None:
+        """Why no vcpu on this machine can have this feature, or None."""
 
     def reg_tests(
         self, kernel: Kernel, expected: Kernel, mode: str, world: World
     ) -> Iterator[RegTest]:
         """The selftest get-reg-list of `expected`'s time on `kernel`, one configuration each."""
 
-    def unsupported(self, kernel: Kernel, mode: str, world: World) -> str:
-        """Why `kernel` cannot run this world in this mode, or ''."""
+    def unsupported(self, kernel: Kernel, mode: str, world: World) -> str | None:
+        """Why `kernel` cannot run this world in this mode, or None."""
 
     def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
         """A fresh machine."""

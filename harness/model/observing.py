@@ -1,29 +1,84 @@
-"""What `expect` asks of any architecture's model: '' if it was so, else what was there."""
+"""What `expect` asks of any architecture's model: None if it was so, else what was there."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from harness.errors import nearest, one_of
 from harness.model.base import Shape, Tree
 from harness.model.values import Val
 
 
-def observed_read(seen: Sequence[Val] | None, quad: int, bits: int) -> str:
+class Trap(Protocol):
+    """A trap that was taken: a line can ask for its marks, pairs of a name and a number."""
+
+    @property
+    def marks(self) -> frozenset[tuple[str, int]]: ...
+
+
+class Observed(Protocol):
+    """A machine after an event, and what that came to."""
+
+    errno: str | None
+    signal: str | None
+
+    @property
+    def seen(self) -> Sequence[Val] | None: ...
+
+    @property
+    def traps(self) -> Sequence[Trap]: ...
+
+    @property
+    def tasks(self) -> Mapping[str, object]: ...
+
+    @property
+    def vcpus(self) -> Mapping[str, object]: ...
+
+    def snapshot(self) -> Tree: ...
+
+
+def observed(
+    m: Observed, what: str, args: tuple[Any, ...], shown: Mapping[str, Mapping[str, Shape]]
+) -> str | None:
+    """What a line asks on any architecture; `shown` is what a snapshot can have."""
+    if what == "trap":
+        there = any(trap.marks.issuperset(args) for trap in m.traps)
+        return None if there else f"there was {_told(m.traps)}"
+    if what == "no_trap":
+        return f"there was {_told(m.traps)}" if m.traps else None
+    if what == "errno":
+        return None if (m.errno or "") == args[0] else f"it gave {m.errno or 'no error'}"
+    if what == "signal":
+        return None if m.signal == args[0] else f"there was {m.signal or 'no signal'}"
+    if what == "read":
+        return observed_read(m.seen, *args)
+    if what == "no_read":
+        return None if m.seen is None else "something was read"
+    path, want = args
+    who = path[0]
+    kind = "task" if who in m.tasks else "vcpu" if who in m.vcpus else "cpu"
+    return observed_state(m.snapshot(), path, want, shown[kind])
+
+
+def _told(traps: Sequence[Trap]) -> str:
+    return ", ".join(map(str, traps)) or "no trap"
+
+
+def observed_read(seen: Sequence[Val] | None, quad: int, bits: int) -> str | None:
     """Whether this quadword of what was read last is so many bits."""
     if seen is None:
         return "nothing was read"
     if quad >= len(seen):
         return f"only {len(seen)} quadwords were read"
     got = seen[quad].bits
-    return "" if got == bits else f"it read {got:#x}"
+    return None if got == bits else f"it read {got:#x}"
 
 
 def observed_state(
     snapshot: Tree, path: tuple[str, ...], want: str, shape: Mapping[str, Shape]
-) -> str:
+) -> str | None:
     """Whether a snapshot has this at a path, as a whole or as one of some words.
 
     Where it leaves a place out, the shape of what the path begins with says what that means.
@@ -39,10 +94,10 @@ def observed_state(
     if got is None:
         got = _left_out(shape, path[1:])
     if want == "nothing":
-        return "" if got in ("", "0", "0x0", "NULL") else f"it is {got}"
+        return None if got in ("", "0", "0x0", "NULL") else f"it is {got}"
     words = [word for word in got.replace(",", " ").split() if not _TIMES.fullmatch(word)]
     same = any(_plain(want) == _plain(text) for text in (got, *words))
-    return "" if same else f"it is {got or 'nothing'}"
+    return None if same else f"it is {got or 'nothing'}"
 
 
 _TIMES = re.compile(r"x[0-9]+")
@@ -93,13 +148,13 @@ def _left_out(shape: Shape, path: tuple[str, ...]) -> str:
     return shape if isinstance(shape, str) else "0" if isinstance(shape, tuple) else ""
 
 
-def unknown_place(shape: Shape, path: Sequence[str]) -> str:
-    """Why no snapshot has such a place, or ''. What is as after reset is left out of one."""
+def unknown_place(shape: Shape, path: Sequence[str]) -> str | None:
+    """Why no snapshot has such a place, or None. What is as after reset is left out of one."""
     for n, name in enumerate(path):
         if isinstance(shape, Mapping):
             rest = ".".join(path[n:])
             if rest in shape:
-                return ""
+                return None
             if name not in shape:
                 hint = nearest(name, shape)
                 return f"there is no {name!r}{hint or ': expected ' + one_of(sorted(shape))}"
@@ -107,12 +162,12 @@ def unknown_place(shape: Shape, path: Sequence[str]) -> str:
         elif isinstance(shape, tuple):
             if name not in shape or n + 1 < len(path):
                 return f"there is no field {name!r}: expected {one_of(shape)}"
-            return ""
+            return None
         elif isinstance(shape, str) or not shape.fullmatch(name) or n + 1 < len(path):
             return f"there is no {name!r} in {path[n - 1]}" if n else f"there is no {name!r}"
         else:
-            return ""
-    return ""
+            return None
+    return None
 
 
 def _plain(text: str) -> str:

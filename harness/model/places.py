@@ -57,8 +57,8 @@ class Peopled(Protocol[T, V]):
     @property
     def current(self) -> T: ...
 
-    def asleep(self, vcpu: V) -> str:
-        """Why the thread of a vcpu sleeps in KVM_RUN, '' if it does not."""
+    def asleep(self, vcpu: V) -> str | None:
+        """Why the thread of a vcpu sleeps in KVM_RUN, None if it does not."""
 
 
 def place(m: Peopled[T, V], actor: str) -> int:
@@ -71,21 +71,21 @@ def place(m: Peopled[T, V], actor: str) -> int:
     return m.tasks[vcpu.thread].on_cpu if vcpu.thread else -1
 
 
-def dead(m: Peopled[T, V], actor: str) -> str:
-    """Why `actor` can do nothing more (killed, oops), or ''."""
+def dead(m: Peopled[T, V], actor: str) -> str | None:
+    """Why `actor` can do nothing more (killed, oops), or None."""
     if m.oops:
         return f"the kernel has stopped: {m.oops}"
     vcpu = m.vcpus.get(actor)
     task = m.tasks.get(actor if vcpu is None else vcpu.thread)
-    return f"{task.name} has been killed" if task is not None and task.killed else ""
+    return f"{task.name} has been killed" if task is not None and task.killed else None
 
 
-def fate(m: Peopled[T, V], task: str) -> str:
-    """How a task has ended (`died of SIGILL`, `exited`), or ''."""
+def fate(m: Peopled[T, V], task: str) -> str | None:
+    """How a task has ended (`died of SIGILL`, `exited`), or None."""
     who = m.tasks[task]
     if who.killed:
         return f"died of {who.killed}"
-    return "exited" if who.at is At.DEAD else ""
+    return "exited" if who.at is At.DEAD else None
 
 
 def running(m: Peopled[T, V], name: str) -> T:

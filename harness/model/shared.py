@@ -21,7 +21,7 @@ SHARED = Verbs()
 class Machine(Peopled[T, V], Protocol[T, V]):
     """What shared verbs need of a machine, beside who is there."""
 
-    errno: str
+    errno: str | None
     recording: bool
 
     def note(self, kind: str, text: str) -> None:

@@ -85,13 +85,13 @@ def play(trace: Trace, some: Sequence[Unit], kernel: Kernel, mode: str, way: Way
         model.step = unit.event.line
         model.violations.clear()
         actor = unit.event.actor.text
-        if model.fatal and model.dead(actor):
-            refused.append(model.dead(actor))
+        if model.fatal and (why := model.dead(actor)):
+            refused.append(why)
             continue
         try:
             model.apply(actor, unit.event.verb, unit.event.args)
-        except Refused as why:
-            refused.append(str(why))
+        except Refused as error:
+            refused.append(str(error))
             continue
         kept.append(unit)
         for violation in (*model.violations, *model.check(), *broken(model, unit, trace)):

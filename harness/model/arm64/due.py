@@ -303,14 +303,19 @@ def _status(regs: Regs, data: Payload) -> Regs:
 
 
 def sve_set(
-    due: TaskDue, sme: bool, header: Header, data: Payload, errno: str, lengths: tuple[int, ...]
+    due: TaskDue,
+    sme: bool,
+    header: Header,
+    data: Payload,
+    errno: str | None,
+    lengths: tuple[int, ...],
 ) -> None:
     """NT_ARM_SVE or NT_ARM_SSVE: the payload, and zero beyond it, in the mode of the set.
 
     With a length that there is not, and so another in force, the rest of the write fails
     (EIO): mode and length have changed by then. A debugger finds out by reading again.
     """
-    if errno not in ("", "EIO"):
+    if errno not in (None, "EIO"):
         return
     if header.vl:
         set_length(due, sme, header.vl, (header.flags & ~SVE_PT_REGS_SVE) << 16, lengths)
@@ -328,10 +333,10 @@ def sve_set(
 
 
 def za_set(
-    due: TaskDue, header: Header, data: Quads | None, errno: str, lengths: tuple[int, ...]
+    due: TaskDue, header: Header, data: Quads | None, errno: str | None, lengths: tuple[int, ...]
 ) -> None:
     """NT_ARM_ZA, whole; without data PSTATE.ZA is cleared. EIO as in sve_set()."""
-    if errno not in ("", "EIO"):
+    if errno not in (None, "EIO"):
         return
     set_length(due, True, header.vl, header.flags << 16, lengths)
     regs = due.regs

@@ -142,7 +142,7 @@ class Arm64:
 
     def impossible(
         self, settings: dict[str, tuple[int, int]], words: dict[str, tuple[str, ...]]
-    ) -> str:
+    ) -> str | None:
         if "sve" in settings and settings["sve"][0] != 16:
             return "SVE always has the vector length 16: expected `sve 16..N`"
         if "sve_other" in settings and ("sve" not in settings or settings["sve_other"][0] != 16):
@@ -157,11 +157,11 @@ class Arm64:
             return "FEAT_SME_FA64 is part of SME: expected `sme 16..N` beside `fa64`"
         if "sme2" in settings and "sme" not in settings:
             return "FEAT_SME2 is part of SME: expected `sme 16..N` beside `sme2`"
-        return ""
+        return None
 
-    def lacks(self, feature: str, world: World) -> str:
+    def lacks(self, feature: str, world: World) -> str | None:
         needed = feature in ("sve", "sme", "fpmr") and feature not in world.settings
-        return "the machine has none" if needed else ""
+        return "the machine has none" if needed else None
 
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
         if name[0].isdigit():
@@ -255,7 +255,7 @@ class Arm64:
         if len(quads) > most:
             raise BadOperand(f"{len(quads)} quadwords, but the longest vector here has {most}")
 
-    def unsupported(self, kernel: Kernel, mode: str, world: World) -> str:
+    def unsupported(self, kernel: Kernel, mode: str, world: World) -> str | None:
         fixes = kernel.fixes
         sve = "sve" in world.settings
         refused = "kvm-fp-2018" in fixes and "nvhe-sve" not in fixes
@@ -291,7 +291,7 @@ class Arm64:
             )
         if not _DEBUG_SIDE.isdisjoint(world.settings) and "kvm-fp-2018" not in fixes:
             return "KVM's debug side is not modelled as it was before v4.18"
-        return ""
+        return None
 
     def reg_tests(
         self, kernel: Kernel, expected: Kernel, mode: str, world: World

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model import states
-from harness.model.arm64.cpu.cpu import Trap
 from harness.model.arm64.cpu.machine import Config
 from harness.model.arm64.host.state import COUNTERS, Counts
 from harness.model.arm64.invariants import check
@@ -24,7 +23,7 @@ from harness.model.arm64.stimuli.settling import settle
 from harness.model.arm64.view import SHOWN, owners, snapshot
 from harness.model.base import Errno, Refused, State, Tree
 from harness.model.catalogue import Kernel
-from harness.model.observing import observed_read, observed_state
+from harness.model.observing import observed
 from harness.model.saving import Saved, everybody
 from harness.model.values import Bank, Val
 
@@ -119,7 +118,7 @@ class Machine(Program):
         if self.traps:
             self.traps.clear()
         self.seen = self.returned = None
-        self.signal = self.errno = ""
+        self.signal = self.errno = None
         self.undef = False
         if actor in self.contexts:
             where = self.place(actor)
@@ -150,34 +149,13 @@ class Machine(Program):
             raise Refused(f"KVM_GET_REG_LIST fails with {error}") from None
         return [(reg, name_of(reg)) for reg in ids]
 
-    def observe(self, what: str, args: tuple[Any, ...]) -> str:
-        if what == "trap":
-            return self._observe_trap(args)
-        if what == "no_trap":
-            return f"there was {_traps(self.traps)}" if self.traps else ""
-        if what == "errno":
-            return "" if self.errno == args[0] else f"it gave {self.errno or 'no error'}"
-        if what == "signal":
-            return "" if self.signal == args[0] else f"there was {self.signal or 'no signal'}"
+    def observe(self, what: str, args: tuple[Any, ...]) -> str | None:
         if what == "undef":
-            return "" if self.undef else "the guest took no UNDEFINED exception"
-        if what == "read":
-            return observed_read(self.seen, *args)
+            return None if self.undef else "the guest took no UNDEFINED exception"
         if what == "value":
             got = "no value" if self.returned is None else f"{self.returned}"
-            return "" if self.returned == args[0] else f"it gave {got}"
-        if what == "no_read":
-            return "" if self.seen is None else "something was read"
-        path, want = args
-        who = path[0]
-        kind = "task" if who in self.tasks else "vcpu" if who in self.vcpus else "cpu"
-        return observed_state(self.snapshot(), path, want, SHOWN[kind])
-
-    def _observe_trap(self, marks: tuple[tuple[str, int], ...]) -> str:
-        for trap in self.traps:
-            if set(marks) <= {("ec", trap.ec), ("el", trap.el), ("smtc", trap.iss)}:
-                return ""
-        return f"there was {_traps(self.traps)}"
+            return None if self.returned == args[0] else f"it gave {got}"
+        return observed(self, what, args, SHOWN)
 
     # Saving and going back ---------------------------------------------------------
 
@@ -224,10 +202,6 @@ class Machine(Program):
                 if named(reg) == saved_as and val in vals[quad : quad + 1]:
                     found.append(f"{vcpu.name}, saved by its VMM")
         return found
-
-
-def _traps(traps: list[Trap]) -> str:
-    return ", ".join(f"a trap ec={t.ec:#04x} el={t.el}" for t in traps) or "no trap"
 
 
 class VheMachine(Vhe, Machine):

@@ -155,9 +155,9 @@ class Program(SmeGuest):
 
     place, dead, fate = places.place, places.dead, places.fate
 
-    def asleep(self, vcpu: Vcpu) -> str:
+    def asleep(self, vcpu: Vcpu) -> str | None:
         """No vcpu of this model sleeps in KVM_RUN."""
-        return ""
+        return None
 
     def interrupt(self) -> None:
         """An interrupt takes the CPU into the host kernel, wherever it is."""

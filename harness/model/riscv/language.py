@@ -97,7 +97,7 @@ class Riscv:
 
     def impossible(
         self, settings: dict[str, tuple[int, int]], words: dict[str, tuple[str, ...]]
-    ) -> str:
+    ) -> str | None:
         for listed in ("isa", "isa_other"):
             isa = words.get(listed, ())
             if "d" in isa and "f" not in isa:
@@ -124,10 +124,10 @@ class Riscv:
         other = {"isa_other", "pmlen_other", "vlen_other", "block_other"} & {*settings, *words}
         if other and settings.get("cpus", (1, 1))[1] < 2:
             return "the last CPU is the other host: expected `cpus 2`"
-        return ""
+        return None
 
-    def lacks(self, feature: str, world: World) -> str:
-        return ""
+    def lacks(self, feature: str, world: World) -> str | None:
+        return None
 
     def register(self, name: str, actor: str, world: World) -> tuple[str, int]:
         if actor == "one_reg":
@@ -219,13 +219,13 @@ class Riscv:
 
         return reg_tests(lambda: self.fresh(kernel, world, record=False), expected)
 
-    def unsupported(self, kernel: Kernel, mode: str, world: World) -> str:
+    def unsupported(self, kernel: Kernel, mode: str, world: World) -> str | None:
         if "isa-zicbom" not in kernel.fixes:
             return "KVM on RISC-V is modelled from v6.1 on"
         vectors = any("v" in world.words.get(lists, ()) for lists in ("isa", "isa_other"))
         if vectors and "v-prctl" not in kernel.fixes:
             return "the kernel has no vectors (until v-prctl)"
-        return ""
+        return None
 
     def machine(self, kernel: Kernel, mode: str, world: World, record: bool) -> Model:
         return self.fresh(kernel, world, record)

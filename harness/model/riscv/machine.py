@@ -10,9 +10,9 @@ from typing import Any
 from harness.model import states
 from harness.model.base import Errno, Refused, Tree
 from harness.model.catalogue import Kernel
-from harness.model.observing import observed_read, observed_state
+from harness.model.observing import observed
 from harness.model.riscv.cpu.csr import OFF, with_fs
-from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart, Trap
+from harness.model.riscv.cpu.state import FCSR, V_CSRS, Hart
 from harness.model.riscv.due import TaskDue, VcpuDue
 from harness.model.riscv.host.state import COUNTERS, Host, Mm, Task
 from harness.model.riscv.invariants import check
@@ -140,7 +140,8 @@ class Machine(Program):
     def apply(self, actor: str, verb: str, args: tuple[Any, ...]) -> None:
         self.traps.clear()
         self.seen = self.address = self.sbi = self.returned = None
-        self.signal = self.errno = self.refused_reg = ""
+        self.signal = self.errno = None
+        self.refused_reg = ""
         if actor in self.tasks or actor in self.vcpus:
             where = self.place(actor)
             if where >= 0:
@@ -163,45 +164,21 @@ class Machine(Program):
     def owners(self) -> list[str]:
         return owners(self)
 
-    def observe(self, what: str, args: tuple[Any, ...]) -> str:
-        if what == "trap":
-            return self._observe_trap(args)
-        if what == "no_trap":
-            return f"there was {_traps(self.traps)}" if self.traps else ""
-        if what == "errno":
-            return "" if self.errno == args[0] else f"it gave {self.errno or 'no error'}"
+    def observe(self, what: str, args: tuple[Any, ...]) -> str | None:
         if what == "refused":
-            got = self.refused_reg or "nothing"
-            return "" if got == args[0] else f"{got} was refused"
-        if what == "signal":
-            return "" if self.signal == args[0] else f"there was {self.signal or 'no signal'}"
+            refused = self.refused_reg or "nothing"
+            return None if refused == args[0] else f"{refused} was refused"
         if what == "sbi":
             got = ERROR_NAMES.get(self.sbi.err_val, "") if self.sbi else "no SBI call"
-            return "" if got == args[0] else f"it returned {got}"
-        if what == "value":
-            number = self.sbi.out_val if self.sbi else self.returned
-            return self._observe_number("value", number, args[0])
-        if what == "address":
-            return self._observe_number("address", self.address, args[0])
-        if what == "read":
-            return observed_read(self.seen, *args)
-        if what == "no_read":
-            return "" if self.seen is None else "something was read"
-        path, want = args
-        who = path[0]
-        kind = "task" if who in self.tasks else "vcpu" if who in self.vcpus else "cpu"
-        return observed_state(self.snapshot(), path, want, SHOWN[kind])
-
-    def _observe_trap(self, marks: tuple[tuple[str, int], ...]) -> str:
-        for trap in self.traps:
-            if set(marks) <= {("cause", trap.cause), ("v", int(trap.v)), ("stval", trap.stval)}:
-                return ""
-        return f"there was {_traps(self.traps)}"
-
-    def _observe_number(self, name: str, got: int | None, want: int) -> str:
-        if got is None:
-            return f"there was no {name}"
-        return "" if got == want else f"the {name} is {got:#x}"
+            return None if got == args[0] else f"it returned {got}"
+        if what in ("value", "address"):
+            number = self.address
+            if what == "value":
+                number = self.sbi.out_val if self.sbi else self.returned
+            if number is None:
+                return f"there was no {what}"
+            return None if number == args[0] else f"the {what} is {number:#x}"
+        return observed(self, what, args, SHOWN)
 
     def settle(self, context: str) -> None:
         """Let a task or a vcpu run again by the shortest way there is."""
@@ -295,13 +272,6 @@ class Machine(Program):
                 look(f"{vcpu.name}'s guest_context.vector", vcpu.vector)
                 look(f"{vcpu.name}'s host_context.vector", vcpu.host_vector)
         return found
-
-
-def _traps(traps: list[Trap]) -> str:
-    return (
-        ", ".join(f"a trap cause={t.cause} v={int(t.v)} stval={t.stval:#x}" for t in traps)
-        or "no trap"
-    )
 
 
 @functools.lru_cache(maxsize=4096)

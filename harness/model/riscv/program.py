@@ -93,15 +93,15 @@ class Program(VcpuExit):
             due.svc(owed, self.host.vlenb, self.has("v") and "v-syscall-discard" in self.fixes)
         self.do_trap_ecall_u(task)
 
-    def asleep(self, vcpu: Vcpu) -> str:
-        """Why the thread of a vcpu sleeps in KVM_RUN, '' if it does not."""
+    def asleep(self, vcpu: Vcpu) -> str | None:
+        """Why the thread of a vcpu sleeps in KVM_RUN, None if it does not."""
         if not vcpu.waiting:
-            return ""
+            return None
         if vcpu.stopped:
             return self.is_stopped(vcpu)
         if vcpu.waiting == HALTED:
             return f"{vcpu.name} waits for an interrupt, such as another vcpu's `sbi ipi send_ipi`"
-        return ""
+        return None
 
     def supervisor(self, vcpu: Vcpu) -> bool:
         """Whether the guest is in VS-mode, not in VU-mode."""

@@ -30,12 +30,12 @@ def machine(
 
 def set_reg(m: Machine, kind: str, value: int = 5) -> str:
     m.apply("A", "one_reg_set", ("v0", (kind, 0), (value,)))
-    return m.errno
+    return m.errno or ""
 
 
 def get_reg(m: Machine, kind: str) -> str:
     m.apply("A", "one_reg_get", ("v0", (kind, 0)))
-    return m.errno
+    return m.errno or ""
 
 
 @pytest.mark.parametrize("svcr", [0, SM, ZA, SM | ZA])

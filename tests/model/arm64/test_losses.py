@@ -87,7 +87,7 @@ def test_a_register_that_is_not_listed_is_missed(
         m.apply("A", "ret_to_user", ())
         m.apply("A", "save", (source,))
         m.apply("A", "restore", (target, source))
-        assert m.errno == ""
+        assert m.errno is None
         wrong = {v.what.partition("[")[0] for v in m.violations if v.kind == "round-trip"}
         assert wrong - {"VL"} == what
 
@@ -161,7 +161,7 @@ def test_a_register_with_sme_that_is_not_listed_is_missed(
             m.apply("A", "one_reg_set", (f"{who}0", reg, (0x5,)))
         m.apply("A", "save", (f"{who}0",))
         m.apply("A", "restore", (f"{who}1", f"{who}0", ("svcr", 0)))
-        assert m.errno == ""
+        assert m.errno is None
         wrong = {v.what.partition("[")[0] for v in m.violations if v.kind == "round-trip"}
         # Without SVCR, Z has another length.
         assert wrong - {"VL"} == what

@@ -34,7 +34,7 @@ class Vmm:
     def do(self, actor: str, verb: str, *args: object) -> str:
         self.m.violations.clear()
         self.m.apply(actor, verb, args)
-        return self.m.errno
+        return self.m.errno or ""
 
     def set(self, reg: str | int, value: int, vcpu: str = "p0") -> str:
         return self.do("A", "one_reg_set", vcpu, ("id", number(reg)), (value,))

@@ -54,6 +54,14 @@ class Trap(NamedTuple):
     el: int
     iss: int = 0
 
+    @property
+    def marks(self) -> frozenset[tuple[str, int]]:
+        """What an `expect trap` can ask of it."""
+        return frozenset((("ec", self.ec), ("el", self.el), ("smtc", self.iss)))
+
+    def __str__(self) -> str:
+        return f"a trap ec={self.ec:#04x} el={self.el}"
+
 
 class VectorLengths(NamedTuple):
     """The vector lengths an implementation supports, in quadwords, ascending."""

@@ -137,7 +137,7 @@ class Ptrace(Vl):
         return header, SveState(task.fpsimd_state, EMPTY)
 
     @kernel_function()
-    def sve_set_common(self, task: Task, vec: VecType, header: Header, data: Payload) -> str:
+    def sve_set_common(self, task: Task, vec: VecType, header: Header, data: Payload) -> str | None:
         """A write of one mode's registers puts the task into that mode."""
         if "ptrace-errors" in self.fixes:
             self.fpsimd_flush_task_state(task)
@@ -146,7 +146,9 @@ class Ptrace(Vl):
         self.fpsimd_flush_task_state(task)
         return error
 
-    def _sve_set(self, task: Task, vec: VecType, header: Header, data: Payload, early: bool) -> str:
+    def _sve_set(
+        self, task: Task, vec: VecType, header: Header, data: Payload, early: bool
+    ) -> str | None:
         """The write itself; `early`: storage and format are right before data is looked at."""
         fpsimd = not header.flags & SVE_PT_REGS_SVE
         if fpsimd and vec is ARM64_VEC_SME and "ptrace-ssve-payload" in self.fixes:
@@ -178,7 +180,7 @@ class Ptrace(Vl):
             if vec is ARM64_VEC_SME and "load-by-type" not in self.fixes:
                 self.fpsimd_to_sve(task)  # fpsimd_force_sync_to_sve()
             task.fp_type = FP_STATE_FPSIMD
-            return ""
+            return None
         if early:
             task.fp_type = FP_STATE_SVE
         if data and not fits:
@@ -200,7 +202,7 @@ class Ptrace(Vl):
                 p = p.set(FFR if kind == "ffr" else n, vals)
         task.sve_state = SveState(z, p)
         self._copy_status(task, reached)
-        return ""
+        return None
 
     def _change_mode(self, task: Task, vec: VecType, early: bool) -> None:
         """Enter or exit streaming mode."""
@@ -220,13 +222,13 @@ class Ptrace(Vl):
     # NT_ARM_ZA, NT_ARM_ZT, NT_ARM_FPMR -----------------------------------------------------
 
     @kernel_function()
-    def za_set(self, task: Task, header: Header, data: Quads | None) -> str:
+    def za_set(self, task: Task, header: Header, data: Quads | None) -> str | None:
         """ZA, whole; without data PSTATE.ZA is cleared."""
         error = self._za_set(task, header, data)
         self.fpsimd_flush_task_state(task)
         return error
 
-    def _za_set(self, task: Task, header: Header, data: Quads | None) -> str:
+    def _za_set(self, task: Task, header: Header, data: Quads | None) -> str | None:
         error = self.vec_set_vector_length(task, ARM64_VEC_SME, header.vl, header.flags << 16)
         if error:
             return error
@@ -236,16 +238,16 @@ class Ptrace(Vl):
         )
         if data is None:
             task.svcr &= ~SVCR_ZA_MASK
-            return ""
+            return None
         if task.sme_vl != header.vl // 16:
             return "EIO"
         task.sme_state = (task.sme_state or EMPTY).set(ZA, data)
         self.update_tsk_thread_flag(task, TIF_SME, True)
         task.svcr |= SVCR_ZA_MASK
-        return ""
+        return None
 
     @kernel_function()
-    def zt_set(self, task: Task, data: Quads) -> str:
+    def zt_set(self, task: Task, data: Quads) -> str | None:
         """ZT0, which comes with ZA on."""
         if "ptrace-zt-first-use" in self.fixes:
             self.sve_alloc(task, flush=False)
@@ -257,10 +259,10 @@ class Ptrace(Vl):
             self.update_tsk_thread_flag(task, TIF_SME, True)
         if "ptrace-zt-flush" in self.fixes:
             self.fpsimd_flush_task_state(task)
-        return ""
+        return None
 
     @kernel_function()
-    def fpmr_set(self, task: Task, data: Val | None) -> str:
+    def fpmr_set(self, task: Task, data: Val | None) -> str | None:
         """FPMR; `None` is a write of no bytes, which leaves it as it is."""
         if data is None:
             # Until f5d71291841a the rest was what lay on the kernel's stack.
@@ -268,7 +270,7 @@ class Ptrace(Vl):
             data = task.fpmr if "ptrace-fpmr-partial" in self.fixes else stack
         task.fpmr = data
         self.fpsimd_flush_task_state(task)
-        return ""
+        return None
 
     @kernel_function()
     def za_get(self, task: Task, kind: str) -> Quads | None:

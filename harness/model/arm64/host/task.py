@@ -65,7 +65,7 @@ class Tasks(CpuModel):
         self.freed: tuple[int, ...] = ()
         self.oops = ""
         self.fatal = False  # whether the kernel has stopped, or a task been killed
-        self.signal = ""
+        self.signal: str | None = None
         for n in range(config.cpus):
             idle = self.add_task(f"idle{n}")
             self.born(idle)

@@ -85,8 +85,8 @@ class Vl(Signal):
     # The length ---------------------------------------------------------------------
 
     @kernel_function()
-    def vec_set_vector_length(self, task: Task, vec: VecType, vl: int, flags: int) -> str:
-        """Set a length of `task` in bytes, now or at its next exec(); the errno, or ''."""
+    def vec_set_vector_length(self, task: Task, vec: VecType, vl: int, flags: int) -> str | None:
+        """Set a length of `task` in bytes, now or at its next exec(); the errno, or None."""
         if flags & ~(PR_SVE_VL_INHERIT | PR_SVE_SET_VL_ONEXEC):
             return "EINVAL"
         if vl % 16 or not SVE_VL_MIN <= vl <= SVE_VL_MAX:
@@ -102,7 +102,7 @@ class Vl(Signal):
             self.change_live_vector_length(task, vec, vq)
         inherit = TIF_SVE_VL_INHERIT if vec is ARM64_VEC_SVE else TIF_SME_VL_INHERIT
         self.update_tsk_thread_flag(task, inherit, bool(flags & PR_SVE_VL_INHERIT))
-        return ""
+        return None
 
     @kernel_function()
     def change_live_vector_length(self, task: Task, vec: VecType, vq: int) -> None:
@@ -167,7 +167,7 @@ class Vl(Signal):
     # prctl ---------------------------------------------------------------------------
 
     @kernel_function()
-    def sve_set_current_vl(self, arg: int) -> str:
+    def sve_set_current_vl(self, arg: int) -> str | None:
         """PR_SVE_SET_VL"""
         if not self.sve_host:
             return "EINVAL"
@@ -194,7 +194,7 @@ class Vl(Signal):
         return self.vec_prctl_status(ARM64_VEC_SME, TIF_SME_VL_INHERIT)
 
     @kernel_function()
-    def sme_set_current_vl(self, arg: int) -> str:
+    def sme_set_current_vl(self, arg: int) -> str | None:
         """PR_SME_SET_VL"""
         if not self.sme_host:
             return "EINVAL"

@@ -75,7 +75,7 @@ class Guest(Arm):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.errno = ""
+        self.errno: str | None = None
         self.seen: Quads | None = None
 
     @kernel_function()

@@ -207,12 +207,12 @@ def _header(m: Program, task: Task, regset: str, given: Mapping[Reg, Bits]) -> H
     return Header(vl, given.get(("flags", 0), (flags,))[0])
 
 
-def _set_regset(m: Program, task: Task, regset: str, header: Header, data: Payload) -> str:
+def _set_regset(m: Program, task: Task, regset: str, header: Header, data: Payload) -> str | None:
     owed = m.task_due[task.name]
     if regset == "NT_PRFPREG":
         owed.regs = due.fpr_set(owed.regs, data)
         m.fpr_set(task, covered(FPSIMD_LAYOUT, data))
-        return ""
+        return None
     if regset == "NT_ARM_FPMR":
         value = data["fpmr", 0][0] if data else None
         if value is not None:
@@ -229,7 +229,7 @@ def _set_regset(m: Program, task: Task, regset: str, header: Header, data: Paylo
     return _set_vector(m, task, regset == "NT_ARM_SSVE", header, data)
 
 
-def _set_vector(m: Program, task: Task, sme: bool, header: Header, data: Payload) -> str:
+def _set_vector(m: Program, task: Task, sme: bool, header: Header, data: Payload) -> str | None:
     errno = m.sve_set_common(task, ARM64_VEC_SME if sme else ARM64_VEC_SVE, header, data)
     lengths = m.lengths.sme if sme else m.lengths.sve
     due.sve_set(m.task_due[task.name], sme, header, data, errno, lengths)

@@ -186,4 +186,4 @@ def prctl(m: Program, actor: str, option: str, vl: int, flags: tuple[str, ...] =
 
 def _get_vl(m: Program, sve: bool) -> None:
     m.returned = m.sve_get_current_vl() if sve else m.sme_get_current_vl()
-    m.errno = "EINVAL" if m.returned is None else ""
+    m.errno = "EINVAL" if m.returned is None else None

@@ -39,6 +39,14 @@ class Trap(NamedTuple):
     v: bool
     stval: int
 
+    @property
+    def marks(self) -> frozenset[tuple[str, int]]:
+        """What an `expect trap` can ask of it."""
+        return frozenset((("cause", self.cause), ("v", int(self.v)), ("stval", self.stval)))
+
+    def __str__(self) -> str:
+        return f"a trap cause={self.cause} v={int(self.v)} stval={self.stval:#x}"
+
 
 @dataclass(slots=True)
 class Hart:

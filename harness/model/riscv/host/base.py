@@ -58,8 +58,8 @@ class Base:
         # What the last stimulus came to.
         self.vector_usercopy = "kernel-vector" in self.fixes  # c2a658d41924, of the same series
         self.implied = _IMPLIED if "zfh-implies" in self.fixes else {}
-        self.errno = ""
-        self.signal = ""
+        self.errno: str | None = None
+        self.signal: str | None = None
         self.traps: list[Trap] = []
         self.seen: tuple[Val, ...] | None = None
 

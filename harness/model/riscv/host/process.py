@@ -68,8 +68,8 @@ class Process(Vector):
             self.write_senvcfg(Val(following.envcfg, Origin(following.name, self.step)))
 
     @kernel_function()
-    def set_tagged_addr_ctrl(self, task: Task, arg: int) -> str:
-        """prctl(PR_SET_TAGGED_ADDR_CTRL). Returns the errno, or ''."""
+    def set_tagged_addr_ctrl(self, task: Task, arg: int) -> str | None:
+        """prctl(PR_SET_TAGGED_ADDR_CTRL). Returns the errno, or None."""
         if not self.has_supm:
             return "EINVAL"
         if arg & ~(PR_PMLEN_MASK | PR_TAGGED_ADDR_ENABLE):
@@ -92,7 +92,7 @@ class Process(Vector):
             return "EBUSY"
         self.envcfg_update_bits(task, ENVCFG_PMM, pmm_of(pmlen))
         self.mms[task.mm] = mm._replace(pmlen=abi)
-        return ""
+        return None
 
     @kernel_function()
     def get_tagged_addr_ctrl(self, task: Task) -> int | None:

@@ -118,8 +118,8 @@ class Vector(Base):
         return self.current.vstate_ctrl if self.has_vector else None
 
     @kernel_function()
-    def riscv_v_vstate_ctrl_set_current(self, arg: int) -> str:
-        """Returns the errno, or ''."""
+    def riscv_v_vstate_ctrl_set_current(self, arg: int) -> str | None:
+        """Returns the errno, or None."""
         task = self.current
         if not self.has_vector or arg & ~0x1F:
             return "EINVAL"
@@ -130,7 +130,7 @@ class Vector(Base):
         if 0b11 in (cur, following):
             return "EINVAL"
         task.vstate_ctrl = arg & ~0b11 | (cur or was)
-        return ""
+        return None
 
     @kernel_function()
     def riscv_v_vstate_ctrl_init(self, task: Task) -> None:

@@ -93,7 +93,7 @@ class VcpuExit(VcpuCore):
         if vcpu.cpu >= 0:
             self.guest_enter_again(vcpu)
 
-    def leave(self, vcpu: Vcpu, reason: str, errno: str = "") -> None:
+    def leave(self, vcpu: Vcpu, reason: str, errno: str | None = None) -> None:
         """Out of KVM_RUN, up to where the system call returns."""
         vcpu.run = reason
         self.errno = errno

@@ -140,7 +140,7 @@ def tags_of(m: Program, actor: str) -> int:
 def _returns(m: Program, value: int | None) -> None:
     """What a prctl says, None for EINVAL."""
     m.returned = value
-    m.errno = "EINVAL" if value is None else ""
+    m.errno = "EINVAL" if value is None else None
     m.seen = None if value is None else (m.val(value, "kernel"),)
 
 

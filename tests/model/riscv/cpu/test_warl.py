@@ -172,7 +172,7 @@ def test_one_reg_keeps_all_ones_until_a_hart_has_had_them(name: str) -> None:
     m = machine(ALL)
     reg = ("id", reg_id(name, 16))
     m.apply("A", "one_reg_set", ("p", reg, (ONES,)))
-    assert m.errno == ""
+    assert m.errno is None
     read = []
     for ran in (False, True):
         if ran:
