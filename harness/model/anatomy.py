@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from harness.model.marks import Mark, marks
@@ -44,6 +45,10 @@ class Anatomy:
     def value(self, bits: int) -> Who | None:
         """For whom the model has made a value; None: it is no such value."""
         return None
+
+    def led_to(self, cpu: int) -> Iterable[str]:
+        """Whom the pointers of a CPU lead to, by name."""
+        return ()
 
     def rest(self) -> tuple[Any, tuple[Who, ...]]:
         """What a state has beside its objects: something plain, and whom it points at."""

@@ -57,7 +57,7 @@ class Explorer:
         models = [arch.machine(k, bounds.mode, bounds.world, False) for k in kernels]
         self.models = models
         self.model: Model | Pair = models[0] if len(models) == 1 else Pair(*models)
-        self.alphabet = explorable.alphabet(bounds.world, bounds.kernel, bounds.groups)
+        self.alphabet = explorable.alphabet(bounds.world, bounds.groups)
         self.events = self.alphabet.events
         self.counted = (*bounds.budget, *bounds.noted)
         self.left_out: set[int] = set()

@@ -86,9 +86,7 @@ class Walker:
     def _groups(self, groups: tuple[str, ...]) -> None:
         assert self.explorable is not None
         bounds = self.bounds
-        self.alphabet = self.explorable.alphabet(
-            bounds.world, bounds.kernel, groups or bounds.groups
-        )
+        self.alphabet = self.explorable.alphabet(bounds.world, groups or bounds.groups)
         self.events = self.alphabet.events
 
     def _choice(self, random: Random, bad: set[int]) -> int | None:

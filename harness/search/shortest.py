@@ -18,7 +18,6 @@ from typing import Any
 from harness.dsl.nodes import Trace
 from harness.engine.replay import world
 from harness.model import architecture
-from harness.model.exploring import narrow
 from harness.model.world import Event, World
 from harness.search.bounds import MOST_ORDERS, Bounds, Found, orders
 from harness.search.explore import Search
@@ -95,7 +94,7 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
     now = world(dataclasses.replace(trace, **whole))
     arch = architecture(trace.arch)
     assert arch.explorable is not None
-    groups = narrow(arch.explorable, reducer.verbs)
+    groups = arch.explorable.narrow(reducer.verbs)
     symmetry = orders(now) <= MOST_ORDERS
     search = Search(
         Bounds(

@@ -13,7 +13,6 @@ from harness.engine.replay import world
 from harness.model import architecture
 from harness.model.base import Model, Refused, State
 from harness.model.catalogue import Kernel
-from harness.model.exploring import narrow
 from harness.model.world import Event
 from harness.search.explorer import happening
 from harness.search.play import Way, units, way_of
@@ -29,8 +28,8 @@ def swaps(trace: Trace, kernel: Kernel, mode: str, way: Way) -> Iterator[list[Ev
     now = world(trace)
     model = arch.machine(kernel, mode, now, False)
     events = [(u.event.actor.text, u.event.verb, u.event.args) for u in units(trace)]
-    groups = narrow(explorable, [verb for _, verb, _ in events])
-    alphabet = explorable.alphabet(now, kernel, groups)
+    groups = explorable.narrow([verb for _, verb, _ in events])
+    alphabet = explorable.alphabet(now, groups)
     states = [model.capture()]
     for n, event in enumerate(events[:-1], 1):
         _apply(model, event, n)

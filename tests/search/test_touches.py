@@ -31,7 +31,7 @@ def spied(within: Bounds, dice: random.Random, steps: int) -> int:
     explorable = arch.explorable
     assert explorable is not None
     m = arch.machine(within.kernel, within.mode, within.world, False)
-    alphabet = explorable.alphabet(within.world, within.kernel, within.groups)
+    alphabet = explorable.alphabet(within.world, within.groups)
     anatomy, reach = explorable.anatomy(m), explorable.reach(m)
     looked = 0
     for step in range(steps):

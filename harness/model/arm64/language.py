@@ -136,7 +136,7 @@ class Arm64:
     @property
     def explorable(self) -> Explorable:
         # Nobody but `kvm-replay explore` needs it.
-        from harness.model.arm64.alphabet import EXPLORABLE
+        from harness.model.arm64.exploring import EXPLORABLE
 
         return EXPLORABLE
 

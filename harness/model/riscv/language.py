@@ -91,7 +91,7 @@ class Riscv:
     @property
     def explorable(self) -> Explorable:
         # Nobody but `kvm-replay explore` needs it.
-        from harness.model.riscv.alphabet import EXPLORABLE
+        from harness.model.riscv.exploring import EXPLORABLE
 
         return EXPLORABLE
 
