@@ -73,10 +73,9 @@ class Reach:
     of them makes the other possible or impossible.
     """
 
-    def __init__(self, anatomy: Anatomy, verbs: Mapping[str, Verb]) -> None:
-        self.m: Any = anatomy.m
-        self.verbs, self.led_to = verbs, anatomy.led_to
-        self.bit = {name: 1 << n for n, name in enumerate((*self.m.tasks, *self.m.vcpus))}
+    def __init__(self, m: Any, anatomy: Anatomy, verbs: Mapping[str, Verb]) -> None:
+        self.m, self.verbs, self.led_to = m, verbs, anatomy.led_to
+        self.bit = {name: 1 << n for n, name in enumerate((*m.tasks, *m.vcpus))}
 
     def of(self, event: Event) -> int:
         m, (actor, verb, args) = self.m, event
@@ -121,7 +120,7 @@ class Explorable:
 
     def reach(self, model: Any) -> Callable[[Event], int]:
         """What an event has to do with in the model's present state."""
-        return Reach(self.anatomy(model), self.verbs).of
+        return Reach(model, self.anatomy(model), self.verbs).of
 
     def narrow(self, verbs: Collection[str]) -> tuple[str, ...]:
         """The groups to make another trace of one that has these verbs."""
