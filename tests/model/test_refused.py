@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from harness.model import architecture
+from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Model, Refused
 from harness.model.world import Event
+from tests.model import refusals
 from tests.model.arm64 import walk as arm64
 from tests.model.riscv import walk as riscv
+from tests.model.walks import SETUPS
 
 # What the walks leave out: ioctls with operands that turn out not to be modelled.
 NOT_MODELLED = (0x6030000000140000, 0x603000000013C000, 0x6030000000100000, 0x6030000000100042)
@@ -28,6 +30,10 @@ RISCV_MORE: list[Event] = [
 ]
 
 
+# What can turn out not to be modelled when the kernel is in the middle of it.
+IN_ITS_MIDDLE = ("one_reg_get", "one_reg_set", "ioctl", "restore")
+
+
 def changed(model: Model, events: list[Event]) -> tuple[set[str], list[Event]]:
     """Try each of some events where the machine is; the verbs refused, and what was not undone."""
     refused: set[str] = set()
@@ -38,13 +44,32 @@ def changed(model: Model, events: list[Event]) -> tuple[set[str], list[Event]]:
             continue
         try:
             model.apply(*event)
-        except Refused:
+        except Refused as error:
+            why = str(error)
+            if event[1] not in IN_ITS_MIDDLE and not why.endswith("off line"):
+                assert asked(model, event) == why, event
             refused.add(event[1])
             if model.capture() == before and model.owners() == owners:
                 continue
             found.append(event)
         model.restore(before)
     return refused, found
+
+
+def asked(model: Model, event: Event) -> str | None:
+    """Why the event's own `when` says no, None if it does not. It looks, and changes nothing."""
+    actor, verb, args = event
+    when = architecture("riscv" if hasattr(model, "harts") else "arm64").verbs[verb].when
+    if when is None:
+        return None
+    before = model.capture()
+    try:
+        when(model, actor, *args)
+    except Refused as error:
+        return str(error)
+    finally:
+        assert model.capture() == before, event
+    return None
 
 
 def go(walk: Any, module: Any, alphabet: list[Event], steps: int) -> set[str]:
@@ -105,3 +130,14 @@ def test_a_vcpu_that_is_stopped_sleeps_when_its_thread_goes_on() -> None:
         model.apply("p0", "read", (("f", 0),))
     model.apply("A", "ret_to_user", ())
     model.apply("A", "syscall", ())
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_what_is_refused_and_why(arch: str) -> None:
+    """`python -m tests.model.refusals` writes the data anew."""
+    kept = list(refusals.read(arch))
+    for setup, way, event, why in kept:
+        assert refusals.refused(SETUPS[setup], way, event) == why, (setup, way, event)
+    verbs = architecture(arch).verbs
+    never = {name for name, verb in verbs.items() if verb.when is None}
+    assert verbs.keys() - {event[1] for _, _, event, _ in kept} <= never
