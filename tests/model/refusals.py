@@ -33,7 +33,7 @@ MORE: dict[str, list[Event]] = {
     "arm64": [
         *((who, "rdvl", ()) for who in ("A", "v0")),
         *((who, "svcr_write", ((n,),)) for who in ("A", "v0") for n in (0, 3)),
-        *(("A", "one_reg_get", (v, reg)) for v in ("v0", "v1") for reg in (("v", 0), ("z", 0))),
+        *(("A", "one_reg_get", (v, ("v", 0))) for v in ("v0", "v1")),
         *(("A", "ioctl", ("KVM_ARM_VCPU_FINALIZE", v, (4,))) for v in ("v0", "v1")),
         *(("A", "ioctl", ("KVM_GET_REG_LIST", v)) for v in ("v0", "v1")),
         ("v0", "trap", ("dabt",)),
