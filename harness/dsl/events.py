@@ -11,8 +11,7 @@ from typing import NamedTuple
 from harness.dsl.write import forms
 from harness.model.base import Architecture
 from harness.model.operands import Argument, Operand, Words, words
-
-_KINDS = ("task", "vcpu", "cpu")
+from harness.model.verbs import KINDS
 
 
 class Row(NamedTuple):
@@ -23,7 +22,7 @@ class Row(NamedTuple):
 
 def rows(arch: Architecture) -> Iterator[Row]:
     """Every event, by who does it; where words mean different things, a row for each."""
-    for name, verb in sorted(arch.verbs.items(), key=lambda item: _KINDS.index(item[1].actors[0])):
+    for name, verb in sorted(arch.verbs.items(), key=lambda item: KINDS.index(item[1].actors[0])):
         who = ", ".join(verb.actors)
         first = verb.operands[0] if verb.operands else None
         meanings = first.meanings if isinstance(first, Words) else None
@@ -53,6 +52,8 @@ def event(name: str, operands: Sequence[Operand]) -> str:
         more = " ".join(parts[done:])
         text += f" [{more}]" if done else more
         done = len(parts)
+    if not text:
+        raise ValueError(f"no line of the grammar is the event {name} with these operands")
     return text
 
 

@@ -22,7 +22,14 @@ _U64 = (1 << 64) - 1
 
 
 class BadOperand(Exception):
-    """A register or value that this architecture, or this machine, does not have."""
+    """A register or value that this architecture, or this machine, does not have.
+
+    Of several words, `word` is the one that is wrong.
+    """
+
+    def __init__(self, message: str, word: str | None = None) -> None:
+        super().__init__(message)
+        self.word = word
 
 
 class Word(Protocol):
@@ -169,9 +176,10 @@ class Means(NamedTuple):
 
 @dataclass(frozen=True)
 class Words(Operand):
-    """One of some words, or several of them; where it can be left out, the first is meant.
+    """One of some words, or several of them.
 
-    With `numbers` it can be a number as well. `meanings` are for words that do different things.
+    Where it can be left out the `default` is meant, which is the first one if nothing is said. With
+    `numbers` it can be a number as well. `meanings` are for words that do different things.
     """
 
     known: tuple[str, ...]
@@ -180,6 +188,12 @@ class Words(Operand):
     numbers: bool = False
     called: str = ""
     meanings: Mapping[str, Means] | None = None
+    default: str = ""
+
+    @property
+    def meant(self) -> str:
+        """What a line means that has none."""
+        return self.default or self.known[0]
 
     @property
     def place(self) -> str:  # type: ignore[override]
@@ -200,16 +214,16 @@ class Words(Operand):
         return text
 
     def absent(self, scope: Scope) -> Any:
-        return self.known[0] if self.optional else MISSING
+        return self.meant if self.optional else MISSING
 
     def words(self, scope: Scope, value: Any) -> tuple[str, ...]:
         return tuple(value) if self.several else (str(value),)
 
     def written(self, scope: Scope, value: Any, word: Any = MISSING) -> Text:
-        if self.optional and word is None and value == self.known[0]:
+        idle = not value if self.several else self.optional and value == self.meant
+        if self.optional and idle and (word is None or self.default):
             return Text((), optional=True)
         text = super().written(scope, value, None if word is MISSING else word)
-        idle = not value if self.several else self.optional and value == self.known[0]
         return text._replace(optional=text.optional or idle)
 
     def choices(self, world: World) -> tuple[Any, ...]:
@@ -223,10 +237,11 @@ def words(
     several: bool = False,
     numbers: bool = False,
     called: str = "",
+    default: str = "",
 ) -> Words:
     """An operand that is one of these words. Fields as in Words."""
     every = tuple(known.split() if isinstance(known, str) else known)
-    return Words(every, optional, several, numbers, called)
+    return Words(every, optional, several, numbers, called, default=default)
 
 
 def choices(meanings: Mapping[str, Means]) -> Words:
@@ -435,7 +450,8 @@ class Argument(Operand):
         try:
             found = scope.arch.argument(scope.args[0], tuple(w.text for w in given))
         except BadOperand as error:
-            scope.wrong(given[0] if given else scope.spelled[0], str(error))
+            first = given[0] if given else scope.spelled[0]
+            scope.wrong(next((w for w in given if w.text == error.word), first), str(error))
             return MISSING
         return MISSING if found is None else found
 

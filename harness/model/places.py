@@ -31,8 +31,9 @@ class SomeVcpu(Protocol):
 
 
 class SomeCpu(Protocol):
-    """A CPU: what it runs."""
+    """A CPU: its number, and what it runs."""
 
+    id: int
     mode: Mode
 
 
@@ -130,6 +131,13 @@ def in_guest(m: Peopled[T, V], name: str, *_: object) -> V:
     if m.cpu.mode is not GUEST or m.current.vcpu != name:
         state = "is loaded, but not in the guest" if vcpu.cpu >= 0 else "is not loaded"
         raise Refused(f"{name} {state}")
+    return vcpu
+
+
+def not_running(m: Peopled[T, V], vcpu: V, asleep: object = False) -> V:
+    """The vcpu, which nobody runs, and for which nobody is `asleep` in KVM_RUN."""
+    if vcpu.cpu >= 0 or asleep or any(task.vcpu == vcpu.name for task in m.tasks.values()):
+        raise Refused(f"{vcpu.name} is in KVM_RUN already, by {vcpu.thread}; an ioctl would wait")
     return vcpu
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from harness.model.base import Errno, Refused
-from harness.model.operands import TASK
+from harness.model.operands import TASK, words
 from harness.model.places import Peopled, SomeTask, SomeVcpu, in_user, loaded
 from harness.model.tasks import GONE, KERNEL, WHERE, At, titled
 from harness.model.verbs import Try, Verbs, tried
@@ -40,6 +40,14 @@ class Machine(Peopled[T, V], Protocol[T, V]):
 
     def stays(self, following: T) -> str | None:
         """Why this CPU cannot be switched to another task now."""
+
+    @property
+    def online(self) -> Sequence[bool]:
+        """Of each CPU, whether it is on line."""
+
+    def cpu_up(self) -> None: ...
+
+    def cpu_down(self) -> None: ...
 
     def vcpu_put(self, vcpu: V) -> None: ...
 
@@ -170,3 +178,33 @@ def interrupted(m: Machine[T, V], do: Callable[[], None]) -> None:
 @SHARED.verb("is interrupted, and goes on", actors="cpu")
 def irq(m: Machine[T, V], actor: str) -> None:
     interrupted(m, lambda: None)
+
+
+def _can_change(m: Machine[T, V], actor: str, what: str) -> None:
+    online = m.online
+    if online[m.cpu.id] == (what == "on"):
+        raise Refused(f"{actor} is {what} line already")
+    if what == "off" and not m.current.name.startswith("idle"):
+        raise Refused(f"{actor} runs {m.current.name}: only an idle CPU goes off line")
+    if what == "off" and sum(online) == 1:
+        raise Refused(f"{actor} is the last CPU that is on line")
+
+
+def _changes(w: World, actor: str, current: str) -> Iterator[Try]:
+    several = w.settings.get("cpus", (1, 1))[1] > 1
+    yield from (Try(("power",), (what,)) for what in ("off", "on") if several)
+
+
+@SHARED.verb(
+    "goes off line, or comes back with its registers reset",
+    words("off on"),
+    when=_can_change,
+    actors="cpu",
+    tries=_changes,
+    leads=[("on",)],
+)
+def hotplug(m: Machine[T, V], actor: str, what: str) -> None:
+    if what == "on":
+        m.cpu_up()
+    else:
+        m.cpu_down()

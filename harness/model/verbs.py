@@ -1,35 +1,38 @@
-"""A verb of the trace language is one declaration, at the function that it is."""
+"""A verb of the trace language is one declaration, which stands at the verb's function."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from harness.model.operands import Operand
+from harness.model.operands import TASK, VCPU, Operand
 from harness.model.world import World
 
 Do = TypeVar("Do", bound=Callable[..., None])
 
 
+Where = Literal["user", "kernel", "guest"]
+
+
 class Try(NamedTuple):
     """An event that a search tries: in which groups, with which operands, and where.
 
-    It is tried if all `groups` are searched. `where` is what the actor's CPU runs: `user`, `kernel`
-    or `guest`. A value that is None is the search's to make up.
+    It is tried if all `groups` are searched. `where` is what the CPU of a task or a vcpu runs then.
+    A search makes a value up that is None.
     """
 
     groups: tuple[str, ...]
     args: tuple[Any, ...] = ()
-    where: str = "user"
+    where: Where = "user"
 
 
 Tries = Callable[[World, str, str], Iterable[Try]]
 """What a search tries in a world: of an actor, and who is current where that is a CPU."""
 
 
-def tried(groups: str = "", *args: object, where: str = "user") -> Tries:
+def tried(groups: str = "", *args: object, where: Where = "user") -> Tries:
     """It is tried with these operands alone, wherever it can be. Fields as in Try."""
     only = Try(tuple(groups.split()), args, where)
     return lambda w, who, current: (only,)
@@ -75,6 +78,7 @@ class Verb(NamedTuple):
         self.do(m, actor, *args)
 
 
+KINDS = ("task", "vcpu", "cpu")
 TOUCHES = frozenset(("cpu", "next", "vcpu"))
 
 
@@ -101,16 +105,28 @@ class Verbs(dict[str, Verb]):
             name = do.__name__.rstrip("_")
             if name in self:
                 raise TypeError(f"{name}: there is a verb of this name")
+            if not all(isinstance(each, Operand) for each in operands):
+                raise TypeError(f"{name}: operands are those of harness/model/operands.py")
             taken = list(inspect.signature(do).parameters)[2:]
             if len(taken) != len(operands):
-                raise TypeError(f"{name}: {len(operands)} operands, and it takes {taken}")
+                message = f"{len(operands)} declared, and the function takes {taken or 'none'}"
+                raise TypeError(f"{name}: operands: {message}")
             if when is not None:
                 _fits(name, when, len(operands))
             parts = frozenset(touches.split())
             if not parts <= TOUCHES:
                 raise TypeError(f"{name}: touches {touches!r}, expected some of {sorted(TOUCHES)}")
+            led_by = {"next": TASK, "vcpu": VCPU}
+            for part in parts & led_by.keys():
+                if operands[1:2] != (led_by[part],):
+                    raise TypeError(f"{name}: touches {part!r}, which its second operand is to be")
             kinds = tuple(actors.split())
-            self[name] = Verb(kinds, operands, says, reads, parts, when, do, tries, tuple(leads))
+            if not kinds or not set(kinds) <= set(KINDS):
+                raise TypeError(f"{name}: actors {actors!r}, expected some of {KINDS}")
+            ways = tuple(leads)
+            if any(len(args) > len(operands) for args in ways):
+                raise TypeError(f"{name}: leads with more operands than it has")
+            self[name] = Verb(kinds, operands, says, reads, parts, when, do, tries, ways)
             return do
 
         return declare
@@ -127,4 +143,5 @@ def _fits(name: str, when: Callable[..., object], operands: int) -> None:
     try:
         inspect.signature(when).bind(None, "", *(None,) * operands)
     except TypeError as error:
-        raise TypeError(f"{name}: {getattr(when, '__name__', when)}: {error}") from None
+        called = getattr(when, "__name__", when)
+        raise TypeError(f"{name}: when={called} does not take its operands: {error}") from None

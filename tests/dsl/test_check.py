@@ -261,7 +261,7 @@ IN_EVENTS: dict[str, tuple[int, str]] = {
     "cpu0 hw_breakpoint 0x10000000000000000": (20, "does not fit into 64 bits"),
     "cpu0 efi hardirk": (10, "'hardirk' (did you mean 'hardirq'?): expected task, irqs_off or"),
     "cpu0 softirq neno": (14, "'neno' (did you mean 'neon'?): expected neon"),
-    "cpu0 softirq neon in fpsimd_save": (22, "'fpsimd_save': expected now or fpsimd_save_and"),
+    "cpu0 softirq neon in fpsimd_save": (22, "'fpsimd_save': expected fpsimd_save_and"),
     "v0 guest_exit irk": (15, "'irk' (did you mean 'irq'?)"),
     "A fork B": (8, "'B' is named already"),
     "A fork cpu1": (8, "'cpu1' is the name of a CPU or of its idle task"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from harness.dsl.nodes import Event, Expect, Header, Name, Snapshot
 from harness.dsl.syntax import MAX_LINE, LineError, parse_alone, parse_line, verbs
+from harness.dsl.write import forms
 from harness.model import ARCHITECTURES, architecture
+from harness.model.operands import Operand
 
 
 def plain(value: Any) -> Any:
@@ -117,6 +120,22 @@ def test_event(text: str) -> None:
 def test_every_verb_is_tested() -> None:
     """The table above leaves no verb of arm64 out."""
     assert {verb for _, verb, _ in EVENTS.values()} >= set(architecture("arm64").verbs)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_grammar_and_declarations_agree_on_operands(arch: str) -> None:
+    """A line has as many as the verb declares, and at least those that its function must have."""
+    for name, verb in architecture(arch).verbs.items():
+        many = {sum(not keyword for _, keyword in form) for form in forms(name)}
+        assert verb.do is not None
+        needs = [
+            type(o).absent is Operand.absent and p.default is p.empty
+            for o, p in zip(
+                verb.operands, [*signature(verb.do).parameters.values()][2:], strict=True
+            )
+        ]
+        assert sum(needs) <= min(many), name
+        assert len(verb.operands) <= max(many), name
 
 
 def test_grammar_and_models_agree_on_verbs() -> None:

@@ -76,7 +76,7 @@ def test_a_declaration_that_does_not_fit() -> None:
     def one(m: object, actor: str, what: str) -> None:
         """Takes one operand."""
 
-    with pytest.raises(TypeError, match="one: 0 operands, and it takes"):
+    with pytest.raises(TypeError, match="one: operands: 0 declared, and the function takes"):
         verbs.verb("does it")(one)
     with pytest.raises(TypeError, match="touches 'all'"):
         verbs.verb("does it", TASK, touches="all")(one)

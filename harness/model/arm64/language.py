@@ -167,7 +167,7 @@ class Arm64:
         if name[0].isdigit():
             number = number_of(name)
             if number >> 64:
-                raise BadOperand(f"{name} is no register id: it has more than 64 bits")
+                raise BadOperand(f"{name} cannot be the id of a register: it has more than 64 bits")
             return "id", number
         kind, n = find(name, actor)
         if why := lacking(kind, actor, world.settings):
@@ -219,13 +219,15 @@ class Arm64:
             number = number_of(word)
             wide = 64 if request == "KVM_GET_REG_LIST" else 32
             if number >> wide:
-                raise BadOperand(f"{word} does not fit into {wide} bits")
+                raise BadOperand(f"{word} does not fit into {wide} bits", word)
             if request == "KVM_ARM_VCPU_INIT" and number >= FEATURE_BITS:
-                raise BadOperand(f"no feature {word}: struct kvm_vcpu_init has 0 to 223")
+                raise BadOperand(f"no feature {word}: struct kvm_vcpu_init has 0 to 223", word)
             return number
         if request == "KVM_GET_REG_LIST" or word not in FEATURES:
             what = "a number" if request == "KVM_GET_REG_LIST" else one_of(FEATURES)
-            raise BadOperand(f"{word!r}{nearest(word, FEATURES)}: expected {what}")
+            if word == "none" and request == "KVM_ARM_VCPU_INIT":
+                raise BadOperand("`none` stands alone, with no feature beside it", word)
+            raise BadOperand(f"{word!r}{nearest(word, FEATURES)}: expected {what}", word)
         return FEATURES[word]
 
     def fills(self, register: tuple[str, int]) -> bool:

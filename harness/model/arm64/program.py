@@ -159,6 +159,10 @@ class Program(SmeGuest):
         """No vcpu of this model sleeps in KVM_RUN."""
         return None
 
+    @property
+    def online(self) -> list[bool]:
+        return [rq.online for rq in self.rqs]
+
     def interrupt(self) -> None:
         """An interrupt takes the CPU into the host kernel, wherever it is."""
         if self.cpu.mode is GUEST:

@@ -149,7 +149,7 @@ class Riscv:
         if name[0].isdigit():
             number = number_of(name)
             if number >> 64:
-                raise BadOperand(f"{name} is no register id: it has more than 64 bits")
+                raise BadOperand(f"{name} cannot be the id of a register: it has more than 64 bits")
             return "id", number
         group, _, member = name.partition(".")
         if group not in groups():
@@ -173,18 +173,20 @@ class Riscv:
         known = ARGUMENTS.get(request, {} if request in ARGUMENT_BITS else WORDS)
         bits = ARGUMENT_BITS.get(request, 64)
         if request in ARGUMENT_BITS and len(words) > 1:
-            raise BadOperand(f"{request} takes one number")
+            raise BadOperand(f"{request} takes one number", words[1])
+        if request not in ARGUMENTS and len(words) > 6:
+            raise BadOperand("an SBI call has six arguments at most, a0 to a5", words[6])
         return tuple(self._number(word, known, bits) for word in words) or None
 
     def _number(self, word: str, known: dict[str, int], bits: int) -> int:
         if word[0].isdigit():
             number = number_of(word)
             if number >> bits:
-                raise BadOperand(f"{word} does not fit into {bits} bits")
+                raise BadOperand(f"{word} does not fit into {bits} bits", word)
             return number
         if word not in known:
             words = f", or {one_of(known)}" if known else ""
-            raise BadOperand(f"{word!r}{nearest(word, known)}: a number{words}")
+            raise BadOperand(f"{word!r}{nearest(word, known)}: expected a number{words}", word)
         return known[word]
 
     def field(self, regset: str, name: str, world: World) -> tuple[str, int]:
@@ -210,7 +212,8 @@ class Riscv:
             if quad >> width:
                 raise BadOperand(f"{quad:#x} does not fit into {width} bits of {kind}")
         if len(quads) > most:
-            raise BadOperand(f"{kind} takes {most} quadwords at most, not {len(quads)}")
+            many = "one quadword" if most == 1 else f"{most} quadwords"
+            raise BadOperand(f"{kind} takes {many} at most, not {len(quads)}")
 
     def reg_tests(
         self, kernel: Kernel, expected: Kernel, mode: str, world: World

@@ -9,7 +9,7 @@ from harness.model import places
 from harness.model.base import Errno, State, Violation
 from harness.model.riscv import due
 from harness.model.riscv.cpu.csr import SR_SPP
-from harness.model.riscv.cpu.state import Hart
+from harness.model.riscv.cpu.state import Hart, VsCsrs
 from harness.model.riscv.due import TaskDue, VcpuDue
 from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import HALTED, Vcpu
@@ -17,7 +17,7 @@ from harness.model.riscv.kvm.vcpu_exit import VcpuExit
 from harness.model.riscv.kvm.vcpu_sbi_ext import SbiReturn
 from harness.model.riscv.observability import Observe
 from harness.model.tasks import GUEST, KERNEL, At, titled
-from harness.model.values import Quads
+from harness.model.values import EMPTY, ZERO, Quads, Val
 
 
 class Program(VcpuExit):
@@ -57,6 +57,28 @@ class Program(VcpuExit):
         return self.harts
 
     place, dead, fate = places.place, places.dead, places.fate
+
+    @property
+    def online(self) -> list[bool]:
+        return [hart.online for hart in self.harts]
+
+    def cpu_up(self) -> None:
+        self.cpu.online = True
+        self.write_senvcfg(Val(self.default_envcfg()))  # riscv_user_isa_enable()
+        self.kvm_arch_enable_virtualization_cpu()  # kvm_online_cpu()
+
+    def cpu_down(self) -> None:
+        self.cpu.online = False
+        self.kvm_arch_disable_virtualization_cpu()  # kvm_offline_cpu()
+        self.lose_power()
+        self.cpu.senvcfg = ZERO
+
+    def lose_power(self) -> None:
+        """What a hart forgets; envcfg is suspend_cpu()'s."""
+        hart = self.cpu
+        hart.f = hart.v = EMPTY
+        hart.vs = VsCsrs()
+        hart.henvcfg = hart.hstateen0 = hart.hedeleg = hart.hideleg = 0
 
     def interrupt(self) -> None:
         """An interrupt takes the CPU into the host kernel, wherever it is."""

@@ -12,6 +12,8 @@ from harness.model.places import in_guest, in_kernel, loaded
 from harness.model.tasks import At
 from harness.model.verbs import tried
 
+EXITS = ("irq", "wfx", "hvc", "sysreg", "dabt")
+
 
 def can_run(vcpu: Vcpu) -> None:
     if vcpu.sme:
@@ -62,7 +64,7 @@ def guest_enter(m: Program, actor: str) -> None:
 
 @VERBS.verb(
     "leaves the guest for the run loop",
-    words("irq wfx hvc sysreg dabt", optional=True),
+    words(EXITS, optional=True),
     when=in_guest,
     actors="vcpu",
     touches="cpu",

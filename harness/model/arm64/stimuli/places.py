@@ -1,4 +1,4 @@
-"""Where everybody is: each test returns whom it is about, or refuses."""
+"""Where everybody is on arm64, beside what `harness/model/places.py` asks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.kvm.uapi import KVM_ARM_VCPU_EL1_32BIT
 from harness.model.arm64.program import Program
 from harness.model.base import Refused
-from harness.model.places import in_kernel, in_user
+from harness.model.places import in_kernel, in_user, not_running
 from harness.model.tasks import KERNEL, USER, WHERE, At, titled
 
 
 def exists(m: Program, what: str) -> None:
-    """An SVE or SME instruction is UNDEFINED where there is no such thing: no trap."""
+    """An SVE or SME instruction is UNDEFINED where there is no such thing: no trap.
+
+    Of anything else there is always some.
+    """
     there = {"sve": m.system_supports_sve, "sme": m.system_supports_sme}
     if not there.get(what, True):
         raise Refused(f"this machine has no {what.upper()}")
@@ -60,10 +63,7 @@ def quiet(m: Program, actor: str, *_: object) -> None:
 def idle_vcpu(m: Program, actor: str, name: str, *_: object) -> Vcpu:
     """The vcpu, which nobody runs: a task in user space can call an ioctl on it."""
     in_user(m, actor)
-    vcpu = m.vcpus[name]
-    if vcpu.cpu >= 0 or any(t.vcpu == name for t in m.tasks.values()):
-        raise Refused(f"{name} is in KVM_RUN already, by {vcpu.thread}; an ioctl would wait")
-    return vcpu
+    return not_running(m, m.vcpus[name])
 
 
 def aarch64(m: Program, actor: str, name: str, *_: object) -> Vcpu:

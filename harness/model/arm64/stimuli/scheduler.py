@@ -14,7 +14,7 @@ from harness.model.verbs import tried
     "is interrupted, and a softirq uses kernel-mode NEON; with a function, when next in it "
     "(`fpsimd_save_and_flush_cpu_state`)",
     words("neon"),
-    words("now fpsimd_save_and_flush_cpu_state", optional=True, called="FUNCTION"),
+    words("fpsimd_save_and_flush_cpu_state", optional=True, called="FUNCTION", default="now"),
     actors="cpu",
     touches="cpu",
     tries=tried("softirq", "neon"),

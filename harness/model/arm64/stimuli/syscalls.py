@@ -11,6 +11,7 @@ from harness.model.arm64.cpu.sysreg import ESR_ELX_EC_FP_EXC64, FPCR_TRAPS
 from harness.model.arm64.host.vl import PR_SVE_SET_VL_ONEXEC, PR_SVE_VL_INHERIT, PR_VL_LEN_MASK
 from harness.model.arm64.kvm.state import Vcpu
 from harness.model.arm64.program import Program
+from harness.model.arm64.stimuli.kvm_run import EXITS
 from harness.model.arm64.stimuli.places import by_syscall, exists, in_user_or_syscall, not_in_neon
 from harness.model.arm64.stimuli.table import VERBS
 from harness.model.base import Refused
@@ -27,9 +28,7 @@ PR_FLAGS = {
     "PR_SME_SET_VL_ONEXEC": PR_SVE_SET_VL_ONEXEC,
 }
 
-EXITS = ("irq", "wfx", "hvc", "sysreg", "dabt")
-
-ACCESS_OF_CLASS: dict[str, Access] = {"fp": "asimd", "sve": "sve", "sme": "sme"}
+ACCESS_OF_CLASS: dict[str, Access] = {"sve": "sve", "sme": "sme", "fp": "asimd"}
 
 
 def _can_return(m: Program, actor: str) -> None:
@@ -76,7 +75,7 @@ def _traps(w: World, who: str, current: str) -> Iterator[Try]:
     "a task's access traps, and its handler has yet to run; a guest's access "
     "traps to hyp (fp, sve, sme), or leaves the guest (wfx, hvc, sysreg, dabt); `fpe` is an FP "
     "exception that FPCR has enabled",
-    words("sve sme fp fpe irq wfx hvc sysreg dabt"),
+    words((*ACCESS_OF_CLASS, "fpe", *EXITS)),
     when=_would_trap,
     actors="task vcpu",
     touches="cpu",

@@ -1,9 +1,9 @@
-"""Where everybody is: each test returns whom it is about, or refuses."""
+"""Where everybody is on RISC-V, beside what `harness/model/places.py` asks."""
 
 from __future__ import annotations
 
 from harness.model.base import Refused
-from harness.model.places import in_user
+from harness.model.places import in_user, not_running
 from harness.model.riscv.host.state import Task
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.program import Program
@@ -18,9 +18,7 @@ def waits(m: Program, task: Task) -> Vcpu | None:
 def idle_vcpu(m: Program, actor: str, name: str, *_: object) -> Vcpu:
     """The vcpu, which nobody runs: a task in user space can call an ioctl on it."""
     vcpu = caller(m, actor, name)
-    if vcpu.cpu >= 0 or vcpu.waiting or any(t.vcpu == name for t in m.tasks.values()):
-        raise Refused(f"{name} is in KVM_RUN already, by {vcpu.thread}; an ioctl would wait")
-    return vcpu
+    return not_running(m, vcpu, vcpu.waiting)
 
 
 def created(m: Program, actor: str, name: str, *_: object) -> Vcpu:

@@ -44,7 +44,7 @@ from harness.model.riscv.stimuli.guest import (
 from harness.model.riscv.stimuli.table import VERBS
 from harness.model.tasks import Mode
 from harness.model.values import set_both
-from harness.model.verbs import Try
+from harness.model.verbs import Try, Where
 from harness.model.world import World
 
 INSTRUCTIONS = ("nop", "sfence_vma", "hfence_gvma", "wfi", "wfi_unmapped", "jalr")
@@ -68,7 +68,8 @@ def read(m: Program, actor: str, reg: Reg) -> None:
 def _writes(w: World, who: str, current: str) -> Iterator[Try]:
     """One register of each kind, as kernels handle all of a kind alike."""
     guest = w.features_of(who) is not None
-    where, groups = ("guest", ("run",)) if guest else ("user", ())
+    where: Where = "guest" if guest else "user"
+    groups = ("run",) if guest else ()
     if w.lists("isa", "f", "d"):
         yield Try((*groups, "fp"), (("f", 0), None), where)
     if w.lists("isa", "v"):

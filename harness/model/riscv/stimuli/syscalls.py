@@ -90,7 +90,10 @@ def futex(m: Program, actor: str, address: int) -> None:
 
 
 def _arg(value: int, flags: tuple[str, ...]) -> int:
-    return value << PR_PMLEN_SHIFT | sum(PR_FLAGS[f] for f in flags)
+    arg = value << PR_PMLEN_SHIFT
+    for name in flags:
+        arg |= PR_FLAGS[name]
+    return arg
 
 
 def _can_call(m: Program, actor: str, option: str, value: int, flags: tuple[str, ...] = ()) -> None:
@@ -175,7 +178,9 @@ def _can_end(m: Program, actor: str) -> None:
         raise Refused(f"{actor} uses no vectors in the kernel")
 
 
-@VERBS.verb("and it ends", when=_can_end, touches="cpu", tries=_uses, leads=[()])
+@VERBS.verb(
+    "stops using vectors in the kernel", when=_can_end, touches="cpu", tries=_uses, leads=[()]
+)
 def kernel_vector_end(m: Program, actor: str) -> None:
     if m.kernel_vector:
         m.task_due[actor].kernel_v = EMPTY
