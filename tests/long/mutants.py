@@ -50,6 +50,7 @@ LAYER = (
 TESTS = (
     *("tests/test_docs.py", "tests/search/test_groups.py", "tests/dsl/test_causes.py"),
     *("tests/dsl/test_check.py", "tests/model/test_shapes.py", "tests/search/test_touches.py"),
+    *("tests/model/test_observed.py", "tests/model/test_settling.py"),
     *("tests/model/test_refused.py", "tests/search/test_counts.py"),
 )
 MORE = (

@@ -136,3 +136,35 @@ def answered(setup: Setup, body: list[str]) -> list[str]:
 @pytest.mark.parametrize(("setup", "events", "expect", "why"), ANSWERS)
 def test_an_answer_says_what_was_there(setup: str, events: str, expect: str, why: str) -> None:
     assert answered(SETUPS[setup], [*events.split("\n"), f"expect {expect}"]) == [why]
+
+
+@pytest.mark.parametrize(
+    ("setup", "body"),
+    [
+        ("vhe v7.3 sme", "v0 read z0\nexpect undef"),
+        ("vhe v7.3 sme", "v0 write cpacr_el1 = 0x3330000\nv0 trap sme\nexpect undef"),
+        ("nvhe v7.3 sme", "v0 write cpacr_el1 = 0x330000\nv0 write z0 = 1\nexpect undef"),
+        ("protected v7.3 sme", "v0 write cpacr_el1 = 0x330000\nv0 write z0 = 1\nexpect undef"),
+        ("vhe v7.3 sme", "v0 read fpmr\nexpect undef"),
+    ],
+)
+def test_an_instruction_that_a_guest_lacks_is_undefined(setup: str, body: str) -> None:
+    """Whoever takes the trap: its own kernel, the host, or hyp alone."""
+    lines = ["A ioctl KVM_RUN v0", *body.split("\n")]
+    assert answered(SETUPS[setup], lines) == []
+    assert answered(SETUPS[setup], [*lines, "v0 write v0 = 1", lines[-1]]) == [
+        "the guest took no UNDEFINED exception"
+    ]
+
+
+def test_an_errno_is_recorded() -> None:
+    """Of a call and of a restore, among what the kernel did."""
+    for name, event, errno in (
+        ("vhe v7.3 sme", ("A", "one_reg_get", ("v0", ("z", 0))), "ENOENT"),
+        ("rv64 v7.3 all", ("A", "prctl", ("PR_RISCV_V_SET_CONTROL", 99)), "EINVAL"),
+    ):
+        setup = SETUPS[name]
+        kernel = architecture(setup.arch).catalogue.kernel(setup.spec)
+        m = architecture(setup.arch).machine(kernel, setup.mode, setup.world, True)
+        m.apply(*event)
+        assert ("errno", errno) in [(each.kind, each.text) for each in m.log]
