@@ -4,7 +4,8 @@
 
 writes `data/refusals-ARCH.txt` anew: a block for each verb and thing that a model has to say of it,
 with the machine (a name in `tests/model/walks.py`), a way that is as short as it gets, the event
-that is refused at its end, and why.
+that is refused at its end, and why. What no walk comes to stands in `data/refusals-told.txt`, which
+is written by hand, on the machines of `ODD` too.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from harness.dsl.syntax import parse_line
 from harness.dsl.write import sentence
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Refused
-from harness.model.world import Event
+from harness.model.world import Event, World
 from tests.model.arm64 import walk as arm64
 from tests.model.riscv import walk as riscv
 from tests.model.walks import SETUPS, Setup
 
 DATA = Path(__file__).parent / "data"
+SME: dict[str, tuple[int, int]] = {"sve": (16, 64), "sme": (16, 64)}
+DEBUG: dict[str, tuple[int, int]] = {**SME, "fgt": (1, 1), "brps": (2, 2)}
 
 # Events that no walk has.
 MORE: dict[str, list[Event]] = {
@@ -46,6 +49,25 @@ MORE: dict[str, list[Event]] = {
 }
 
 
+_TWO = (("A", 0), ("B", 1), ("C", -1))
+ODD = {
+    name: Setup("arm64", spec, mode, World({"cpus": (2, 2)} | more, _TWO, (), vcpus))
+    for name, spec, mode, more, vcpus in (
+        ("sme guests", "v7.2+sme-guest", "vhe", SME, (("v0", "A", ("sme",)),)),
+        ("before SVE", "v4.13", "vhe", SME, (("v0", "A", ()),)),
+        ("elsewhere", "v7.3", "vhe", {}, (("v0", "A", ("elsewhere",)),)),
+        ("protected guests", "v7.3", "protected", DEBUG, (("v0", "A", ("protected",)),)),
+        ("created alone", "v7.3", "vhe", {"aarch32": (1, 1)}, (("v0", "A", ("created",)),)),
+    )
+} | {
+    "two vcpus of a task": SETUPS["rv64 v7.3 much"]._replace(
+        world=riscv.WORLDS["much"]._replace(vcpus=(("p0", "A", ()), ("p1", "A", ())))
+    )
+}
+
+EVERY = SETUPS | ODD
+
+
 class Refusal(NamedTuple):
     """Where an event is refused: on which machine, after what."""
 
@@ -55,13 +77,13 @@ class Refusal(NamedTuple):
     why: str
 
 
-def read(arch: str) -> Iterator[Refusal]:
-    """Those that are kept."""
+def read(name: str) -> Iterator[Refusal]:
+    """Those that are kept: of an architecture, or `told`."""
     checkers: dict[str, Checker] = {}
-    text = (DATA / f"refusals-{arch}.txt").read_text(encoding="utf-8")
+    text = (DATA / f"refusals-{name}.txt").read_text(encoding="utf-8")
     for block in text.split("\n\n"):
         setup, *lines, why = block.strip().split("\n")
-        checker = checkers.setdefault(setup, _checker(SETUPS[setup]))
+        checker = checkers.setdefault(setup, _checker(EVERY[setup]))
         *way, event = (_event(checker, line) for line in lines)
         yield Refusal(setup, tuple(way), event, why.strip())
 

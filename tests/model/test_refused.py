@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +15,7 @@ import pytest
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Model, Refused
 from harness.model.world import Event
+from tests.dsl.samples import ROOT
 from tests.model import refusals
 from tests.model.arm64 import walk as arm64
 from tests.model.riscv import walk as riscv
@@ -135,9 +141,50 @@ def test_a_vcpu_that_is_stopped_sleeps_when_its_thread_goes_on() -> None:
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_what_is_refused_and_why(arch: str) -> None:
     """`python -m tests.model.refusals` writes the data anew."""
-    kept = list(refusals.read(arch))
-    for setup, way, event, why in kept:
+    every = list(refusals.read(arch))
+    for setup, way, event, why in every:
         assert refusals.refused(SETUPS[setup], way, event) == why, (setup, way, event)
     verbs = architecture(arch).verbs
     never = {name for name, verb in verbs.items() if verb.when is None}
-    assert verbs.keys() - {event[1] for _, _, event, _ in kept} <= never
+    assert verbs.keys() - {event[1] for _, _, event, _ in every} <= never
+
+
+def test_what_no_walk_comes_to_is_refused() -> None:
+    for setup, way, event, why in refusals.read("told"):
+        assert refusals.refused(refusals.EVERY[setup], way, event) == why, (setup, way, event)
+
+
+def pattern(node: ast.expr) -> str:
+    """What an expression for a text can come to, as a regular expression; '' if nobody knows."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(pattern, node.values))
+    if isinstance(node, ast.FormattedValue):
+        return ".+"
+    return re.escape(str(node.value)) if isinstance(node, ast.Constant) else ""
+
+
+@functools.cache
+def kept() -> list[str]:
+    return [each.why for name in (*ARCHITECTURES, "told") for each in refusals.read(name)]
+
+
+STIMULI = [
+    *(ROOT / "harness/model").glob("*.py"),
+    *(ROOT / "harness/model").glob("*/stimuli/*.py"),
+    *(ROOT / "harness/model").glob("*/program.py"),
+]
+
+
+def reasons(path: Path) -> Iterator[str]:
+    """What a module has to say of events that cannot happen."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Refused":
+            yield pattern(node.args[0])
+
+
+@pytest.mark.parametrize("path", STIMULI, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_reason_is_given_somewhere(path: Path) -> None:
+    """A reason that is new is kept too, with a way to it."""
+    if path.name != "settling.py":  # which is no verb's
+        for reason in filter(None, reasons(path)):
+            assert any(re.fullmatch(reason, why) for why in kept()), reason

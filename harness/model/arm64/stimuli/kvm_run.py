@@ -25,9 +25,7 @@ def can_run(vcpu: Vcpu) -> None:
 
 def _can_load(m: Program, actor: str) -> None:
     vcpu = m.vcpus[actor]
-    task = in_kernel(m, vcpu.thread, At.SYSCALL)
-    if task.vcpu:
-        raise Refused(f"{task.name} has loaded {task.vcpu} already")
+    in_kernel(m, vcpu.thread, At.SYSCALL)
     if not (vcpu.initialized and m.kvm_arm_vcpu_is_finalized(vcpu)):
         raise Refused(f"{actor} cannot run yet: KVM_RUN would fail before it is loaded")
     can_run(vcpu)

@@ -129,9 +129,7 @@ def _has_sve(m: Program, actor: str) -> None:
     exists(m, "sve")
 
 
-@VERBS.verb(
-    "reads its vector length in bytes, by RDVL", when=_has_sve, actors="task vcpu", touches="cpu"
-)
+@VERBS.verb("reads its vector length in bytes, by RDVL", when=_has_sve, actors="task vcpu")
 def rdvl(m: Program, actor: str) -> None:
     """In streaming mode it is that of the streaming mode, as RDSVL would say."""
     if m.instruction(m.contexts[actor], "sve"):

@@ -160,7 +160,7 @@ def _can_set_regset(m: Program, actor: str, name: str, regset: str, fields: Give
     if ("size", 0) in given:
         raise Refused("the kernel does not look at the size in a header that is written")
     header = _header(m, task, regset, given)
-    if "v" in formats and header.flags & SVE_PT_REGS_SVE and regset != "NT_PRFPREG":
+    if "v" in formats and header.flags & SVE_PT_REGS_SVE:
         raise Refused("data with V registers has SVE_PT_REGS_FPSIMD among its flags")
     if formats - {"v"} and not header.flags & SVE_PT_REGS_SVE:
         raise Refused("data with Z and P registers has SVE_PT_REGS_SVE among its flags")

@@ -86,8 +86,6 @@ def can_load(m: Program, actor: str) -> None:
     task = in_kernel(m, vcpu.thread, At.SYSCALL)
     if not vcpu.created:
         raise Refused(f"{actor} has not been created")
-    if task.vcpu:
-        raise Refused(f"{task.name} has loaded {task.vcpu}")
     if m.asleep(vcpu):
         raise Refused(m.asleep(vcpu))
     other = waits(m, task)
