@@ -110,10 +110,10 @@ def said(arch: str) -> Iterator[str]:
             for who, kind in every:
                 assert verb.tries is not None
                 for current in (*w.everybody, f"idle{who[3:]}") if kind == "cpu" else (who,):
-                    for groups, args, where in verb.tries(w, who, current):
+                    for groups, args, place in verb.tries(w, who, current):
                         text = _written(spoken, w, who, name, args)
                         what, _, bits = text.partition(" = ")
-                        key = " ".join(groups), where, what
+                        key = " ".join(groups), place, what
                         if bits not in tries.setdefault(key, []):
                             tries[key].append(bits)
             if tries:
