@@ -7,7 +7,7 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.archs import bad_backports, having
 from harness.cli.term import many
@@ -16,7 +16,9 @@ from harness.golden import Result
 from harness.model import architecture
 from harness.reading import read_regular
 from harness.resources import display
-from harness.search.bugs import Finding
+
+if TYPE_CHECKING:
+    from harness.search.bugs import Finding
 
 _MOST = 64 << 20  # bytes of a baseline
 _SCHEMAS = ("kvm-replay/run/1", "kvm-replay/run-image/1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib
 import io
 import os
 import sys
@@ -12,34 +13,42 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import __version__
-from harness.cli import (
-    bisect,
-    bisect_run,
-    conform,
-    explain,
-    explore,
-    fmt,
-    fuzz,
-    identify,
-    importing,
-    listing,
-    matrix,
-    probes,
-    reduce,
-    reglist,
-    run,
-    show,
-    upstream,
-)
 from harness.cli.archs import warn, warn_idle
 from harness.cli.term import Terminal, aside
 from harness.dsl.reader import choose_root
 from harness.errors import HarnessError, SourceError
 from harness.model.patch import load, loaded
 
+# Each command by the module that has it, in the order of the help.
+_NAMES = (
+    "run show explain fmt matrix audit bisect bisect-run reduce explore fuzz kernels fixes reglist "
+    "import conform identify probes upstream"
+)
+MODULES = {name: name for name in _NAMES.split()} | {
+    "audit": "matrix",
+    "bisect-run": "bisect_run",
+    "kernels": "listing",
+    "fixes": "listing",
+    "import": "importing",
+}
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line, with every command in it."""
+
+def command_of(argv: Sequence[str]) -> str:
+    """The command that is called, as far as one sees; '' if it is none."""
+    words = iter(argv)
+    for word in words:
+        if word == "--color":
+            next(words, "")
+        elif not word.startswith("-"):
+            return word if word in MODULES else ""
+    return ""
+
+
+def build_parser(command: str = "") -> argparse.ArgumentParser:
+    """The parser of the command line, with this command alone or (none) with every one.
+
+    A command imports what it needs, and who calls one need not wait for the others.
+    """
     parser = argparse.ArgumentParser(
         prog="kvm-replay",
         description="Replay traces of the state that a host kernel, its hypervisor and the CPU "
@@ -49,32 +58,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
     parser.add_argument("-v", dest="verbose", action="count", default=0, help="-vv: tracebacks")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    run.add_parser(commands)
-    show.add_parser(commands)
-    explain.add_parser(commands)
-    fmt.add_parser(commands)
-    matrix.add_parsers(commands)
-    bisect.add_parser(commands)
-    bisect_run.add_parser(commands)
-    reduce.add_parser(commands)
-    explore.add_parser(commands)
-    fuzz.add_parser(commands)
-    listing.add_parsers(commands)
-    reglist.add_parser(commands)
-    importing.add_parser(commands)
-    conform.add_parser(commands)
-    identify.add_parser(commands)
-    probes.add_parser(commands)
-    upstream.add_parser(commands)
-    for command in {id(c): c for c in commands.choices.values()}.values():
-        command.add_argument(
+    wanted = [MODULES[command]] if command else dict.fromkeys(MODULES.values())
+    for name in wanted:
+        module = importlib.import_module(f"harness.cli.{name}")
+        module.add_parser(commands)
+    for each in {id(c): c for c in commands.choices.values()}.values():
+        each.add_argument(
             "--model",
             action="append",
             default=[],
             metavar="FILE",
             help="a change of your own as a fix: then K+ID is a kernel (docs/trying-a-patch.md)",
         )
-        command.add_argument(
+        each.add_argument(
             "--traces",
             metavar="DIR",
             help="the folder of the project's own traces (default: that of the clone that you are "
@@ -86,7 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
 def run_command(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     _streams()
-    args = build_parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = build_parser(command_of(argv)).parse_args(argv)
     try:
         choose_root(_traces(args.traces))
         for path in args.model:

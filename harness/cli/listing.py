@@ -21,7 +21,7 @@ from harness.model.catalogue import (
 from harness.model.names import COMMIT
 
 
-def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     kernels = commands.add_parser(
         "kernels",
         help="list the kernels, and what landed in each",

@@ -19,7 +19,7 @@ from harness.model import architecture
 from harness.model.catalogue import RELEASES, KernelError, releases_with_changes
 
 
-def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     matrix = commands.add_parser(
         "matrix",
         help="print traces x kernels",

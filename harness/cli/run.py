@@ -8,10 +8,10 @@ from collections.abc import Generator
 from contextlib import closing
 from itertools import starmap
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from harness.cli import bugs
 from harness.cli.archs import by_architecture, left_out
-from harness.cli.proposed import run_proposed
 from harness.cli.select import distinct, find_traces
 from harness.cli.term import Progress, Terminal, aside, many
 from harness.dsl import Trace, read_trace
@@ -31,9 +31,11 @@ from harness.report.formats import (
     summary,
 )
 from harness.resources import display
-from harness.search.bugs import Finding, findings
 
-Judged = tuple[list[Judgement], list[Finding]]
+if TYPE_CHECKING:
+    from harness.search.bugs import Finding
+
+Judged: TypeAlias = "tuple[list[Judgement], list[Finding]]"
 """What came of a trace, and if a kernel was asked about, what goes wrong there."""
 
 Kernels = dict[str, tuple[str, ...]]
@@ -95,7 +97,11 @@ def _judge(path: Path, kernels: Kernels) -> tuple[Trace, Judged] | HarnessError:
         if kernels and not kernels[trace.arch]:
             return trace, ([], [])
         judged = judge_all(trace, kernels.get(trace.arch, ()))
-        return trace, (judged, findings(trace, judged) if kernels else [])
+        if not kernels:
+            return trace, (judged, [])
+        from harness.search.bugs import findings  # which takes long to import
+
+        return trace, (judged, findings(trace, judged))
     except HarnessError as error:
         return error
 
@@ -142,6 +148,8 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         for option in ("update", "ktap", "junit"):
             if getattr(args, option):
                 raise HarnessError(f"--model without a kernel that has it, and --{option}")
+        from harness.cli.proposed import run_proposed
+
         return max(run_proposed(patch, paths, args, out) for patch in patches)
     asked = tuple(dict.fromkeys(args.kernel))
     kernels = by_architecture(asked) if asked else {}

@@ -7,17 +7,18 @@ has a short method for each kind of line.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from harness.dsl.causes import SOURCES
+from harness.dsl.causes import SOURCES, first_word
 from harness.dsl.complaints import Complaints
 from harness.dsl.nodes import CLASSES, Event, Header, Name, Statement, Verdict, fits
 from harness.dsl.syntax import HEADER_WORDS
 from harness.errors import nearest, one_of
 from harness.model import ARCHITECTURES, architecture
 from harness.model.base import Architecture
-from harness.model.catalogue import KernelError
+from harness.model.catalogue import Catalogue, KernelError
 from harness.model.names import commit_mistake
 from harness.model.world import World
 
@@ -168,7 +169,7 @@ class HeaderChecker(Complaints):
         commit, title, column = node.operands
         why = commit_mistake(commit)
         if not why and len(commit) < 12:
-            catalogues = (architecture(name).catalogue for name in ARCHITECTURES)
+            catalogues = self._catalogues()
             known = {each for catalogue in catalogues for each in catalogue.known_commits(commit)}
             if len(known) == 1:
                 (commit,) = known
@@ -180,21 +181,18 @@ class HeaderChecker(Complaints):
         if why:
             self.wrong(node.line, column, f"{commit[:50]!r}: {why}", len(commit) + 2)
             return
-        titles = {
-            each.title
-            for name in ARCHITECTURES
-            for fix in architecture(name).catalogue.fixes.values()
-            for each in fix.commits
-            if each.id == commit[:12]
-        }
-        if titles and title not in titles:
-            self.wrong(
-                node.line,
-                column,
-                f"{commit[:12]} has another title: {titles.pop()!r}",
-                len(commit) + 2,
-            )
+        titles = (catalogue.title(commit[:12]) for catalogue in self._catalogues())
+        known_as = next(filter(None, titles), title)
+        if title != known_as:
+            message = f"{commit[:12]} has another title: {known_as!r}"
+            self.wrong(node.line, column, message, len(commit) + 2)
         self.commits.append((commit[:12], title))
+
+    def _catalogues(self) -> Iterator[Catalogue]:
+        """The catalogue of the architecture that the file names, then those of the others."""
+        machine = next((line.split() for line in self.lines if first_word(line) == "machine"), [])
+        for name in sorted(ARCHITECTURES, key=lambda name: name not in machine[1:2]):
+            yield architecture(name).catalogue
 
     def _recording(self, node: Header) -> None:
         self.recordings.append(node.operands[0])

@@ -10,16 +10,18 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from harness.model.catalogue import Catalogue, Kernel
-from harness.model.evidence import Evidence
-from harness.model.exploring import Explorable
 from harness.model.operands import Language
-from harness.model.probing import Probing
 from harness.model.values import Origin, Val
-from harness.model.verbs import Verb
 from harness.model.world import World
+
+if TYPE_CHECKING:  # who judges a trace needs none of it, and need not wait for it
+    from harness.model.catalogue import Catalogue, Kernel
+    from harness.model.evidence import Evidence
+    from harness.model.exploring import Explorable
+    from harness.model.probing import Probing
+    from harness.model.verbs import Verb
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -318,6 +318,12 @@ class Catalogue:
             return (word[:12],) if word[:12] in self._by_commit else ()
         return tuple(commit for commit in self._by_commit if commit.startswith(word))
 
+    def title(self, commit: str) -> str | None:
+        """The title of a fix's commit (12 digits), None if it is of no fix."""
+        fix = self._by_commit.get(commit)
+        found = self.fixes[fix].commits if fix else ()
+        return next((each.title for each in found if each.id == commit), None)
+
     def cited(self, commits: Iterable[str]) -> tuple[str, ...]:
         """The ids of the fixes that these commits are."""
         found = (self._by_commit.get(commit[:12]) for commit in commits)

@@ -31,7 +31,7 @@ class Saved:
     `nobodys` decides nothing. `about` tells whom each object is about.
     """
 
-    __slots__ = ("_getters", "about", "fields", "names", "objects")
+    __slots__ = ("about", "fields", "getters", "names", "objects")
 
     def __init__(
         self,
@@ -51,11 +51,11 @@ class Saved:
         self.objects = tuple(each for _, each in parts)
         self.fields = tuple(tuple(f.name for f in fields(each)) for each in self.objects)
         getters = (attrgetter(*own) for own in self.fields)
-        self._getters = list(zip(getters, self.objects, strict=True))
+        self.getters = list(zip(getters, self.objects, strict=True))
 
     def take(self) -> Values:
         """What stands in them."""
-        return tuple([get(each) for get, each in self._getters])
+        return tuple([get(each) for get, each in self.getters])
 
     def put(self, values: Values, now: Values | None = None) -> None:
         """What stood in them; if it is known what stands there `now`, what differs alone."""

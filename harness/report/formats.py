@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from xml.etree import ElementTree
 
 from harness.golden import Result, Status
-from harness.search.bugs import Finding
-from harness.search.culprit import Edit
+
+if TYPE_CHECKING:
+    from harness.search.bugs import Finding
+    from harness.search.culprit import Edit
 
 SCHEMA = "kvm-replay/run/1"
 _LINES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -23,7 +25,7 @@ Grouped = Sequence[tuple[str, Sequence[Result]]]
 Broken = Sequence[tuple[str, str]]
 """The traces that could not be judged, by id, and why."""
 
-Findings = Mapping[tuple[str, str], Finding]
+Findings: TypeAlias = "Mapping[tuple[str, str], Finding]"
 """What goes wrong, by trace id and kernel."""
 
 

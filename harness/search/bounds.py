@@ -9,11 +9,11 @@ from typing import NamedTuple
 from harness.model.base import Violation
 from harness.model.catalogue import Kernel
 from harness.model.world import Event, World
-from harness.search.canon import FRESH, FRESHEST
+from harness.search.canon import FRESHEST
 from harness.search.play import Way
 
 MOST_ORDERS = 3000  # beyond, they take longer than the states that they spare
-DEEPEST = FRESHEST - FRESH
+DEEPEST = FRESHEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Bounds:
     """How far a search goes, and on what.
 
     With an `other` kernel, what is looked for is a difference between the two; with a `way`,
-    a violation of this way alone.
+    a violation of this way alone. A `plain` search runs the model for every step; another one
+    compares every `verify`-th step with the model (0: none).
     """
 
     arch: str
@@ -37,6 +38,8 @@ class Bounds:
     symmetry: bool = True
     commuting: bool = True
     way: Way | None = None
+    plain: bool = False
+    verify: int = 0
 
 
 def orders(world: World) -> int:

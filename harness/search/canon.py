@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from array import array
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any
@@ -23,18 +22,42 @@ from harness.model.anatomy import Anatomy
 from harness.model.saving import Who
 from harness.model.values import Bank, Val
 
-FRESH = 0xA000  # values that a search writes: 16 bits are what a predicate register takes
-FRESHEST = 0xAFFF
+FRESHEST = 0xFFF
+_PLAIN, _MORE, _FEW = 0xC000, 0xA000, 0x200
 GROUPS = ("cpu", "task", "vcpu")
 
 NOBODY: Who = ("cpu", -1)
+_ALL = (1 << 64) - 1
 _KEPT = 1 << 17  # parts, and banks of registers, that are known at one time
 
 
-class Part:
-    """The fields of one object in canonical form."""
+def fresh(number: int) -> int:
+    """A value that a search writes, by its number up to FRESHEST.
 
-    __slots__ = ("digest", "numbered", "refs", "vals", "values")
+    It has 16 bits, as a predicate register takes no more. Of the first ones FPMR keeps all.
+    """
+    return _PLAIN | number if number < _FEW else _MORE | number
+
+
+def fresh_number(bits: int) -> int | None:
+    """The number of a value that a search has written, None if it is no such value."""
+    if _PLAIN <= bits < _PLAIN + _FEW:
+        return bits - _PLAIN
+    return bits - _MORE if _MORE + _FEW <= bits <= _MORE + FRESHEST else None
+
+
+class Part:
+    """The fields of one object in canonical form.
+
+    `keys`, `after` and `taken` are for `memo`: a number for each field's value, the parts that have
+    come of this one by what was written, and a bit for each written value in it.
+    """
+
+    __slots__ = ("after", "digest", "keys", "numbered", "refs", "taken", "vals", "values")
+
+    keys: tuple[int, ...]
+    after: dict[Any, Part]
+    taken: int
 
     def __init__(
         self,
@@ -47,7 +70,8 @@ class Part:
         self.digest = digest  # of everything but refs and vals
         self.refs = refs
         self.vals = vals  # the written values in it, by first occurrence, and who wrote them
-        self.numbered: dict[int, int] = {}  # the digest with refs, by permutation
+        # By permutation: the digest with refs, and who wrote each value.
+        self.numbered: dict[int, tuple[int, list[tuple[int, int]]]] = {}
 
 
 def _known_by(value: Val) -> tuple[int, str]:
@@ -174,7 +198,7 @@ class Canon:
                 found = self._shared[value] = self._shared.setdefault(key, value)
             return found
         if kind is Val:
-            return self._shared.setdefault(_known_by(value), value) if value.bits else value
+            return self._shared.setdefault(_known_by(value), value)
         if isinstance(value, tuple):
             same = [self._same(v) for v in value]
             return tuple(same) if kind is tuple else kind(*same)
@@ -210,7 +234,7 @@ class Canon:
 
     def _val(self, anatomy: Anatomy, value: Val, vals: dict[int, Who]) -> object:
         bits = value.bits
-        if FRESH <= bits <= FRESHEST:
+        if fresh_number(bits) is not None:
             if bits not in vals:
                 writer = value.origin.context if value.origin else ""
                 vals[bits] = anatomy.names.get(writer, NOBODY)
@@ -270,17 +294,16 @@ class Canon:
         order: dict[int, int] = {}
         for slot in numbering.slots:
             part = parts[slot]
-            if part.refs:
-                whole = part.numbered.get(n)
-                if whole is None:
-                    whole = digest(repr((part.digest, [number[r] for r in part.refs])).encode())
-                    part.numbered[n] = whole
-                out.append(whole)
-            else:
-                out.append(part.digest)
-            for bits, writer in part.vals:
-                out.append(order.setdefault(bits, len(order)) << 16 | number.get(writer, 0))
-        return digest(array("Q", out).tobytes())
+            told = part.numbered.get(n)
+            if told is None:
+                whole = part.digest
+                if part.refs:
+                    whole = digest(repr((whole, [number[r] for r in part.refs])).encode())
+                told = part.numbered[n] = whole, [(b, number.get(w, 0)) for b, w in part.vals]
+            out.append(told[0])
+            for bits, writer in told[1]:
+                out.append(order.setdefault(bits, len(order)) << 16 | writer)
+        return hash(tuple(out)) & _ALL or 1
 
 
 def _sortings(ranks: tuple[int, ...]) -> list[tuple[int, ...]]:

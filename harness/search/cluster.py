@@ -19,6 +19,7 @@ from harness.model.patch import adopt, forget, loaded
 from harness.search.bounds import Bounds
 from harness.search.explore import Search
 from harness.search.explorer import Explorer, Slice
+from harness.search.memo import explorer_of
 from harness.search.sources import digest
 from harness.search.tree import Tree
 
@@ -139,7 +140,7 @@ def _made(patches: list[tuple[str, str]], bounds: Bounds) -> Explorer:
     forget()
     for name, source in patches:
         adopt(name, source)
-    return Explorer(bounds)
+    return explorer_of(bounds)
 
 
 def _work(wanted: str, told: bytes, batch: Batch, depth: int) -> Slice | str:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from harness.model.base import Violation
 from harness.model.world import Event
 from harness.search.bounds import Bounds, Found
-from harness.search.explorer import Explorer, Slice
+from harness.search.explorer import Slice
+from harness.search.memo import explorer_of
 from harness.search.play import Way, way_of
 from harness.search.tree import Tree
 
@@ -50,7 +51,7 @@ class Search:
     def __init__(self, bounds: Bounds, every: bool = False) -> None:
         self.bounds, self.every = bounds, every
         self.batch = BATCH
-        self.explorer = Explorer(bounds)
+        self.explorer = explorer_of(bounds)
         self.tree = Tree(self.explorer.root())
         self.tally = Tally()
         self.after_batch: list[Callable[[Search], None]] = []

@@ -11,7 +11,7 @@ from harness.model import architecture
 from harness.model.base import Model, Refused, State, Violation
 from harness.model.world import Event
 from harness.search.bounds import Bounds
-from harness.search.canon import FRESH, Canon, Part
+from harness.search.canon import Canon, Part, fresh
 from harness.search.pair import Pair
 from harness.search.tree import Tree
 
@@ -40,7 +40,7 @@ def happening(event: Event, step: int) -> Event:
     """An event of an alphabet as this step, with a value that no other step writes."""
     actor, verb, args = event
     if args and args[-1] is None:
-        args = (*args[:-1], (FRESH + step,))
+        args = (*args[:-1], (fresh(step),))
     return actor, verb, args
 
 

@@ -19,11 +19,11 @@ from harness.model.base import Refused, Violation
 from harness.model.world import Event
 from harness.processes import WorkerDied, in_processes
 from harness.search.bounds import Bounds, Found
-from harness.search.canon import FRESH, FRESHEST
+from harness.search.canon import FRESHEST
 from harness.search.explorer import happening
 from harness.search.play import Way, way_of
 
-LONGEST = FRESHEST - FRESH
+LONGEST = FRESHEST
 STRIDE = 16  # steps between two states that are kept to go back to
 
 

@@ -36,9 +36,12 @@ def cases() -> Iterator[tuple[str, Bounds]]:
             yield f"{name} {kernel.name}", dataclasses.replace(within, kernel=kernel)
 
 
-def counted(within: Bounds) -> str:
-    """States, transitions, and each way in which something goes wrong or costs too much."""
-    search = Search(within, every=True)
+def counted(within: Bounds, plain: bool = False) -> str:
+    """States, transitions, and each way in which something goes wrong or costs too much.
+
+    Many of the steps that the search knows are compared with the model's.
+    """
+    search = Search(dataclasses.replace(within, plain=plain, verify=3), every=True)
     search.run()
     tally = search.tally
     ways = sorted(" ".join(map(str, way)) for way in tally.found)
@@ -54,6 +57,15 @@ PINNED = dict(line.split("\t", 1) for line in FILE.read_text(encoding="utf-8").s
 )
 def test_as_many_states_as_before(name: str, within: Bounds) -> None:
     assert counted(within) == PINNED[name]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_what_is_known_is_what_the_model_does(name: str) -> None:
+    """As much as where the model is run for every step, and two kernels side by side too."""
+    within = SMALL[name]
+    assert counted(within) == counted(within, plain=True)
+    other = dataclasses.replace(within, other=within.kernel, depth=within.depth - 1)
+    assert counted(other) == counted(other, plain=True)
 
 
 def main() -> None:

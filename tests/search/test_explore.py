@@ -10,7 +10,7 @@ import pytest
 from harness.model import architecture
 from harness.model.base import Refused
 from harness.search.bounds import Bounds
-from harness.search.canon import FRESH, FRESHEST, Canon
+from harness.search.canon import Canon, fresh_number
 from harness.search.explore import Search, summary
 from harness.search.explorer import Explorer, Node
 from harness.search.parallel import ParallelSearch
@@ -134,7 +134,7 @@ def plain(state: object, seen: dict[int, int]) -> object:
     """A canonical state with the written values by the order in which they come."""
     if isinstance(state, tuple):
         return tuple(plain(part, seen) for part in state)
-    if type(state) is int and FRESH <= state <= FRESHEST:
+    if type(state) is int and fresh_number(state) is not None:
         return "value", seen.setdefault(state, len(seen))
     return state
 
