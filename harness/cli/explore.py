@@ -33,7 +33,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "written as a trace, ready for review. Exit status 0 if there is none, 1 if there is one.",
     )
     add_bounds(parser)
-    parser.add_argument("--depth", type=int, default=8, metavar="N", help="events; default: 8")
+    parser.add_argument(
+        "--depth",
+        default="8",
+        metavar="N",
+        help="events, or `any`: until nothing is left to try; default: 8",
+    )
     parser.add_argument(
         "--budget",
         action="append",
@@ -67,12 +72,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--no-commuting", action="store_true", help="try events of different CPUs in every order"
     )
+    parser.add_argument(
+        "--verify",
+        type=int,
+        default=0,
+        metavar="N",
+        help="run the model again for every N-th step that is known, and compare",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace, out: Terminal) -> int:
-    place = bounds_of(args, within("--depth", args.depth, 1, DEEPEST))
+    place = bounds_of(args, _depth(args.depth))
     if args.events == "help":
         print_groups(place.explorable, out)
         return 0
@@ -86,6 +98,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         other=other,
         symmetry=not args.no_symmetry,
         commuting=not args.no_commuting,
+        verify=within("--verify", args.verify, 0, 1 << 30),
     )
     many = orders(bounds.world)
     if bounds.symmetry and many > MOST_ORDERS:
@@ -139,6 +152,15 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if interrupted:
         return 130
     return 1 if found else 0
+
+
+def _depth(text: str) -> int:
+    """So many events; `any` is more than there are states in a row."""
+    if text == "any":
+        return DEEPEST
+    if not text.isdecimal():
+        raise HarnessError(f"--depth {text[:40]!r}: expected 1 to {DEEPEST}, or any")
+    return within("--depth", int(text), 1, DEEPEST)
 
 
 def _other(place: Place, args: argparse.Namespace) -> Kernel | None:

@@ -2,8 +2,8 @@
 
 Open addressing in one array: no object a state, so 12 to 24 bytes each (36 for the moment in
 which the table doubles). Two states with one fingerprint would be taken for one: among N
-states that happens with a probability of about N^2 / 2^65, 3 in a hundred million for a
-million states.
+states that happens with a probability of about N^2 / 2^62 (a fingerprint is Python's hash of
+numbers, of which 61 bits count), 2 in ten million for a million states.
 """
 
 from __future__ import annotations
