@@ -1,6 +1,7 @@
 """Mutants of what stands above the modelled kernel: each must be noticed by some test.
 
     python -m tests.long.mutants                       # 60 of them, about 15 minutes
+    python -m tests.long.mutants --quick               # without the tests that notice least
     python -m tests.long.mutants --seed 7 --count 20
     python -m tests.long.mutants --files 'riscv/stimuli/sbi.py:4[0-9]$' --count 1000
 
@@ -51,6 +52,7 @@ TESTS = (
     *("tests/test_docs.py", "tests/search/test_groups.py", "tests/dsl/test_causes.py"),
     *("tests/dsl/test_check.py", "tests/model/test_shapes.py", "tests/search/test_touches.py"),
     *("tests/model/test_observed.py", "tests/model/test_settling.py"),
+    *("tests/model/test_written.py", "tests/model/riscv/test_accepted.py"),
     *("tests/model/test_refused.py", "tests/search/test_counts.py"),
 )
 MORE = (
