@@ -6,6 +6,8 @@ import pytest
 
 from harness.model.riscv.kvm.uapi import groups, reg_name
 from harness.model.riscv.settings import representatives
+from harness.model.riscv.stimuli.kvm_run import GUEST_GROUPS
+from harness.model.world import Event
 from tests.model.walks import SETUPS
 
 SETUP = SETUPS["rv64 v7.3 all"]
@@ -72,3 +74,22 @@ def test_a_register_goes_with_its_extension(extension: str) -> None:
         m.apply("A", "one_reg_set", ("p0", ("id", reg), bits))
     there = {reg_name(reg) for reg, _ in every if m.has_reg(m.vcpus["p0"], reg)}
     assert held(*every) - held(*every, off) == held(*every) - there != set()
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [[("A", "ioctl", ("KVM_RUN", "p0"))], [("A", "syscall_enter", ()), ("p0", "vcpu_load", ())]],
+    ids=["KVM_RUN", "vcpu_load"],
+)
+def test_the_registers_of_a_guest_that_runs_are_its_own(ways: list[Event]) -> None:
+    """But for the time, which no guest sets."""
+    m = SETUP.machine()
+    for reg, bits in SETTABLE.values():
+        m.apply("A", "one_reg_set", ("p0", ("id", reg), bits))
+    before = {reg_name(reg) for reg, _ in m.vcpu_due["p0"].accepted}
+    for event in ways:
+        m.apply(*event)
+    after = {reg_name(reg) for reg, _ in m.vcpu_due["p0"].accepted}
+    gone = {name.partition(".")[0] for name in before - after} - {"sta"}
+    assert gone == {name.partition(".")[0] for name in before} & GUEST_GROUPS
+    assert {name for name in after if name.partition(".")[0] in GUEST_GROUPS} == {"timer.time"}
