@@ -180,7 +180,7 @@ class VcpuDue:
     what FWFT has been set to, `on` its features that are 1. `accepted` are the registers that
     KVM_SET_ONE_REG has taken, each with what a KVM_GET_ONE_REG gave right after it. `reset` is
     where a reset that has been asked for goes on (pc, a0, a1), `fresh` tells that nothing has been
-    set since the last one.
+    set since the last one. `debug` says that a VMM wants the breakpoints.
     """
 
     name: Name
@@ -203,6 +203,7 @@ class VcpuDue:
     reset: tuple[int, int, int] | None = None
     fresh: bool = True
     answer: bool = False  # an SBI call waits for its VMM's
+    debug: bool = False
     kept: Kept | None = None
 
 

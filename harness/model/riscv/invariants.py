@@ -15,6 +15,7 @@ from harness.model.riscv.cpu.csr import (
     ENVCFG_LPE,
     ENVCFG_PMM,
     ENVCFG_SSE,
+    EXC_BREAKPOINT,
     EXC_SOFTWARE_CHECK,
     OFF,
     get_fs,
@@ -300,6 +301,10 @@ def _granted(m: Program, hart: Hart, vcpu: Vcpu, found: Found) -> None:
     if "smstateen" in host.isa and "smstateen" in m.fixes:
         every = granted(HSTATEEN0, frozenset(HSTATEEN0))
         checks.append(("hstateen0", granted(HSTATEEN0, isa), hart.hstateen0 & every))
+    owed = m.vcpu_due[vcpu.name]
+    if owed.debug and hart.hedeleg >> EXC_BREAKPOINT & 1:
+        text = f"{vcpu.name} takes breakpoints itself, which its VMM has asked for"
+        found.append(Violation("not-granted", vcpu.name, "hedeleg, breakpoint", text))
     for name, want, got in checks:
         if want != got:
             text = f"{vcpu.name} runs with {name} {got:#x}, its extensions call for {want:#x}"

@@ -202,7 +202,10 @@ def scripts(w: World) -> tuple[tuple[Event, ...], ...]:
         ("cpu0", "switch", ("C", "A")),
     )
     cap = ("A", "ioctl", ("KVM_ENABLE_CAP", "p0", (240,)))
+    debug, no_debug = (("A", "ioctl", ("KVM_SET_GUEST_DEBUG", "p0", (n,))) for n in (1, 0))
+    stop = ("p0", "fault", ("breakpoint",))
     return (
+        (debug, run, stop, *back, no_debug, run, stop, *back),
         (*task, run, *guest, *back, run, ("p0", "read", (_F0,)), *back),
         (*vmm, run, ("p0", "write", (("sstatus", 0), (0x2200,))), *back, run, *back),
         (*vmm, *switch, run, *guest, *back, *switch, run, *back),

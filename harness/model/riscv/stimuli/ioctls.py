@@ -11,6 +11,7 @@ from harness.model.riscv.cpu.csr import IRQ_VS_EXT
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import (
     ARGUMENTS,
+    KVM_GUESTDBG_ENABLE,
     KVM_INTERRUPT_SET,
     KVM_MP_STATE_INIT_RECEIVED,
     KVM_MP_STATE_RUNNABLE,
@@ -125,6 +126,8 @@ def ioctl(
     owed = m.vcpu_due[name]
     if request == "KVM_INTERRUPT":
         due.interrupt(owed, IRQ_VS_EXT, number == KVM_INTERRUPT_SET)
+    elif request == "KVM_SET_GUEST_DEBUG":
+        owed.debug = bool(number & KVM_GUESTDBG_ENABLE)
     elif request == "KVM_SET_MP_STATE" and number == KVM_MP_STATE_INIT_RECEIVED:
         # The next KVM_RUN completes a call, and starts where hart_start has said: reset or not.
         answer, asked = owed.answer, owed.reset
