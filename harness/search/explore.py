@@ -105,7 +105,9 @@ class Search:
 
     def _told(self, found: Iterable[tuple[Violation, int, int]]) -> list[Found]:
         return [
-            Found(violation, self.events_to(parent, event)) for violation, parent, event in found
+            Found(self.explorer.told(events, violation), events)
+            for violation, parent, event in found
+            for events in (self.events_to(parent, event),)
         ]
 
     def events_to(self, index: int, last: int) -> tuple[Event, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from harness.errors import HarnessError
@@ -13,6 +13,7 @@ from harness.model.world import Event
 from harness.search.bounds import Bounds
 from harness.search.canon import Canon, Part, fresh
 from harness.search.pair import Pair
+from harness.search.play import way_of
 from harness.search.tree import Tree
 
 
@@ -181,6 +182,23 @@ class Explorer:
                 wrong = self.wrong(happened) or self.wrong(self.model.check())
                 return wrong, self.costs(happened)
         return (), []
+
+    def told(self, events: Sequence[Event], violation: Violation) -> Violation:
+        """A violation as it shows where these events have led to it, with their values in its text.
+
+        What is known of steps is known of other states than these, with other values.
+        """
+        model = self.model
+        self._back(self._stack[0].state)
+        before: dict[str, int] = {}
+        for step, event in enumerate(events, 1):
+            model.step = step
+            model.violations.clear()
+            before = model.counts()
+            model.apply(*event)
+        every = [*model.violations, *self._costs(before), *model.check()]
+        self._now = None
+        return next((v for v in every if way_of(v) == way_of(violation)), violation)
 
     def _asleep(self, node: Node) -> set[int]:
         """Events that need not happen now, as they can as well before the last one.

@@ -7,10 +7,12 @@ import re
 
 import pytest
 
+from harness.engine import Replay
 from harness.model import architecture
 from harness.model.base import Refused
 from harness.search.bounds import Bounds
 from harness.search.canon import Canon, fresh_number
+from harness.search.discovery import trace_of
 from harness.search.explore import Search, summary
 from harness.search.explorer import Explorer, Node
 from harness.search.parallel import ParallelSearch
@@ -163,6 +165,19 @@ def test_a_fingerprint_is_of_one_state(name: str) -> None:
                     after.append((model.capture(), there))
         level = after
     assert len(forms) > 200
+
+
+@pytest.mark.parametrize("name", ["sme", "fpmr", "two CPUs", "riscv, two vcpus"])
+def test_what_is_told_is_what_a_replay_shows(name: str) -> None:
+    """Word for word, with the values of the events that are told."""
+    search = Search(SMALL[name], every=True)
+    search.run()
+    assert search.found()
+    for one in search.found():
+        outcome = Replay(
+            trace_of(search.bounds, one), search.bounds.kernel, search.bounds.mode
+        ).run()
+        assert one.violation.text in {v.text for _, v in outcome.violations}
 
 
 def test_several_processes_find_the_same() -> None:
