@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -122,3 +123,20 @@ def test_what_is_of_one_step_decides_nothing_in_the_next(setup: Setup) -> None:
                     assert outcome(poisoned, event) == outcome(m, event), event
             m.restore(state)
             way.step()
+
+
+@every_setup
+def test_no_event_leaves_interrupts_off(setup: Setup) -> None:
+    """Nor softirqs, nor a lock held: what `restore()` clears is clear after each event."""
+    flags = ("bh_off", "irqs_off", "rq_locked", "fpsimd_context_busy", "smen_pending")
+    for seed in range(3):
+        way = setup.walk(seed, 0)
+        for _ in range(40):
+            way.step()
+            for event in (("cpu0", "efi", ("irqs_off",)), ("cpu1", "efi", ("irqs_off",))):
+                before = way.model.capture()
+                if setup.arch == "arm64" and not way.model.oops:
+                    with contextlib.suppress(Refused):
+                        way.model.apply(*event)
+                assert not any(getattr(way.model, name, False) for name in flags), event
+                way.model.restore(before)

@@ -93,3 +93,11 @@ def test_the_registers_of_a_guest_that_runs_are_its_own(ways: list[Event]) -> No
     gone = {name.partition(".")[0] for name in before - after} - {"sta"}
     assert gone == {name.partition(".")[0] for name in before} & GUEST_GROUPS
     assert {name for name in after if name.partition(".")[0] in GUEST_GROUPS} == {"timer.time"}
+
+
+def test_what_is_tried_out_has_not_happened() -> None:
+    """A vcpu that is saved runs, is looked at, and is as it was: the call has read nothing."""
+    m = SETUP.machine()
+    m.apply("A", "save", ("p0",))
+    assert (m.seen, m.traps, m.errno, m.address) == (None, [], None, None)
+    assert not m.vcpus["p0"].ran_atleast_once
