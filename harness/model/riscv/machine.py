@@ -25,7 +25,7 @@ from harness.model.riscv.stimuli import VERBS
 from harness.model.riscv.stimuli.kvm_run import reset_due
 from harness.model.riscv.view import SHOWN, owners, snapshot
 from harness.model.saving import Saved, everybody
-from harness.model.tasks import At, Mode
+from harness.model.tasks import GONE, At, Mode
 from harness.model.values import Bank, Origin, Val
 
 _HAPPEN = {name: verb.happen for name, verb in VERBS.items()}
@@ -184,16 +184,17 @@ class Machine(Program):
         """Let a task or a vcpu run again by the shortest way there is."""
         name = self.vcpus[context].thread if context in self.vcpus else context
         task = self.tasks[name]
+        if task.at in GONE or task.killed or self.oops:
+            raise Refused(f"{name} is not there")
         if task.on_cpu < 0:
-            if task.at in (At.UNBORN, At.DEAD):
-                raise Refused(f"{name} is not there")
             where = next(hart.id for hart in self.harts if hart.host == task.host and hart.online)
             self.apply(f"cpu{where}", "switch", (self.rqs[where].current, name))
         self.run_on(task.on_cpu)
         if context in self.vcpus:
-            if self.cpu.mode is Mode.GUEST:
+            own = task.vcpu == context  # a thread may run another one
+            if own and self.cpu.mode is Mode.GUEST:
                 return
-            if task.at is At.RUN:
+            if own and task.at is At.RUN:
                 if self.vcpus[context].stopped:
                     raise Refused(self.is_stopped(self.vcpus[context]))
                 self.guest_enter(self.vcpus[context])
