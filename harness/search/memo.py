@@ -2,15 +2,14 @@
 
 What an event does depends on the fields that it reads, and on nothing else. When one happens for
 the first time, the model's objects tell which of their fields are read and written, and a decision
-tree learns it: in every state that has the same in the fields that were read, the same is written.
-The tree asks about one part after the other, by its identity or by the fields that were read of it;
-what comes of the event is at its leaves. States share their parts, so nearly every question has
-been answered before. The same holds for which events are possible at all, and for what is wrong
-with a state by itself.
+tree learns it (`questions`): in every state that has the same in the fields that were read, the
+same is written. States share their parts, so nearly every question has been answered before. The
+same holds for which events are possible at all, and for what is wrong with a state by itself.
 
 What a state has beside its objects (`beside` here: memory, mms, an oops) is a key as a whole. The
 model stays the truth: what no tree knows is asked of it, `again()` lets events happen there, and
-with `verify` every so-many-th answer of a tree is compared with the model's.
+with `verify` every so-many-th answer of a tree is compared with the model's. Longer than other
+modules: what stands in the model's objects is known only as long as all who change it are here.
 """
 
 from __future__ import annotations
@@ -28,93 +27,12 @@ from harness.model.world import Event
 from harness.search.bounds import Bounds
 from harness.search.canon import Part, fresh, fresh_number
 from harness.search.explorer import Explorer, Node, Slice
-from harness.search.tracked import Fields, Tracked
+from harness.search.questions import Leaf, Parts, Roots, Write, learn, look
+from harness.search.tracked import Tracked
 from harness.search.tree import Tree
 
-Parts = tuple[Part, ...]
 _LEAVES = 1 << 19  # that are known at one time
 _EXACT = 1 << 16  # states that are known at one time by the identity of their parts
-
-
-class Write(NamedTuple):
-    """What is written to one object: a number for it, and the fields with what they hold then."""
-
-    slot: int
-    number: int
-    fields: tuple[tuple[int, Any], ...]
-
-
-class Leaf:
-    """What an event comes to in some states, or the answer to another question about them."""
-
-    __slots__ = ("beside", "happened", "reach", "refused", "value", "writes")
-
-    def __init__(self, value: Any = None) -> None:
-        self.value = value
-        self.refused = False
-        self.reach = 0
-        self.beside = 0
-        self.happened: list[Violation] = []
-        self.writes: tuple[Write, ...] = ()
-
-
-class Fork:
-    """A question: what stands in these fields of this part?"""
-
-    __slots__ = ("by_keys", "by_part", "fields", "slot")
-
-    def __init__(self, slot: int, fields: tuple[int, ...]) -> None:
-        self.slot, self.fields = slot, fields
-        self.by_part: dict[Part, Fork | Leaf] = {}
-        self.by_keys: dict[tuple[int, ...], Fork | Leaf] = {}
-
-    def of(self, part: Part) -> Fork | Leaf | None:
-        """Where a part leads by its fields; next time it does by itself."""
-        keys = part.keys
-        found = self.by_keys.get(tuple([keys[f] for f in self.fields]))
-        if found is not None:
-            self.by_part[part] = found
-        return found
-
-
-Roots = dict[Any, "Fork | Leaf"]
-
-
-def look(tree: Fork | Leaf | None, parts: Parts) -> Leaf | None:
-    """The leaf for a state, None if nobody has asked yet."""
-    while isinstance(tree, Fork):
-        part = parts[tree.slot]
-        tree = tree.by_part.get(part) or tree.of(part)
-    return tree
-
-
-def learn(roots: Roots, key: Any, reads: Fields, parts: Parts, leaf: Leaf) -> None:
-    """Let a leaf be found for all states with the same in the fields that were read."""
-    left = {slot: set(fields) for slot, fields in reads.items()}
-    hang: Callable[[Fork | Leaf], None] = functools.partial(roots.__setitem__, key)
-    node = roots.get(key)
-    while isinstance(node, Fork):
-        left.get(node.slot, set()).difference_update(node.fields)
-        hang = _hook(node, parts)
-        keys = parts[node.slot].keys
-        node = node.by_keys.get(tuple([keys[f] for f in node.fields]))
-    for slot, fields in left.items():
-        if fields:
-            fork = Fork(slot, tuple(sorted(fields)))
-            hang(fork)
-            hang = _hook(fork, parts)
-    hang(leaf)
-
-
-def _hook(fork: Fork, parts: Parts) -> Callable[[Fork | Leaf], None]:
-    """Where to hang what comes after a question, for a state."""
-    part = parts[fork.slot]
-    keys = tuple([part.keys[f] for f in fork.fields])
-
-    def hang(found: Fork | Leaf) -> None:
-        fork.by_keys[keys] = fork.by_part[part] = found
-
-    return hang
 
 
 class Place(NamedTuple):
@@ -522,11 +440,16 @@ class Memo(Explorer):
         ]
         for slot, part in enumerate(new[: len(self._objects)]):
             if slot not in self._costs_at:
-                same = same and self._part(slot, values[slot], part, there).keys == part.keys
+                same = same and _alike(self._part(slot, values[slot], part, there), part)
         if not same:
             raise HarnessError(
                 f"explore: a tree and the model differ on {event}: please report this"
             )
+
+
+def _alike(one: Part, other: Part) -> bool:
+    """Whether two parts are the same, though not one object: parts are forgotten, and made anew."""
+    return (one.digest, one.refs, one.vals) == (other.digest, other.refs, other.vals)
 
 
 def _with(event: Event, value: int | None) -> Event:

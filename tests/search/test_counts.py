@@ -15,6 +15,7 @@ import pytest
 
 from harness.model import architecture
 from harness.model.catalogue import RELEASES
+from harness.search import canon, memo
 from harness.search.bounds import Bounds
 from harness.search.explore import Search
 from tests.search.test_explore import SMALL
@@ -57,6 +58,15 @@ PINNED = dict(line.split("\t", 1) for line in FILE.read_text(encoding="utf-8").s
 )
 def test_as_many_states_as_before(name: str, within: Bounds) -> None:
     assert counted(within) == PINNED[name]
+
+
+@pytest.mark.parametrize("name", ["two CPUs", "life", "riscv"])
+def test_what_is_forgotten_is_asked_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a limit to what is known, of steps, of states and of parts of states."""
+    whole = counted(SMALL[name])
+    for module, limit in ((memo, "_LEAVES"), (memo, "_EXACT"), (canon, "_KEPT")):
+        monkeypatch.setattr(module, limit, 40)
+    assert counted(SMALL[name]) == whole
 
 
 @pytest.mark.parametrize("name", SMALL)
