@@ -7,6 +7,7 @@ Nothing here prints: the command line does.
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -62,11 +63,22 @@ def clip(source: str, column: int, width: int, limit: int = 72) -> tuple[str, st
 
 
 class SourceError(HarnessError):
-    """One or more complaints about a source file; nothing in it was run."""
+    """One or more complaints about a source file; nothing in it was run.
+
+    What takes long to say (`engine/refusal.py`) is given as a generator, and said when it is asked
+    for: most who catch the error only want to know that there is one.
+    """
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
-        self.diagnostics = list(diagnostics)
-        super().__init__(self.diagnostics)  # what pickling between processes hands over
+        super().__init__()
+        self._diagnostics = diagnostics
+
+    @functools.cached_property
+    def diagnostics(self) -> list[Diagnostic]:
+        return list(self._diagnostics)
+
+    def __reduce__(self) -> tuple[type[SourceError], tuple[list[Diagnostic]]]:
+        return type(self), (self.diagnostics,)
 
     def __str__(self) -> str:
         return "\n".join(str(d) for d in self.diagnostics)

@@ -63,8 +63,16 @@ class Judgement:
 
     case: Case
     outcome: Outcome | None
-    unsupported: str = ""
+    why: str | SourceError = ""
     seconds: float = 0.0
+
+    @property
+    def unsupported(self) -> str:
+        """Why there is no outcome; '' if there is one."""
+        if isinstance(self.why, str):
+            return self.why
+        first = self.why.diagnostics[0]
+        return f"line {first.at.line}: {first.message}"
 
     @property
     def text(self) -> str:
@@ -127,8 +135,7 @@ def _tried(case: Case) -> Judgement:
     try:
         return judge(case)
     except SourceError as error:
-        first = error.diagnostics[0]
-        return Judgement(case, None, f"line {first.at.line}: {first.message}")
+        return Judgement(case, None, error)
 
 
 def check_verdicts(trace: Trace, found: list[Case]) -> None:

@@ -129,7 +129,7 @@ class Replay:
         try:
             model.apply(actor, event.verb, event.args)
         except Refused as refused:
-            raise self._refused(event, str(refused)) from None
+            raise SourceError(self._refused(event, str(refused))) from None
         if model.log:
             step.reactions = tuple(model.log)
         happened, state = model.violations, model.check()
@@ -170,11 +170,11 @@ class Replay:
                 text = f"{counts[name]} {name}, the budget is {most}"
                 self._violated(step, Violation("cost", "trace", name, text))
 
-    def _refused(self, event: Event, why: str) -> SourceError:
+    def _refused(self, event: Event, why: str) -> Iterator[Diagnostic]:
         trace = self.trace
         at = Position(trace.path, event.line, event.actor.column)
         source = trace.source[event.line - 1]
         width = len(source.split("#")[0].rstrip()) - event.actor.column + 1
         refusal = Refusal(trace, world(trace), self.kernel, self.mode, event, why)
         message = f"{refusal.said(self.model)} (on {self.kernel.name} {self.mode})"
-        return SourceError([Diagnostic(at, message, source, width)])
+        yield Diagnostic(at, message, source, width)

@@ -40,7 +40,11 @@ class Result:
 
     judgement: Judgement
     status: Status
-    details: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+
+    @property
+    def details(self) -> list[str]:
+        return [self.judgement.unsupported] if self.status.skipped else self.found
 
 
 def examine(judgements: list[Judgement], golden: Golden | None) -> list[Result]:
@@ -62,8 +66,7 @@ def _examine(judgement: Judgement, golden: Golden | None) -> Result:
         )
         return Result(judgement, Status.VERDICT, details)
     if outcome is None:
-        status = Status.SKIPPED if case.built else Status.UNBUILT
-        return Result(judgement, status, [judgement.unsupported])
+        return Result(judgement, Status.SKIPPED if case.built else Status.UNBUILT)
     if case.verdict is None:
         return Result(judgement, Status.OK)
     if golden is None or case.label not in golden:

@@ -289,7 +289,7 @@ def test_junit_declares_its_encoding(grouped: Grouped) -> None:
 def test_junit_without_control_characters(grouped: Grouped, code: int) -> None:
     """Characters that XML cannot hold are left out wherever they come from."""
     name, results = grouped[2]
-    results[0].details = [f"a{chr(code)}b <&> \U0001f600"]
+    results[0].found = [f"a{chr(code)}b <&> \U0001f600"]
     root = ElementTree.fromstring(as_junit(suites([(f"{name}{chr(code)}", results)])))
     failure = root.find(".//failure")
     assert failure is not None
