@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import HealthCheck, settings
 
 from harness.cli.term import Terminal
+from harness.engine.recall import forget
 from tests.schemas import check
 
 # As many examples as there is time for (tests/model/arm64/test_stateful.py).
@@ -17,6 +20,42 @@ settings.register_profile(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("kvm-replay's own tests")
+    group.addoption("--long", action="store_true", help="those that take long as well")
+    group.addoption("--only-long", action="store_true", help="those that --long adds")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: takes long; with --long alone")
+    config.addinivalue_line(
+        "markers", "one_in(n): of n cases in a row that are alike, the others take --long"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, or all else: what is left out is counted as deselected."""
+    if config.getoption("--long"):
+        return
+    seen: Counter[tuple[object, object]] = Counter()
+    short, long = [], []
+    for item in items:
+        one_in = item.get_closest_marker("one_in")
+        many = one_in.args[0] if one_in else 1
+        function = (item.path, getattr(item, "originalname", None))
+        left_out = item.get_closest_marker("long") or seen[function] % many
+        seen[function] += 1
+        (long if left_out else short).append(item)
+    items[:], out = (long, short) if config.getoption("--only-long") else (short, long)
+    config.hook.pytest_deselected(items=out)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_recalled() -> None:
+    """A test may change the model."""
+    forget()
 
 
 @pytest.fixture(autouse=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from types import FrameType
 
 from harness.dsl.nodes import Trace
-from harness.engine.judge import Case, cases, judge
+from harness.engine.judge import cases
+from harness.engine.recall import recall
 from harness.engine.replay import Replay
-from harness.errors import SourceError
-from harness.model import architecture
+from harness.model import architecture, asked
 from harness.model.catalogue import Catalogue, Fix, Kernel
 
 
@@ -25,10 +26,7 @@ class Noticed:
 
 def verdict(trace: Trace, kernel: Kernel, mode: str) -> str:
     """What the model says of a trace there, in words (also: why it says nothing)."""
-    try:
-        return judge(Case(trace, kernel, mode, None)).text
-    except SourceError:
-        return "an event cannot happen"
+    return recall(trace, kernel, mode).text
 
 
 def with_and_without(
@@ -79,17 +77,22 @@ def audit(arch: str, traces: list[Trace]) -> Iterator[Noticed]:
         yield noticed
 
 
-class _Asked(frozenset[str]):
+class _Placed(asked.Asked):
     """A kernel's fixes that remember where each was asked for, and what the answer was."""
 
     answers: dict[tuple[str, int, str], set[bool]]
 
-    def __contains__(self, fix: object) -> bool:
-        answer = super().__contains__(fix)
-        frame = sys._getframe(1)
-        place = (frame.f_code.co_filename, frame.f_lineno, str(fix))
-        self.answers.setdefault(place, set()).add(answer)
-        return answer
+    def answer(self, fix: str) -> bool:
+        there = super().answer(fix)
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename == asked.__file__:
+            if frame.f_code is asked.Answers.of.__code__:
+                return there  # what is remembered of a guest is looked up
+            frame = frame.f_back
+        assert frame is not None
+        place = (frame.f_code.co_filename, frame.f_lineno, fix)
+        self.answers.setdefault(place, set()).add(there)
+        return there
 
 
 def branches(traces: Iterable[Trace]) -> dict[tuple[str, int, str], set[bool]]:
@@ -100,7 +103,7 @@ def branches(traces: Iterable[Trace]) -> dict[tuple[str, int, str], set[bool]]:
     answers: dict[tuple[str, int, str], set[bool]] = {}
     for trace in traces:
         for case in cases(trace):
-            fixes = _Asked(case.kernel.fixes)
+            fixes = _Placed(case.kernel.fixes)
             fixes.answers = answers
             kernel = Kernel(case.kernel.name, fixes)
             if not case.unsupported:

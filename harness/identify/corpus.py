@@ -16,6 +16,7 @@ from harness.dsl.nodes import Trace
 from harness.engine.judge import Case, judge
 from harness.errors import SourceError
 from harness.identify.evidence import Identity
+from harness.model.asked import Asked
 from harness.model.catalogue import Catalogue, Kernel
 from harness.model.evidence import Option
 from harness.search.bugs import Finding, Sets, finding, is_bug
@@ -29,16 +30,14 @@ ENOUGH = 64  # combinations, if some of them go wrong and some do not
 Choices = tuple[tuple[str, bool], ...]
 
 
-class _Asked(frozenset[str]):
+class _Decided(Asked):
     """A kernel's fixes, of which the unknown ones are decided when the model asks for them."""
 
     choose: Callable[[str], bool]
     unknown: frozenset[str]
 
-    def __contains__(self, fix: object) -> bool:
-        if fix in self.unknown:
-            return self.choose(str(fix))
-        return super().__contains__(fix)
+    def answer(self, fix: str) -> bool:
+        return self.choose(fix) if fix in self.unknown else super().answer(fix)
 
 
 class _Path:
@@ -252,7 +251,7 @@ class Judge:
         return (other for other in others if other in self.unknown)
 
     def _judge(self, trace: Trace, mode: str, path: _Path) -> Leaf:
-        fixes = _Asked(self.present)
+        fixes = _Decided(self.present)
         fixes.unknown, fixes.choose = self.unknown, path.choose
         kinds: tuple[str, ...] | None = None
         try:

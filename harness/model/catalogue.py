@@ -150,7 +150,12 @@ class Catalogue:
             assert fix.landed is None or fix.landed in _ORDER | EARLIER | LATER, fix.id
             assert all(r in self.fixes for r in fix.needs), fix.id
         self._by_commit = {c.id: f.id for f in self.fixes.values() for c in f.commits}
+        self._changed()
+
+    def _changed(self) -> None:
+        """What follows from the fixes is found anew."""
         self._longest_first = sorted(self.fixes, key=len, reverse=True)
+        self._landed_by: dict[str, frozenset[str]] = {}
 
     def add(self, fix: Fix) -> None:
         """One more fix. Raises KernelError for an id that is taken, or a need that is unknown."""
@@ -162,23 +167,25 @@ class Catalogue:
                     f"{fix.id} requires {need!r}, which is no fix{self.suggest(need)}"
                 )
         self.fixes[fix.id] = fix
-        self._longest_first = sorted(self.fixes, key=len, reverse=True)
+        self._changed()
 
     def remove(self, fix: Fix) -> None:
         """Take a fix that was added back."""
         del self.fixes[fix.id]
-        self._longest_first = sorted(self.fixes, key=len, reverse=True)
+        self._changed()
 
     def landed_by(self, release: str) -> frozenset[str]:
         """The ids of all fixes that `release` has."""
-        order = _ORDER[release]
-        return frozenset(
-            f.id
-            for f in self.fixes.values()
-            if f.landed
-            and (EARLIER | _ORDER | LATER)[f.landed] <= order
-            and not (f.gone and _ORDER[f.gone[0]] <= order < _ORDER[f.gone[1]])
-        )
+        if release not in self._landed_by:
+            order, since = _ORDER[release], EARLIER | _ORDER | LATER
+            self._landed_by[release] = frozenset(
+                f.id
+                for f in self.fixes.values()
+                if f.landed
+                and since[f.landed] <= order
+                and not (f.gone and _ORDER[f.gone[0]] <= order < _ORDER[f.gone[1]])
+            )
+        return self._landed_by[release]
 
     def first(self, fix: Fix) -> str | None:
         """The first release that is modelled and has `fix`."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness.dsl.nodes import Trace
-from harness.engine.judge import Case, Judgement, as_built, judge
-from harness.errors import SourceError
+from harness.engine.judge import Judgement, as_built
+from harness.engine.recall import recall
 from harness.model import architecture
 from harness.model.catalogue import RELEASES, Kernel
 from harness.search.culprit import COST, NO_BUG, Edit, Verdict, between, cures, verdict
@@ -167,11 +167,8 @@ def _missing(trace: Trace, kernel: Kernel, mode: str, sets: Sets) -> bool:
 
 def _what(trace: Trace, kernel: Kernel, mode: str) -> list[tuple[int, str]] | None:
     """What goes wrong in which line, None if an event cannot happen or all cannot be judged."""
-    try:
-        outcome = judge(Case(trace, kernel, mode, None)).outcome
-    except SourceError:
-        return None
-    return None if outcome is None else [(line, v.text) for line, v in outcome.violations]
+    kinds, wrong, _ = recall(trace, kernel, mode)
+    return None if kinds is None else [(line, text) for line, _, text in wrong]
 
 
 def _wrong(trace: Trace, kernel: Kernel, mode: str) -> bool:

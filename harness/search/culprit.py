@@ -8,8 +8,8 @@ from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from harness.dsl.nodes import Trace
-from harness.engine.judge import Case, as_built, judge
-from harness.errors import SourceError
+from harness.engine.judge import as_built
+from harness.engine.recall import recall
 from harness.model import architecture
 from harness.model.catalogue import RELEASES, Catalogue, Fix, Kernel, KernelError
 from harness.search.shrink import shrink
@@ -39,14 +39,8 @@ def verdict(trace: Trace, kernel: Kernel, mode: str) -> Verdict:
 
 def told(trace: Trace, kernel: Kernel, mode: str) -> Told:
     """The same with which errno and which value it was that was not expected."""
-    try:
-        outcome = judge(Case(trace, kernel, mode, None)).outcome
-    except SourceError:  # an event cannot happen
-        return Told(None)
-    if outcome is None:
-        return Told(None)
-    answers = tuple((line, v.text) for line, v in outcome.violations if v.kind == "expect")
-    return Told(outcome.kinds, answers)
+    kinds, wrong, _ = recall(trace, kernel, mode)
+    return Told(kinds, tuple((line, text) for line, kind, text in wrong if kind == "expect"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ expect no errno
 A one_reg get v0 config.mvendorid
 expect read config.mvendorid = 0x80000489
 """
+FAST = ("fwft-value-lost-by-fast-path", "--kernel", "v7.1", "--search", "2")
 RED = """\
 trace "a refused event leaves the machine in the kernel"
 machine arm64 vhe { cpus 1; sve 16..64 }
@@ -157,7 +158,7 @@ def test_bisect_run_stops_where_there_is_no_trace(cli: Cli) -> None:
 def test_reduce_writes_a_trace(cli: Cli, tmp_path: Path) -> None:
     """That says on each line what comes of it without that one, and is judged as it says."""
     path = tmp_path / "short.trace"
-    ran = cli("reduce", "fwft-value-lost-by-fast-path", "--kernel", "v7.1", "-o", path)
+    ran = cli("reduce", *FAST, "-o", path)
     assert (ran.status, ran.out) == (0, "")
     text = path.read_text()
     assert "verdict v7.1 violates not-loaded, set-lost\n" in text
@@ -177,7 +178,7 @@ def test_reduce_keeps_the_bug_that_the_whole_cure_ends(cli: Cli, tmp_path: Path)
 
 
 def test_reduce_json(cli: Cli) -> None:
-    ran = cli("reduce", "fwft-value-lost-by-fast-path", "--kernel", "v7.1", "--json")
+    ran = cli("reduce", *FAST, "--json")
     tree = check(ran.out)
     assert (tree["invariant"], tree["after"]) == ("set-lost", len(tree["events"]))
     assert all(event["without"].startswith("without it: ") for event in tree["events"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model import states
+from harness.model.asked import Answers
 from harness.model.base import Errno, Refused, Tree
 from harness.model.catalogue import Kernel
 from harness.model.observing import observed
@@ -218,8 +219,10 @@ class Machine(Program):
 
     def observe_guest(self, vcpu: Vcpu, isa: frozenset[str], acts: tuple[Act, ...]) -> object:
         """What a guest like `vcpu` with this bitmap sees, on a machine of its own."""
-        host = self.hosts[vcpu.host]
-        return _observed(self.kernel, host, isa, acts)
+        host, name = self.hosts[vcpu.host], self.kernel.name
+        return _observations(host, isa, acts).of(
+            self.fixes, lambda fixes: _observed(Kernel(name, fixes), host, isa, acts)
+        )
 
     def has_reg(self, vcpu: Vcpu, reg: int) -> bool:
         """Whether KVM_GET_ONE_REG finds this register."""
@@ -276,6 +279,11 @@ class Machine(Program):
 
 
 @functools.lru_cache(maxsize=4096)
+def _observations(host: Host, isa: frozenset[str], acts: tuple[Act, ...]) -> Answers[object]:
+    """What such a guest sees on every kernel."""
+    return Answers()
+
+
 def _observed(
     kernel: Kernel,
     host: Host,

@@ -86,7 +86,8 @@ class VcpuOnereg(Aia):
         name = CONFIG_REGS[index] if index < len(CONFIG_REGS) else ""
         since = {"satp_mode": "satp-mode", "zicboz_block_size": "isa-zicboz"}
         since |= {"zicbop_block_size": "isa-zicbop"} | dict.fromkeys(_MACHINE_IDS, "machine-ids")
-        if not name or since.get(name, "") not in (*self.fixes, ""):
+        brought_by = since.get(name, "")
+        if not name or (brought_by and brought_by not in self.fixes):
             raise Errno(self.no_such_reg)
         ext = _BLOCKS.get(name)
         if ext and not self.block_size_there(vcpu, ext):
