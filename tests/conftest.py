@@ -35,12 +35,18 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A file in a parameter is named by its size: a compressed one can hold the time of day."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 32 else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long, or all else: what is left out is counted as deselected."""
     if config.getoption("--long"):
         return
     seen: Counter[tuple[object, object]] = Counter()
-    short, long = [], []
+    short: list[pytest.Item] = []
+    long: list[pytest.Item] = []
     for item in items:
         one_in = item.get_closest_marker("one_in")
         many = one_in.args[0] if one_in else 1

@@ -71,6 +71,7 @@ def files(tmp_path: Path) -> dict[str, str]:
     return {name: str(tmp_path / f"{name}.trace") for name in (*texts, "image")}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("what", COMMANDS)
 def test_a_document(what: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     """It is as its schema says, and its schema is the one that is expected."""

@@ -10,6 +10,7 @@ be another bug that goes wrong in the same way, so it has to be ended by the sam
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Collection
@@ -49,7 +50,8 @@ def shorten(reducer: Reducer, seconds: float) -> int:
     if way.kind == "cost" and reducer.trace.budget[way.what]:
         return 0  # a search knows only what is not due at all
     began = time.process_time()
-    _swapped(reducer, began + 0.2 * seconds)
+    with contextlib.suppress(_Late):
+        _swapped(reducer, began + 0.2 * seconds)
     like, verbs = set(_kinds(reducer.trace)), reducer.verbs
 
     def search(share: float, wanted: Wanted, other: bool = True, everybody: bool = False) -> int:
@@ -63,16 +65,19 @@ def shorten(reducer: Reducer, seconds: float) -> int:
 
 
 def _swapped(reducer: Reducer, end: float) -> None:
-    """Fewer events in place of some, until none can be found."""
+    """Fewer events in place of some, until none can be found. Raises _Late."""
+
+    def look() -> None:
+        reducer.progress("swaps", len(units(trace)))
+        if time.process_time() > end:
+            raise _Late
+
     while True:
         assert reducer.way is not None
         machine = _machine(reducer)
         trace = dataclasses.replace(reducer.trace, **machine)
         bug = reducer.bug(trace)
-        for events in swaps(trace, reducer.kernel, reducer.mode, reducer.way):
-            reducer.progress("swaps", len(units(trace)))
-            if time.process_time() > end:
-                return
+        for events in swaps(trace, reducer.kernel, reducer.mode, reducer.way, look):
             some = units_of(events)
             candidate = reducer.same(reducer.parsed(some, trace))
             own = {verb for _, verb, _ in events} <= {*reducer.verbs}

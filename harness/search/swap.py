@@ -6,7 +6,7 @@ detours that are in one place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from harness.dsl.nodes import Trace
 from harness.engine.replay import world
@@ -20,8 +20,13 @@ from harness.search.play import Way, units, way_of
 MOST = 3  # events that are taken out at a time; one less is put in
 
 
-def swaps(trace: Trace, kernel: Kernel, mode: str, way: Way) -> Iterator[list[Event]]:
-    """Shorter sequences of events that go wrong in this way, the smallest change first."""
+def swaps(
+    trace: Trace, kernel: Kernel, mode: str, way: Way, look: Callable[[], None]
+) -> Iterator[list[Event]]:
+    """Shorter sequences of events that go wrong in this way, the smallest change first.
+
+    `look` is called at each that is tried, and raises when the time is up.
+    """
     arch = architecture(trace.arch)
     explorable = arch.explorable
     assert explorable is not None
@@ -66,6 +71,7 @@ def swaps(trace: Trace, kernel: Kernel, mode: str, way: Way) -> Iterator[list[Ev
     for out in range(2, MOST + 1):
         for first in range(len(events) - out + 1):
             for new, state in those(states[first], out - 1, first + 1):
+                look()
                 rest = events[first + out :]
                 many = after(state, rest, first + out - 1)
                 if many is not None:

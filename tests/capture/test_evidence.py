@@ -68,6 +68,7 @@ def passes(file: str, spec: str, mode: str) -> bool:
     return not (verdict.divergences or evidence.reasons)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("form", READ)
 def test_forms_that_are_read(form: str, tmp_path: Path) -> None:
     """To the same stimuli, and nothing of it is not understood."""
@@ -100,6 +101,7 @@ def test_forms_that_are_not_understood(form: str, tmp_path: Path, cli: Cli) -> N
     assert "too little evidence: " in ran.out
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize(("name", "spec", "mode"), CONFORM)
 def test_a_whole_recording_passes(name: str, spec: str, mode: str, tmp_path: Path) -> None:
     """Cut anywhere, too: what would have come after is not missed."""
@@ -134,6 +136,7 @@ GARBLED: dict[str, Callable[[random.Random, str], str]] = {
 }
 
 
+@pytest.mark.one_in(14)
 @pytest.mark.parametrize("how", GARBLED)
 @pytest.mark.parametrize(("name", "spec", "mode"), ALL, ids=NAMES)
 def test_a_tenth_garbled(name: str, spec: str, mode: str, how: str, tmp_path: Path) -> None:
@@ -149,6 +152,7 @@ def test_a_tenth_garbled(name: str, spec: str, mode: str, how: str, tmp_path: Pa
         assert imported(file).reasons
 
 
+@pytest.mark.one_in(14)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("name", "spec", "mode"), ALL, ids=NAMES)
 def test_a_third_of_the_names_unknown(
@@ -233,6 +237,7 @@ COMMS = [
 ]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("comm", COMMS)
 def test_a_comm_of_any_bytes(comm: bytes, tmp_path: Path, cli: Cli) -> None:
     """The same is read of the recording, but for the name."""

@@ -92,6 +92,7 @@ def test_the_functions_are_the_models() -> None:
     assert {"fpsimd_save", "__kvm_vcpu_run", "flush_hyp_vcpu"} <= PROBES.functions
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("function", KNOWN)
 def test_what_is_known_is_of_the_model(function: str) -> None:
     """What is known of a function names functions, fixes and modes that there are."""
@@ -328,6 +329,7 @@ def test_no_file(cli: Cli, tmp_path: Path) -> None:
     assert cli("probes", tmp_path).status == 2
 
 
+@pytest.mark.long
 def test_a_long_list_takes_little_memory(tmp_path: Path) -> None:
     """Only what is asked for is kept."""
     path = tmp_path / "kallsyms"

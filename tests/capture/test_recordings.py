@@ -110,6 +110,7 @@ def held(name: str, spec: str, mode: str = "vhe", what: Iterable[Item] | None = 
     return conformer.feed(items(name) if what is None else what)
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize(("name", "spec", "mode"), CONFORM)
 def test_the_model_does_what_the_kernel_did(name: str, spec: str, mode: str) -> None:
     """Every function in order, and the state at each, without one divergence."""
@@ -119,6 +120,7 @@ def test_the_model_does_what_the_kernel_did(name: str, spec: str, mode: str) -> 
     assert verdict.stimuli > 300
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("name", "spec", "mode"), NEARLY)
 def test_kernels_that_are_preempted_anywhere(name: str, spec: str, mode: str) -> None:
     """From v6.16 on a recording leaves some of what happened open."""
@@ -127,6 +129,7 @@ def test_kernels_that_are_preempted_anywhere(name: str, spec: str, mode: str) ->
     assert looked(name).mode == mode
 
 
+@pytest.mark.one_in(7)
 @pytest.mark.parametrize("name", sorted({name for name, _, _ in (*CONFORM, *NEARLY)}))
 def test_nothing_in_a_recording_is_unknown(name: str) -> None:
     """Every event is followed, or known to say nothing of FP state."""
@@ -136,6 +139,7 @@ def test_nothing_in_a_recording_is_unknown(name: str) -> None:
     assert dict(follower.tally.unknown) == {}
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("name", "spec", "where", "what"), DEPART)
 def test_the_model_of_another_kernel_departs(name: str, spec: str, where: str, what: str) -> None:
     """At the step in which the two kernels differ."""
@@ -158,6 +162,7 @@ FLIPS = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("field", FLIPS)
 def test_a_changed_field_is_noticed(field: str) -> None:
     """One field of one line, in the middle of the recording, said to be otherwise."""
@@ -193,6 +198,7 @@ def test_a_call_that_was_not_made_is_noticed() -> None:
     assert {d.where for d in verdict.first.values()} == {"task_fpsimd_load"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "spec", "change"),
     [
@@ -212,6 +218,7 @@ def test_fixes_that_would_agree(name: str, spec: str, change: str) -> None:
     assert (found[0].change, found[0].verdict.divergences) == (change, 0)
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize(("name", "spec", "mode"), CONFORM)
 def test_a_recording_entered_anywhere(name: str, spec: str, mode: str) -> None:
     """Tracing was switched on in the middle of something: what was before is not known.
@@ -248,6 +255,7 @@ def test_cpus_of_two_digits() -> None:
 NOISE = "0x=fZ -(\t9:[]>"
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("seed", range(12))
 def test_a_torn_recording_upsets_nobody(seed: int, tmp_path: Path) -> None:
     """Characters changed, lines cut short, left out and exchanged: divergences, no more."""
@@ -270,6 +278,7 @@ def test_a_torn_recording_upsets_nobody(seed: int, tmp_path: Path) -> None:
     assert conformer.feed(follower.items()).events > 0
 
 
+@pytest.mark.long
 def test_the_bug_of_2025_from_a_recording() -> None:
     """From the recording of a kernel that has it to the fewest events, and the fix is named."""
     name = "sve-vhe-fpbug17-compete"

@@ -30,6 +30,7 @@ def test_a_recording_becomes_a_trace(cli: Cli, tmp_path: Path) -> None:
     assert cli("run", str(file)).status == 0
 
 
+@pytest.mark.one_in(7)
 @pytest.mark.parametrize(
     ("name", "kernel", "outcome"),
     [
@@ -62,6 +63,7 @@ def test_whatever_is_in_a_recording_can_be_written(
     assert cli("show", str(file), "--kernel", kernel).status == 0
 
 
+@pytest.mark.long
 def test_the_bug_of_2025_by_two_commands(cli: Cli, tmp_path: Path) -> None:
     """docs/conformance.md: from a recording to a regression trace."""
     file = tmp_path / "bug.trace"

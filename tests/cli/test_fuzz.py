@@ -15,6 +15,7 @@ from harness.engine import judge_all
 SOME = ["fuzz", "--kernel", "v6.13", "--seed", "3", "--walks", "20"]
 
 
+@pytest.mark.long
 def test_it_finds_reduces_and_tells(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(SOME) == 1
     out = capsys.readouterr().out
@@ -41,6 +42,7 @@ def test_a_found_trace_is_one(tmp_path: Path) -> None:
         assert all(one.agrees and one.outcome and one.outcome.kinds for one in judgements)
 
 
+@pytest.mark.long
 def test_processes_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     told = []
     for jobs in ("1", "2"):

@@ -137,6 +137,7 @@ def test_layout_needs_types(cli: Cli, tmp_path: Path) -> None:
     assert "no type information" in ran.err
 
 
+@pytest.mark.long
 def test_raw_btf_will_do(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "btf"
     path.write_bytes(bytes(sample_btf()))

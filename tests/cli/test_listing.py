@@ -64,6 +64,7 @@ def test_fixes(cli: Cli) -> None:
     assert _heads(ran.out) == [fix.id for fix in FIXES]
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("fix", FIXES, ids=lambda fix: fix.id)
 def test_fix(cli: Cli, fix: Fix) -> None:
     """A fix is shown with its release, kind, commits, what it needs and its link."""

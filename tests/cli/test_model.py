@@ -108,6 +108,7 @@ def test_a_file_that_exits_is_no_success(cli: Cli, tmp_path: Path) -> None:
     assert ran == (2, "", f"kvm-replay: {path}:1: the file raised SystemExit: 0\n")
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(
     ("body", "says"),
     [

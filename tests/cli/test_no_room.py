@@ -51,6 +51,7 @@ def run(args: tuple[str, ...], here: Path, full: bool = False) -> tuple[int, str
     return done.returncode, done.stderr
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk(name: str, tmp_path: Path) -> None:
     """The old files are as they were, and there are no others."""
@@ -64,6 +65,7 @@ def test_a_full_disk(name: str, tmp_path: Path) -> None:
     assert content(tmp_path) == before
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", TO_A_FILE)
 def test_a_device_that_is_full(name: str, tmp_path: Path) -> None:
     """It is said, and the device stays one."""
@@ -75,6 +77,7 @@ def test_a_device_that_is_full(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", [name for name in TO_A_FILE if name != "explore"])
 def test_the_device_that_takes_everything(name: str, tmp_path: Path) -> None:
     """A link to it stays a link."""

@@ -122,7 +122,8 @@ def test_version(cli: Cli) -> None:
     assert cli("--version") == (0, f"kvm-replay {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["run", "run --json", "fixes", "show eight-steps"])
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize("command", ["fixes", "run", "run --json", "show eight-steps"])
 def test_closed_pipe(command: str) -> None:
     """A reader that has seen enough ends the command quietly."""
     done = shell(f"$kvm_replay {command} | true; echo ${{PIPESTATUS[0]}}")
@@ -172,8 +173,8 @@ def test_escape_sequences_of_a_trace(tmp_path: Path) -> None:
 
 def test_working_directory_that_is_gone(tmp_path: Path) -> None:
     """A working directory that was removed does not matter to the project's own traces."""
-    line = f"cd {tmp_path} && mkdir gone && cd gone && rmdir ../gone && $kvm_replay run -q"
-    done = shell(line)
+    gone = f"cd {tmp_path} && mkdir gone && cd gone && rmdir ../gone"
+    done = shell(f"{gone} && $kvm_replay run -q eight-steps")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -255,7 +256,7 @@ for name in sys.argv[1:]:
 
 def test_from_another_directory(tmp_path: Path) -> None:
     """The project's own traces are found from anywhere."""
-    done = run("run", "-q", cwd=tmp_path)
+    done = run("run", "-q", "eight-steps", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
 
@@ -268,6 +269,7 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_says_how_far_a_search_came(jobs: str) -> None:
@@ -278,7 +280,7 @@ def test_ctrl_c_says_how_far_a_search_came(jobs: str) -> None:
         text=True,
         start_new_session=True,
     )
-    time.sleep(3)
+    time.sleep(1.5)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130

@@ -37,6 +37,7 @@ def _id(target: Target) -> str:
     return f"{path.stem}-{kernel}-{mode}"
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("target", FAILING + HOLDING, ids=_id)
 def test_show_own_traces(cli: Cli, target: Target) -> None:
     """show tells every trace of the project to its end: one page for each event."""
@@ -51,6 +52,7 @@ def test_show_own_traces(cli: Cli, target: Target) -> None:
     assert end == "holds" if target in HOLDING else re.fullmatch(r"[1-9]\d* violations?", end)
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("target", FAILING, ids=_id)
 def test_explain_own_traces(cli: Cli, target: Target) -> None:
     """explain has something to say of every trace of the project that goes wrong."""
@@ -63,6 +65,7 @@ def test_explain_own_traces(cli: Cli, target: Target) -> None:
     assert "\nreleases\n" in ran.out
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("target", HOLDING, ids=_id)
 def test_explain_what_holds(cli: Cli, target: Target) -> None:
     """Where nothing goes wrong there is nothing to explain, and that is no failure."""
@@ -72,6 +75,7 @@ def test_explain_what_holds(cli: Cli, target: Target) -> None:
     assert ran.out.endswith("\nholds: there is nothing to explain\n")
 
 
+@pytest.mark.one_in(10)
 @pytest.mark.parametrize("target", FAILING, ids=_id)
 def test_width(cli: Cli, target: Target) -> None:
     """Prose is wrapped to 80 columns."""

@@ -9,6 +9,9 @@ import pytest
 
 from harness.cli.term import Progress, Terminal
 from tests.cli.conftest import Cli
+from tests.dsl.samples import TRACES
+
+SOME = [str(path) for path in TRACES[::20]]
 
 
 class Tty(io.StringIO):
@@ -90,7 +93,7 @@ def test_no_progress_elsewhere(
 
 @pytest.mark.parametrize(
     "command",
-    [["run"], ["show", "eight-steps"], ["explain", "eight-steps"], ["fixes"]],
+    [["run", *SOME], ["show", "eight-steps"], ["explain", "eight-steps"], ["fixes"]],
     ids=lambda command: command[0],
 )
 def test_color_changes_nothing_else(cli: Cli, command: list[str]) -> None:
@@ -104,4 +107,4 @@ def test_color_changes_nothing_else(cli: Cli, command: list[str]) -> None:
 @pytest.mark.parametrize("form", ["--json", "--ktap"])
 def test_no_color_for_machines(cli: Cli, form: str) -> None:
     """Output for machines has no colour, whatever is asked for."""
-    assert "\x1b" not in cli("--color", "always", "run", form).out
+    assert "\x1b" not in cli("--color", "always", "run", form, *SOME).out

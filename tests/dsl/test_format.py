@@ -68,12 +68,14 @@ cases = given(name=st.sampled_from(sorted(SOURCES)), rng=st.randoms(use_true_ran
 quickly = settings(max_examples=40, deadline=None, database=None, derandomize=True)
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("name", SOURCES)
 def test_own_traces_are_laid_out(name: str) -> None:
     """The traces of the project stand in the canonical layout."""
     assert format_lines(SOURCES[name]) == list(SOURCES[name])
 
 
+@pytest.mark.long
 @quickly
 @cases
 def test_layout_does_not_depend_on_whitespace(name: str, rng: random.Random) -> None:
@@ -81,6 +83,7 @@ def test_layout_does_not_depend_on_whitespace(name: str, rng: random.Random) -> 
     assert format_lines(mangled(SOURCES[name], rng)) == list(SOURCES[name])
 
 
+@pytest.mark.long
 @quickly
 @cases
 def test_layout_keeps_the_meaning(name: str, rng: random.Random) -> None:

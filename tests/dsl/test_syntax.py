@@ -312,6 +312,7 @@ def test_garbage(text: str) -> None:
 NUMBERS = st.integers(0, 2**128 - 1).flatmap(lambda n: st.sampled_from([str(n), hex(n)]))
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("text", EVENTS)
 @settings(max_examples=20, deadline=None, database=None)
 @given(numbers=st.lists(NUMBERS, min_size=8, max_size=8), space=st.sampled_from([" ", "   "]))

@@ -16,6 +16,7 @@ from harness.model import architecture
 from harness.search.play import units
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("path", find_traces([]), ids=lambda path: path.stem)
 def test_an_event_is_written_as_it_was_read(path: object) -> None:
     trace = read_trace(path)  # type: ignore[arg-type]
@@ -27,6 +28,7 @@ def test_an_event_is_written_as_it_was_read(path: object) -> None:
     assert got == [(e.actor.text, e.verb, e.args) for e in events]
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("path", find_traces([]), ids=lambda path: path.stem)
 def test_an_expectation_is_written_as_it_was_read(path: object) -> None:
     trace = read_trace(path)  # type: ignore[arg-type]
@@ -38,6 +40,7 @@ def test_an_expectation_is_written_as_it_was_read(path: object) -> None:
     assert got == [(s.what, s.args) for s in trace.body if isinstance(s, Expect)]
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("path", find_traces([]), ids=lambda path: path.stem)
 def test_words_stay_as_they_were_written(path: object) -> None:
     """Names of arguments and flags, registers by name or id, numbers in either base."""

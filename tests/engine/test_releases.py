@@ -16,6 +16,7 @@ from harness.resources import folder
 TRACES = sorted(folder("traces").rglob("*.trace"))
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("path", TRACES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_each_stretch_of_releases_with_one_outcome_has_a_verdict(path: Path) -> None:
     """No event is refused: a trace `needs` what its events cannot do without."""
@@ -31,6 +32,7 @@ def test_each_stretch_of_releases_with_one_outcome_has_a_verdict(path: Path) -> 
             assert not text or said & set(names), f"{names[0]} to {names[-1]}: {wanted}"
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("path", TRACES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_the_kernels_that_people_run(path: Path) -> None:
     """As they are shipped, and built with everything."""

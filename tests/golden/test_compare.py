@@ -82,8 +82,8 @@ def _run(code: str) -> str:
 def test_deepdiff_is_not_imported_for_equal_outcomes() -> None:
     """A run in which everything is as expected never pays for deepdiff."""
     code = (
-        "import sys; from harness.cli.main import main; status = main(['run', '-q']);"
-        "print(status, 'deepdiff' in sys.modules)"
+        "import sys; from harness.cli.main import main;"
+        "status = main(['run', '-q', 'eight-steps']); print(status, 'deepdiff' in sys.modules)"
     )
     assert _run(code).splitlines()[-1] == "0 False"
 

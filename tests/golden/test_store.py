@@ -37,6 +37,7 @@ def test_place(tmp_path: Path, trace: str, golden: str) -> None:
     assert golden_path(tmp_path / trace) == tmp_path / golden
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("trace", TRACES, ids=lambda path: path.stem)
 def test_own_golden_files_load(trace: Path) -> None:
     """Each trace of the project has a golden file that can be read."""
@@ -197,6 +198,7 @@ BOMBS: dict[str, str] = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", BOMBS)
 def test_bomb(tmp_path: Path, name: str) -> None:
     """YAML that unfolds to something vast is refused or reported briefly, in bounded time."""

@@ -35,6 +35,7 @@ def expose(name: str, found: Identity) -> Exposure:
     return Judge(found, CATALOGUE, OPTIONS, "image").expose(trace(name))
 
 
+@pytest.mark.long
 def test_without_unknowns_it_is_the_kernel() -> None:
     """All traces, on a few kernels: the same verdicts as by the kernel's name."""
     for name in ("v4.15", "v6.1", "v6.13", "v7.2"):

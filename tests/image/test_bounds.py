@@ -50,6 +50,7 @@ def test_a_string_table_of_nothing_but_ends() -> None:
         Image(bytes(grown))
 
 
+@pytest.mark.long
 def test_a_function_without_end_and_one_of_many_names() -> None:
     elf = sample_elf()
     elf.function("many", *([RET] * 4))

@@ -54,6 +54,7 @@ changes = st.lists(
 )
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("data", [ELF, BTF, DWARF], ids=["ELF", "BTF", "DWARF"])
 @settings(max_examples=300, deadline=2000)
 @given(changes=changes, length=st.one_of(st.just(1 << 16), st.integers(0, 1 << 12)))

@@ -2,7 +2,8 @@
 
     tox -e long          # 30 times SIGTERM and 30 times SIGKILL for each command
 
-`ROUNDS=5 pytest tests/long/kills.py -k fmt` is for in between. Each round begins with the same
+`ROUNDS=5 pytest -n0 -s tests/long/kills.py -k fmt` is for in between. Each
+round begins with the same
 files. After it every file is as it was or as the command makes it, no file is there besides, no
 process of the command runs, and the next run, left alone, does what the first did.
 """

@@ -246,9 +246,9 @@ class Trial:
         yield "harness", "run", "-q", *every[::8]
         yield "harness", "run", "-q", *every
         only = ("-k", OTHERS[arch]) if arch else ()
-        yield "pytest", "-x", "-q", *only, *TESTS
+        yield "pytest", "-n0", "--long", "-x", "-q", *only, *TESTS
         if not self.quick:
-            yield "pytest", "-x", "-q", *only, *MORE
+            yield "pytest", "-n0", "--long", "-x", "-q", *only, *MORE
 
     def run(self, command: tuple[str, ...], **environment: str) -> str | None:
         """What fails, None if nothing does."""

@@ -43,6 +43,7 @@ def test_the_list_has_the_commits_of_the_catalogues() -> None:
     assert write(STORED.values()) == LIST.read_text(encoding="utf-8")
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("line", STORED.values(), ids=lambda line: line.id)
 def test_a_line_says_where_it_was_seen(line: Line) -> None:
     """A column is a value, or none, or not verified; nothing is known of what nobody has seen."""
@@ -61,6 +62,7 @@ def test_a_line_says_where_it_was_seen(line: Line) -> None:
 # The catalogues, by it -----------------------------------------------------------
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("arch", "fix"), ROWS, ids=ids)
 def test_titles(arch: str, fix: Fix) -> None:
     """A commit has upstream's title."""
@@ -68,6 +70,7 @@ def test_titles(arch: str, fix: Fix) -> None:
         assert line.title in (UNSEEN, commit.title)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("arch", "fix"), ROWS, ids=ids)
 def test_releases(arch: str, fix: Fix) -> None:
     """A row lands with the last of its commits; what came back lands with the first."""
@@ -82,6 +85,7 @@ def test_releases(arch: str, fix: Fix) -> None:
         assert {*releases} <= {UNSEEN, fix.landed}
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("arch", "fix"), ROWS, ids=ids)
 def test_what_it_repairs(arch: str, fix: Fix) -> None:
     """A row repairs what the `Fixes:` tags of its commits name, neither more nor less."""
@@ -95,6 +99,7 @@ def test_what_it_repairs(arch: str, fix: Fix) -> None:
         assert fix.untagged == ("none" if fix.kind == "fix" and not named else None)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("arch", "fix"), ROWS, ids=ids)
 def test_links(arch: str, fix: Fix) -> None:
     """A row points at the mail that one of its commits points at."""

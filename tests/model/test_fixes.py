@@ -62,6 +62,7 @@ def words(arch: str) -> frozenset[str]:
     return frozenset(re.findall(r'"([^"\n]+)"', source(arch)))
 
 
+@pytest.mark.one_in(10)
 @pytest.mark.parametrize(("arch", "fix"), each(True), ids=ids)
 def test_switching_a_fix_off_changes_a_verdict(arch: str, fix: Fix) -> None:
     """No switch of the model goes unnoticed by the corpus."""
@@ -70,6 +71,7 @@ def test_switching_a_fix_off_changes_a_verdict(arch: str, fix: Fix) -> None:
     assert any(notices(trace, has, lacks) for has, lacks in pairs for trace in corpus(arch))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_every_branch_on_a_fix_is_reached_both_ways(arch: str) -> None:
     """The corpus has a kernel with and one without each fix at each place that asks for it."""
@@ -79,6 +81,7 @@ def test_every_branch_on_a_fix_is_reached_both_ways(arch: str) -> None:
     assert not one_way
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize(("arch", "fix"), each(True), ids=ids)
 def test_every_switch_is_asked_for(arch: str, fix: Fix) -> None:
     """A switch that the model never asks for is no switch."""
@@ -131,6 +134,7 @@ def test_every_hybrid_is_a_legal_kernel(arch: str, hybrid: Hybrid) -> None:
     assert all(b.source for b in hybrid.backports)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("arch", "fix"), each(), ids=ids)
 def test_every_merged_fix_names_its_commit(arch: str, fix: Fix) -> None:
     """A row of the catalogue can be looked up: 12 hex digits and a title, or a mail."""
@@ -143,6 +147,7 @@ def test_every_merged_fix_names_its_commit(arch: str, fix: Fix) -> None:
         assert re.fullmatch(r"[0-9a-f]{12}", repaired)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("arch", "fix"), each(), ids=ids)
 def test_a_fix_says_what_it_repairs_or_why_not(arch: str, fix: Fix) -> None:
     """A merged fix names a commit, or says that upstream names none, or that nobody has looked."""

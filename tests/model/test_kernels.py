@@ -78,6 +78,7 @@ def test_a_fix_that_matters_without_sme_is_built() -> None:
     assert {"save-and-flush", "fp-type", "sve-stale-cpu"}.isdisjoint(CATALOGUE.not_built(kernel))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["v6.13", *CATALOGUE.hybrids])
 def test_what_is_not_built_matters_to_no_machine_without_sme(name: str) -> None:
     kernel = CATALOGUE.kernel(name)
@@ -87,6 +88,7 @@ def test_what_is_not_built_matters_to_no_machine_without_sme(name: str) -> None:
         assert [t.id for t in traces if notices(t, kernel, without)] == [], fix
 
 
+@pytest.mark.one_in(30)
 @pytest.mark.parametrize(("fix", "need"), NEEDY)
 def test_every_bad_backport_can_be_judged(fix: str, need: str) -> None:
     """Whatever is left out, the model has an answer for each trace, or says why not."""

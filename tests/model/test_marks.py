@@ -123,6 +123,7 @@ def marks_of(anatomy: Anatomy, fields: tuple[tuple[str, ...], ...]) -> dict[tupl
     }
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("setup", SEVERAL.values(), ids=SEVERAL)
 def test_what_points_at_somebody_is_marked(setup: Setup) -> None:
     """And it points at those who correspond."""
@@ -136,6 +137,7 @@ def test_what_points_at_somebody_is_marked(setup: Setup) -> None:
             assert mirror.other.target(mark, theirs) == who, f"{cls.__name__}.{field}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arch", ["arm64", "riscv"])
 def test_what_is_marked_points_at_somebody(arch: str) -> None:
     wanted: set[tuple[type, str]] = set()

@@ -39,6 +39,7 @@ def places(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
         yield ".".join(path), ", ".join(map(str, node)) if isinstance(node, list) else str(node)
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("setup", SOME.values(), ids=SOME)
 def test_what_a_snapshot_shows_can_be_expected(setup: Setup) -> None:
     """Each word of a place, each field, and nothing else."""
@@ -176,6 +177,7 @@ def test_an_errno_is_recorded() -> None:
 WRITTEN = {name: setup for name, setup in SOME.items() if not name.endswith(" all")}
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("setup", WRITTEN.values(), ids=WRITTEN)
 def test_a_value_is_where_it_came_from(setup: Setup) -> None:
     """`places()` tells it from another, and from the same of somebody else."""

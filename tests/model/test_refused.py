@@ -90,6 +90,7 @@ def go(walk: Any, module: Any, alphabet: list[Event], steps: int) -> set[str]:
     return verbs
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("spec", "mode"), [("v7.2", "vhe"), ("v6.6", "nvhe"), ("v4.15", "vhe"), ("v7.2", "protected")]
 )
@@ -102,6 +103,7 @@ def test_arm64(spec: str, mode: str) -> None:
     assert len(verbs) > len(architecture("arm64").verbs) * 3 // 4
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("name", riscv.WORLDS)
 def test_riscv(name: str) -> None:
     w, verbs = riscv.WORLDS[name], set[str]()

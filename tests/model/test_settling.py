@@ -49,6 +49,7 @@ def settled_or(m: Any, name: str) -> str:
     return ""
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("setup", SOME.values(), ids=SOME)
 def test_who_is_settled_can_execute_an_instruction(setup: Setup) -> None:
     """He who can already stays as he is, and a task is back on the CPU with its registers."""

@@ -48,6 +48,7 @@ def strange(shape: Shape, node: Any, path: tuple[str, ...] = ()) -> list[str]:
     return []
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("path", TRACES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_snapshot_is_of_the_shape_that_expect_goes_by(path: Path) -> None:
     trace = read_trace(path)

@@ -56,6 +56,7 @@ def test_what_becomes_of_an_attribute_is_said_once(setup: Setup) -> None:
     assert {name for name in said if not isinstance(getattr(type(m), name), property)} <= slots(m)
 
 
+@pytest.mark.one_in(8)
 @every_setup
 def test_what_nothing_is_said_of_never_changes(setup: Setup) -> None:
     for seed in range(3):
@@ -68,6 +69,7 @@ def test_what_nothing_is_said_of_never_changes(setup: Setup) -> None:
         assert {name: leaves(m, name) for name in before} == before
 
 
+@pytest.mark.one_in(8)
 @every_setup
 def test_another_machine_goes_on_from_a_captured_state(setup: Setup) -> None:
     """It is the same in everything that a later event could depend on."""
@@ -107,6 +109,7 @@ def outcome(m: Any, event: Any) -> list[str]:
     ]
 
 
+@pytest.mark.one_in(8)
 @every_setup
 def test_what_is_of_one_step_decides_nothing_in_the_next(setup: Setup) -> None:
     poisoned = setup.machine()
@@ -126,6 +129,7 @@ def test_what_is_of_one_step_decides_nothing_in_the_next(setup: Setup) -> None:
             way.step()
 
 
+@pytest.mark.one_in(7)
 @pytest.mark.parametrize("setup", ARM64.values(), ids=ARM64)
 def test_no_event_leaves_interrupts_off(setup: Setup) -> None:
     """Nor softirqs, nor a lock held: what `restore()` clears is clear after each event."""

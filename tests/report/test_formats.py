@@ -193,6 +193,7 @@ def test_ktap_says_why(grouped: Grouped) -> None:
     ]
 
 
+@pytest.mark.long
 def test_ktap_names_are_unique() -> None:
     """No two tests, and no two subtests of a test, of the project share a name."""
     traces = [read_trace(path) for path in TRACES]

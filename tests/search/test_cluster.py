@@ -93,26 +93,29 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     found.end()
 
 
-def alone() -> dict[str, object]:
+def alone(args: list[str] = V613) -> dict[str, object]:
     told: dict[str, object] = json.loads(
-        subprocess.run(V613, stdout=subprocess.PIPE, check=False).stdout
+        subprocess.run(args, stdout=subprocess.PIPE, check=False).stdout
     )
     return told
 
 
+@pytest.mark.long
 def test_a_cluster_finds_the_same_and_survives_a_worker(cluster: Cluster) -> None:
     """One of the workers is killed on the way: nothing is lost, and nothing counts twice."""
-    args = [*V613, "--scheduler", cluster.address]
+    deep = [*EXPLORE, "v6.13", "--depth", "10", "--all"]  # some ten seconds
+    args = [*deep, "--scheduler", cluster.address]
     search = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(3)
     assert search.poll() is None, search.communicate()
     os.kill(cluster.workers[0].pid, signal.SIGKILL)
     out, err = search.communicate(timeout=120)
     assert search.returncode == 1, err
-    told, expected = json.loads(out), alone()
+    told, expected = json.loads(out), alone(deep)
     assert {name: told[name] for name in SAME} == {name: expected[name] for name in SAME}
 
 
+@pytest.mark.long
 def test_the_workers_have_the_patch_that_is_tried(cluster: Cluster, tmp_path: Path) -> None:
     """They are sent the file, which they may not have; the next search knows nothing of it."""
     path = tmp_path / "patch.py"
@@ -165,6 +168,7 @@ def test_all_workers_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.cancelled == [client]
 
 
+@pytest.mark.long
 def test_a_worker_of_other_sources() -> None:
     """The version alone does not tell: what a worker would find might be of another model."""
     said = cluster_search._work("0" * 32, b"", cluster_search.Batch(array("I"), array("H"), 0), 1)
@@ -172,6 +176,7 @@ def test_a_worker_of_other_sources() -> None:
     assert said.startswith(f"version {__version__}, sources ")
 
 
+@pytest.mark.long
 def test_nobody_is_there() -> None:
     pytest.importorskip("distributed")
     args = [*V613, "--scheduler", "tcp://127.0.0.1:1"]

@@ -53,6 +53,7 @@ def counted(within: Bounds, plain: bool = False) -> str:
 PINNED = dict(line.split("\t", 1) for line in FILE.read_text(encoding="utf-8").splitlines())
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize(
     ("name", "within"), [*cases()], ids=lambda v: v if isinstance(v, str) else ""
 )
@@ -60,6 +61,7 @@ def test_as_many_states_as_before(name: str, within: Bounds) -> None:
     assert counted(within) == PINNED[name]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["two CPUs", "life", "riscv"])
 def test_what_is_forgotten_is_asked_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a limit to what is known, of steps, of states and of parts of states."""
@@ -69,6 +71,7 @@ def test_what_is_forgotten_is_asked_again(name: str, monkeypatch: pytest.MonkeyP
     assert counted(SMALL[name]) == whole
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("name", SMALL)
 def test_what_is_known_is_what_the_model_does(name: str) -> None:
     """As much as where the model is run for every step, and two kernels side by side too."""

@@ -61,6 +61,7 @@ def levels(search: Search) -> dict[tuple[str, str], int]:
     return {way: len(search.tree.way(parent)) + 1 for way, (_, parent, _) in every}
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("name", SMALL)
 def test_reductions_lose_no_violation(name: str) -> None:
     """Symmetry and commuting events change how much is tried, never what is found, and when."""
@@ -78,6 +79,7 @@ def test_reductions_lose_no_violation(name: str) -> None:
             assert (search.tally.transitions < full.tally.transitions) is several
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["two CPUs", "two vcpus", "neon", "riscv"])
 def test_symmetry_counts_each_orbit_once(name: str) -> None:
     """The states of the full search, each under the name that symmetry gives it."""
@@ -141,6 +143,7 @@ def plain(state: object, seen: dict[int, int]) -> object:
     return state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["two vcpus", "fpmr", "neon", "riscv"])
 def test_a_fingerprint_is_of_one_state(name: str) -> None:
     """Two states with one fingerprint have the same canonical form, computed another way."""
@@ -167,6 +170,7 @@ def test_a_fingerprint_is_of_one_state(name: str) -> None:
     assert len(forms) > 200
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ["sme", "fpmr", "two CPUs", "riscv, two vcpus"])
 def test_what_is_told_is_what_a_replay_shows(name: str) -> None:
     """Word for word, with the values of the events that are told."""
@@ -180,6 +184,7 @@ def test_what_is_told_is_what_a_replay_shows(name: str) -> None:
         assert one.violation.text in {v.text for _, v in outcome.violations}
 
 
+@pytest.mark.long
 def test_several_processes_find_the_same() -> None:
     for every in (False, True):
         one = Search(bounds("v6.13", "vhe", world(1, 2, 1, settings=SME), 5), every)
@@ -243,6 +248,7 @@ def test_a_load_is_one_too_many_only_if_the_kernel_could_know() -> None:
     assert not search.costs()
 
 
+@pytest.mark.long
 def test_equal_kernels_do_not_differ() -> None:
     spec = bounds("v6.13", "vhe", world(settings=SVE), 5, other="v6.13")
     assert not Search(spec).run().found

@@ -53,6 +53,7 @@ def test_nothing_is_found_where_nothing_is_wrong() -> None:
     assert not [one for walk in walks(within, 1, range(10), 1) for one in walk.found]
 
 
+@pytest.mark.long
 def test_a_long_walk_is_reduced_to_the_shortest_there_is() -> None:
     """As short as what an exhaustive search finds first."""
     search = Search(bounds("v6.13", "vhe", world(1, 1, 1, (), SVE), 5))

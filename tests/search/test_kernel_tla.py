@@ -14,6 +14,7 @@ STATES, GENERATED, LEVELS = 654_242, 811_292, 137
 KINDS: list[type[Search | PackedSearch]] = [Search, PackedSearch]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_has_the_states_and_steps_that_tlc_counts(kind: type[Search | PackedSearch]) -> None:
     out = kind(System()).run()
@@ -21,6 +22,7 @@ def test_it_has_the_states_and_steps_that_tlc_counts(kind: type[Search | PackedS
     assert not out.broken
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("planted", "level", "before"), [("last-state", 56, 188_634), ("task-state", 62, 312_014)]

@@ -29,12 +29,14 @@ def lost(spec: str, words: Words) -> set[tuple[str, str]]:
     return set(search.tally.found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("spec", LOST)
 def test_what_a_setter_accepted_is_followed(spec: str) -> None:
     words, registers = LOST[spec]
     assert {what for kind, what in lost(spec, words) if kind == "set-lost"} >= registers
 
 
+@pytest.mark.long
 def test_the_newest_kernel_keeps_what_it_accepts() -> None:
     isa = ("f", "d", "v", "zicbom", "ssnpm", "smstateen", "ssaia", "sstc")
     assert not lost("v7.2", {"isa": isa, "firmware": ("misaligned",)})
@@ -48,6 +50,7 @@ def test_every_group_of_registers_is_tried() -> None:
     assert len({*settings(isa, 16)}) == len([*settings(isa, 16)]) > 400
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["vhe", "nvhe"])
 def test_arm64_keeps_what_it_accepts(mode: str) -> None:
     """The same on arm64, where what is lost is `lost` or `stale`: each value has its origin."""

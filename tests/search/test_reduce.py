@@ -127,12 +127,13 @@ def test_a_detour_in_one_place() -> None:
     ]
     t = Checker("neon.trace", "neon").read([*head, *events])
     way = Way("lost", "kernel v")
-    first = next(swaps(t, kernel(t, "v6.13"), "vhe", way))
+    first = next(swaps(t, kernel(t, "v6.13"), "vhe", way, lambda: None))
     assert [event[:2] for event in first[:2]] == [("A", "syscall_enter"), ("B", "smstart")]
     assert len(first) == 5
-    assert not [*swaps(t, kernel(t, "v7.2"), "vhe", way)]
+    assert not [*swaps(t, kernel(t, "v7.2"), "vhe", way, lambda: None)]
 
 
+@pytest.mark.long
 def test_another_bug_of_the_same_kind_is_not_the_same() -> None:
     """sigreturn's `stale svcr` takes 4 events; that of KVM is ended by other fixes, and takes 6."""
     events = (
@@ -232,6 +233,7 @@ def test_names_and_values_are_no_text() -> None:
     assert "lost" in Replay(again, reducer.kernel, "vhe").run().kinds
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("path", TRACES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_trace_that_goes_wrong_can_be_reduced(path: Path) -> None:
     """To a trace that goes wrong in the same way, and is not longer, whatever its names are."""
@@ -305,6 +307,7 @@ def test_a_bug_is_told_by_what_ends_it(last: tuple[str, ...], same: bool) -> Non
     assert bugs[0].same(bugs[1]) is bool(same)
 
 
+@pytest.mark.long
 def test_a_vcpu_stays_in_its_virtual_machine() -> None:
     """An IPI reaches the vcpus of one VM, so a trace of two is one of two when it is written."""
     head = [

@@ -65,6 +65,7 @@ def same(one: Search, other: Search) -> None:
     assert (one.found(), one.costs()) == (other.found(), other.costs())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_killed_and_resumed(tmp_path: Path, jobs: int) -> None:
     path = tmp_path / "checkpoint"

@@ -16,6 +16,7 @@ from tests.search.test_counts import cases
 EVERY = dict(cases())
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", EVERY)
 def test_an_event_changes_what_it_says(name: str) -> None:
     """And nobody else; where it says nothing, anybody."""

@@ -153,6 +153,7 @@ WRONG: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("line", WRONG)
 def test_mistakes(toy: Toy, folder: Path, line: str) -> None:
     """Errors speak of the architecture that the trace is of."""

@@ -40,6 +40,7 @@ def calls(r: random.Random, value: int) -> list[tuple[str, str, tuple[Any, ...]]
 SME_GUESTS = ("", "+sme-v-visible", "+sme-za-raz", "+sme-larger-vl")
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("variant", SME_GUESTS)
 @pytest.mark.parametrize("sve", [True, False])
 def test_no_order_of_ioctls_upsets_a_vcpu_with_sme(variant: str, sve: bool) -> None:
@@ -83,6 +84,7 @@ def test_no_order_of_ioctls_upsets_a_vcpu_with_sme(variant: str, sve: bool) -> N
     assert restored
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(
     ("spec", "mode"),
     # Until v6.14 nVHE leaves SVE open to guests without it (nvhe-guest-sve-untrapped).

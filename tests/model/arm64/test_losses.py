@@ -25,12 +25,14 @@ def book() -> Book:
     return Book([s for config in CONFIGS for s in scenarios(config, 2000)], SLOTS, UNSEEN)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_what_a_function_loses_is_reported(function: str) -> None:
     """A kernel on which this function moves all but one value violates something."""
     assert not book().silent(book().of(function))
 
 
+@pytest.mark.long
 def test_there_is_something_to_lose() -> None:
     """The patches reach the functions that move values, and nearly all of them are reported."""
     places = book().where

@@ -245,6 +245,7 @@ def test_who_has_a_protected_vcpus_context(spec: str) -> None:
     assert m.snapshot()["v0"]["fpsimd_state"] == {"v0": "0xb1 (v0)"}
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("spec", ["v7.2", "v7.3"])
 @pytest.mark.parametrize("seed", range(12))
 def test_walks_with_a_protected_guest(seed: int, spec: str) -> None:

@@ -98,6 +98,7 @@ def limits() -> settings:
     return settings() if settings.get_current_profile_name() == "long" else FEW
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("spec", KERNELS)
 def test_no_sequence_upsets_a_kernel(spec: str) -> None:
     """Whatever is legal, the model of every kernel takes its steps without an internal error."""

@@ -36,6 +36,7 @@ SLOW = settings(
 )
 
 
+@pytest.mark.one_in(9)
 @pytest.mark.parametrize("spec", [*RELEASES, *VARIANTS])
 def test_no_walk_upsets_any_kernel(spec: str) -> None:
     """Whatever is legal, the model of every kernel takes its steps without an internal error."""
@@ -54,6 +55,7 @@ def test_no_walk_upsets_any_kernel(spec: str) -> None:
     walk()
 
 
+@pytest.mark.long
 @SLOW
 @given(mode=MODES, w=WORLDS, seed=SEEDS)
 def test_no_walk_shows_a_violation_on_the_newest_kernel(mode: str, w: World, seed: int) -> None:

@@ -74,6 +74,7 @@ def there(name: str, isa: frozenset[str]) -> bool:
     return ("ssnpm" if name == "smnpm" else name) in isa
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("spec", RELEASES)
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_vcpu_has_what_its_host_has(spec: str, host: str) -> None:
@@ -86,6 +87,7 @@ def test_a_vcpu_has_what_its_host_has(spec: str, host: str) -> None:
         assert all(there(n, isa) for n in vmm.vcpu.isa)
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("spec", RELEASES)
 @pytest.mark.parametrize("host", HOSTS)
 def test_which_ids_there_are(spec: str, host: str) -> None:
@@ -125,6 +127,7 @@ UNOBSERVABLE = {spec: {"smnpm"} for spec in ("v6.18", "v6.19", "v7.0", "v7.1")}
 KERNELS = (*RELEASES, "v6.13+smnpm-v4", "v6.17+smnpm-v4")
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("spec", KERNELS)
 def test_what_can_be_switched_off_can_be_seen(spec: str) -> None:
     """I04, for every id on a host that has everything; what else can be off is no excuse."""
@@ -159,6 +162,7 @@ def test_what_is_off_already_hides_nothing_else(first: str) -> None:
         assert not [v.what for v in vmm.m.violations if v.kind == "unobservable"]
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("spec", RELEASES)
 def test_a_write_of_one_extension_changes_no_other(spec: str) -> None:
     """I05: but for a kernel that lets Smnpm have the bit of Ssnpm and be switched off."""
@@ -186,6 +190,7 @@ BITS = {
 }
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("spec", RELEASES)
 @pytest.mark.parametrize("host", ["all", "svade"])
 @pytest.mark.parametrize("svadu", [0, 1])
@@ -207,6 +212,7 @@ def test_the_first_run_derives_henvcfg(spec: str, host: str, svadu: int) -> None
             assert ("svadu" in isa) is (host == "all" and bool(svadu))
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("spec", RELEASES)
 @pytest.mark.parametrize(("f", "d"), [(0, 0), (0, 1), (1, 0), (1, 1)])
 def test_fs_is_off_without_f_and_d(spec: str, f: int, d: int) -> None:
@@ -245,6 +251,7 @@ def test_only_what_is_dirty_is_saved(state: int, off: str) -> None:
     assert (m.cpu.f is not live) == (state != OFF and not (state == DIRTY and off != "d"))
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("spec", since("v6.6"))
 @pytest.mark.parametrize("host", HOSTS)
 def test_the_register_list(spec: str, host: str) -> None:
@@ -265,6 +272,7 @@ def test_the_register_list(spec: str, host: str) -> None:
             assert vmm.get(reg)[0] == "", reg_name(reg)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("spec", since("v6.6"))
 @FEW
 @given(mask=st.integers(0, (1 << 64) - 1), word=st.integers(0, 1), on=st.booleans())
@@ -318,6 +326,7 @@ VALUES = {
 SWITCHES = ("isa_ext.v", "isa_ext.zicbom", "isa_ext.smnpm", "sbi_ext.fwft", "sbi_ext.pmu", "")
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("spec", since("v6.6"))
 @pytest.mark.parametrize("off", SWITCHES)
 def test_a_restore_on_an_equal_host(spec: str, off: str) -> None:
@@ -339,6 +348,7 @@ def test_a_restore_on_an_equal_host(spec: str, off: str) -> None:
     assert different == lost & {reg_name(reg) for reg in before}
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("spec", since("v6.4"))
 @pytest.mark.parametrize("name", [n for n in SBI_EXTENSIONS if n in EXTENSIONS])
 def test_an_sbi_extension_that_is_off(spec: str, name: str) -> None:

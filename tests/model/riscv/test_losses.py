@@ -25,12 +25,14 @@ def book() -> Book:
     return Book([s for config in CONFIGS for s in scenarios(config, 700)], SLOTS, UNSEEN)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_what_a_function_loses_is_reported(function: str) -> None:
     """A kernel on which this function moves all but one value violates something."""
     assert not book().silent(book().of(function))
 
 
+@pytest.mark.long
 def test_there_is_something_to_lose() -> None:
     """The patches reach the functions that move values, and nearly all of them are reported."""
     places = book().where
@@ -60,6 +62,7 @@ SET = {
 }  # fmt: skip
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", SET)
 def test_a_register_that_is_not_listed_is_missed(name: str) -> None:
     """KVM_GET_REG_LIST forgets a register: the restored vcpu lacks it, and it is reported."""

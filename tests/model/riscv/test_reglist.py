@@ -57,6 +57,7 @@ def test_every_id_of_the_selftest_has_a_name() -> None:
         assert reg_id(reg_name(reg), 16) == reg, hex(reg)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("machine", [ALL, PLAIN])
 @pytest.mark.parametrize(
     "kernel", ["v6.6", "v6.8", "v6.12", "v6.13", "v6.17", "v6.18", "v7.2", "v7.3"]

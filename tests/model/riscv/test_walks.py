@@ -37,6 +37,7 @@ def walk(spec: str, name: str, seed: int, steps: int) -> Walk | None:
     return way
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("spec", KERNELS)
 def test_no_walk_upsets_any_kernel(spec: str) -> None:
     """Whatever is legal, the model of every kernel takes its steps without an internal error."""
@@ -52,6 +53,7 @@ def test_no_walk_upsets_any_kernel(spec: str) -> None:
     some()
 
 
+@pytest.mark.long
 @settings(QUICK, max_examples=80)
 @given(name=NAMES, seed=SEEDS)
 def test_no_walk_shows_a_violation_on_the_newest_kernel(name: str, seed: int) -> None:
@@ -63,6 +65,7 @@ def test_no_walk_shows_a_violation_on_the_newest_kernel(name: str, seed: int) ->
         assert not violations, "\n".join(written(way.events, w, RELEASES[-1]))
 
 
+@pytest.mark.long
 def test_every_verb_is_walked() -> None:
     """A verb that no walk can reach would be one that no random test covers."""
     reached: set[str] = set()
@@ -95,6 +98,7 @@ def test_a_walk_can_be_written_down_and_replayed(spec: str, name: str, seed: int
     assert replay.model.counts() == way.model.counts()
 
 
+@pytest.mark.long
 @QUICK
 @given(spec=st.sampled_from(KERNELS), name=NAMES, seed=SEEDS)
 def test_a_walk_is_the_same_each_time(spec: str, name: str, seed: int) -> None:
@@ -107,6 +111,7 @@ def test_a_walk_is_the_same_each_time(spec: str, name: str, seed: int) -> None:
     assert one.model.snapshot() == two.model.snapshot()
 
 
+@pytest.mark.long
 @QUICK
 @given(spec=st.sampled_from(KERNELS), name=NAMES, seed=SEEDS)
 def test_going_back_is_exact(spec: str, name: str, seed: int) -> None:

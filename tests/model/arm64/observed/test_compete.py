@@ -144,6 +144,7 @@ def _groups() -> dict[str, list[Line]]:
 GROUPS = _groups()
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("lines", GROUPS.values(), ids=GROUPS)
 def test_competing_threads(lines: list[Line], monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that was never seen to lose registers never does; one that was, sometimes does."""

@@ -26,6 +26,7 @@ def _groups() -> dict[str, list[Line]]:
 GROUPS = _groups()
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("lines", GROUPS.values(), ids=GROUPS)
 def test_registers_after_kvm_run(lines: list[Line], monkeypatch: pytest.MonkeyPatch) -> None:
     """V is kept, Z above it, P and FFR are zero, the length is as before; so are a guest's own."""

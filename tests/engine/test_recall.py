@@ -1,0 +1,60 @@
+"""What is recalled is what a replay would show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.dsl import read_trace
+from harness.engine.judge import Case, judge
+from harness.engine.recall import recall
+from harness.errors import SourceError
+from harness.model import architecture
+from harness.model.asked import Answers, Asked
+from harness.model.catalogue import RELEASES
+from tests.dsl.samples import TRACES
+
+
+@pytest.mark.one_in(8)
+@pytest.mark.parametrize("path", TRACES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_it_is_what_a_replay_shows(path: Path) -> None:
+    """On each release, the kernels of the verdicts and those that lack one of their fixes."""
+    trace = read_trace(path)
+    catalogue = architecture(trace.arch).catalogue
+    said = [catalogue.kernel(v.kernel) for v in trace.verdicts]
+    kernels = [*map(catalogue.kernel, RELEASES[::3]), *said]
+    kernels += [catalogue.without(said[0], fix) for fix in sorted(said[0].fixes)[::9]]
+    for mode in trace.modes:
+        for kernel in kernels:
+            kinds, wrong, text = recall(trace, kernel, mode)
+            try:
+                judged = judge(Case(trace, kernel, mode, None))
+            except SourceError:
+                assert (kinds, text) == (None, "an event cannot happen")
+                continue
+            assert text == judged.text
+            outcome = judged.outcome
+            assert kinds == (None if outcome is None else outcome.kinds)
+            violations = outcome.violations if outcome else []
+            assert wrong == tuple((line, v.kind, v.text) for line, v in violations)
+
+
+def test_what_is_made_for_whom() -> None:
+    """Once for each set of answers to what was asked, not for each set of fixes."""
+    answers: Answers[str] = Answers()
+    made = []
+
+    def make(fixes: frozenset[str]) -> str:
+        made.append(fixes)
+        return "ab" if "a" in fixes and "b" in fixes else ""
+
+    sets = [frozenset(some) for some in ("", "c", "a", "ac", "ab", "abc", "b")]
+    assert [answers.of(fixes, make) for fixes in sets] == ["", "", "", "", "ab", "ab", ""]
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize("operation", ["a < b", "a | b", "b - a", "a.isdisjoint(b)", "[*a]", "{a}"])
+def test_a_question_that_would_not_be_seen(operation: str) -> None:
+    with pytest.raises(TypeError, match="ask for each fix by `in`"):
+        eval(operation, {"a": Asked({"x"}), "b": frozenset({"x"})})
