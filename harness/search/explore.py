@@ -19,7 +19,7 @@ from harness.search.memo import explorer_of
 from harness.search.play import Way, way_of
 from harness.search.tree import Tree
 
-BATCH = 4096  # states that are gone on from before what was found is put together
+BATCH = 4096
 
 
 @dataclass(slots=True)
@@ -83,8 +83,7 @@ class Search:
 
     def _take(self, found: Slice) -> None:
         self.tally.transitions += found.transitions
-        for parent, event, key in zip(found.parents, found.events, found.fingerprints, strict=True):
-            self.tree.add(key, parent, event)
+        self.tree.extend(found.fingerprints, found.parents, found.events)
         for parent, event, violations in found.wrong:
             for violation in violations:
                 way = way_of(violation)

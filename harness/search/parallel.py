@@ -1,7 +1,8 @@
 """The same search by several processes, with the same result.
 
 Every process has all the states. Each goes on from a part of them, and what they find is put
-together in the order in which one alone would have found it, and told to all.
+together in the order in which one alone would have found it, and told to all. They go on from the
+next part of a level while that is done: what they have not been told yet can only be found twice.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from harness.search.explore import Search
 from harness.search.explorer import Explorer, Slice
 from harness.search.tree import Tree
 
-FEW = 256  # states that are not worth being shared out
+ALONE = 1 << 13  # states that one process begins with: what it learns of the model, all know
+PARTS = 2  # that each process is given at a time, so that nobody waits long for the slowest
 
 
 class ParallelSearch(Search):
@@ -31,6 +33,8 @@ class ParallelSearch(Search):
         super().__init__(bounds, every)
         self.jobs = jobs
         self._workers: list[tuple[Any, Connection]] = []
+        self._asked: tuple[int, int, int] | None = None  # start, end and depth
+        self._untold: list[Slice] = []
 
     def run(self) -> Any:
         try:
@@ -61,17 +65,19 @@ class ParallelSearch(Search):
         self._workers = []
 
     def slices(self, start: int, end: int, depth: int) -> Iterator[Slice]:
-        if end - start < FEW and not self._workers:
+        if start < ALONE and not self._workers:
             yield from super().slices(start, end, depth)
             return
         if not self._workers:
             self._start()
-        parts = 4 * self.jobs  # so that nobody waits long for the slowest
-        cuts = [start + (end - start) * n // parts for n in range(parts + 1)]
         try:
-            for n, (_, pipe) in enumerate(self._workers):
-                pipe.send((depth, list(itertools.pairwise(cuts))[n :: self.jobs]))
+            if self._asked is None:
+                self._ask(start, end, depth)
+            assert self._asked == (start, end, depth)
             done = [pipe.recv() for _, pipe in self._workers]
+            self._asked = None
+            if end < self.tally.end:  # the rest of the level is known to all
+                self._ask(end, min(end + self.batch, self.tally.end), depth)
         except (EOFError, OSError):
             raise HarnessError(
                 "explore: a process of the search was killed, perhaps for lack of memory; "
@@ -80,16 +86,24 @@ class ParallelSearch(Search):
         for told in done:
             if isinstance(told, HarnessError):
                 raise told
-        every = [done[n % self.jobs][n // self.jobs] for n in range(parts)]
+        every = [done[n % self.jobs][n // self.jobs] for n in range(PARTS * self.jobs)]
         yield from every
-        for _, pipe in self._workers:
-            pipe.send(every)
+        self._untold += every
+
+    def _ask(self, start: int, end: int, depth: int) -> None:
+        """Let all who wait go on from these states, after what they have not been told."""
+        parts = PARTS * self.jobs
+        cuts = [start + (end - start) * n // parts for n in range(parts + 1)]
+        for n, (_, pipe) in enumerate(self._workers):
+            pipe.send((self._untold, depth, list(itertools.pairwise(cuts))[n :: self.jobs]))
+        self._untold = []
+        self._asked = start, end, depth
 
 
 def _work(
     parent: int, explorer: Explorer, tree: Tree, pipe: Connection, ours: list[Connection]
 ) -> None:
-    """One of the processes: go on from some states, then learn what the others have found.
+    """One of the processes: learn what all have found, then go on from some states.
 
     It ends with the one that has started it, however that ends: it must not hold
     the other ends of the pipes.
@@ -99,14 +113,9 @@ def _work(
         end.close()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            told = pipe.recv()
-            if isinstance(told, list):
-                for found in told:
-                    columns = zip(found.fingerprints, found.parents, found.events, strict=True)
-                    for key, parent, event in columns:
-                        tree.add(key, parent, event)
-                continue
-            depth, slices = told
+            told, depth, slices = pipe.recv()
+            for found in told:
+                tree.extend(found.fingerprints, found.parents, found.events)
             try:
                 pipe.send([explorer.slice(tree, start, end, depth) for start, end in slices])
             except HarnessError as error:  # of a user's patch

@@ -7,6 +7,7 @@ that were found one after the other have most of their ways in common.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 
 from harness.search.visited import Visited
 
@@ -31,6 +32,16 @@ class Tree:
         self.parents.append(parent)
         self.ways.append(event)
         return True
+
+    def extend(
+        self, fingerprints: Iterable[int], parents: Iterable[int], events: Iterable[int]
+    ) -> None:
+        """Remember states, the same way."""
+        add, parent_of, way_to = self.visited.add, self.parents.append, self.ways.append
+        for fingerprint, parent, event in zip(fingerprints, parents, events, strict=True):
+            if add(fingerprint):
+                parent_of(parent)
+                way_to(event)
 
     def chain(self, index: int) -> list[int]:
         """The states on the way to one, the first one left out."""

@@ -11,6 +11,7 @@ import pytest
 from harness.cli.main import main
 from harness.dsl import read_trace
 from harness.engine import judge_all
+from harness.search import parallel
 from tests.cli.conftest import Cli
 
 SHORT = ["explore", "--kernel", "v6.13", "--depth", "5"]
@@ -80,7 +81,10 @@ def test_a_cost_is_told_and_is_no_violation(
     assert main([*args, "--budget", "reloads"]) == 1
 
 
-def test_json_has_the_counts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_the_counts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "ALONE", 16)
     main([*SHORT, "--json"])
     one = json.loads(capsys.readouterr().out)
     main([*SHORT, "--json", "-j", "2"])

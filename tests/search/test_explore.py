@@ -10,6 +10,7 @@ import pytest
 from harness.engine import Replay
 from harness.model import architecture
 from harness.model.base import Refused
+from harness.search import parallel
 from harness.search.bounds import Bounds
 from harness.search.canon import Canon, fresh_number
 from harness.search.discovery import trace_of
@@ -184,13 +185,18 @@ def test_what_is_told_is_what_a_replay_shows(name: str) -> None:
         assert one.violation.text in {v.text for _, v in outcome.violations}
 
 
-@pytest.mark.long
-def test_several_processes_find_the_same() -> None:
+def test_several_processes_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In levels of several batches, of which some are shared out and some are not."""
+    monkeypatch.setattr(parallel, "ALONE", 64)
     for every in (False, True):
-        one = Search(bounds("v6.13", "vhe", world(1, 2, 1, settings=SME), 5), every)
+        one = Search(bounds("v6.13", "vhe", world(1, 2, 1, settings=SME), 4), every)
         one.run()
         two = ParallelSearch(one.bounds, every, 2)
+        two.batch = 128
+        by: list[int] = []
+        two.after_batch.append(lambda search, by=by: by.append(len(search._workers)))  # type: ignore[misc]
         two.run()
+        assert {*by} == {0, 2}
         assert (two.tree.parents, two.tree.ways) == (one.tree.parents, one.tree.ways)
         assert two.tally.transitions == one.tally.transitions
         assert (two.found(), two.costs()) == (one.found(), one.costs())

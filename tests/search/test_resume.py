@@ -33,7 +33,7 @@ from harness.search import explore, parallel
 from harness.search.parallel import ParallelSearch
 from harness.search.resume import keep, resumed
 from tests.search.test_resume import SPEC
-explore.BATCH, parallel.FEW = 64, 16
+explore.BATCH, parallel.ALONE = 64, 16
 jobs = int(sys.argv[2])
 search = ParallelSearch(SPEC, True, jobs) if jobs > 1 else explore.Search(SPEC, True)
 path = Path(sys.argv[1])
