@@ -86,11 +86,11 @@ def reduced(bounds: Bounds, found: Found) -> Reduced:
     reducer = Reducer(trace, bounds.kernel, bounds.mode)
     reducer.trace, reducer.way = trace, way
     reducer.run()
-    deep = shorten(reducer, SECONDS)
+    tried = shorten(reducer, SECONDS)
     seconds = time.monotonic() - began
     left = len(units(reducer.trace))
     bug = identified(bounds, reducer.trace, way)
-    return Reduced(way, bug, len(found.events), left, deep >= left - 1, seconds)
+    return Reduced(way, bug, len(found.events), left, tried.deep >= left - 1, seconds)
 
 
 def explored(bounds: Bounds) -> list[tuple[Way, Bug, int]]:

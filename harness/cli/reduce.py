@@ -22,7 +22,7 @@ from harness.model.catalogue import Kernel
 from harness.search.culprit import MOST_TOGETHER, closed, cured, verdict
 from harness.search.play import play, units
 from harness.search.reduce import Reducer
-from harness.search.shortest import shorten
+from harness.search.shortest import Tried, shorten
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -80,11 +80,11 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if args.good is not None and reducer.way.kind in (verdict(trace, good[0], mode) or ()):
         raise HarnessError(f"--good {args.good}: {reducer.way.kind} is violated there, too")
     reducer.good = tuple(k for k in good if reducer.way.kind not in (verdict(trace, k, mode) or ()))
-    start, deep, whole = len(units(trace)), 0, True
+    start, tried, whole = len(units(trace)), Tried(), True
     try:
         reducer.run()
         if args.search > 0:
-            deep = shorten(reducer, args.search)
+            tried = shorten(reducer, args.search)
     except KeyboardInterrupt:
         whole = False
         bar.end()
@@ -96,13 +96,15 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     if args.output is not None:
         write(Path(args.output), "".join(line + "\n" for line in lines))
     if args.json:
-        tree = _plain(reducer, lines, start, deep) | {"output": args.output, "whole": whole}
+        tree = _plain(reducer, lines, start, tried) | {"output": args.output, "whole": whole}
         out.line(json.dumps(tree, indent=1, sort_keys=True))
     elif args.output is None:
         for line in lines:
             out.line(line)
     text = f"{start} events -> {len(units(reducer.trace))}: {reducer.way.kind}"
-    none = f"; none of its events with {deep} or fewer" if deep else ""
+    none = f"; none of its events with {tried.deep} or fewer" if tried.deep else ""
+    if tried.all:
+        none = f"; no shorter one exists (events: {','.join(tried.groups)})"
     aside(f"{text} on {kernel.name} {mode}{none}")
     return 0
 
@@ -177,7 +179,7 @@ def _check(reducer: Reducer, lines: list[str]) -> None:
         )
 
 
-def _plain(reducer: Reducer, lines: list[str], start: int, deep: int) -> dict[str, Any]:
+def _plain(reducer: Reducer, lines: list[str], start: int, tried: Tried) -> dict[str, Any]:
     assert reducer.way is not None
     trace, why = reducer.trace, reducer.why()
     texts = [line for line in reducer.lines() if not line.startswith("expect ")]
@@ -192,7 +194,9 @@ def _plain(reducer: Reducer, lines: list[str], start: int, deep: int) -> dict[st
         "bad": [kernel.name for kernel in reducer.bad],
         "before": start,
         "after": len(units(trace)),
-        "none_with": deep,
+        "none_with": tried.deep,
+        "shortest": tried.all,
+        "tried": list(tried.groups),
         "events": [{"text": text, "without": each} for text, each in zip(texts, why, strict=True)],
         "text": "".join(line + "\n" for line in lines),
     }

@@ -14,7 +14,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.dsl.nodes import Trace
 from harness.engine.replay import world
@@ -36,19 +36,29 @@ class _Late(Exception):
     """The time is up."""
 
 
-def shorten(reducer: Reducer, seconds: float) -> int:
+class Tried(NamedTuple):
+    """What a search for something shorter has tried in vain.
+
+    With `deep` events or fewer, events of the verbs that the trace had do not go wrong in this
+    way. `all` is whether nothing shorter does: with no event of `groups`, and all who were there.
+    """
+
+    deep: int = 0
+    all: bool = False
+    groups: tuple[str, ...] = ()
+
+
+def shorten(reducer: Reducer, seconds: float) -> Tried:
     """Make the best trace of a reducer a shortest one, if there is time: seconds of this process.
 
-    On a busy machine the result is the same.
-    How many events are too few is returned: with as many or fewer, events of the verbs that the
-    trace had do not go wrong in this way. Can be interrupted.
+    On a busy machine the result is the same. Can be interrupted.
     """
     arch = architecture(reducer.trace.arch)
     way = reducer.way
     if way is None or way.kind == "expect" or arch.explorable is None:
-        return 0
+        return Tried()
     if way.kind == "cost" and reducer.trace.budget[way.what]:
-        return 0  # a search knows only what is not due at all
+        return Tried()  # a search knows only what is not due at all
     began = time.process_time()
     with contextlib.suppress(_Late):
         _swapped(reducer, began + 0.2 * seconds)
@@ -60,8 +70,14 @@ def shorten(reducer: Reducer, seconds: float) -> int:
     search(0.4, lambda event, names: _kind(event, names) in like, other=False)
     deep = search(0.6, lambda event, names: event[1] in verbs, other=False)
     search(0.8, lambda event, names: True)
-    search(1.0, lambda event, names: True, everybody=True)
-    return min(deep, len(units(reducer.trace)) - 1)
+    every = search(1.0, lambda event, names: True, everybody=True)
+    most, everybody = len(units(reducer.trace)) - 1, world(reducer.origin)
+    groups = (
+        group
+        for group in arch.explorable.narrow(reducer.verbs)
+        if arch.explorable.alphabet(everybody, (group,)).events
+    )
+    return Tried(min(deep, most), every >= most, tuple(groups))
 
 
 def _swapped(reducer: Reducer, end: float) -> None:
@@ -90,7 +106,7 @@ def _swapped(reducer: Reducer, end: float) -> None:
 
 
 def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybody: bool) -> int:
-    """How deep nothing was found; what was found is the best trace now."""
+    """With how many events or fewer nothing was found; what was found is the best trace now."""
     trace = reducer.trace
     length = len(units(trace))
     if length < 2 or time.process_time() > end:
@@ -135,7 +151,8 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
         if reducer.offer(units_of(found.events), **whole):
             reducer.run()
             break
-    return search.tally.depth - bool(search.tally.found)
+    tally = search.tally
+    return length - 1 if tally.exhausted and not tally.found else tally.depth - bool(tally.found)
 
 
 def _whole(reducer: Reducer, everybody: bool) -> dict[str, Any]:

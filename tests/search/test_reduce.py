@@ -93,7 +93,9 @@ def test_a_shorter_one_can_take_events_and_tasks_that_are_gone() -> None:
     )
     assert [name for name, _ in reducer.trace.tasks] == ["A"]
     assert len(reducer.lines()) == 4
-    shorten(reducer, 30)
+    tried = shorten(reducer, 30)
+    assert (tried.deep, tried.all) == (2, True)
+    assert {"run", "csr", "vmm"} <= {*tried.groups}
     assert [" ".join(line.split()) for line in reducer.lines()] == [
         *("A ioctl KVM_RUN v0", "v0 write senvcfg = 0x80", "cpu0 switch A -> B"),
     ]
@@ -148,6 +150,8 @@ def test_another_bug_of_the_same_kind_is_not_the_same() -> None:
     reducer = Reducer(t, kernel(t, "v6.11"), "vhe")
     reducer.run()
     assert reducer.way == Way("stale", "svcr")
+    assert len(reducer.lines()) == 7
+    assert not shorten(reducer, 0).all  # there was no time
     assert len(reducer.lines()) == 7
     shorten(reducer, 8)
     assert len(reducer.lines()) == 6
