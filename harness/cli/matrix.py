@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cli.archs import add_option, chosen, left_out
+from harness.cli.jobs import add_jobs, worked_out
 from harness.cli.select import find_traces
 from harness.cli.term import Progress, Terminal
 from harness.dsl import Trace, read_trace
-from harness.engine.audit import Noticed, audit, branches, verdict
+from harness.engine.audit import Noticed, branches, noticed, verdict
 from harness.engine.judge import unbuilt
 from harness.errors import HarnessError
 from harness.model import architecture
@@ -31,6 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     matrix.add_argument("paths", nargs="*", metavar="TRACE")
     matrix.add_argument("-k", dest="expression", metavar="EXPR", help="only traces that match")
     matrix.add_argument("--kernel", action="append", default=[], metavar="K")
+    add_jobs(matrix)
     matrix.add_argument("--json", action="store_true", help="print JSON")
     matrix.set_defaults(command=run_matrix)
     check = commands.add_parser(
@@ -44,6 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check.add_argument(
         "-v", "--verbose", action="store_true", dest="all", help="every fix, with its traces"
     )
+    add_jobs(check)
     check.add_argument("--json", action="store_true", help="print JSON")
     add_option(check)
     check.set_defaults(command=run_audit)
@@ -77,10 +80,15 @@ def run_matrix(args: argparse.Namespace, out: Terminal) -> int:
     changed = {r for a in archs for r in releases_with_changes(architecture(a).catalogue)}
     kernels = args.kernel or [release for release in RELEASES if release in changed]
     progress = Progress(len(traces))
+
+    def cells(n: int) -> list[tuple[str, dict[str, str]]]:
+        return [cell(traces[n], name) for name in kernels]
+
     rows: dict[str, list[tuple[str, dict[str, str]]]] = {}
-    for trace in traces:
-        progress.step(trace.id)
-        rows[trace.id] = [cell(trace, name) for name in kernels]
+    with worked_out(args.jobs, cells, [(n,) for n in range(len(traces))]) as each:
+        for trace in traces:
+            progress.step(trace.id)
+            rows[trace.id] = next(each)
     progress.end()
     if args.json:
         tree = {
@@ -132,19 +140,30 @@ class _Audit:
         }
 
 
-def _audit(arch: str, traces: list[Trace], progress: Progress) -> _Audit:
+def _audit(arch: str, traces: list[Trace], progress: Progress, jobs: int) -> _Audit:
+    catalogue = architecture(arch).catalogue
+    switches = [fix for fix in catalogue.fixes.values() if fix.switch]
     found = []
-    for noticed in audit(arch, traces):
-        progress.step(noticed.fix.id)
-        found.append(noticed)
-    sides = branches(traces)
+    with worked_out(
+        jobs, lambda n: noticed(arch, switches[n], traces), [(n,) for n in range(len(switches))]
+    ) as each:
+        for fix in switches:
+            progress.step(fix.id)
+            found.append(next(each))
+    sides: dict[tuple[str, int, str], set[bool]] = {}
+    with worked_out(
+        jobs, lambda n: branches(traces[n : n + 1]), [(n,) for n in range(len(traces))]
+    ) as some:
+        for of_one in some:
+            for place, answers in of_one.items():
+                sides.setdefault(place, set()).update(answers)
     one_way = sorted(
         (f"{Path(path).name}:{line}", fix, answers == {True})
         for (path, line, fix), answers in sides.items()
         if len(answers) == 1
     )
-    fixes = architecture(arch).catalogue.fixes.values()
-    return _Audit(len(traces), found, [f.id for f in fixes if not f.switch], len(sides), one_way)
+    refactors = [fix.id for fix in catalogue.fixes.values() if not fix.switch]
+    return _Audit(len(traces), found, refactors, len(sides), one_way)
 
 
 def run_audit(args: argparse.Namespace, out: Terminal) -> int:
@@ -155,7 +174,7 @@ def run_audit(args: argparse.Namespace, out: Terminal) -> int:
         raise HarnessError("no trace")
     switches = [f.id for n in names for f in architecture(n).catalogue.fixes.values() if f.switch]
     progress = Progress(len(switches))
-    audits = {n: _audit(n, [t for t in traces if t.arch == n], progress) for n in names}
+    audits = {n: _audit(n, [t for t in traces if t.arch == n], progress, args.jobs) for n in names}
     progress.end()
     status = 1 if any(a.unnoticed or a.one_way for a in audits.values()) else 0
     if args.json:

@@ -6,12 +6,12 @@ import argparse
 import sys
 from collections.abc import Generator
 from contextlib import closing
-from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from harness.cli import bugs
 from harness.cli.archs import by_architecture, left_out
+from harness.cli.jobs import add_jobs, worked_out
 from harness.cli.select import distinct, find_traces
 from harness.cli.term import Progress, Terminal, aside, many
 from harness.dsl import Trace, read_trace
@@ -21,7 +21,6 @@ from harness.errors import HarnessError, PatchError, SourceError
 from harness.files import write
 from harness.golden import Result, Status, examine, golden_path, load, update
 from harness.model.patch import loaded
-from harness.processes import WorkerDied, in_processes
 from harness.report.formats import (
     as_json,
     as_junit,
@@ -72,9 +71,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="IMAGE",
         help="judge on what `kvm-replay identify IMAGE` finds instead",
     )
-    parser.add_argument(
-        "-j", dest="jobs", type=_jobs, default=1, metavar="N", help="use N processes"
-    )
+    add_jobs(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="only what is not as expected")
     parser.add_argument("--update", action="store_true", help="bring the golden files up to date")
     output = parser.add_mutually_exclusive_group()
@@ -83,12 +80,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML to FILE as well")
     bugs.add_options(parser)
     parser.set_defaults(command=run)
-
-
-def _jobs(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 256:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 to 256")
-    return int(text)
 
 
 def _judge(path: Path, kernels: Kernels) -> tuple[Trace, Judged] | HarnessError:
@@ -110,21 +101,13 @@ def _judge_each(
     paths: list[Path], kernels: Kernels, jobs: int
 ) -> Generator[tuple[Path, tuple[Trace, Judged] | HarnessError], None, None]:
     progress = Progress(len(paths))
-    many = min(jobs, len(paths))
-    items = zip(paths, [kernels] * len(paths), strict=True)
-    judged = in_processes(many, _judge, items) if many > 1 else starmap(_judge, items)
+    items = [(path, kernels) for path in paths]
     try:
-        for path in paths:
-            progress.step(trace_id(path))
-            yield path, next(judged)
-    except WorkerDied:
-        raise HarnessError(
-            "-j: one of the processes was killed, perhaps for lack of memory; "
-            "use fewer (-j 1: none)"
-        ) from None
+        with worked_out(jobs, _judge, items) as judged:
+            for path in paths:
+                progress.step(trace_id(path))
+                yield path, next(judged)
     finally:
-        if isinstance(judged, Generator):
-            judged.close()
         progress.end()
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from types import FrameType
 
 from harness.dsl.nodes import Trace
 from harness.engine.judge import cases
 from harness.engine.recall import recall
 from harness.engine.replay import Replay
-from harness.model import architecture, asked
+from harness.model import architecture
+from harness.model.asked import Asked
 from harness.model.catalogue import Catalogue, Fix, Kernel
 
 
@@ -62,34 +62,26 @@ def notices(trace: Trace, has: Kernel, lacks: Kernel) -> bool:
     return any(verdict(trace, has, mode) != verdict(trace, lacks, mode) for mode in trace.modes)
 
 
-def audit(arch: str, traces: list[Trace]) -> Iterator[Noticed]:
-    """For each switch of the model: which traces notice that it is off."""
-    catalogue = architecture(arch).catalogue
-    for fix in catalogue.fixes.values():
-        if not fix.switch:
-            continue
-        noticed = Noticed(fix)
-        for has, lacks in with_and_without(catalogue, fix, traces):
-            noticed.kernel = has.name
-            noticed.traces = [t.id for t in traces if notices(t, has, lacks)]
-            if noticed.traces:
-                break
-        yield noticed
+def noticed(arch: str, fix: Fix, traces: list[Trace]) -> Noticed:
+    """Which traces notice that a switch of the model is off."""
+    found = Noticed(fix)
+    for has, lacks in with_and_without(architecture(arch).catalogue, fix, traces):
+        found.kernel = has.name
+        found.traces = [t.id for t in traces if notices(t, has, lacks)]
+        if found.traces:
+            break
+    return found
 
 
-class _Placed(asked.Asked):
+class _Placed(Asked):
     """A kernel's fixes that remember where each was asked for, and what the answer was."""
 
+    afresh = True
     answers: dict[tuple[str, int, str], set[bool]]
 
     def answer(self, fix: str) -> bool:
         there = super().answer(fix)
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename == asked.__file__:
-            if frame.f_code is asked.Answers.of.__code__:
-                return there  # what is remembered of a guest is looked up
-            frame = frame.f_back
-        assert frame is not None
+        frame = sys._getframe(2)  # who asked, by way of __contains__
         place = (frame.f_code.co_filename, frame.f_lineno, fix)
         self.answers.setdefault(place, set()).add(there)
         return there

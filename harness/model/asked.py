@@ -12,8 +12,11 @@ class Asked(frozenset[str]):
     """Fixes of which each question is seen; a subclass says what becomes of it in `answer`.
 
     A model asks `"fp-type" in self.fixes`. What else a set can do would look at all of them and
-    not be seen, so it raises TypeError.
+    not be seen, so it raises TypeError. Where it matters who asks, nothing is remembered of others
+    (`afresh`).
     """
+
+    afresh = False
 
     def answer(self, fix: str) -> bool:
         """Whether the kernel has this fix."""
@@ -69,6 +72,8 @@ class Answers(Generic[T]):
 
         `make` asks the fixes that it is given, and nothing else that can change.
         """
+        if isinstance(fixes, Asked) and fixes.afresh:
+            return make(fixes)
         on, answer = self._first, True
         while (found := on.get(answer)) is not None:
             if not isinstance(found, _Question):

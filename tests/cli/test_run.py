@@ -287,6 +287,13 @@ def test_jobs_do_not_change_the_output(cli: Cli, form: list[str]) -> None:
     assert cli("run", "-j", "2", *form, *some) == cli("run", *form, *some)
 
 
+@pytest.mark.parametrize("command", [["matrix"], ["audit", "--json"]], ids=lambda c: c[0])
+def test_jobs_change_nothing(cli: Cli, command: list[str]) -> None:
+    """A row or a fix is one process's; branches on a fix are put together of all traces."""
+    some = [str(path) for path in sorted((ROOT / "traces/riscv").glob("*.trace"))[::40]]
+    assert cli(*command, "-j", "2", *some) == cli(*command, *some)
+
+
 def test_jobs_do_not_change_the_errors(project: Path, cli: Cli) -> None:
     """Two processes report broken traces, refused events and golden files as one does."""
     put(project, "A read v0\nfrobnicate\n", "traces/broken.trace")
