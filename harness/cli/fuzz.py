@@ -15,7 +15,8 @@ from harness.cli.bounds import add_bounds, bounds_of, print_groups, within
 from harness.cli.found import plain_found, print_found, write_found
 from harness.cli.term import Bar, Terminal, aside
 from harness.errors import HarnessError
-from harness.search.bounds import Found
+from harness.search.bounds import Bounds, Found
+from harness.search.cluster import cluster_walks, connect
 from harness.search.discovery import written
 from harness.search.fuzz import LONGEST, Walk, walks
 from harness.search.play import Way, way_of
@@ -43,6 +44,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--seed", type=int, metavar="N", help="default: another one each time")
     parser.add_argument("-j", dest="jobs", type=int, default=1, metavar="N", help="processes")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a dask cluster to walk on: tcp://HOST:8786"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
 
@@ -71,11 +75,13 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         raise HarnessError("--for and --walks do not go together")
     bounds, tally = place.bounds, _Tally()
     jobs = within("-j", args.jobs, 1, 256)
+    if args.scheduler is not None and jobs > 1:
+        raise HarnessError("--scheduler and -j do not go together")
     seed = secrets.randbits(32) if args.seed is None else args.seed
     began, bar = time.monotonic(), Bar()
     search = SEARCH
     try:
-        for walk in walks(bounds, seed, _numbers(args, began), jobs):
+        for walk in _walks(args, bounds, seed, _numbers(args, began), jobs):
             tally.take(walk)
             bar.show(f"{tally.walks} walks, {tally.events} events, {len(tally.found)} found")
     except KeyboardInterrupt:
@@ -119,6 +125,14 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         text += f"{tally.events} events, {seconds:.1f} s, {rate:.0f} events/s"
         out.line(out.paint(f"{bounds.kernel.name} {bounds.mode}: {text}", "bold"))
     return 1 if found else 0
+
+
+def _walks(
+    args: argparse.Namespace, bounds: Bounds, seed: int, numbers: Iterator[int], jobs: int
+) -> Iterator[Walk]:
+    if args.scheduler is None:
+        return walks(bounds, seed, numbers, jobs)
+    return cluster_walks(connect(args.scheduler), bounds, seed, numbers)
 
 
 def _numbers(args: argparse.Namespace, began: float) -> Iterator[int]:

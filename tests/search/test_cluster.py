@@ -133,6 +133,19 @@ def test_the_workers_have_the_patch_that_is_tried(cluster: Cluster, tmp_path: Pa
     assert leaks == [False, True]
 
 
+@pytest.mark.long
+def test_walks_on_a_cluster_are_the_same(cluster: Cluster) -> None:
+    """In their order, by all workers."""
+    walked = ["fuzz", "--kernel", "v6.13", "--walks", "100", "--seed", "3", "--length", "60"]
+    command = [*EXPLORE[: EXPLORE.index("explore")], *walked, "--json"]
+    one, other = (
+        json.loads(subprocess.run(args, stdout=subprocess.PIPE, check=False).stdout)
+        for args in (command, [*command, "--scheduler", cluster.address])
+    )
+    assert one["found"]
+    assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
 class Silent:
     """A cluster whose workers have ended: nothing comes back."""
 
@@ -168,7 +181,6 @@ def test_all_workers_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.cancelled == [client]
 
 
-@pytest.mark.long
 def test_a_worker_of_other_sources() -> None:
     """The version alone does not tell: what a worker would find might be of another model."""
     said = cluster_search._work("0" * 32, b"", cluster_search.Batch(array("I"), array("H"), 0), 1)
