@@ -97,7 +97,8 @@ def main() -> None:
     parser.add_argument("--row", nargs=2)  # one of them, in a process of its own
     args = parser.parse_args()
     if args.row:
-        print(row(*args.row, args.limit))
+        kernel, bounds = args.row
+        print(row(kernel, bounds, args.limit))
     else:
         table.write("benchmarks/exhaust.py", rows(args.limit, args.only))
 

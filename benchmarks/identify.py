@@ -12,8 +12,9 @@ import gc
 import os
 import resource
 import sys
-import time
 from pathlib import Path
+
+from watch import Watch, machine
 
 from harness.cli.identified import expose, read_traces
 from harness.cli.imaged import Subject, ask
@@ -25,24 +26,24 @@ from harness.model import architecture
 def measure(path: Path, btf: bool) -> None:
     """Print one line for one image."""
     gc.disable()  # as the command does
-    start = time.perf_counter()
+    watch = Watch()
     image = Image.open(path, btf=btf)
     evidence = architecture("arm64").evidence
     assert evidence is not None
     subject = Subject(image, "arm64", evidence)
     identity = ask(subject)
-    asked = time.perf_counter()
+    asked = watch.cpu
     exposures = expose(subject, identity, read_traces(subject, find_traces([])))
-    done = time.perf_counter()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(
-        f"{path.name} ({', '.join(image.kinds)}): {asked - start:.2f} s, with "
-        f"{len(exposures)} traces {done - start:.2f} s; {memory} MiB; "
+        f"{path.name} ({', '.join(image.kinds)}): {asked:.2f} s CPU, with "
+        f"{len(exposures)} traces {watch.cpu:.2f} s CPU, {watch.wall:.2f} s; {memory} MiB; "
         f"{len(identity.having('unknown'))} of {len(identity.findings)} fixes unknown"
     )
 
 
 def main() -> None:
+    print(machine())
     for name in sys.argv[1:]:
         for btf in (True, False):
             child = os.fork()

@@ -15,11 +15,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import table
+from watch import Watch, machine
 
 from harness.dsl.nodes import Trace
 from harness.model import architecture
@@ -56,6 +56,7 @@ class Reduced(NamedTuple):
     left: int
     proved: bool  # that by the verbs it had there is none that is shorter
     seconds: float
+    cpu: float
 
 
 def bounds_of(arch: str, kernel: str, mode: str, settings: dict[str, tuple[int, int]]) -> Bounds:
@@ -81,16 +82,16 @@ def identified(bounds: Bounds, trace: Trace, way: Way) -> Bug:
 
 
 def reduced(bounds: Bounds, found: Found) -> Reduced:
-    began = time.monotonic()
+    watch = Watch()
     trace, way = trace_of(bounds, found), way_of(found.violation)
     reducer = Reducer(trace, bounds.kernel, bounds.mode)
     reducer.trace, reducer.way = trace, way
     reducer.run()
     tried = shorten(reducer, SECONDS)
-    seconds = time.monotonic() - began
+    times = watch.wall, watch.cpu
     left = len(units(reducer.trace))
     bug = identified(bounds, reducer.trace, way)
-    return Reduced(way, bug, len(found.events), left, tried.deep >= left - 1, seconds)
+    return Reduced(way, bug, len(found.events), left, tried.deep >= left - 1, *times)
 
 
 def explored(bounds: Bounds) -> list[tuple[Way, Bug, int]]:
@@ -105,8 +106,10 @@ def explored(bounds: Bounds) -> list[tuple[Way, Bug, int]]:
 
 
 def rows(walks: int, seed: int) -> Iterator[str]:
-    yield "| kernel | violation | fuzzed | reduced to | shortest known | shown to be | s |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield f"Measured on {machine()}:"
+    yield ""
+    yield "| kernel | violation | fuzzed | reduced to | shortest known | shown to be | s | s CPU |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for arch, kernel, mode, settings in KERNELS:
         bounds = bounds_of(arch, kernel, mode, settings)
         walker = Walker(bounds, seed)
@@ -127,9 +130,11 @@ def rows(walks: int, seed: int) -> Iterator[str]:
             starts = span([story.start for story in those])
             proved = "in all" if all(story.proved for story in those) else "not in all"
             seconds = max(story.seconds for story in those)
+            cpu = max(story.cpu for story in those)
             yield (
                 f"| {kernel} {mode} | {first.way.kind} {first.way.what} | {len(those)}: {starts} "
-                f"| {', '.join(map(str, lefts))} | {min(known)} | {proved} | {seconds:.1f} |"
+                f"| {', '.join(map(str, lefts))} | {min(known)} | {proved} | {seconds:.1f} "
+                f"| {cpu:.1f} |"
             )
             if lefts[-1] > min(known) or seconds > MOST:
                 sys.exit(f"{kernel} {mode}, {first.way}: longer than known, or too slow")
