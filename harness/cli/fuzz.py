@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from harness.cli.bounds import add_bounds, bounds_of, print_groups, within
 from harness.cli.found import plain_found, print_found, write_found
+from harness.cli.jobs import worth
 from harness.cli.term import Bar, Terminal, aside
 from harness.errors import HarnessError
 from harness.search.bounds import Bounds, Found
@@ -131,7 +132,8 @@ def _walks(
     args: argparse.Namespace, bounds: Bounds, seed: int, numbers: Iterator[int], jobs: int
 ) -> Iterator[Walk]:
     if args.scheduler is None:
-        return walks(bounds, seed, numbers, jobs)
+        many = jobs if args.walks is None else worth(jobs, args.walks)
+        return walks(bounds, seed, numbers, many)
     return cluster_walks(connect(args.scheduler), bounds, seed, numbers)
 
 

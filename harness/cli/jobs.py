@@ -13,6 +13,8 @@ from harness.processes import WorkerDied, in_processes
 
 T = TypeVar("T")
 
+EACH = 8  # items that are worth a process: to start one takes as long as a few of them
+
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
     """The option."""
@@ -31,16 +33,21 @@ def _jobs(text: str) -> int:
 def worked_out(
     jobs: int, function: Callable[..., T], items: Sequence[tuple[Any, ...]]
 ) -> Iterator[Iterator[T]]:
-    """What `itertools.starmap` gives, by so many processes; none of them is left behind.
+    """What `itertools.starmap` gives, by so many processes at most; none of them is left behind.
 
     Raises HarnessError if one is killed.
     """
-    many = min(jobs, len(items))
+    many = worth(jobs, len(items))
     if many < 2:
         yield starmap(function, items)
         return
     with closing(_results(many, function, items)) as results:
         yield results
+
+
+def worth(jobs: int, items: int) -> int:
+    """How many of so many processes are worth it."""
+    return max(1, min(jobs, items // EACH))
 
 
 def _results(

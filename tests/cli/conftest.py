@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
+from harness.cli import jobs
 from harness.cli.main import main
 from tests.dsl.samples import SAMPLE, put
 
@@ -30,6 +31,12 @@ Cli = Callable[..., Ran]
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _processes_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-j` starts them even where one process is as fast."""
+    monkeypatch.setattr(jobs, "EACH", 1)
 
 
 @pytest.fixture

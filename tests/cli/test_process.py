@@ -315,7 +315,7 @@ def until(true: Callable[[], bool]) -> None:
 @pytest.fixture
 def working(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A command and its two processes, which wait for a pipe that nobody writes to."""
-    for name in "abcdefghijkl":
+    for name in "abcdefghijklmnop":  # eight for each process
         os.mkfifo(tmp_path / f"{name}.trace")
     process = subprocess.Popen(
         [*COMMAND, "run", "-j", "2", tmp_path],
@@ -390,7 +390,7 @@ def test_no_process_outlives_the_command(working: Working) -> None:
 def test_ctrl_c(tmp_path: Path, jobs: str) -> None:
     """Ctrl-C ends the command and its processes with status 130 and one line."""
     # The last trace is a pipe that nobody writes to: the command waits for it.
-    for n in range(12):
+    for n in range(15):
         put(tmp_path, SAMPLE, f"a{n}.trace")
     os.mkfifo(tmp_path / "z.trace")
     process = subprocess.Popen(

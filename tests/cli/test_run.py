@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from harness.cli import jobs
 from tests.cli.conftest import Cli, content
 from tests.dsl.samples import ROOT, SAMPLE, put
 
@@ -292,6 +293,12 @@ def test_jobs_change_nothing(cli: Cli, command: list[str]) -> None:
     """A row or a fix is one process's; branches on a fix are put together of all traces."""
     some = [str(path) for path in sorted((ROOT / "traces/riscv").glob("*.trace"))[::40]]
     assert cli(*command, "-j", "2", *some) == cli(*command, *some)
+
+
+def test_few_traces_need_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "EACH", 8)
+    assert [jobs.worth(2, n) for n in (0, 1, 15, 16, 378)] == [1, 1, 1, 2, 2]
+    assert [jobs.worth(1, 378), jobs.worth(64, 378)] == [1, 47]
 
 
 def test_jobs_do_not_change_the_errors(project: Path, cli: Cli) -> None:
