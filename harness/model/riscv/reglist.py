@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from harness.model.base import Errno, RegTest
 from harness.model.catalogue import Kernel
-from harness.model.riscv.kvm.isa import ISA_EXT_SINCE, RV32_ONLY, SBI_EXT_SINCE, known
+from harness.model.riscv.kvm.isa import ISA_EXT_SINCE, RV32_ONLY, SBI_EXT_SINCE, Known
 from harness.model.riscv.kvm.state import Vcpu
 from harness.model.riscv.kvm.uapi import (
     AIA_REGS,
@@ -70,8 +70,8 @@ def base(fixes: frozenset[str]) -> Sublist:
 def configs(fixes: frozenset[str]) -> Iterator[tuple[Sublist, ...]]:
     """vcpu_configs[], without the base that each has."""
     since = ISA_EXT_SINCE | {"isa-zilsd": " ".join(RV32_ONLY)}  # it has them, and skips them
-    isa = known(ISA_EXTENSIONS, since, fixes)
-    sbi = known(SBI_EXTENSIONS, SBI_EXT_SINCE, fixes)
+    isa = Known(ISA_EXTENSIONS, since, fixes)
+    sbi = Known(SBI_EXTENSIONS, SBI_EXT_SINCE, fixes)
     if sbi:
         # V01's number is 0, which the test takes for no feature at all.
         yield (Sublist("sbi-base", _paths("sbi_ext", _SBI_BASE)),)

@@ -6,7 +6,7 @@ in vcpu->arch.isa, the host's extension tells whether the machine can do it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from harness.model.base import kernel_function
 from harness.model.catalogue import Kernel
@@ -67,11 +67,38 @@ SBI_EXT_SINCE = {
 }
 
 
-def known(names: Iterable[str], since: dict[str, str], fixes: frozenset[str]) -> frozenset[str]:
-    """Those of `names` that a kernel with these fixes has an id for."""
-    later = {name for listed in since.values() for name in listed.split()}
-    brought = {name for fix in since if fix in fixes for name in since[fix].split()}
-    return frozenset(name for name in names if name not in later or name in brought)
+class Known:
+    """Those of `names` that a kernel with these fixes has an id for.
+
+    A fix is asked for when it matters: few traces differ by most of these ids.
+    """
+
+    __slots__ = ("_brought_by", "_fixes", "_known", "_names")
+
+    def __init__(
+        self, names: Iterable[str], since: Mapping[str, str], fixes: frozenset[str]
+    ) -> None:
+        self._names = tuple(names)
+        self._brought_by = {name: fix for fix, listed in since.items() for name in listed.split()}
+        self._fixes = fixes
+        self._known: dict[str, bool] = {}
+
+    def __contains__(self, name: str) -> bool:
+        found = self._known.get(name)
+        if found is None:
+            fix = self._brought_by.get(name)
+            found = name in self._names and (fix is None or fix in self._fixes)
+            self._known[name] = found
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._names if name in self)
+
+    def __reversed__(self) -> Iterator[str]:
+        return (name for name in reversed(self._names) if name in self)
+
+    def __bool__(self) -> bool:
+        return any(name in self for name in self._names)
 
 
 # "Extensions which don't have any mechanism to disable".
@@ -102,9 +129,9 @@ class Isa(Entry):
         self.vcpus = vcpus
         # The VM of each vcpu, and its hart id there. They never change, so no state has them.
         self.places_in_vm = places_in_vm
-        names = [name for name in ISA_EXTENSIONS if name not in RV32_ONLY]
-        self.isa_ids = known(names, ISA_EXT_SINCE, self.fixes)
-        self.sbi_ids = known(SBI_EXTENSIONS, SBI_EXT_SINCE, self.fixes)
+        names = (name for name in ISA_EXTENSIONS if name not in RV32_ONLY)
+        self.isa_ids = Known(names, ISA_EXT_SINCE, self.fixes)
+        self.sbi_ids = Known(SBI_EXTENSIONS, SBI_EXT_SINCE, self.fixes)
 
     # Who else is in a VM -----------------------------------------------------------------
 
@@ -140,12 +167,12 @@ class Isa(Entry):
 
     def isa_check_host(self, kvm_ext: int) -> str | None:
         """__kvm_riscv_isa_check_host(): the guest's extension of an id, None for -ENOENT."""
-        if not self.isa_known(kvm_ext):
+        if kvm_ext >= len(ISA_EXTENSIONS):
             return None
         guest = self.guest_ext(kvm_ext)
         # VS-mode's masking is henvcfg.PMM, which the host's Ssnpm provides.
         host = "ssnpm" if guest == "smnpm" else guest
-        return guest if self.has(host) else None
+        return guest if self.has(host) and self.isa_known(kvm_ext) else None
 
     def has_hw_pte_young(self) -> bool:
         """arch_has_hw_pte_young(): the host lets the hardware update A and D bits."""

@@ -300,7 +300,7 @@ class VcpuOnereg(Aia):
     @property
     def isa_ext_max(self) -> int:
         """KVM_RISCV_ISA_EXT_MAX"""
-        return max(ISA_EXT_ID[name] for name in self.isa_ids) + 1
+        return ISA_EXT_ID[next(reversed(self.isa_ids))] + 1
 
     def _word(self, index: int) -> range:
         first = index * BITS_PER_LONG
