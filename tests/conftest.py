@@ -42,7 +42,8 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long, or all else: what is left out is counted as deselected."""
-    if config.getoption("--long"):
+    named = config.option.keyword and not config.getoption("--only-long")
+    if config.getoption("--long") or named:  # -k finds what it says
         return
     seen: Counter[tuple[object, object]] = Counter()
     short: list[pytest.Item] = []

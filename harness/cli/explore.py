@@ -12,6 +12,7 @@ from pathlib import Path
 from harness.cli.bounds import Place, add_bounds, bounds_of, named, print_groups, within
 from harness.cli.found import plain_found, print_found, write_found
 from harness.cli.term import Bar, Terminal
+from harness.dsl.heading import settings
 from harness.errors import HarnessError
 from harness.model.catalogue import Kernel
 from harness.search.bounds import DEEPEST, MOST_ORDERS, Bounds, orders
@@ -198,6 +199,11 @@ def _plain(bounds: Bounds, search: Search, texts: list[str]) -> dict[str, object
         "kernel": bounds.kernel.name,
         "other": None if bounds.other is None else bounds.other.name,
         "mode": bounds.mode,
+        "machine": settings(bounds.world.settings, bounds.world.words),
+        "tasks": [*(name for name, _ in bounds.world.tasks), *bounds.world.unborn],
+        "vcpus": {name: list(features) for name, _, features in bounds.world.vcpus},
+        "events": list(bounds.groups),
+        "excepted": list(bounds.excepted),
         "depth": tally.depth,
         "exhausted": tally.exhausted,
         "states": len(search.tree),

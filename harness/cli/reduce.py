@@ -104,7 +104,10 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     text = f"{start} events -> {len(units(reducer.trace))}: {reducer.way.kind}"
     none = f"; none of its events with {tried.deep} or fewer" if tried.deep else ""
     if tried.all:
-        none = f"; no shorter one exists (events: {','.join(tried.groups)})"
+        none = "; with its tasks, vcpus and CPUs no shorter one exists"
+        if reducer.good:
+            none += f" that holds on {' and '.join(kernel.name for kernel in reducer.good)}"
+        none += f" (events {','.join(tried.groups)})"
     aside(f"{text} on {kernel.name} {mode}{none}")
     return 0
 

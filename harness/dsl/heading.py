@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from harness.dsl.nodes import Event, Header, Trace
 from harness.dsl.syntax import LineError, code_of, parse_line
@@ -13,6 +13,15 @@ _KNOWN = (
     *("trace", "about", "link", "mail", "commit", "recording", "machine", "needs", "budget"),
     *("verdict", "task", "vm", "class"),
 )
+
+
+def settings(spans: Mapping[str, tuple[int, int]], words: Mapping[str, tuple[str, ...]]) -> str:
+    """What a machine has, as it stands in its braces."""
+    parts = [
+        f"{name} {low}" if low == high else f"{name} {low}..{high}"
+        for name, (low, high) in spans.items()
+    ]
+    return "; ".join([*parts, *(f"{name} {' '.join(those)}" for name, those in words.items())])
 
 
 def header(trace: Trace) -> list[str]:
@@ -28,12 +37,8 @@ def header(trace: Trace) -> list[str]:
     lines += [f'recording "{name}"' for name in trace.recordings]
     before, after = _others(trace)
     lines += before
-    parts = [
-        f"{name} {low}" if low == high else f"{name} {low}..{high}"
-        for name, (low, high) in trace.settings.items()
-    ]
-    parts += [f"{name} {' '.join(words)}" for name, words in trace.words.items()]
-    lines.append(f"machine {trace.arch} {' '.join(trace.modes)} {{ {'; '.join(parts)} }}")
+    machine = settings(trace.settings, trace.words)
+    lines.append(f"machine {trace.arch} {' '.join(trace.modes)} {{ {machine} }}")
     lines += after
     if trace.needs:
         lines.append(f"needs {', '.join(trace.needs)}")

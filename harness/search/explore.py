@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from harness.dsl.heading import settings
 from harness.model.base import Violation
 from harness.model.world import Event
 from harness.search.bounds import Bounds, Found
@@ -116,13 +117,24 @@ class Search:
 
 
 def summary(bounds: Bounds, tally: Tally, states: int) -> str:
-    """The last line, which says no more than was done: how deep is how deep all was tried."""
-    many = bounds.world.settings.get("cpus", (1, 1))[1]
+    """The last line, which says no more than was done: how deep is how deep all was tried.
+
+    Nobody goes on from where something is wrong, so what comes after that is not in it.
+    """
+    world = bounds.world
     people = (
-        _plural(many, "CPU"),
-        _plural(len(bounds.world.tasks) + len(bounds.world.unborn), "task"),
-        _plural(len(bounds.world.vcpus), "vcpu"),
+        _plural(world.settings.get("cpus", (1, 1))[1], "CPU"),
+        _plural(len(world.tasks) + len(world.unborn), "task"),
+        _plural(len(world.vcpus), "vcpu"),
     )
+    spans = {name: span for name, span in world.settings.items() if name != "cpus"}
+    features = dict.fromkeys(f for _, _, those in world.vcpus for f in those)
+    parts = [
+        settings(spans, world.words),
+        f"vcpus with {' '.join(features)}" if features else "",
+        f"events {','.join(bounds.groups)}",
+        f"but for {', '.join(bounds.excepted)}" if bounds.excepted else "",
+    ]
     rate = states / tally.seconds if tally.seconds else 0.0
     counts = f"{states} states, {tally.transitions} transitions, {tally.seconds:.1f} s, "
     counts += f"{rate:.0f} states/s"
@@ -133,7 +145,10 @@ def summary(bounds: Bounds, tally: Tally, states: int) -> str:
     if tally.costs:
         head += f", {_plural(len(tally.costs), 'cost')}"
     depth = "at any depth" if tally.exhausted else f"depth {tally.depth}"
-    return f"{head} within {', '.join(people)}, {depth}: {counts}"
+    if tally.found:
+        depth += ", not counting what comes after one"
+    what = "; ".join(part for part in parts if part)
+    return f"{head} within {', '.join(people)} ({what}), {depth}: {counts}"
 
 
 def _plural(n: int, what: str) -> str:

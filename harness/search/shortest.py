@@ -40,7 +40,8 @@ class Tried(NamedTuple):
     """What a search for something shorter has tried in vain.
 
     With `deep` events or fewer, events of the verbs that the trace had do not go wrong in this
-    way. `all` is whether nothing shorter does: with no event of `groups`, and all who were there.
+    way. If `all`, nothing shorter does, by any event of `groups`, with the tasks, vcpus and CPUs
+    that the trace had.
     """
 
     deep: int = 0
@@ -71,13 +72,10 @@ def shorten(reducer: Reducer, seconds: float) -> Tried:
     deep = search(0.6, lambda event, names: event[1] in verbs, other=False)
     search(0.8, lambda event, names: True)
     every = search(1.0, lambda event, names: True, everybody=True)
-    most, everybody = len(units(reducer.trace)) - 1, world(reducer.origin)
-    groups = (
-        group
-        for group in arch.explorable.narrow(reducer.verbs)
-        if arch.explorable.alphabet(everybody, (group,)).events
-    )
-    return Tried(min(deep, most), every >= most, tuple(groups))
+    most = len(units(reducer.trace)) - 1
+    whole = 0 < most <= every
+    groups = arch.explorable.narrow(reducer.verbs) if whole else ()
+    return Tried(min(deep, most), whole, groups)
 
 
 def _swapped(reducer: Reducer, end: float) -> None:

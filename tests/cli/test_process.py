@@ -285,7 +285,7 @@ def test_ctrl_c_says_how_far_a_search_came(jobs: str) -> None:
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
     last = out.splitlines()[-1]
-    text = "v7.2 vhe: interrupted: no violation, 2 costs within 1 CPU, 2 tasks, 1 vcpu, "
+    text = "v7.2 vhe: interrupted: no violation, 2 costs within 1 CPU, 2 tasks, 1 vcpu (sve "
     assert last.startswith(text)
     assert err == ""
 

@@ -207,7 +207,8 @@ def test_the_last_line_says_what_was_done() -> None:
     tally = search.run()
     line = summary(search.bounds, tally, len(search.tree))
     text = (
-        r"no violation within 1 CPU, 2 tasks, 1 vcpu, depth 3: 203 states, 359 transitions, "
+        r"no violation within 1 CPU, 2 tasks, 1 vcpu \(sve 16..64; events \S+\), depth 3: "
+        r"203 states, 359 transitions, "
         r"[0-9.]+ s, [0-9]+ states/s"
     )
     assert re.fullmatch(text, line), line
