@@ -59,7 +59,9 @@ def with_and_without(
 
 def notices(trace: Trace, has: Kernel, lacks: Kernel) -> bool:
     """Whether the verdict on `trace` differs between the two kernels in some mode."""
-    return any(verdict(trace, has, mode) != verdict(trace, lacks, mode) for mode in trace.modes)
+    return any(
+        recall(trace, has, mode).kinds != recall(trace, lacks, mode).kinds for mode in trace.modes
+    )
 
 
 def noticed(arch: str, fix: Fix, traces: list[Trace]) -> Noticed:

@@ -10,8 +10,9 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from harness.dsl.nodes import Trace
-from harness.engine.judge import Case, judge
+from harness.engine.judge import Case, Judgement, judge
 from harness.errors import SourceError
+from harness.model import patch
 from harness.model.asked import Answers
 from harness.model.catalogue import Kernel
 
@@ -32,11 +33,13 @@ class Recalled(NamedTuple):
 
 
 _KNOWN: OrderedDict[tuple[int, str], tuple[Trace, Answers[Recalled]]] = OrderedDict()
+_made_of = [0]  # of which patches of the model
 
 
 def forget() -> None:
     """Replay everything again: the model has changed."""
     _KNOWN.clear()
+    _made_of[0] = patch.changes()
 
 
 def recall(trace: Trace, kernel: Kernel, mode: str) -> Recalled:
@@ -44,6 +47,8 @@ def recall(trace: Trace, kernel: Kernel, mode: str) -> Recalled:
 
     Such an object is kept alive here, so that another one cannot come to have its address.
     """
+    if _made_of[0] != patch.changes():
+        forget()
     key = id(trace), mode
     if key not in _KNOWN:
         _KNOWN[key] = trace, Answers()
@@ -51,9 +56,13 @@ def recall(trace: Trace, kernel: Kernel, mode: str) -> Recalled:
             _KNOWN.popitem(last=False)
     _KNOWN.move_to_end(key)
     answers = _KNOWN[key][1]
-    return answers.of(
+    found = answers.of(
         kernel.fixes, lambda fixes: _judged(Case(trace, Kernel(kernel.name, fixes), mode, None))
     )
+    if found.text:
+        return found
+    case = Case(trace, kernel, mode, None)  # the reason can name the kernel
+    return found._replace(text=Judgement(case, None, case.unsupported or "").text)
 
 
 def _judged(case: Case) -> Recalled:
@@ -63,6 +72,6 @@ def _judged(case: Case) -> Recalled:
         return Recalled(None, (), CANNOT)
     outcome = judgement.outcome
     if outcome is None:
-        return Recalled(None, (), judgement.text)
+        return Recalled(None, (), "")
     wrong = tuple((line, v.kind, v.text) for line, v in outcome.violations)
     return Recalled(outcome.kinds, wrong, judgement.text)

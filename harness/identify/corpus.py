@@ -9,7 +9,7 @@ make a difference is tried, up to a limit beyond which nothing is claimed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness.dsl.nodes import Trace
@@ -171,10 +171,23 @@ class Judge:
         )
         self._needs: dict[str, list[str]] = {}
         self._needed_by: dict[str, list[str]] = {}
-        for entry in catalogue.fixes.values():
-            for need in entry.requires:
-                self._needs.setdefault(entry.id, []).append(need)
-                self._needed_by.setdefault(need, []).append(entry.id)
+        # Of what nobody asks for, and is not known either, the needs count as well.
+        silent = frozenset(
+            fix
+            for fix in identity.having("unknown")
+            if not catalogue.fixes[fix].switch and catalogue.fixes[fix].kind != "build"
+        )
+
+        def needs(fix: str) -> Iterator[str]:
+            for need in catalogue.fixes[fix].requires:
+                yield need
+                if need in silent:
+                    yield from needs(need)
+
+        for fix in catalogue.fixes:
+            for need in dict.fromkeys(needs(fix)):
+                self._needs.setdefault(fix, []).append(need)
+                self._needed_by.setdefault(need, []).append(fix)
         self.lacking = [o for o in options if identity.options.get(o.name) is False]
 
     def expose(self, trace: Trace) -> Exposure:

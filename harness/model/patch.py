@@ -9,6 +9,7 @@ the machine, so `super()` is the kernel without it.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,8 @@ class Patch(NamedTuple):
 
 
 _LOADED: list[Patch] = []
+_changes = itertools.count(1)
+_changed = [0]
 _MIXED: dict[tuple[type, tuple[type, ...]], Any] = {}
 
 
@@ -80,7 +83,13 @@ def adopt(shown: str, source: str) -> Patch:
     architecture(arch).catalogue.add(fix)
     patch = Patch(arch, fix, mixin, shown, source)
     _LOADED.append(patch)
+    _changed[0] = next(_changes)
     return patch
+
+
+def changes() -> int:
+    """A number that is another one whenever a patch has been loaded or taken back."""
+    return _changed[0]
 
 
 def loaded() -> tuple[Patch, ...]:
@@ -95,6 +104,7 @@ def forget() -> None:
     for patch in _LOADED:
         architecture(patch.arch).catalogue.remove(patch.fix)
     _LOADED.clear()
+    _changed[0] = next(_changes)
 
 
 def patched(arch: str, cls: type[M], fixes: frozenset[str]) -> type[M]:

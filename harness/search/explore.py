@@ -57,6 +57,8 @@ class Search:
         self.tally = Tally()
         self.after_batch: list[Callable[[Search], None]] = []
         self.meant: Callable[[Found], bool] = lambda found: True
+        # After so many events something went wrong that was not looked for: nobody has gone on.
+        self.pruned = 0
 
     def run(self) -> Tally:
         """To the end."""
@@ -88,10 +90,13 @@ class Search:
         for parent, event, violations in found.wrong:
             for violation in violations:
                 way = way_of(violation)
-                if way in self.tally.found or self.bounds.way not in (None, way):
+                if way in self.tally.found:
                     continue
-                if self.meant(Found(violation, self.events_to(parent, event))):
+                wanted = self.bounds.way in (None, way)
+                if wanted and self.meant(Found(violation, self.events_to(parent, event))):
                     self.tally.found[way] = violation, parent, event
+                else:
+                    self.pruned = self.pruned or self.tally.depth + 1
         for parent, event, cost in found.costs:
             self.tally.costs.setdefault(cost.what, (cost, parent, event))
 

@@ -144,20 +144,22 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
     try:
         search.run()
     except _Late:
-        return search.tally.depth
+        return min(search.tally.depth, search.pruned or search.tally.depth)
     for found in search.found():
         if reducer.offer(units_of(found.events), **whole):
             reducer.run()
             break
     tally = search.tally
-    return length - 1 if tally.exhausted and not tally.found else tally.depth - bool(tally.found)
+    deep = length - 1 if tally.exhausted and not tally.found else tally.depth - bool(tally.found)
+    # What comes after something else that goes wrong was not tried.
+    return min(deep, search.pruned or deep)
 
 
 def _whole(reducer: Reducer, everybody: bool) -> dict[str, Any]:
     """All of the machine that there was; with everybody, or with those who are left, on CPUs."""
     trace, origin = reducer.trace, reducer.origin
     if everybody:
-        kept = ("settings", "words", "tasks", "vcpus", "vms")
+        kept = ("settings", "words", "tasks", "unborn", "vcpus", "vms")
         return {name: getattr(origin, name) for name in kept}
     features = tuple(dict.fromkeys(f for *_, every in origin.vcpus for f in every))
     return {

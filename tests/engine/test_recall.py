@@ -10,7 +10,7 @@ from harness.dsl import read_trace
 from harness.engine.judge import Case, judge
 from harness.engine.recall import recall
 from harness.errors import SourceError
-from harness.model import architecture
+from harness.model import architecture, patch
 from harness.model.asked import Answers, Asked
 from harness.model.catalogue import RELEASES
 from tests.dsl.samples import TRACES
@@ -58,3 +58,38 @@ def test_what_is_made_for_whom() -> None:
 def test_a_question_that_would_not_be_seen(operation: str) -> None:
     with pytest.raises(TypeError, match="ask for each fix by `in`"):
         eval(operation, {"a": Asked({"x"}), "b": frozenset({"x"})})
+
+
+def test_a_reason_names_the_kernel_that_was_asked_for() -> None:
+    """Of two that answer alike."""
+    trace = read_trace(next(p for p in TRACES if p.stem == "suspend-loses-tpidr2"))
+    catalogue = architecture("arm64").catalogue
+    for name in ("v6.15", "v6.14"):
+        assert (
+            f"{name}+sme-built is the same tree"
+            in recall(trace, catalogue.kernel(name), "vhe").text
+        )
+
+
+PATCH = """\
+from harness.model.catalogue import Fix
+ARCH = "arm64"
+FIX = Fix("mine", "variant", None, "nothing is saved")
+class Patch:
+    def fpsimd_save(self):
+        {}
+"""
+
+
+def test_another_patch_is_another_model() -> None:
+    trace = read_trace(next(p for p in TRACES if p.stem == "guest-keeps-registers"))
+    try:
+        seen = []
+        for body in ("pass", "super().fpsimd_save()"):
+            patch.forget()
+            patch.adopt("mine.py", PATCH.format(body))
+            kernel = architecture("arm64").catalogue.kernel("v7.2+mine")
+            seen.append(recall(trace, kernel, "vhe").kinds)
+    finally:
+        patch.forget()
+    assert seen[0] != seen[1]

@@ -122,3 +122,20 @@ def test_a_trace_of_ones_own(tmp_path: Path) -> None:
     exposure = Judge(identity("v7.2"), CATALOGUE, OPTIONS, "image").expose(read_trace(path))
     assert exposure.verdict == "cannot"
     assert exposure.judged
+
+
+@pytest.mark.parametrize(
+    ("fix", "unknown", "brings"),
+    [
+        ("fp-owner", ("fp-tristate", "kvm-fp-2018"), "kvm-fp-2018"),
+        ("defer-za", ("sme-clarify", "sme-kvm-load"), "sme-kvm-load"),
+    ],
+)
+def test_a_need_of_a_need_that_nobody_asks_for(
+    fix: str, unknown: tuple[str, ...], brings: str
+) -> None:
+    """The one between has no switch, and is unknown as well."""
+    judge = Judge(identity("v7.2", fix, *unknown), CATALOGUE, OPTIONS, "image")
+    assert judge.decide({}, fix, True) == {fix: True, brings: True}
+    assert judge.decide({}, brings, False) == {brings: False, fix: False}
+    assert judge.decide({fix: True}, brings, False) is None

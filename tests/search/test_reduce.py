@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from harness.search.bug import bug_of
 from harness.search.play import Way, play, units, way_of
 from harness.search.reduce import Reducer
 from harness.search.renaming import renamed
-from harness.search.shortest import shorten
+from harness.search.shortest import _searched, shorten
 from harness.search.swap import swaps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -328,3 +329,16 @@ def test_a_vcpu_stays_in_its_virtual_machine() -> None:
     reducer.run()
     shorten(reducer, 5)
     assert len(reducer.trace.vcpus) == len(reducer.trace.vms) == 1
+
+
+def test_what_comes_after_another_violation_was_not_tried() -> None:
+    """So it is not said that nothing shorter exists: `reduce` goes on there."""
+    head = [
+        *('trace "frame"', 'link "a@b.c"', "machine arm64 vhe { sve 16..64; sme 16..64 }"),
+        *("verdict v6.3 violates lost", "task A"),
+    ]
+    events = ("A syscall", "A smstart za", "A prctl PR_SVE_SET_VL 16", "A smstart sm")
+    t = Checker("frame.trace", "frame").read([*head, *events, "cpu0 softirq neon"])
+    reducer = Reducer(t, kernel(t, "v6.3"), "vhe", "lost")
+    end = time.process_time() + 60
+    assert _searched(reducer, end, lambda event, names: True, True, True) < 4
