@@ -57,7 +57,7 @@ class Search:
         self.tally = Tally()
         self.after_batch: list[Callable[[Search], None]] = []
         self.meant: Callable[[Found], bool] = lambda found: True
-        # After so many events something went wrong that was not looked for: nobody has gone on.
+        # After so many events it went wrong in this way by another bug: nobody has gone on.
         self.pruned = 0
 
     def run(self) -> Tally:
@@ -92,8 +92,7 @@ class Search:
                 way = way_of(violation)
                 if way in self.tally.found:
                     continue
-                wanted = self.bounds.way in (None, way)
-                if wanted and self.meant(Found(violation, self.events_to(parent, event))):
+                if self.meant(Found(violation, self.events_to(parent, event))):
                     self.tally.found[way] = violation, parent, event
                 else:
                     self.pruned = self.pruned or self.tally.depth + 1

@@ -226,12 +226,14 @@ class Explorer:
         ]
 
     def wrong(self, violations: list[Violation]) -> tuple[Violation, ...]:
-        """Those that are looked for."""
-        excepted, budget = self.bounds.excepted, self.bounds.budget
+        """Those that are looked for: where another one shows, the search goes on."""
+        excepted, budget, way = self.bounds.excepted, self.bounds.budget, self.bounds.way
         return tuple(
             v
             for v in violations
-            if v.kind not in excepted and (v.kind != "cost" or v.what in budget)
+            if v.kind not in excepted
+            and (v.kind != "cost" or v.what in budget)
+            and way in (None, way_of(v))
         )
 
     def costs(self, violations: list[Violation]) -> list[Violation]:

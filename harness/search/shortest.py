@@ -151,7 +151,7 @@ def _searched(reducer: Reducer, end: float, wanted: Wanted, other: bool, everybo
             break
     tally = search.tally
     deep = length - 1 if tally.exhausted and not tally.found else tally.depth - bool(tally.found)
-    # What comes after something else that goes wrong was not tried.
+    # What comes after another bug that goes wrong in this way was not tried.
     return min(deep, search.pruned or deep)
 
 
