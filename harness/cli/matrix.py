@@ -19,6 +19,8 @@ from harness.errors import HarnessError
 from harness.model import architecture
 from harness.model.catalogue import RELEASES, KernelError, releases_with_changes
 
+TOGETHER = 6  # fixes that landed one after the other are noticed on the same kernels
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     matrix = commands.add_parser(
@@ -143,18 +145,21 @@ class _Audit:
 def _audit(arch: str, traces: list[Trace], progress: Progress, jobs: int) -> _Audit:
     catalogue = architecture(arch).catalogue
     switches = [fix for fix in catalogue.fixes.values() if fix.switch]
-    found = []
-    with worked_out(
-        jobs, lambda n: noticed(arch, switches[n], traces), [(n,) for n in range(len(switches))]
-    ) as each:
-        for fix in switches:
-            progress.step(fix.id)
-            found.append(next(each))
+    found: list[Noticed] = []
+
+    def some(first: int) -> list[Noticed]:
+        return [noticed(arch, fix, traces) for fix in switches[first : first + TOGETHER]]
+
+    with worked_out(jobs, some, [(n,) for n in range(0, len(switches), TOGETHER)]) as each:
+        for those in each:
+            for one in those:
+                progress.step(one.fix.id)
+                found.append(one)
     sides: dict[tuple[str, int, str], set[bool]] = {}
     with worked_out(
         jobs, lambda n: branches(traces[n : n + 1]), [(n,) for n in range(len(traces))]
-    ) as some:
-        for of_one in some:
+    ) as sides_of:
+        for of_one in sides_of:
             for place, answers in of_one.items():
                 sides.setdefault(place, set()).update(answers)
     one_way = sorted(
