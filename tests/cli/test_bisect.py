@@ -24,7 +24,7 @@ expect no errno
 A one_reg get v0 config.mvendorid
 expect read config.mvendorid = 0x80000489
 """
-FAST = ("fwft-value-lost-by-fast-path", "--kernel", "v7.1", "--search", "2")
+FAST = ("fwft-value-lost-by-fast-path", "--kernel", "v7.1", "--search", "1")
 RED = """\
 trace "a refused event leaves the machine in the kernel"
 machine arm64 vhe { cpus 1; sve 16..64 }

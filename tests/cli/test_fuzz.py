@@ -31,6 +31,7 @@ def test_nothing_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("v7.2 vhe: no violations in ")
 
 
+@pytest.mark.long
 def test_a_found_trace_is_one(tmp_path: Path) -> None:
     """Each file that is written reads, and its verdict is the model's."""
     assert main([*SOME, "-o", str(tmp_path)]) == 1

@@ -34,6 +34,7 @@ def test_it_says_what_there_is_and_why(cli: Cli, image: Path) -> None:
     assert "this kernel is built without SME" in ran.out
 
 
+@pytest.mark.long
 def test_quiet_shows_what_differs_from_the_nearest_kernel(cli: Cli, image: Path) -> None:
     loud, quiet = cli("identify", image).out, cli("identify", "-q", image).out
     assert len(quiet.splitlines()) < len(loud.splitlines())

@@ -52,7 +52,7 @@ def test_show_own_traces(cli: Cli, target: Target) -> None:
     assert end == "holds" if target in HOLDING else re.fullmatch(r"[1-9]\d* violations?", end)
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("target", FAILING, ids=_id)
 def test_explain_own_traces(cli: Cli, target: Target) -> None:
     """explain has something to say of every trace of the project that goes wrong."""

@@ -16,7 +16,7 @@ from harness.model.catalogue import RELEASES
 from tests.dsl.samples import TRACES
 
 
-@pytest.mark.one_in(8)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("path", TRACES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_it_is_what_a_replay_shows(path: Path) -> None:
     """On each release, the kernels of the verdicts and those that lack one of their fixes."""

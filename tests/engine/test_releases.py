@@ -16,7 +16,7 @@ from harness.resources import folder
 TRACES = sorted(folder("traces").rglob("*.trace"))
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("path", TRACES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_each_stretch_of_releases_with_one_outcome_has_a_verdict(path: Path) -> None:
     """No event is refused: a trace `needs` what its events cannot do without."""

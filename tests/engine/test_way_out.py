@@ -75,7 +75,7 @@ def happens(model: Model, event: Event) -> bool:
     return True
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("arch", [ARM64, RISCV], ids=lambda a: a.name)
 def test_what_is_proposed_can_be_done(arch: Architecture, seed: int) -> None:

@@ -84,7 +84,7 @@ def classes(trace: Trace) -> set[str]:
     return {"bug", "feature"}
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("path", TRACES, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_class(path: Path) -> None:
     """The header says one of the classes that the model makes of the trace."""

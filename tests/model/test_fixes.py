@@ -62,7 +62,7 @@ def words(arch: str) -> frozenset[str]:
     return frozenset(re.findall(r'"([^"\n]+)"', source(arch)))
 
 
-@pytest.mark.one_in(10)
+@pytest.mark.one_in(20)
 @pytest.mark.parametrize(("arch", "fix"), each(True), ids=ids)
 def test_switching_a_fix_off_changes_a_verdict(arch: str, fix: Fix) -> None:
     """No switch of the model goes unnoticed by the corpus."""

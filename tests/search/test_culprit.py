@@ -73,7 +73,7 @@ def test_a_fix_that_is_taken_away() -> None:
     assert between(t, catalogue, good, good, "rv64") is None
 
 
-@pytest.mark.one_in(8)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("path", TRACES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_bisect_names_a_commit_that_the_header_cites(path: Path) -> None:
     """Where the verdict changes between releases, a culprit is what the trace is about."""

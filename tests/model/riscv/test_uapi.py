@@ -181,7 +181,7 @@ def complaint(body: str, kernel: str = "v7.2") -> str:
     return "".join(v.text for _, v in replay.outcome.violations)
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize(
     ("event", "says"),
     [

@@ -100,6 +100,9 @@ class Known:
     def __bool__(self) -> bool:
         return any(name in self for name in self._names)
 
+    def __repr__(self) -> str:
+        return f"Known({' '.join(self)})"
+
 
 # "Extensions which don't have any mechanism to disable".
 _NEVER = """
