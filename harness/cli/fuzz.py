@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from harness.cli.bounds import add_bounds, bounds_of, print_groups, within
@@ -133,8 +134,10 @@ def _walks(
 ) -> Iterator[Walk]:
     if args.scheduler is None:
         many = jobs if args.walks is None else worth(jobs, args.walks)
-        return walks(bounds, seed, numbers, many)
-    return cluster_walks(connect(args.scheduler), bounds, seed, numbers)
+        yield from walks(bounds, seed, numbers, many)
+        return
+    with closing(connect(args.scheduler)) as client:
+        yield from cluster_walks(client, bounds, seed, numbers)
 
 
 def _numbers(args: argparse.Namespace, began: float) -> Iterator[int]:
