@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+import harness.model
 from harness.dsl import read_trace
 from harness.engine.judge import Case, judge
 from harness.engine.recall import recall
@@ -93,3 +95,14 @@ def test_another_patch_is_another_model() -> None:
     finally:
         patch.forget()
     assert seen[0] != seen[1]
+
+
+@pytest.mark.parametrize("arch", ["arm64", "riscv"])
+def test_no_model_takes_the_fixes_as_a_whole(arch: str) -> None:
+    """What copies a set in C (`{*fixes}`, `set(fixes)`) does not raise: it would see nothing."""
+    whole = re.compile(r"(?:\*|\b(?:set|frozenset|sorted|list|tuple|len|iter)\()\w+\.fixes\b")
+    root = Path(harness.model.__file__).parent / arch
+    files = sorted(root.rglob("*.py"))
+    assert len(files) > 20
+    found = [(f.name, m[0]) for f in files for m in whole.finditer(f.read_text("utf-8"))]
+    assert not found
