@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The tasks of a trace: how they are started, waited for, and put on and off CPUs. */
+#ifndef PEOPLE_H
+#define PEOPLE_H
+
+#include "script.h"
+
+struct task {
+	int pid;		/* 0: not there */
+	int dead, status;
+	int cpu;		/* of the machine, 0 for one that is kept from running */
+	int guest;		/* the vcpu whose guest runs in it, -1 for none */
+	int blocked;		/* in futex() */
+	int stopped;		/* by its tracer */
+};
+
+extern struct task tasks[TASKS];
+extern const char *task_program;
+
+void forget_tasks(void);
+int start_task(int n);		/* -1 and a line in the log if it does not come up */
+void end_tasks(void);
+void reap(void);
+
+void issue(struct slot *s, int op, int n);
+/* Whether a slot's command is done: 0, or -1 after a line in the log if it never will be. */
+int wait_for(const struct command *c, struct slot *s, int task);
+int goes_on(const struct command *c, int task);
+
+void priority(int task, int value);
+void onto(int task, int cpu);
+void park_others(int cpu, int one, int other);
+void wake(int task);
+int stop_for_tracer(int task, int cpu);
+double now(void);
+void pause_for(double seconds);
+
+#define CURRENT	50	/* SCHED_FIFO priorities: who runs, and who waits */
+#define WAITING	10
+#define PATIENCE 2.0	/* seconds */
+#define YIELD()	asm volatile("yield" : : : "memory")
+#endif
