@@ -476,7 +476,7 @@ static int play(FILE *script)
 	while (fgets(line, sizeof(line), script)) {
 		line[strcspn(line, "\n")] = 0;
 		if (!strncmp(line, "plan ", 5))
-			printf("KTAP version 1\n1..%s\n", line + 5);
+			printf("1..%s\n", line + 5);
 		else if (!strncmp(line, "skip ", 5)) {
 			char *why = strchr(line + 5, ' ');
 
@@ -562,6 +562,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	uname(&uts);
+	puts("KTAP version 1");
 	log_line("kvm-replay log 1 %s %s", uts.machine, uts.release);
 	if (!play(script)) {
 		printf("Bail out! the script is not whole\n");

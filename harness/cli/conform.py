@@ -10,6 +10,7 @@ from typing import Any
 from harness.capture.evidence import Evidence, Tally, gather
 from harness.capture.text import Recording
 from harness.capture.verdict import Agreement, Verdict
+from harness.cli.conform_log import conform_log, is_log
 from harness.cli.recorded import (
     architecture_of,
     check_built,
@@ -31,7 +32,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "conform",
         help="hold the model against what a kernel was recorded to do",
         description="Replay the stimuli of a recording and compare what the model's functions "
-        "call, and its state at each, with what was recorded. Exit status 1 if they differ "
+        "call, and its state at each, with what was recorded. Or, for a log of kvm-replay-runner: "
+        "what programs and guests read there, errnos and signals. Exit status 1 if they differ "
         "anywhere, or if too little of the recording was understood or compared; 2 if it is "
         "another tool's or another architecture's.",
     )
@@ -46,6 +48,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run_conform(args: argparse.Namespace, out: Terminal) -> int:
+    if is_log(args.capture):
+        return conform_log(args, out)
     arch, tools = architecture_of(args)
     catalogue = architecture(arch).catalogue
     kernel = catalogue.kernel(args.kernel)

@@ -40,10 +40,11 @@ class Skipped(NamedTuple):
     why: str
 
 
-def written(tests: Iterable[Driven | Skipped]) -> Iterator[str]:
-    """The lines of a script."""
+def written(tests: Iterable[Driven | Skipped], planned: str) -> Iterator[str]:
+    """The lines of a script; `planned` is the kernel and the mode that it was made for."""
     tests = list(tests)
     yield f"plan {len(tests)}"
+    yield f"# planned for {planned}"
     for test in tests:
         if isinstance(test, Skipped):
             yield f"skip {test.id} {test.why}"
@@ -58,10 +59,10 @@ def written(tests: Iterable[Driven | Skipped]) -> Iterator[str]:
 
 
 class Answer(NamedTuple):
-    """What came of a command: the ESR of a guest's exception, a system call's result, what was read.
+    """What came of a command.
 
-    `died` is the signal that a task has died of (0: nobody saw which), `x` what a call gave beside
-    its result.
+    `ret` is a system call's result and `x` what it gave beside; `undef` the ESR of a guest's
+    exception; `died` the signal that a task has died of (0: nobody saw which).
     """
 
     ret: int = 0
@@ -94,6 +95,7 @@ class Log:
     """A log: the kernel's release, and each trace."""
 
     release: str
+    planned: str  # kernel and mode, as the script says
     tests: list[Ran]
     whole: bool
 
@@ -108,7 +110,7 @@ def read_log(path: str, lines: Iterable[str]) -> Log:
 
     Raises HarnessError for what is no log, or is damaged.
     """
-    release, tests, whole = "", list[Ran](), False
+    release, planned, tests, whole = "", "", list[Ran](), False
     test: Ran | None = None
     for number, line in enumerate(lines, 1):
         line = line.rstrip("\r\n")
@@ -117,6 +119,8 @@ def read_log(path: str, lines: Iterable[str]) -> Log:
             release = rest.removeprefix(_BEGINS).split(" ", 1)[-1]
         elif not release:
             continue
+        elif word == "#" and rest.startswith("planned for "):
+            planned = rest.removeprefix("planned for ")
         elif word == "#" and rest.startswith("test "):
             test = Ran(rest[5:], number)
             tests.append(test)
@@ -137,7 +141,7 @@ def read_log(path: str, lines: Iterable[str]) -> Log:
             _line_of(test, rest, f"{path}:{number}")
     if not release:
         raise HarnessError(f"{path}: no log of kvm-replay-runner: expected `# {_BEGINS}...`")
-    return Log(release, tests, whole)
+    return Log(release, planned, tests, whole)
 
 
 def _line_of(test: Ran, rest: str, where: str) -> None:

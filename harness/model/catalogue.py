@@ -239,6 +239,15 @@ class Catalogue:
             add += [need for need in self.fixes[name].needs if need not in have]
         return Kernel("+".join((kernel.name, *fixes)), frozenset(have))
 
+    def toggled(self, kernel: Kernel, fix: str) -> tuple[Kernel, str]:
+        """`kernel` with this fix the other way, and what of it changes: `-ID-ID` or `+ID+ID`."""
+        if fix in kernel.fixes:
+            other = self.without(kernel, fix)
+            return other, "".join(f"-{f}" for f in sorted(kernel.fixes - other.fixes))
+        other = self.adding(kernel, fix)
+        more = other.fixes - kernel.fixes
+        return other, "".join(f"+{f}" for f in self.fixes if f in more)
+
     def kernel(self, spec: str) -> Kernel:
         """The kernel that `spec` names, such as `v6.12`, `v6.12+ID` or `v6.14-ID`.
 

@@ -51,17 +51,8 @@ def explain(
         if time.monotonic() > until:
             break
         progress(fix.id)
-        other, change = _toggled(catalogue, kernel, fix.id)
+        other, change = catalogue.toggled(kernel, fix.id)
         outcome = Conformer(other, mode, config, names).feed(items)
         if outcome.divergences < verdict.divergences:
             found.append(Agreement(change, outcome))
     return sorted(found, key=lambda a: (a.verdict.divergences, a.change))
-
-
-def _toggled(catalogue: Catalogue, kernel: Kernel, fix: str) -> tuple[Kernel, str]:
-    if fix in kernel.fixes:
-        other = catalogue.without(kernel, fix)
-        return other, "".join(f"-{f}" for f in sorted(kernel.fixes - other.fixes))
-    other = catalogue.adding(kernel, fix)
-    more = other.fixes - kernel.fixes
-    return other, "".join(f"+{f}" for f in catalogue.fixes if f in more)

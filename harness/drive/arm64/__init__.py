@@ -3,57 +3,48 @@
 from __future__ import annotations
 
 from harness.drive.arm64 import program, scheduler, syscalls, tracing, vcpus
+from harness.drive.arm64.judge import hold
 from harness.drive.arm64.planner import Planner
 from harness.drive.script import Driven
 from harness.dsl.nodes import Trace
 from harness.model.catalogue import Kernel
 
 RULES = {
-    **{
-        "read": program.read,
-        "write": program.write,
-        "svcr_write": program.svcr_write,
-        "smstart": program.smstart,
-        "smstop": program.smstop,
-        "rdvl": program.rdvl,
-        "trap": program.trap,
-        "guest_enter": program.guest_enter,
-        "guest_exit": program.guest_exit,
-    },
-    **{
-        "switch": scheduler.switch,
-        "sched_switch": scheduler.switch,
-        "ret_to_user": scheduler.ret_to_user,
-        "do_notify_resume": scheduler.do_notify_resume,
-        "vcpu_put": scheduler.vcpu_put,
-        "irq": scheduler.irq,
-        "hotplug": scheduler.hotplug,
-    },
-    **{
-        "syscall": syscalls.syscall,
-        "syscall_enter": syscalls.syscall_enter,
-        "prctl": syscalls.prctl,
-        "signal": syscalls.signal,
-        "frame_write": syscalls.frame_write,
-        "sigreturn": syscalls.sigreturn,
-        "fork": syscalls.child,
-        "clone": syscalls.child,
-        "exec": syscalls.exec_,
-        "exit": syscalls.exit_,
-    },
-    **{
-        "ioctl": vcpus.ioctl,
-        "one_reg_get": vcpus.one_reg_get,
-        "one_reg_set": vcpus.one_reg_set,
-        "save": vcpus.save,
-        "restore": vcpus.restore,
-    },
-    **{
-        "ptrace_get": tracing.ptrace_get,
-        "ptrace_set": tracing.ptrace_set,
-        "ptrace_getregset": tracing.ptrace_getregset,
-        "ptrace_setregset": tracing.ptrace_setregset,
-    },
+    "read": program.read,
+    "write": program.write,
+    "svcr_write": program.svcr_write,
+    "smstart": program.smstart,
+    "smstop": program.smstop,
+    "rdvl": program.rdvl,
+    "trap": program.trap,
+    "guest_enter": program.guest_enter,
+    "guest_exit": program.guest_exit,
+    "switch": scheduler.switch,
+    "sched_switch": scheduler.switch,
+    "ret_to_user": scheduler.ret_to_user,
+    "do_notify_resume": scheduler.do_notify_resume,
+    "vcpu_put": scheduler.vcpu_put,
+    "irq": scheduler.irq,
+    "hotplug": scheduler.hotplug,
+    "syscall": syscalls.syscall,
+    "syscall_enter": syscalls.syscall_enter,
+    "prctl": syscalls.prctl,
+    "signal": syscalls.signal,
+    "frame_write": syscalls.frame_write,
+    "sigreturn": syscalls.sigreturn,
+    "fork": syscalls.child,
+    "clone": syscalls.child,
+    "exec": syscalls.exec_,
+    "exit": syscalls.exit_,
+    "ioctl": vcpus.ioctl,
+    "one_reg_get": vcpus.one_reg_get,
+    "one_reg_set": vcpus.one_reg_set,
+    "save": vcpus.save,
+    "restore": vcpus.restore,
+    "ptrace_get": tracing.ptrace_get,
+    "ptrace_set": tracing.ptrace_set,
+    "ptrace_getregset": tracing.ptrace_getregset,
+    "ptrace_setregset": tracing.ptrace_setregset,
 }
 """How each verb is driven that can be."""
 
@@ -77,3 +68,6 @@ NEVER = {
 def plan(trace: Trace, kernel: Kernel, mode: str) -> Driven:
     """The trace as a script's test. Raises Undriven."""
     return Planner(trace, kernel, mode, RULES, NEVER).plan()
+
+
+__all__ = ["NEVER", "RULES", "hold", "plan"]

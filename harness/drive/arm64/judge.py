@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from harness.drive.arm64 import regsets
 from harness.drive.arm64.tracing import regset_of
 from harness.drive.arm64.values import decode
+from harness.drive.outcome import Differs, Held
 from harness.drive.script import Answer
 from harness.dsl.nodes import Event, Trace
 from harness.engine.replay import world
-from harness.model import architecture
 from harness.model.arm64.kvm.uapi import named, reg_id
-from harness.model.arm64.language import Arm64
+from harness.model.arm64.language import ARM64
 from harness.model.arm64.machine import Machine
 from harness.model.base import Refused
 from harness.model.catalogue import Kernel
@@ -24,29 +22,9 @@ _NAME_OF_SET = {number: name for name, number in regsets.NOTES.items()}
 _SAME = {"ENOTSUP": "EOPNOTSUPP"}
 
 
-class Differs(NamedTuple):
-    """An event of which machine and model say different things."""
-
-    line: int
-    what: str
-    machine: str
-    model: str
-
-
-@dataclass(slots=True)
-class Held:
-    """A trace held against a model: the answers compared, those that were of reads, what differs."""
-
-    compared: int = 0
-    reads: int = 0
-    differs: list[Differs] = field(default_factory=list)
-
-
 def hold(trace: Trace, answers: dict[int, Answer], kernel: Kernel, mode: str) -> Held:
     """The answers that there are, up to where somebody has died or the model cannot follow."""
-    arch = architecture(trace.arch)
-    assert isinstance(arch, Arm64)
-    model = arch.fresh(kernel, mode, world(trace), record=False)
+    model = ARM64.fresh(kernel, mode, world(trace), record=False)
     held = Held()
     for event in trace.body:
         if not isinstance(event, Event):
@@ -55,7 +33,9 @@ def hold(trace: Trace, answers: dict[int, Answer], kernel: Kernel, mode: str) ->
         seen_by = _set_of(model, event)
         if model.fatal and model.dead(event.actor.text):
             if got is not None and got.died is None:
-                held.differs.append(Differs(event.line, "life", "goes on", model.dead(event.actor.text) or ""))
+                held.differs.append(
+                    Differs(event.line, "life", "goes on", model.dead(event.actor.text) or "")
+                )
                 return held
             continue
         model.violations.clear()
@@ -63,13 +43,17 @@ def hold(trace: Trace, answers: dict[int, Answer], kernel: Kernel, mode: str) ->
         try:
             model.apply(event.actor.text, event.verb, event.args)
         except Refused as refused:
-            held.differs.append(Differs(event.line, "the event", "took place", f"refused: {refused}"))
+            held.differs.append(
+                Differs(event.line, "the event", "took place", f"refused: {refused}")
+            )
             return held
         if got is None:
             continue
         held.compared += 1
         held.reads += event.verb in _READS
-        held.differs += (Differs(event.line, *each) for each in _compared(model, event, got, seen_by))
+        held.differs += (
+            Differs(event.line, *each) for each in _compared(model, event, got, seen_by)
+        )
         if got.died is not None:
             return held
     return held
@@ -91,7 +75,11 @@ def _compared(m: Machine, event: Event, got: Answer, regset: str) -> Iterator[tu
     killed = task.killed if task is not None else ""
     if got.died is not None or killed:
         if bool(killed) is not (got.died is not None):
-            yield "life", f"died of signal {got.died}" if killed == "" else "goes on", killed or "goes on"
+            yield (
+                "life",
+                f"died of signal {got.died}" if killed == "" else "goes on",
+                killed or "goes on",
+            )
         return
     if bool(got.undef) is not m.undef:
         said = {True: "UNDEFINED", False: "executes"}
@@ -124,7 +112,12 @@ def _values(m: Machine, event: Event, got: Answer, regset: str) -> Iterator[tupl
     kind, there = _there(event, got, regset)
     if said is there is None:
         return
-    if said is None or there is None or _trimmed(said) != _trimmed(there) or _short(event, said, there):
+    if (
+        said is None
+        or there is None
+        or _trimmed(said) != _trimmed(there)
+        or _short(event, said, there)
+    ):
         yield kind, _told(there), _told(said)
 
 
@@ -144,7 +137,7 @@ def _there(event: Event, got: Answer, regset: str) -> tuple[str, tuple[int, ...]
         return kind or "one_reg", (int.from_bytes(got.data, "little"),)
     kind, _ = event.args[0]
     if kind == "za":
-        rows = {row for row in decode("za", got.data)}
+        rows = set(decode("za", got.data))
         return kind, tuple(rows) if len(rows) != 1 else (rows.pop(),)
     return kind, decode(kind, got.data)
 
@@ -164,5 +157,3 @@ def _told(quads: tuple[int, ...] | None) -> str:
     if quads is None:
         return "no such data"
     return ", ".join(f"{quad:#x}" for quad in quads[:4]) + (", ..." if len(quads) > 4 else "")
-
-

@@ -11,7 +11,7 @@ one, or the coarser events have changed the story, and the trace is not driven.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from harness.drive.script import Driven
@@ -20,12 +20,13 @@ from harness.dsl.nodes import Event, Trace
 from harness.dsl.write import sentence
 from harness.engine.replay import world
 from harness.model import architecture
-from harness.model.arm64.language import Arm64
+from harness.model.arm64.language import ARM64
 from harness.model.arm64.machine import Machine
 from harness.model.base import Refused
 from harness.model.catalogue import Kernel
 from harness.model.tasks import GUEST, USER, At
 
+ARCH = architecture("arm64")
 TASKS, VCPUS = 8, 8  # runner/shared.h
 _HEADER = ("trace", "machine", "task", "vm", "needs")
 
@@ -48,27 +49,25 @@ class Planner:
         trace: Trace,
         kernel: Kernel,
         mode: str,
-        rules: dict[str, Callable[[Planner, Event], None]],
-        never: dict[str, str],
+        rules: Mapping[str, Callable[[Planner, Event], None]],
+        never: Mapping[str, str],
     ) -> None:
-        arch = architecture(trace.arch)
-        assert isinstance(arch, Arm64)
-        self.trace, self.arch, self.rules, self.never = trace, arch, rules, never
+        self.trace, self.rules, self.never = trace, rules, never
         self.world = world(trace)
-        self.settings = self.world.settings
+        self.settings: dict[str, tuple[int, int]] = self.world.settings
         self._possible(kernel, mode)
-        self.own = arch.fresh(kernel, mode, self.world, record=False)
-        self.real: Machine = arch.fresh(kernel, mode, self.world, record=False)
-        self.slot = {name: n for n, name in enumerate(self.world.everybody)}
+        self.own: Machine = ARM64.fresh(kernel, mode, self.world, record=False)
+        self.real: Machine = ARM64.fresh(kernel, mode, self.world, record=False)
+        self.slot: dict[str, int] = {name: n for n, name in enumerate(self.world.everybody)}
         self.vcpu = {name: n for n, (name, *_) in enumerate(trace.vcpus)}
         self.thread = {name: thread for name, thread, _ in trace.vcpus}
-        self.events = [s for s in trace.body if isinstance(s, Event)]
-        self.index = 0
+        self.events: list[Event] = [s for s in trace.body if isinstance(s, Event)]
+        self.index: int = 0
         self.implied: set[int] = set()  # events that an earlier one has carried out
         self.observed: dict[int, Observed] = {}
         self.source = [*_header(trace), ""]
         self.commands: list[str] = []
-        self.machine = [*self._machine()]
+        self.machine: list[str] = [*self._machine()]
         self.exits: dict[str, str] = {}  # vcpus that the trace has out of the guest, and why
         self.stopped: set[str] = set()  # by their tracers
         self.traced: dict[str, str] = {}  # by whom
@@ -80,7 +79,7 @@ class Planner:
         trace = self.trace
         if mode not in trace.modes:
             raise Undriven(f"it is of {'/'.join(trace.modes)}, not of {mode}")
-        why = self.arch.unsupported(kernel, mode, self.world)
+        why = ARCH.unsupported(kernel, mode, self.world)
         if why:
             raise Undriven(f"{kernel.name}: {why}")
         lacks = [need for need in trace.needs if need not in kernel.fixes]
@@ -114,10 +113,17 @@ class Planner:
             self.commands.append(f"0 task {self.slot[name]} {cpu + 1} {neon}")
         vms = self.trace.vms or (0,) * len(self.trace.vcpus)
         for (name, thread, features), vm in zip(self.trace.vcpus, vms, strict=True):
-            words = (self.vcpu[name], self.slot[thread], vm, "sve" in features, "created" in features)
+            words = (
+                self.vcpu[name],
+                self.slot[thread],
+                vm,
+                "sve" in features,
+                "created" in features,
+            )
             self.commands.append("0 vcpu " + " ".join(str(int(word)) for word in words))
         self.commands.append("0 go")
-        for self.index, event in enumerate(self.events):
+        for index, event in enumerate(self.events):
+            self.index = index
             self._event(event)
         cpus = self.settings.get("cpus", (1, 1))[1]
         return Driven(
@@ -149,7 +155,7 @@ class Planner:
         """Let this happen in the machine that is driven; its line in the driven trace."""
         real = self.real
         real.violations.clear()
-        self.source.append(sentence(self.arch, self.world, actor, verb, args))
+        self.source.append(sentence(ARCH, self.world, actor, verb, args))
         real.step = self.line = len(self.source)
         real.apply(actor, verb, args)
         return self.line

@@ -16,7 +16,9 @@ def _who(p: Planner, actor: str) -> str:
     return f"g {p.guest(actor)}" if actor in p.vcpu else f"t {p.user(actor)}"
 
 
-def _instruction(p: Planner, actor: str, op: str, n: int = 0, value: bytes = b"", due: bytes | None = None) -> None:
+def _instruction(
+    p: Planner, actor: str, op: str, n: int = 0, value: bytes = b"", due: bytes | None = None
+) -> None:
     """The command for the event driven last, by an instruction; what it may come to is due."""
     got = p.observe(actor)
     command = f"{_who_was(p, actor)} {op} {n}"
@@ -75,7 +77,9 @@ def due_of(p: Planner, actor: str, reg: Reg) -> bytes | None:
         vl = 16 * owed.sme.vq
         return encode("za", (_value(owed, kind, n)[0],), vl) * vl
     vq = p.real.entitled_vq(who)
-    return b"".join(bits.to_bytes(width(kind), "little") for bits in _padded(_value(owed, kind, n), kind, vq))
+    return b"".join(
+        bits.to_bytes(width(kind), "little") for bits in _padded(_value(owed, kind, n), kind, vq)
+    )
 
 
 def _value(owed: TaskDue | VcpuDue, kind: str, n: int) -> tuple[int, ...]:
@@ -188,5 +192,3 @@ def leave_guest(p: Planner, vcpu: str) -> None:
     p.drive(vcpu, "guest_exit", "dabt")
     p.send(f"leave {slot}")
     p.drive(p.thread[vcpu], "ret_to_user")
-
-

@@ -95,7 +95,14 @@ def write(regset: str, given: Mapping[Reg, Bits], vl: int, flags: int) -> bytes:
         data[at : at + len(part)] = part
 
     if regset in _WITH_HEADER:
-        for at, value, size in ((0, 0, 4), (4, 0, 4), (8, vl, 2), (10, 256, 2), (12, flags, 2), (14, 0, 2)):
+        for at, value, size in (
+            (0, 0, 4),
+            (4, 0, 4),
+            (8, vl, 2),
+            (10, 256, 2),
+            (12, flags, 2),
+            (14, 0, 2),
+        ):
             put(at, value.to_bytes(size, "little"))
     for (kind, n), bits in given.items():
         if kind in Head._fields:

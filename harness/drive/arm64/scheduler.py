@@ -10,7 +10,7 @@ from harness.model.tasks import GUEST, KERNEL, USER, At
 
 
 def switch(p: Planner, event: Event) -> None:
-    """Either kind of switch: on a machine the next task goes on at once, to where its program is."""
+    """Either kind: on a machine the next task goes on at once, to where its program is."""
     cpu = int(event.actor.text[3:])
     prev, following = (None if word == "idle" else word for word in event.args)
     for vcpu in [v for v in p.exits if p.thread[v] == prev]:

@@ -9,7 +9,12 @@ from harness.drive.arm64.values import encode
 from harness.drive.undriven import Undriven
 from harness.dsl.nodes import Event
 from harness.model.arm64.host.ptrace import SVE_PT_REGS_FPSIMD, SVE_PT_REGS_SVE, SVE_PT_VL_INHERIT
-from harness.model.arm64.host.state import TIF_SME_VL_INHERIT, TIF_SVE_VL_INHERIT
+from harness.model.arm64.host.state import (
+    ARM64_VEC_SME,
+    ARM64_VEC_SVE,
+    TIF_SME_VL_INHERIT,
+    TIF_SVE_VL_INHERIT,
+)
 from harness.model.arm64.machine import Machine
 from harness.model.tasks import At
 
@@ -90,7 +95,9 @@ def sve_format(p: Planner, task: str) -> bool:
     """Whether PTRACE_GETREGSET would give Z of a task now."""
     who, before = p.real.tasks[task], p.real.capture()
     try:
-        header, _ = p.real.sve_get_common(who, 1 if p.real._streams(who) else 0)
+        header, _ = p.real.sve_get_common(
+            who, ARM64_VEC_SME if p.real._streams(who) else ARM64_VEC_SVE
+        )
         return bool(header.flags & SVE_PT_REGS_SVE)
     finally:
         p.real.restore(before)

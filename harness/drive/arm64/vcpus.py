@@ -59,7 +59,9 @@ def ioctl(p: Planner, event: Event) -> None:
     else:
         room = argument[0] if argument else _ALL
         if 0 < room < _ALL:
-            raise Undriven("KVM_GET_REG_LIST with less room than it needs: more is listed than is modelled")
+            raise Undriven(
+                "KVM_GET_REG_LIST with less room than it needs: more is listed than is modelled"
+            )
         call(p, task, "list", number, room)
 
 
