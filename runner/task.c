@@ -4,6 +4,7 @@
  * nothing changes what the trace is about but its commands.
  */
 #include <asm/unistd.h>
+#include <linux/elf.h>
 #include <linux/futex.h>
 #include <linux/if_alg.h>
 #include <linux/membarrier.h>
@@ -11,6 +12,7 @@
 #include <linux/sched.h>
 #include <linux/signal.h>
 #include <linux/uio.h>
+#include "arm64/regset.h"
 #include "task.h"
 
 #define SIGNAL_STACK 0x20000
@@ -126,6 +128,8 @@ static long poke(struct slot *s)
 
 	if (error)
 		return error;
+	if (s->arg[1] != NT_PRFPREG)
+		set.iov_len = to_sve_format(all, set.iov_len);
 	for (u64 i = 0; i < s->arg[3]; i++)
 		all[s->arg[2] + i] = s->buf[i];
 	return ptrace(PTRACE_SETREGSET, s->arg[0], s->arg[1], &set);

@@ -127,7 +127,11 @@ class Planner:
             self._event(event)
         cpus = self.settings.get("cpus", (1, 1))[1]
         return Driven(
-            self.trace.id, cpus, tuple(self.machine), tuple(self.source), tuple(self.commands)
+            self.trace.id,
+            cpus,
+            tuple(dict.fromkeys(self.machine)),
+            tuple(self.source),
+            tuple(self.commands),
         )
 
     def _event(self, event: Event) -> None:

@@ -10,8 +10,6 @@ from harness.drive.undriven import Undriven
 from harness.dsl.nodes import Event
 from harness.model.arm64.host.ptrace import SVE_PT_REGS_FPSIMD, SVE_PT_REGS_SVE, SVE_PT_VL_INHERIT
 from harness.model.arm64.host.state import (
-    ARM64_VEC_SME,
-    ARM64_VEC_SVE,
     TIF_SME_VL_INHERIT,
     TIF_SVE_VL_INHERIT,
 )
@@ -81,26 +79,12 @@ def ptrace_set(p: Planner, event: Event) -> None:
     regset = regset_of(p.real, other, kind)
     who = p.real.tasks[other]
     vl = 16 * (who.sme_vl if regset == "NT_ARM_SSVE" else who.sve_vl)
-    if kind != "v" and not sve_format(p, other):
-        raise Undriven(f"a {kind} register in a set in FPSIMD format")
     where = place(regset, kind, n, vl, sve=kind != "v")
     assert where is not None
     p.drive(task, "ptrace_set", *event.args)
     data = encode(kind, bits, vl)[: where[1]]
     call(p, task, "poke", p.slot[other], NOTES[regset], where[0], len(data), data=data)
     _let_go(p, task, other)
-
-
-def sve_format(p: Planner, task: str) -> bool:
-    """Whether PTRACE_GETREGSET would give Z of a task now."""
-    who, before = p.real.tasks[task], p.real.capture()
-    try:
-        header, _ = p.real.sve_get_common(
-            who, ARM64_VEC_SME if p.real._streams(who) else ARM64_VEC_SVE
-        )
-        return bool(header.flags & SVE_PT_REGS_SVE)
-    finally:
-        p.real.restore(before)
 
 
 def ptrace_setregset(p: Planner, event: Event) -> None:
