@@ -1,17 +1,20 @@
 """This user's cache: a folder that is theirs alone, looked at before anything in it is opened.
 
-What is found there is data, never code. A folder or a file that somebody else could have
-written is not used.
+`read` and `write` are for data, never code. A folder or a file that somebody else could have
+written is not used. `folder` is for large things that a command has fetched or built.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+from harness.errors import HarnessError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -55,19 +58,42 @@ def write(name: str, data: bytes) -> None:
                 raise
 
 
+def folder(*names: str) -> Path:
+    """A folder of the cache, which is made if it does not exist. Raises HarnessError.
+
+    Programs may be kept here: only this user can write to it or to what is above it in the cache.
+    """
+    path = place()
+    if path is None:
+        raise HarnessError("there is no cache folder: set XDG_CACHE_HOME to an absolute path")
+    try:
+        with _opened():
+            pass
+        for name in names:
+            path /= name
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+            os.close(os.open(path, _FOLDER))
+            if not _ours(os.stat(path)):
+                raise PermissionError(errno.EPERM, "other users could write to it")
+    except OSError as error:
+        raise HarnessError(f"the cache folder {path}: {error.strerror or 'unsafe'}") from None
+    return path
+
+
 @contextlib.contextmanager
 def _opened() -> Iterator[int]:
     """The folder, which is made if it is not there. Raises OSError if it cannot be relied on."""
     path = place()
     if path is None:
-        raise FileNotFoundError
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700, parents=True)
     folder = os.open(path, _FOLDER)
     try:
         found = os.fstat(folder)
         if not _ours(found) or stat.S_IMODE(found.st_mode) & 0o077:
-            raise PermissionError
+            raise PermissionError(errno.EPERM, "other users can use it")
         yield folder
     finally:
         os.close(folder)

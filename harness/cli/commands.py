@@ -22,7 +22,7 @@ from harness.model.patch import load, loaded
 # Each command by the module that has it, in the order of the help.
 _NAMES = (
     "run show explain fmt matrix audit bisect bisect-run reduce explore fuzz kernels fixes reglist "
-    "import conform drive identify probes upstream"
+    "drive rig import conform identify probes upstream"
 )
 MODULES = {name: name for name in _NAMES.split()} | {
     "audit": "matrix",

@@ -1,0 +1,212 @@
+"""`kvm-replay rig`: boot a kernel under QEMU, run scripts on it, and bring back their logs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness import files
+from harness.cli.term import Terminal, aside, many
+from harness.errors import HarnessError, one_of
+from harness.model import architecture
+from harness.model.catalogue import KernelError
+from harness.rig.boot import Job, Outcome, boot, names, verdict
+from harness.rig.debian import NEWEST, SUITES, busybox, fetch, known, newer, of_files
+from harness.rig.emulator import emulator
+from harness.rig.emulator import fetch as fetch_qemu
+from harness.rig.initramfs import initramfs
+from harness.rig.kernels import Kernel, bare
+from harness.rig.machine import MODES, read_cpu
+from harness.rig.programs import programs
+
+_ARCHS = ("arm64",)
+_TIMEOUT = 600  # seconds
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "rig",
+        help="run scripts on a real kernel under QEMU",
+        description="Boot one of Debian's kernels under QEMU, run scripts on it one after the "
+        "other, and put the log of each into a folder, with the machine's console. Kernels, and a "
+        "newer QEMU where the CPU needs one, are fetched by apt into the cache folder, without "
+        "root. The command fails if the kernel that has booted is not as asked for. "
+        "Exit status: 0 if every log is whole, 1 if it has a `not ok` or the kernel complains, 2 "
+        "if a log is not whole or the machine cannot be had.",
+    )
+    parser.add_argument("arch", choices=_ARCHS, metavar="ARCH", help="arm64")
+    # With nargs="*" options could not stand before the scripts.
+    parser.add_argument("scripts", nargs="+", type=Path, default=[], metavar="SCRIPT")
+    parser.add_argument(
+        "--kernel",
+        action="append",
+        metavar="K",
+        help=f"a series ({one_of(SUITES)}), a Debian package, .deb files (one --kernel each) or a "
+        f"kernel image (default: {NEWEST})",
+    )
+    parser.add_argument("--mode", choices=tuple(MODES), default="vhe", help="of KVM (vhe)")
+    parser.add_argument(
+        "--cpu",
+        default="sve 16..64",
+        metavar="SETTINGS",
+        help="as on a machine line: sve A..B, sme A..B, sme2, fa64, fpmr; or none (sve 16..64)",
+    )
+    parser.add_argument("--qemu", metavar="PROGRAM", help="default: the system's, if it will do")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=_TIMEOUT, metavar="SECONDS", help="for all (600)"
+    )
+    parser.add_argument(
+        "--probes", type=Path, metavar="FILE", help="record the kernel, as `kvm-replay probes` says"
+    )
+    parser.add_argument(
+        "--runner", type=Path, metavar="DIR", help="where the runner is, if it is built already"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="for the logs")
+    parser.add_argument("--update", action="store_true", help="look for a newer kernel")
+    parser.add_argument("--list", action=_Alone, help="print the series of kernels, then end")
+    parser.add_argument("--fetch-qemu", action=_Alone, help="fetch a newer QEMU, then end")
+    parser.set_defaults(command=run)
+
+
+class _Alone(argparse.Action):
+    """A flag that takes no scripts."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=False, help=help)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, True)
+        for action in parser._actions:
+            if action.dest == "scripts":
+                action.required = False
+
+
+def run(args: argparse.Namespace, out: Terminal) -> int:
+    if args.list or args.fetch_qemu:
+        if args.scripts or args.output or (args.list and args.fetch_qemu):
+            raise HarnessError("rig: --list and --fetch-qemu go alone, without scripts or -o")
+        return _list(args, out) if args.list else _fetch_qemu(out)
+    if args.output is None:
+        raise HarnessError("rig: expected -o FOLDER, for the logs")
+    if args.output.exists() and not args.output.is_dir():
+        raise HarnessError(f"-o {args.output}: is not a folder")
+    for path in [*args.scripts, *([args.probes] if args.probes else [])]:
+        if not path.is_file():
+            raise HarnessError(f"{path}: no such file")
+    names(args.scripts)
+    cpu = read_cpu(args.cpu)
+    built = programs(args.runner)
+    qemu = emulator(args.qemu, cpu, _by_the_way)
+    with _kernel(args) as kernel:
+        initrd = initramfs(kernel, busybox(), built)
+        job = Job(
+            kernel=kernel,
+            initrd=initrd,
+            emulator=qemu,
+            mode=args.mode,
+            cpu=cpu,
+            scripts=args.scripts,
+            probes=args.probes,
+            timeout=args.timeout,
+            folder=args.output,
+        )
+        outcome = boot(job)
+    _tell(outcome, job, args.arch, out)
+    return verdict(outcome)
+
+
+@contextlib.contextmanager
+def _kernel(args: argparse.Namespace) -> Iterator[Kernel]:
+    """The kernel that --kernel means."""
+    asked = args.kernel or [NEWEST]
+    paths = [Path(name) for name in asked]
+    if all(name.endswith(".deb") for name in asked):
+        with files.folder("kvm-replay-kernel-") as place:
+            yield of_files(paths, Path(place))
+    elif len(asked) > 1:
+        raise HarnessError("--kernel: only .deb files can be several")
+    elif paths[0].is_file():
+        yield bare(paths[0])
+    elif "/" in asked[0]:
+        raise HarnessError(f"--kernel {asked[0][:200]}: no such file")
+    else:
+        yield fetch(asked[0], args.update)
+
+
+def _tell(outcome: Outcome, job: Job, arch: str, out: Terminal) -> None:
+    facts = outcome.facts
+    of = f" (Debian {facts.version})" if facts.version else ""
+    out.line(f"{facts.release}{of}: {_modelled(arch, facts.version or facts.release)}")
+    out.line(f"{facts.mode}, cpu {job.cpu}, {job.emulator}, {outcome.seconds:.0f} s")
+    for name, log in outcome.logs.items():
+        words = [f"{log.passed} ok", f"{log.failed} not ok", f"{log.skipped} skipped"]
+        style = "red" if log.failed or log.lacks else "green"
+        out.line(f"{name}: " + out.paint(", ".join(words), style))
+        if log.lacks:
+            aside(f"kvm-replay: {job.folder / name}.log is not whole: {log.lacks}")
+    if outcome.trouble:
+        count = many(len(outcome.trouble), "complaint")
+        aside(f"kvm-replay: {count} of the kernel in {job.folder / 'console.log'}:")
+        for line in outcome.trouble[:10]:
+            aside(f"    {line[:200]}")
+
+
+def _modelled(arch: str, version: str) -> str:
+    """The name of the kernel in the model's catalogue, or the nearest."""
+    upstream = version.partition(":")[2] or version
+    number = upstream.partition("-")[0].partition("+")[0].partition("~")[0]
+    catalogue = architecture(arch).catalogue
+    for name, word in (
+        (f"debian-{number}", ""),
+        ("v" + ".".join(number.split(".")[:2]), ", the nearest; no entry has its backports"),
+    ):
+        try:
+            return f"--kernel {catalogue.kernel(name).name}{word}"
+        except KernelError:
+            continue
+    return "the model has no such kernel"
+
+
+def _list(args: argparse.Namespace, out: Terminal) -> int:
+    look = True
+    for series in SUITES:
+        if look:
+            try:
+                each = known(series, True)
+            except HarnessError as error:
+                _by_the_way(f"{error}\nonly the cache is listed")
+                look = False
+        if not look:
+            each = known(series, False)
+        for offer, word in ((each.cached, "cached"), (each.offered, "offered")):
+            if offer is not None and (word == "cached" or newer(each)):
+                model = _modelled(args.arch, offer.version).removeprefix("--kernel ")
+                line = f"{series:<5} {offer.package:<41} {offer.version:<16} {word:<8} {model}"
+                out.line(line.partition(", the")[0])
+        if each.cached is None and each.offered is None:
+            out.line(f"{series:<5} {'-':<41} {'-':<16} {'missing'}")
+    return 0
+
+
+def _fetch_qemu(out: Terminal) -> int:
+    found = fetch_qemu()
+    out.line(f"{found} is in the cache, and is used where the CPU needs it")
+    return 0
+
+
+def _by_the_way(text: str) -> None:
+    aside(f"kvm-replay: {text}")
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text[:9]) <= 10**6:
+        raise argparse.ArgumentTypeError(f"expected seconds, 1 to 1000000, not {text[:40]!r}")
+    return int(text)
