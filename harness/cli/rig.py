@@ -18,7 +18,7 @@ from harness.rig.emulator import emulator
 from harness.rig.emulator import fetch as fetch_qemu
 from harness.rig.initramfs import initramfs
 from harness.rig.kernels import Kernel, bare
-from harness.rig.machine import MODES, read_cpu
+from harness.rig.machine import DEFAULT_CPU, MODES, read_cpu
 from harness.rig.programs import programs
 
 _ARCHS = ("arm64",)
@@ -33,8 +33,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "other, and put the log of each into a folder, with the machine's console. Kernels, and a "
         "newer QEMU where the CPU needs one, are fetched by apt into the cache folder, without "
         "root. The command fails if the kernel that has booted is not as asked for. "
-        "Exit status: 0 if every log is whole, 1 if it has a `not ok` or the kernel complains, 2 "
-        "if a log is not whole or the machine cannot be had.",
+        "Exit status: 0 if every log is whole, 1 if one has a `not ok` or the kernel complains (an "
+        "oops, a warning), 2 if a log is not whole or the machine cannot be had.",
     )
     parser.add_argument("arch", choices=_ARCHS, metavar="ARCH", help="arm64")
     # With nargs="*" options could not stand before the scripts.
@@ -49,9 +49,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--mode", choices=tuple(MODES), default="vhe", help="of KVM (vhe)")
     parser.add_argument(
         "--cpu",
-        default="sve 16..64",
         metavar="SETTINGS",
-        help="as on a machine line: sve A..B, sme A..B, sme2, fa64, fpmr; or none (sve 16..64)",
+        help="as on a machine line: sve A..B, sme A..B, sme2, fa64, fpmr; or none (default: "
+        "sve 16..64)",
     )
     parser.add_argument("--qemu", metavar="PROGRAM", help="default: the system's, if it will do")
     parser.add_argument(
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         if not path.is_file():
             raise HarnessError(f"{path}: no such file")
     names(args.scripts)
-    cpu = read_cpu(args.cpu)
+    cpu = DEFAULT_CPU if args.cpu is None else read_cpu(args.cpu)
     built = programs(args.runner)
     qemu = emulator(args.qemu, cpu, _by_the_way)
     with _kernel(args) as kernel:
@@ -138,14 +138,17 @@ def _kernel(args: argparse.Namespace) -> Iterator[Kernel]:
     elif "/" in asked[0]:
         raise HarnessError(f"--kernel {asked[0][:200]}: no such file")
     else:
-        yield fetch(asked[0], args.update)
+        yield fetch(asked[0], args.update, _by_the_way)
 
 
 def _tell(outcome: Outcome, job: Job, arch: str, out: Terminal) -> None:
     facts = outcome.facts
     of = f" (Debian {facts.version})" if facts.version else ""
     out.line(f"{facts.release}{of}: {_modelled(arch, facts.version or facts.release)}")
-    out.line(f"{facts.mode}, cpu {job.cpu}, {job.emulator}, {outcome.seconds:.0f} s")
+    cpu = job.cpu
+    if cpu.fpmr is None:
+        cpu = cpu._replace(fpmr="fpmr" in facts.features)
+    out.line(f"{facts.mode}, cpu {cpu}, {job.emulator}, {outcome.seconds:.0f} s")
     for name, log in outcome.logs.items():
         words = [f"{log.passed} ok", f"{log.failed} not ok", f"{log.skipped} skipped"]
         style = "red" if log.failed or log.lacks else "green"
@@ -176,16 +179,8 @@ def _modelled(arch: str, version: str) -> str:
 
 
 def _list(args: argparse.Namespace, out: Terminal) -> int:
-    look = True
     for series in SUITES:
-        if look:
-            try:
-                each = known(series, True)
-            except HarnessError as error:
-                _by_the_way(f"{error}\nonly the cache is listed")
-                look = False
-        if not look:
-            each = known(series, False)
+        each = known(series, _by_the_way)
         for offer, word in ((each.cached, "cached"), (each.offered, "offered")):
             if offer is not None and (word == "cached" or newer(each)):
                 model = _modelled(args.arch, offer.version).removeprefix("--kernel ")

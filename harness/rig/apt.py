@@ -6,6 +6,7 @@ proxies and its mirrors of Debian are used.
 
 from __future__ import annotations
 
+import fcntl
 import re
 import tempfile
 import time
@@ -44,12 +45,14 @@ class Apt(NamedTuple):
     def update(self, anew: bool = False) -> None:
         """Fetch the index, unless it is fresh. Raises HarnessError."""
         stamp = self.folder / "updated"
-        if not anew and stamp.exists() and 0 <= time.time() - stamp.stat().st_mtime < _FRESH:
-            return
-        self._configure()
-        # Otherwise an index that cannot be fetched is only a warning, and is missing.
-        self._call("apt-get", "-q=2", "-o", "APT::Update::Error-Mode=any", "update")
-        files.write(stamp, "")
+        with open(self.folder / "in-use", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # apt does not wait for another apt
+            if not anew and stamp.exists() and 0 <= time.time() - stamp.stat().st_mtime < _FRESH:
+                return
+            self._configure()
+            # Otherwise an index that cannot be fetched is only a warning, and is missing.
+            self._call("apt-get", "-q=2", "-o", "APT::Update::Error-Mode=any", "update")
+            files.write(stamp, "")
 
     def offers(self, *prefixes: str) -> list[Offer]:
         """All versions of the packages whose names begin with a prefix."""
@@ -130,9 +133,15 @@ def _keys() -> Path | None:
     )
 
 
+def by_age(offers: Iterable[Offer]) -> list[Offer]:
+    """The highest version first; of the same version, the last name (`-unsigned`)."""
+    key = {offer: (version_key(offer.version), offer.package) for offer in offers}
+    return sorted(key, key=key.__getitem__, reverse=True)
+
+
 def newest(offers: Iterable[Offer]) -> Offer | None:
-    """The offer with the highest version; of the same version, the last name."""
-    return max(offers, key=lambda offer: (version_key(offer.version), offer.package), default=None)
+    """The offer with the highest version."""
+    return next(iter(by_age(offers)), None)
 
 
 def version_key(version: str) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness import files
-from harness.errors import HarnessError, one_of
+from harness.errors import HarnessError
 from harness.rig import console, ktap
 from harness.rig.emulator import Emulator
 from harness.rig.initramfs import SAYS
@@ -21,6 +21,7 @@ from harness.rig.machine import Cpu, command
 from harness.rig.tools import last_words
 
 _MOST = 1 << 30  # bytes of what comes back
+_KILLED = "137"  # the status of what `timeout -s KILL` has ended
 _OWN = ("console.log", "trace.txt")  # files of the folder that are not a script's
 
 
@@ -83,6 +84,11 @@ def boot(job: Job) -> Outcome:
         text = _text(log)
         seen = _text(share / "out" / "facts")
         said = console.trouble([*text.splitlines(), *_text(share / "out" / "dmesg").splitlines()])
+    if f"{SAYS} no shared folder" in text:
+        raise HarnessError(
+            f"{job.kernel.image}: cannot mount the shared folder: expected a kernel with "
+            "CONFIG_VIRTIO_MMIO, CONFIG_NET_9P_VIRTIO and CONFIG_9P_FS built in"
+        )
     if not seen:
         why = "".join(f"\n    {line}" for line in said[:5]) or last_words(text.encode())
         raise HarnessError(f"the machine did not come up ({log}):{why}")
@@ -121,6 +127,7 @@ for script in /mnt/in/*; do
     status=$?
     sed "s/^/{SAYS} stderr: /" /tmp/stderr
     cp /tmp/log /mnt/out/log-$name
+    echo $status > /mnt/out/status-$name
     echo "{SAYS} script $name has ended with $status"
 done
 """
@@ -158,9 +165,7 @@ def _clear(folder: Path, scripts: dict[str, Path]) -> None:
 def _running(job: Job, share: Path, initrd: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """QEMU, which does not outlive this."""
     machine = job.emulator
-    line = command(
-        machine.command, machine.version, job.kernel.image, initrd, share, job.mode, job.cpu
-    )
+    line = command(machine.command, job.kernel.image, initrd, share, job.mode, job.cpu)
     try:
         with open(log, "wb") as out:
             process = subprocess.Popen(
@@ -194,9 +199,9 @@ def _wait(process: subprocess.Popen[bytes], job: Job, share: Path) -> None:
             checked = True
         if time.monotonic() > end:
             log = job.folder / "console.log"
+            words = last_words(_text(log).encode()) or " nothing"
             raise HarnessError(
-                f"the machine has not ended after {job.timeout} s (--timeout); {log} ends with"
-                f"{last_words(_text(log).encode())}"
+                f"the machine has not ended after {job.timeout} s (--timeout); {log} has{words}"
             )
     if status != 0:
         log = job.folder / "console.log"
@@ -207,11 +212,14 @@ def _collect(folder: Path, share: Path, scripts: dict[str, Path]) -> Iterator[tu
     for number, name in enumerate(scripts):
         path = share / "out" / f"log-{number:04}"
         if not path.exists():
-            yield name, ktap.Log(0, 0, 0, "there is none: the script did not run to its end")
+            yield name, ktap.Log(0, 0, 0, "the script did not run to its end")
             continue
         text = _text(path)
         files.write(folder / f"{name}.log", text)
-        yield name, ktap.read(text)
+        log = ktap.read(text)
+        if log.lacks and _text(share / "out" / f"status-{number:04}").strip() == _KILLED:
+            log = log._replace(lacks=f"{log.lacks}; --timeout has ended the script")
+        yield name, log
     if (share / "out" / "trace").exists():
         files.write(folder / "trace.txt", _text(share / "out" / "trace"))
 
@@ -236,12 +244,12 @@ def _given(path: Path) -> bytes:
 
 
 def verdict(outcome: Outcome) -> int:
-    """The exit status: 2 if a log is not whole, 1 if a test or the kernel has failed."""
+    """The exit status: 1 if the kernel or a test has failed, 2 if a log is not whole.
+
+    A kernel that has failed is why logs are not whole, and a result.
+    """
+    if outcome.trouble:
+        return 1
     if any(log.lacks for log in outcome.logs.values()):
         return 2
-    return 1 if outcome.trouble or any(log.failed for log in outcome.logs.values()) else 0
-
-
-def missing(outcome: Outcome) -> str:
-    """The scripts whose logs are not whole."""
-    return one_of(name for name, log in outcome.logs.items() if log.lacks)
+    return 1 if any(log.failed for log in outcome.logs.values()) else 0

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from harness import cache
 from harness.errors import HarnessError, nearest, one_of
-from harness.rig.apt import Apt, Offer, newest, scratch, version_key
+from harness.rig.apt import Apt, Offer, by_age, newest, scratch, version_key
 from harness.rig.kernels import Kernel, opened, unpack
 from harness.rig.tools import call
 
@@ -24,6 +25,7 @@ SUITES = {
     "7.3": ("trixie-backports", "sid", "experimental"),
 }
 NEWEST = list(SUITES)[-1]
+_TRIES = 2  # packages of one suite that cannot be fetched
 _BUSYBOX = "trixie"
 _LAYOUT = "kernels-1"  # of what is kept of a kernel; another number when that changes
 # The flavour has no name of its own: neither cloud, rt nor 16k.
@@ -62,9 +64,14 @@ def series_of(name: str) -> str:
 
 def choose(name: str, offers: Iterable[Offer]) -> Offer | None:
     """The newest image of a series, or of a package by its name."""
+    return next(iter(candidates(name, offers)), None)
+
+
+def candidates(name: str, offers: Iterable[Offer]) -> list[Offer]:
+    """The images of a series, or those of a package's name: the newest first."""
     if name in SUITES:
-        return newest(offer for offer in offers if _is_of(name, offer))
-    return newest(offer for offer in offers if offer.package == name)
+        return by_age(offer for offer in offers if _is_of(name, offer))
+    return by_age(offer for offer in offers if offer.package == name)
 
 
 def packages(image: Offer, offers: Iterable[Offer]) -> list[Offer]:
@@ -79,19 +86,34 @@ def packages(image: Offer, offers: Iterable[Offer]) -> list[Offer]:
     return whole
 
 
-def fetch(name: str, update: bool) -> Kernel:
-    """The kernel of a series or a package: of the cache if it is there, else of Debian."""
+def fetch(name: str, update: bool, say: Callable[[str], None]) -> Kernel:
+    """The kernel of a series or a package: of the cache if it is there, else of Debian.
+
+    An archive may have lost what its index offers: then the next older one is taken.
+    """
     series = series_of(name)
     cached = choose(name, _cached())
     if cached is not None and not update:
         return opened(_place(cached))
-    offers = {offer: apt for apt in _apts(series) for offer in _offers(apt, update)}
-    chosen = choose(name, offers)
-    if chosen is None:
-        raise HarnessError(f"--kernel {name[:80]}: {one_of(SUITES[series])} have no such kernel")
-    if chosen == cached:
-        return opened(_place(cached))
-    return unpack_offers(packages(chosen, offers), offers[chosen], _place(chosen))
+    offers = _offered(series, update, say)
+    first: HarnessError | None = None
+    failures: Counter[Apt] = Counter()
+    for chosen in candidates(name, offers):
+        if chosen == cached:
+            return opened(_place(cached))
+        apt = offers[chosen]
+        if failures[apt] == _TRIES:
+            continue
+        try:
+            say(f"fetching {chosen.package} {chosen.version}")
+            return unpack_offers(packages(chosen, offers), apt, _place(chosen))
+        except HarnessError as error:
+            failures[apt] += 1
+            first = first or error
+            say(f"{error}")
+    if first is not None:
+        raise HarnessError(f"--kernel {name[:80]}: no kernel could be fetched")
+    raise HarnessError(f"--kernel {name[:80]}: {one_of(SUITES[series])} have no such kernel")
 
 
 def unpack_offers(wanted: list[Offer], apt: Apt, target: Path) -> Kernel:
@@ -105,9 +127,13 @@ def of_files(debs: list[Path], folder: Path) -> Kernel:
     return unpack(debs, folder / "kernel")
 
 
-def known(series: str, look: bool) -> Known:
-    """What there is of a series; `look`: ask Debian."""
-    offers = [o for apt in _apts(series) for o in _offers(apt, False)] if look else []
+def known(series: str, say: Callable[[str], None]) -> Known:
+    """What there is of a series."""
+    try:
+        offers = _offered(series, False, say)
+    except HarnessError as error:
+        say(f"{series}: {error}\nonly the cache is listed")
+        offers = {}
     return Known(series, choose(series, offers), choose(series, _cached()))
 
 
@@ -130,13 +156,23 @@ def busybox() -> Path:
     return target
 
 
-def _apts(series: str) -> list[Apt]:
-    return [Apt(ARCH, (suite,)) for suite in SUITES[series]]
-
-
-def _offers(apt: Apt, update: bool) -> list[Offer]:
-    apt.update(update)
-    return apt.offers("linux-image-", "linux-binary-", "linux-modules-", "linux-base-")
+def _offered(series: str, update: bool, say: Callable[[str], None]) -> dict[Offer, Apt]:
+    """All packages of kernels in the suites of a series, as far as the suites can be had."""
+    offers: dict[Offer, Apt] = {}
+    errors: list[HarnessError] = []
+    for suite in SUITES[series]:
+        apt = Apt(ARCH, (suite,))
+        try:
+            apt.update(update)
+            found = apt.offers("linux-image-", "linux-binary-", "linux-modules-", "linux-base-")
+            offers |= dict.fromkeys(found, apt)
+        except HarnessError as error:
+            errors.append(error)
+    if errors and not offers:
+        raise errors[0]
+    for each in errors:
+        say(f"{each}")
+    return offers
 
 
 def _is_of(series: str, offer: Offer) -> bool:

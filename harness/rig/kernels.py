@@ -129,7 +129,7 @@ def stem(path: Path | str) -> str:
 
 
 def read_module(path: Path) -> bytes:
-    """A module, decompressed. (QEMU's guest could, but only newer kernels do it themselves.)"""
+    """A module, decompressed. (Only newer kernels can load a compressed one.)"""
     try:
         data = path.read_bytes()
         if path.suffix == ".xz":
@@ -153,7 +153,8 @@ def depends(data: bytes) -> list[str]:
 
 
 def _modules(folder: Path | None) -> list[Path]:
-    if folder is None:
+    found = {stem(path): path for path in folder.rglob("*.ko*")} if folder else {}
+    if folder is None or not found:
         raise HarnessError(
             "the packages have no modules: expected linux-modules-* beside linux-binary-*"
         )
@@ -161,7 +162,6 @@ def _modules(folder: Path | None) -> list[Path]:
         builtin = [stem(line) for line in (folder / "modules.builtin").read_text().split()]
     except OSError:
         builtin = []
-    found = {stem(path): path for path in folder.rglob("*.ko*")}
     return load_order(_NEEDED, _WANTED, builtin, found, lambda path: depends(read_module(path)))
 
 

@@ -25,13 +25,16 @@ NEW_QEMU = (11, 0)
 
 
 class Cpu(NamedTuple):
-    """What the CPUs have beside the rest of QEMU's `max`; lengths in bytes."""
+    """What the CPUs have beside the rest of QEMU's `max`; lengths in bytes.
+
+    Whether they have FPMR can be left open (None): a new QEMU always has it.
+    """
 
     sve: tuple[int, int] | None = None
     sme: tuple[int, int] | None = None
     sme2: bool = False
     fa64: bool = False
-    fpmr: bool = False
+    fpmr: bool | None = False
 
     def __str__(self) -> str:
         words = [f"{name} {r[0]}..{r[1]}" for name in ("sve", "sme") if (r := getattr(self, name))]
@@ -48,13 +51,16 @@ class Cpu(NamedTuple):
     @property
     def features(self) -> dict[str, bool]:
         """What /proc/cpuinfo must list, and what it must not list."""
-        return {
+        features = {
             "sve": self.sve is not None,
             "sme": self.sme is not None,
             "sme2": self.sme2,
             "smefa64": self.fa64,
-            "fpmr": self.fpmr,
         }
+        return features if self.fpmr is None else {**features, "fpmr": self.fpmr}
+
+
+DEFAULT_CPU = Cpu(sve=(16, 64), fpmr=None)
 
 
 def read_cpu(text: str) -> Cpu:
@@ -77,7 +83,7 @@ def read_cpu(text: str) -> Cpu:
     return Cpu(settings.get("sve"), settings.get("sme"), **flags)
 
 
-def cpu_option(cpu: Cpu, version: tuple[int, ...]) -> str:
+def cpu_option(cpu: Cpu) -> str:
     """The value of QEMU's -cpu."""
     words = ["max", "pauth-impdef=on"]
     for name in ("sve", "sme"):
@@ -93,17 +99,17 @@ def cpu_option(cpu: Cpu, version: tuple[int, ...]) -> str:
     return ",".join(words)
 
 
-def arguments(mode: str, cpu: Cpu, version: tuple[int, ...]) -> str:
+def arguments(mode: str, cpu: Cpu) -> str:
     """The kernel's command line."""
     words = [*_ARGUMENTS, *MODES[mode]]
-    if cpu.sme and not cpu.sme2 and version >= NEW_QEMU:
-        words.append("id_aa64pfr1.sme=1")  # a new QEMU has SME2 whenever it has SME
+    if cpu.sme and not cpu.sme2:
+        # A new QEMU has SME2 whenever it has SME. (And FPMR always, which no argument hides.)
+        words += ["id_aa64pfr1.sme=1", "id_aa64smfr0.smever=0"]
     return " ".join(words)
 
 
 def command(
     qemu: Sequence[str],
-    version: tuple[int, ...],
     image: Path,
     initrd: Path,
     share: Path,
@@ -114,11 +120,11 @@ def command(
     return [
         *qemu,
         *("-M", "virt,virtualization=on,gic-version=3", "-accel", "tcg,thread=single"),
-        *("-cpu", cpu_option(cpu, version), "-smp", "3", "-m", "1500"),
+        *("-cpu", cpu_option(cpu), "-smp", "3", "-m", "1500"),
         *("-nographic", "-nic", "none", "-no-reboot"),
         # A comma ends a value, two are one of the value's own.
         *("-fsdev", f"local,id=fs0,path={str(share).replace(',', ',,')},security_model=none"),
         *("-device", "virtio-9p-device,fsdev=fs0,mount_tag=share"),
         *("-kernel", str(image), "-initrd", str(initrd)),
-        *("-append", arguments(mode, cpu, version)),
+        *("-append", arguments(mode, cpu)),
     ]
