@@ -32,9 +32,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Boot one of Debian's kernels under QEMU, run scripts on it one after the "
         "other, and put the log of each into a folder, with the machine's console. Kernels, and a "
         "newer QEMU where the CPU needs one, are fetched by apt into the cache folder, without "
-        "root. The command fails if the kernel that has booted is not as asked for. "
+        "root. The command fails if another kernel, mode or CPU has booted than you asked for. "
         "Exit status: 0 if every log is whole, 1 if one has a `not ok` or the kernel complains (an "
-        "oops, a warning), 2 if a log is not whole or the machine cannot be had.",
+        "oops, a warning), 2 if a log is not whole or the machine cannot be booted.",
     )
     parser.add_argument("arch", choices=_ARCHS, metavar="ARCH", help="arm64")
     # With nargs="*" options could not stand before the scripts.
@@ -46,25 +46,37 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"a series ({one_of(SUITES)}), a Debian package, .deb files (one --kernel each) or a "
         f"kernel image (default: {NEWEST})",
     )
-    parser.add_argument("--mode", choices=tuple(MODES), default="vhe", help="of KVM (vhe)")
+    parser.add_argument(
+        "--mode", choices=tuple(MODES), default="vhe", help="the mode of KVM (default: vhe)"
+    )
     parser.add_argument(
         "--cpu",
         metavar="SETTINGS",
         help="as on a machine line: sve A..B, sme A..B, sme2, fa64, fpmr; or none (default: "
         "sve 16..64)",
     )
-    parser.add_argument("--qemu", metavar="PROGRAM", help="default: the system's, if it will do")
     parser.add_argument(
-        "--timeout", type=_seconds, default=_TIMEOUT, metavar="SECONDS", help="for all (600)"
+        "--qemu", metavar="PROGRAM", help="default: the system's, if it has what the CPU needs"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=_TIMEOUT,
+        metavar="SECONDS",
+        help="for the whole boot (default: 600)",
     )
     parser.add_argument(
         "--probes", type=Path, metavar="FILE", help="record the kernel, as `kvm-replay probes` says"
     )
     parser.add_argument(
-        "--runner", type=Path, metavar="DIR", help="where the runner is, if it is built already"
+        "--runner", type=Path, metavar="DIR", help="a folder with the runner, already built"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="for the logs")
-    parser.add_argument("--update", action="store_true", help="look for a newer kernel")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="where the logs are put"
+    )
+    parser.add_argument(
+        "--update", action="store_true", help="fetch a newer kernel, if Debian has one"
+    )
     parser.add_argument("--list", action=_Alone, help="print the series of kernels, then end")
     parser.add_argument("--fetch-qemu", action=_Alone, help="fetch a newer QEMU, then end")
     parser.set_defaults(command=run)
@@ -92,7 +104,9 @@ class _Alone(argparse.Action):
 def run(args: argparse.Namespace, out: Terminal) -> int:
     if args.list or args.fetch_qemu:
         if args.scripts or args.output or (args.list and args.fetch_qemu):
-            raise HarnessError("rig: --list and --fetch-qemu go alone, without scripts or -o")
+            raise HarnessError(
+                "rig: --list and --fetch-qemu cannot be combined, nor used with scripts or -o"
+            )
         return _list(args, out) if args.list else _fetch_qemu(out)
     if args.output is None:
         raise HarnessError("rig: expected -o FOLDER, for the logs")
@@ -132,7 +146,7 @@ def _kernel(args: argparse.Namespace) -> Iterator[Kernel]:
         with files.folder("kvm-replay-kernel-") as place:
             yield of_files(paths, Path(place))
     elif len(asked) > 1:
-        raise HarnessError("--kernel: only .deb files can be several")
+        raise HarnessError("--kernel: can be given several times only for .deb files")
     elif paths[0].is_file():
         yield bare(paths[0])
     elif "/" in asked[0]:
@@ -157,7 +171,7 @@ def _tell(outcome: Outcome, job: Job, arch: str, out: Terminal) -> None:
             aside(f"kvm-replay: {job.folder / name}.log is not whole: {log.lacks}")
     if outcome.trouble:
         count = many(len(outcome.trouble), "complaint")
-        aside(f"kvm-replay: {count} of the kernel in {job.folder / 'console.log'}:")
+        aside(f"kvm-replay: {count} from the kernel in {job.folder / 'console.log'}:")
         for line in outcome.trouble[:10]:
             aside(f"    {line[:200]}")
 

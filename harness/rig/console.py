@@ -69,7 +69,7 @@ def check(found: Facts, release: str | None, mode: str, cpu: Cpu) -> None:
     wrong = list(_wrong(found, release, mode, cpu))
     if wrong:
         raise HarnessError(
-            "the machine is not as asked for:" + "".join(f"\n    {w}" for w in wrong)
+            "the machine is not the one you asked for:" + "".join(f"\n    {w}" for w in wrong)
         )
 
 

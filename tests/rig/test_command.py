@@ -68,7 +68,7 @@ def test_a_kernel_that_complains(rig: Rig, qemu: Path) -> None:
     (qemu.parent / "console").write_text("[ 1.0] Kernel panic - not syncing: HYP panic:\x1b[31m")
     ran = rig(WHOLE, "gone")
     assert ran.status == 1
-    assert "kvm-replay: 1 complaint of the kernel in" in ran.err
+    assert "kvm-replay: 1 complaint from the kernel in" in ran.err
     assert r"    Kernel panic - not syncing: HYP panic:\x1b[31m" in ran.err
 
 
@@ -121,7 +121,7 @@ def test_the_nearest_kernel_of_the_model(rig: Rig, qemu: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--kernel", "x.deb"), "--kernel: only .deb files can be several"),
+        (("--kernel", "x.deb"), "--kernel: can be given several times only for .deb files"),
         (("--cpu", "sve 16..48"), "48 is not a power of two"),
         (("--cpu", "sme 16..32"), "QEMU 7.2.22 has no SME without SVE: expected QEMU 11 or later"),
         (("--qemu", "/bin/true"), "true --version: is not QEMU's answer"),
@@ -130,7 +130,7 @@ def test_the_nearest_kernel_of_the_model(rig: Rig, qemu: Path) -> None:
         (("--probes", "/nowhere"), "/nowhere: no such file"),
         (("--mode", "el3"), "invalid choice: 'el3'"),
         (("--timeout", "0"), "expected seconds, 1 to 1000000, not '0'"),
-        (("--list",), "--list and --fetch-qemu go alone"),
+        (("--list",), "--list and --fetch-qemu cannot be combined"),
     ],
 )
 def test_refusals(rig: Rig, options: tuple[str, ...], says: str) -> None:

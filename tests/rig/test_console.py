@@ -57,7 +57,7 @@ def test_hvhe_before_the_message_named_it() -> None:
 )
 def test_another_machine_than_asked_for(old: str, new: str, says: str) -> None:
     """Nothing may be thought tested that was not."""
-    with pytest.raises(HarnessError, match="not as asked for") as caught:
+    with pytest.raises(HarnessError, match="not the one you asked for") as caught:
         check(facts(FACTS.replace(old, new)), RELEASE, "vhe", DEFAULT_CPU)
     assert says in str(caught.value)
 
