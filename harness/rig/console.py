@@ -10,7 +10,7 @@ from harness.errors import HarnessError
 from harness.rig.initramfs import TROUBLE
 from harness.rig.machine import Cpu
 
-# Linux kernel commit 38cba55008e5 has named hVHE; before it the message is `Hyp mode`.
+# Older kernels do not name hVHE in this message.
 _MODE = re.compile(
     r"kvm \[\d+\]: (?P<words>VHE|Hyp|Hyp nVHE|Hyp hVHE|Protected nVHE|Protected hVHE)"
     r" mode initialized successfully"
@@ -59,8 +59,8 @@ def facts(text: str) -> Facts:
             mode = _MODES[found["words"]]
         elif found := _LENGTH.search(rest):
             lengths[found["what"].lower()] = int(found["bytes"])
-    if mode == "nvhe" and _HVHE in text:
-        mode = "hvhe"
+    if _HVHE in text:
+        mode = {"nvhe": "hvhe", "protected": "protected with hVHE"}.get(mode or "", mode)
     return Facts(release, version, device, mode, features, lengths)
 
 

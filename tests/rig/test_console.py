@@ -37,10 +37,14 @@ def test_the_messages_of_all_releases(message: str, mode: str | None) -> None:
     assert facts(FACTS.replace("VHE mode", f"{message} mode")).mode == mode
 
 
-def test_hvhe_before_the_message_named_it() -> None:
-    text = FACTS.replace("VHE mode", "Hyp mode")
+@pytest.mark.parametrize(
+    ("message", "mode"),
+    [("Hyp", "hvhe"), ("Hyp hVHE", "hvhe"), ("Protected nVHE", "protected with hVHE")],
+)
+def test_hvhe_where_the_message_does_not_name_it(message: str, mode: str) -> None:
+    text = FACTS.replace("VHE mode", f"{message} mode")
     text += "dmesg [    0.1] CPU features: detected: VHE for hypervisor only\n"
-    assert facts(text).mode == "hvhe"
+    assert facts(text).mode == mode
 
 
 @pytest.mark.parametrize(
