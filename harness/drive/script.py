@@ -19,7 +19,7 @@ _BEGINS = "kvm-replay log 1 "
 _UNDEF = re.compile(r"undef ([0-9a-f]+)")
 _RET = re.compile(r"ret (-?\d+) x (-?\d+)")
 _DATA = re.compile(r"data ([0-9a-f]*)")
-_END = re.compile(r"end: (\d+) tests")
+_END = re.compile(r"Totals: pass:(\d+) fail:(\d+) xfail:0 xpass:0 skip:(\d+) error:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def read_log(path: str, lines: Iterable[str]) -> Log:
             if skip.startswith("SKIP "):
                 test.skipped = skip[5:]
         elif word == "#" and (found := _END.match(rest)):
-            whole = int(found[1]) == len(tests)
+            whole = sum(map(int, found.groups())) == len(tests)
         elif word == "#" and test is not None and not test.result:
             _line_of(test, rest, f"{path}:{number}")
     if not release:

@@ -17,7 +17,7 @@ MODES: dict[str, tuple[str, ...]] = {
     "protected": ("kvm-arm.mode=protected", "arm64_sw.hvhe=0", "id_aa64mmfr1.vh=0"),
 }
 # Two CPUs for the tasks of a script, which nothing else runs on, and one for the runner.
-_ARGUMENTS = ("console=ttyAMA0", "panic=-1", "nokaslr", "loglevel=4", "isolcpus=1,2")
+_ARGUMENTS = ("console=ttyAMA0", "panic=-1", "nokaslr", "loglevel=4", "isolcpus=1,2,3")
 _LENGTHS = (16, 32, 64, 128, 256)  # bytes: all that QEMU can have, as powers of two
 _KNOWN = ("sve", "sme", "sme2", "fa64", "fpmr")
 # The first QEMU whose CPU `max` has SME2, FPMR, and SME without SVE.
@@ -120,7 +120,7 @@ def command(
     return [
         *qemu,
         *("-M", "virt,virtualization=on,gic-version=3", "-accel", "tcg,thread=single"),
-        *("-cpu", cpu_option(cpu), "-smp", "3", "-m", "1500"),
+        *("-cpu", cpu_option(cpu), "-smp", "4", "-m", "1500"),
         *("-nographic", "-nic", "none", "-no-reboot"),
         # A comma ends a value, two are one of the value's own.
         *("-fsdev", f"local,id=fs0,path={str(share).replace(',', ',,')},security_model=none"),

@@ -78,13 +78,13 @@ def test_the_command_line() -> None:
         "tcg,thread=single",
     ]
     assert "local,id=fs0,path=/a,,b,security_model=none" in words
-    assert words[-1] == "console=ttyAMA0 panic=-1 nokaslr loglevel=4 isolcpus=1,2"
+    assert words[-1] == "console=ttyAMA0 panic=-1 nokaslr loglevel=4 isolcpus=1,2,3"
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_arguments_of_a_mode(mode: str) -> None:
     ends = {
-        "vhe": "isolcpus=1,2",
+        "vhe": "isolcpus=1,2,3",
         "nvhe": "kvm-arm.mode=nvhe",
         "hvhe": "kvm-arm.mode=nvhe arm64_sw.hvhe=1",
         "protected": "kvm-arm.mode=protected arm64_sw.hvhe=0 id_aa64mmfr1.vh=0",
