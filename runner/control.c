@@ -396,7 +396,8 @@ static void a_vcpu(struct command *c)
 	s->vcpu[s->vcpus].vcpu = c->arg[0];
 	s->vcpu[s->vcpus].vm = c->arg[2];
 	s->vcpu[s->vcpus].sve = c->arg[3];
-	s->vcpu[s->vcpus++].created = c->arg[4];
+	s->vcpu[s->vcpus].created = c->arg[4];
+	s->vcpu[s->vcpus++].fpmr = c->arg[5];
 }
 
 static void go(struct command *c)

@@ -52,7 +52,7 @@ struct slot {
 	volatile u32 futex, ready;
 	volatile int tid;
 	u32 number, neon, vcpus;
-	struct { u32 vcpu, vm, sve, created; } vcpu[VCPUS];
+	struct { u8 vcpu, vm, sve, created, fpmr; } vcpu[VCPUS];
 	volatile u8 buf[BUF_SIZE] __attribute__((aligned(SLOT_BUF)));
 };
 

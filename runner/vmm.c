@@ -8,7 +8,7 @@ struct vcpu {
 	long fd;
 	struct kvm_run *run;
 	struct kvm_vcpu_init target;
-	u32 sve;		/* as asked for */
+	u32 sve, fpmr;		/* as asked for */
 	u32 initialized, has_sve, finalized, booted, given_cpacr;
 };
 
@@ -49,6 +49,15 @@ static long boot(struct vcpu *v)
 	return error;
 }
 
+/* A VM has what the host has, unless its VMM says no, which older kernels do not let it. */
+static void hide_fpmr(struct vcpu *v)
+{
+	u64 id = 0;
+
+	if (!one_reg(v, 0, ID_AA64PFR2, &id) && id & ID_FPMR)
+		set_reg(v, ID_AA64PFR2, id & ~ID_FPMR);
+}
+
 static long init(struct vcpu *v, u32 features)
 {
 	struct kvm_vcpu_init init = v->target;
@@ -62,6 +71,8 @@ static long init(struct vcpu *v, u32 features)
 		v->booted = v->given_cpacr = 0;
 		v->has_sve = features >> KVM_ARM_VCPU_SVE & 1;
 		error = set_reg(v, EL0_TPIDR, guest_ipa(v - vcpus));
+		if (!v->fpmr)
+			hide_fpmr(v);
 	}
 	return error;
 }
@@ -100,7 +111,7 @@ static long create_vm(void)
 	return error ? error : vm;
 }
 
-static long create(u32 n, u32 vm, u32 sve, u32 created)
+static long create(u32 n, u32 vm, u32 sve, u32 created, u32 fpmr)
 {
 	struct vcpu *v = &vcpus[n];
 	struct kvm_userspace_memory_region memory = {
@@ -124,6 +135,7 @@ static long create(u32 n, u32 vm, u32 sve, u32 created)
 	v->run = (void *)syscall(__NR_mmap, 0, 0x4000, 3, 1, v->fd, 0);
 	error = ioctl(vms[vm], KVM_ARM_PREFERRED_TARGET, &v->target);
 	v->sve = sve;
+	v->fpmr = fpmr;
 	if (error || created)
 		return error;
 	error = init(v, sve << KVM_ARM_VCPU_SVE);
@@ -134,7 +146,7 @@ long create_vcpus(struct slot *s)
 {
 	for (u32 i = 0; i < s->vcpus; i++) {
 		long error = create(s->vcpu[i].vcpu, s->vcpu[i].vm, s->vcpu[i].sve,
-				    s->vcpu[i].created);
+				    s->vcpu[i].created, s->vcpu[i].fpmr);
 
 		if (error)
 			return error;

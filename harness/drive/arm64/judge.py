@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from harness.drive.arm64 import regsets
 from harness.drive.arm64.tracing import regset_of
-from harness.drive.arm64.values import decode
+from harness.drive.arm64.values import decode, one_row
 from harness.drive.outcome import Differs, Held
 from harness.drive.script import Answer
 from harness.dsl.nodes import Event, Trace
@@ -98,8 +98,8 @@ def _compared(m: Machine, event: Event, got: Answer, regset: str) -> Iterator[tu
 
 def _values(m: Machine, event: Event, got: Answer, regset: str) -> Iterator[tuple[str, str, str]]:
     if event.verb == "prctl" and "GET" in event.args[0]:
-        if m.returned != got.ret & 0xFFFF:
-            yield "vector length", str(got.ret & 0xFFFF), str(m.returned)
+        if m.returned != got.ret:
+            yield "vector length", f"{got.ret:#x}", f"{m.returned:#x}"
         return
     if event.verb == "rdvl" and not m.undef:
         length = int.from_bytes(got.data, "little")
@@ -136,10 +136,8 @@ def _there(event: Event, got: Answer, regset: str) -> tuple[str, tuple[int, ...]
             return kind, decode(kind, got.data)
         return kind or "one_reg", (int.from_bytes(got.data, "little"),)
     kind, _ = event.args[0]
-    if kind == "za":
-        rows = set(decode("za", got.data))
-        return kind, tuple(rows) if len(rows) != 1 else (rows.pop(),)
-    return kind, decode(kind, got.data)
+    values = decode(kind, got.data)
+    return kind, one_row(values) if kind == "za" else values
 
 
 def _short(event: Event, said: tuple[int, ...], there: tuple[int, ...]) -> bool:

@@ -113,13 +113,8 @@ class Planner:
             self.commands.append(f"0 task {self.slot[name]} {cpu + 1} {neon}")
         vms = self.trace.vms or (0,) * len(self.trace.vcpus)
         for (name, thread, features), vm in zip(self.trace.vcpus, vms, strict=True):
-            words = (
-                self.vcpu[name],
-                self.slot[thread],
-                vm,
-                "sve" in features,
-                "created" in features,
-            )
+            words = [self.vcpu[name], self.slot[thread], vm]
+            words += [feature in features for feature in ("sve", "created", "fpmr")]
             self.commands.append("0 vcpu " + " ".join(str(int(word)) for word in words))
         self.commands.append("0 go")
         for index, event in enumerate(self.events):

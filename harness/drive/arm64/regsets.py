@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from harness.drive.arm64.values import encode, split
+from harness.drive.arm64.values import encode, one_row, split
 from harness.drive.undriven import Undriven
 from harness.model.arm64.host.ptrace import SVE_PT_REGS_SVE
 from harness.model.operands import Bits, Reg
@@ -81,7 +81,7 @@ def read(regset: str, kind: str, n: int, data: bytes) -> tuple[int, ...] | None:
     if kind in ("p", "ffr"):
         return split(part, 2)
     if kind == "za":
-        return split(part[:vl], 16)
+        return one_row(split(part, 16))
     return split(part, 16 if kind in ("v", "z", "zt0") else size)
 
 

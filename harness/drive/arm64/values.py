@@ -41,5 +41,10 @@ def decode(kind: str, data: bytes) -> tuple[int, ...]:
     return split(data, size)
 
 
+def one_row(values: tuple[int, ...]) -> tuple[int, ...]:
+    """ZA, which a program here writes with one value; as it is, where it holds several."""
+    return values[:1] if len(set(values)) == 1 else values
+
+
 def split(data: bytes, size: int) -> tuple[int, ...]:
     return tuple(int.from_bytes(data[n : n + size], "little") for n in range(0, len(data), size))
