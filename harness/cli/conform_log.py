@@ -32,14 +32,14 @@ def is_log(path: str) -> bool:
 
 def conform_log(args: argparse.Namespace, out: Terminal) -> int:
     path = args.capture
-    log = _read(path)
+    log = read(path)
     arch = "arm64"
     kernel = architecture(arch).catalogue.kernel(args.kernel)
     planned = log.planned.partition(" ")[2]
     mode = mode_of(arch, args.mode or planned or None)
     tests = [*hold_log(path, log, kernel, mode)]
     changes = agreeing(tests, kernel, mode, args.seconds)
-    reasons = [*_too_little(log, tests)]
+    reasons = too_little(log, tests)
     if args.json:
         out.line(json.dumps(_tree(path, log, kernel.name, mode, tests, changes, reasons), indent=1))
     else:
@@ -47,7 +47,8 @@ def conform_log(args: argparse.Namespace, out: Terminal) -> int:
     return 1 if reasons or any(test.held.differs for test in tests) else 0
 
 
-def _read(path: str) -> Log:
+def read(path: str) -> Log:
+    """The log in a file. Raises HarnessError."""
     try:
         if Path(path).stat().st_size > _MOST:
             raise HarnessError(f"{path}: larger than {_MOST >> 20} MiB, this is no log")
@@ -57,7 +58,7 @@ def _read(path: str) -> Log:
         raise HarnessError(f"{path}: {error.strerror}") from None
 
 
-def _too_little(log: Log, tests: list[Test]) -> list[str]:
+def too_little(log: Log, tests: list[Test]) -> list[str]:
     """Why there is no verdict, or none of all."""
     found = []
     if not log.whole:
@@ -82,16 +83,7 @@ def _report(
     reasons: list[str],
 ) -> None:
     out.line(f"{args.capture}: {log.release}")
-    odd = [test for test in tests if test.held.differs]
-    for test in odd[: args.most]:
-        out.line()
-        out.line(out.paint(test.ran.id, "bold"))
-        for one in test.held.differs[:4]:
-            out.line(f"  {test.trace.source[one.line - 1]}")
-            out.line(f"    machine  {one.what}: " + out.paint(one.machine, "green"))
-            out.line(f"    model    {one.what}: " + out.paint(one.model, "red"))
-    if len(odd) > args.most:
-        out.line(f"\nand {len(odd) - args.most} more traces (-n shows more)")
+    differences(out, tests, args.most)
     if changes:
         out.line("\nfixes that would make them agree better, one at a time:")
         for change in changes[:6]:
@@ -105,7 +97,7 @@ def _report(
         )
     for reason in reasons:
         out.line(out.paint(f"too little evidence: {reason}", "red"))
-    compared, reads, skipped = _sums(log, tests)
+    (compared, reads), skipped = sums(tests), sum(bool(ran.skipped) for ran in log.tests)
     differ = sum(len(test.held.differs) for test in tests)
     out.line(
         out.paint(
@@ -116,13 +108,23 @@ def _report(
     )
 
 
-def _sums(log: Log, tests: list[Test]) -> tuple[int, int, int]:
-    """Answers compared, those that are reads, and traces that did not run."""
-    return (
-        sum(test.held.compared for test in tests),
-        sum(test.held.reads for test in tests),
-        sum(bool(ran.skipped) for ran in log.tests),
-    )
+def sums(tests: list[Test]) -> tuple[int, int]:
+    """Answers compared, and how many of them are reads."""
+    return sum(test.held.compared for test in tests), sum(test.held.reads for test in tests)
+
+
+def differences(out: Terminal, tests: list[Test], most: int) -> None:
+    """Each trace in which machine and model say different things, and where."""
+    odd = [test for test in tests if test.held.differs]
+    for test in odd[:most]:
+        out.line()
+        out.line(out.paint(test.ran.id, "bold"))
+        for one in test.held.differs[:4]:
+            out.line(f"  {test.trace.source[one.line - 1]}")
+            out.line(f"    machine  {one.what}: " + out.paint(one.machine, "green"))
+            out.line(f"    model    {one.what}: " + out.paint(one.model, "red"))
+    if len(odd) > most:
+        out.line(f"\nand {len(odd) - most} more traces (-n shows more)")
 
 
 def _tree(
@@ -134,7 +136,7 @@ def _tree(
     changes: list[Change],
     reasons: list[str],
 ) -> dict[str, Any]:
-    compared, reads, _ = _sums(log, tests)
+    compared, reads = sums(tests)
     return {
         "schema": "kvm-replay/conform-log/1",
         "log": path,

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     arch = known()[0]
     kernel = kernel_of(arch, args.kernel)
     mode = mode_of(arch, args.mode)
-    tests = [_test(path, kernel, mode) for path in paths]
+    tests = [test_of(path, kernel, mode) for path in paths]
     driven = [test for test in tests if isinstance(test, Driven)]
     lines = [*written(tests, f"{kernel.name} {mode}")]
     if args.show:
@@ -82,7 +82,8 @@ def mode_of(arch: str, name: str | None) -> str:
     return name or modes[0]
 
 
-def _test(path: Path, kernel: Kernel, mode: str) -> Driven | Skipped:
+def test_of(path: Path, kernel: Kernel, mode: str) -> Driven | Skipped:
+    """A trace file as a test."""
     trace = read_trace(path, scratch=True)
     if trace.arch not in known():
         return Skipped(trace.id, f"traces of {trace.arch} are not driven yet")

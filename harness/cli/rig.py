@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import files
+from harness.cli.rig_traces import is_script, run_traces
 from harness.cli.term import Terminal, aside, many
 from harness.errors import HarnessError, one_of
 from harness.model import architecture
@@ -18,7 +19,7 @@ from harness.rig.emulator import emulator
 from harness.rig.emulator import fetch as fetch_qemu
 from harness.rig.initramfs import initramfs
 from harness.rig.kernels import Kernel, bare
-from harness.rig.machine import DEFAULT_CPU, MODES, read_cpu
+from harness.rig.machine import DEFAULT_CPU, MODES, Cpu, read_cpu
 from harness.rig.programs import programs
 
 _ARCHS = ("arm64",)
@@ -28,9 +29,10 @@ _TIMEOUT = 600  # seconds
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "rig",
-        help="run scripts on a real kernel under QEMU",
-        description="Boot one of Debian's kernels under QEMU, run scripts on it one after the "
-        "other, and put the log of each into a folder, with the machine's console. Kernels, and a "
+        help="run traces on a real kernel under QEMU",
+        description="Boot one of Debian's kernels under QEMU, and run traces on it. What programs "
+        "and guests read there is compared with the model. Or run scripts one after the other, "
+        "and put the log of each into a folder, with the machine's console. Kernels, and a "
         "newer QEMU where the CPU needs one, are fetched by apt into the cache folder, without "
         "root. The command fails if another kernel, mode or CPU has booted than you asked for. "
         "Exit status: 0 if every log is whole, 1 if one has a `not ok` or the kernel complains (an "
@@ -38,7 +40,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("arch", choices=_ARCHS, metavar="ARCH", help="arm64")
     # With nargs="*" options could not stand before the scripts.
-    parser.add_argument("scripts", nargs="+", type=Path, default=[], metavar="SCRIPT")
+    parser.add_argument(
+        "scripts",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="TRACE|SCRIPT",
+        help="traces, each of which runs on the machine that it needs, and is held against the "
+        "model; or scripts of `kvm-replay drive`",
+    )
     parser.add_argument(
         "--kernel",
         action="append",
@@ -50,10 +60,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--mode", choices=tuple(MODES), default="vhe", help="the mode of KVM (default: vhe)"
     )
     parser.add_argument(
+        "--as",
+        dest="held",
+        metavar="K",
+        help="the kernel of the catalogue to hold traces against (default: that version, or the "
+        "release)",
+    )
+    parser.add_argument(
         "--cpu",
         metavar="SETTINGS",
-        help="as on a machine line: sve A..B, sme A..B, sme2, fa64, fpmr; or none (default: "
-        "sve 16..64)",
+        help="for scripts, as on a machine line: sve A..B, sme A..B, sme2, fa64, fpmr; or none "
+        "(default: sve 16..64)",
     )
     parser.add_argument(
         "--qemu", metavar="PROGRAM", help="default: the system's, if it has what the CPU needs"
@@ -112,29 +129,42 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         raise HarnessError("rig: expected -o FOLDER, for the logs")
     if args.output.exists() and not args.output.is_dir():
         raise HarnessError(f"-o {args.output}: is not a folder")
-    for path in [*args.scripts, *([args.probes] if args.probes else [])]:
+    traces = not any(map(is_script, args.scripts))
+    if traces and args.cpu is not None:
+        raise HarnessError("--cpu is for scripts: traces say themselves what machine they need")
+    for path in [*([] if traces else args.scripts), *([args.probes] if args.probes else [])]:
         if not path.is_file():
             raise HarnessError(f"{path}: no such file")
-    names(args.scripts)
-    cpu = DEFAULT_CPU if args.cpu is None else read_cpu(args.cpu)
+    if not traces:
+        names(args.scripts)
     built = programs(args.runner)
-    qemu = emulator(args.qemu, cpu, _by_the_way)
     with _kernel(args) as kernel:
         initrd = initramfs(kernel, busybox(), built)
-        job = Job(
-            kernel=kernel,
-            initrd=initrd,
-            emulator=qemu,
-            mode=args.mode,
-            cpu=cpu,
-            scripts=args.scripts,
-            probes=args.probes,
-            timeout=args.timeout,
-            folder=args.output,
-        )
-        outcome = boot(job)
-    _tell(outcome, job, args.arch, out)
-    return verdict(outcome)
+
+        def boot_on(cpu: Cpu, scripts: list[Path], folder: Path) -> Outcome:
+            job = Job(
+                kernel=kernel,
+                initrd=initrd,
+                emulator=emulator(args.qemu, cpu, _by_the_way),
+                mode=args.mode,
+                cpu=cpu,
+                scripts=scripts,
+                probes=args.probes,
+                timeout=args.timeout,
+                folder=folder,
+            )
+            outcome = boot(job)
+            _tell(outcome, job, args.arch, out)
+            return outcome
+
+        if traces:
+            version = kernel.version or kernel.release or ""
+            name = args.held or _modelled(args.arch, version)[0]
+            if not name:
+                raise HarnessError(f"{version}: the model has no such kernel; give --as K")
+            return run_traces(args, out, name, boot_on)
+        cpu = DEFAULT_CPU if args.cpu is None else read_cpu(args.cpu)
+        return verdict(boot_on(cpu, args.scripts, args.output))
 
 
 @contextlib.contextmanager
@@ -158,7 +188,9 @@ def _kernel(args: argparse.Namespace) -> Iterator[Kernel]:
 def _tell(outcome: Outcome, job: Job, arch: str, out: Terminal) -> None:
     facts = outcome.facts
     of = f" (Debian {facts.version})" if facts.version else ""
-    out.line(f"{facts.release}{of}: {_modelled(arch, facts.version or facts.release)}")
+    name, word = _modelled(arch, facts.version or facts.release)
+    told = f"--kernel {name}{word}" if name else "the model has no such kernel"
+    out.line(f"{facts.release}{of}: {told}")
     cpu = job.cpu
     if cpu.fpmr is None:
         cpu = cpu._replace(fpmr="fpmr" in facts.features)
@@ -176,8 +208,8 @@ def _tell(outcome: Outcome, job: Job, arch: str, out: Terminal) -> None:
             aside(f"    {line[:200]}")
 
 
-def _modelled(arch: str, version: str) -> str:
-    """The name of the kernel in the model's catalogue, or the nearest."""
+def _modelled(arch: str, version: str) -> tuple[str, str]:
+    """The kernel of the model's catalogue, or the nearest with a word about it; '' for none."""
     upstream = version.partition(":")[2] or version
     number = upstream.partition("-")[0].partition("+")[0].partition("~")[0]
     catalogue = architecture(arch).catalogue
@@ -186,10 +218,10 @@ def _modelled(arch: str, version: str) -> str:
         ("v" + ".".join(number.split(".")[:2]), ", the nearest; no entry has its backports"),
     ):
         try:
-            return f"--kernel {catalogue.kernel(name).name}{word}"
+            return catalogue.kernel(name).name, word
         except KernelError:
             continue
-    return "the model has no such kernel"
+    return "", ""
 
 
 def _list(args: argparse.Namespace, out: Terminal) -> int:
@@ -197,9 +229,8 @@ def _list(args: argparse.Namespace, out: Terminal) -> int:
         each = known(series, _by_the_way)
         for offer, word in ((each.cached, "cached"), (each.offered, "offered")):
             if offer is not None and (word == "cached" or newer(each)):
-                model = _modelled(args.arch, offer.version).removeprefix("--kernel ")
-                line = f"{series:<5} {offer.package:<41} {offer.version:<16} {word:<8} {model}"
-                out.line(line.partition(", the")[0])
+                model, _ = _modelled(args.arch, offer.version)
+                out.line(f"{series:<5} {offer.package:<41} {offer.version:<16} {word:<8} {model}")
         if each.cached is None and each.offered is None:
             out.line(f"{series:<5} {'-':<41} {'-':<16} {'missing'}")
     return 0
