@@ -37,6 +37,6 @@ void pause_for(double seconds);
 
 #define CURRENT	50	/* SCHED_FIFO priorities: who runs, and who waits */
 #define WAITING	10
-#define PATIENCE 2.0	/* seconds */
+#define PATIENCE 10.0	/* seconds; an emulator can be slow */
 #define YIELD()	asm volatile("yield" : : : "memory")
 #endif

@@ -50,7 +50,6 @@ struct slot {
 	volatile long ret, x;
 	volatile u64 arg[4];
 	volatile u32 futex, ready;
-	volatile int tid;
 	u32 number, neon, vcpus;
 	struct { u8 vcpu, vm, sve, created, fpmr; } vcpu[VCPUS];
 	volatile u8 buf[BUF_SIZE] __attribute__((aligned(SLOT_BUF)));

@@ -74,13 +74,6 @@ static long neon(void)
 	return sent < 0 ? sent : syscall(__NR_read, alg, (long)data, 32, 0, 0, 0);
 }
 
-static void begin(struct slot *s)
-{
-	s->tid = gettid();
-	__sync_synchronize();
-	s->ready = 1;
-}
-
 /* A child has the controller for a parent, which sees how it ends. */
 static long fork_child(struct slot *s, struct slot *child)
 {
@@ -89,18 +82,17 @@ static long fork_child(struct slot *s, struct slot *child)
 	child->frame = s->frame;
 	child->neon = s->neon;
 	pid = syscall(__NR_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
-	if (!pid) {
+	if (!pid)
 		set_slot(child);
-		begin(child);
-	}
 	return pid;
 }
 
-/* For clone_thread(): on a stack of its own, in memory that it shares with its parent. */
+/*
+ * For clone_thread(): on a stack of its own, in memory that it shares with its parent. No system call
+ * comes before its first command. Its signals are on the same stack.
+ */
 void task_begin(struct slot *s)
 {
-	signals((u8 *)s->buf + 0x8000);
-	begin(s);
 	task_loop(s);
 	syscall(__NR_exit, 0, 0, 0, 0, 0, 0);
 }
@@ -167,7 +159,7 @@ void task_op(struct slot *s)
 		break;
 	case OP_clone:
 		ret = clone_thread(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PARENT |
-				   SIGCHLD, (void *)(slot_of(s->arg[0])->buf + 0x6000),
+				   SIGCHLD, (void *)(slot_of(s->arg[0])->buf + BUF_SIZE),
 				   slot_of(s->arg[0]));
 		break;
 	case OP_exec:
@@ -220,6 +212,7 @@ void task_main(long *sp)
 		s->ret = create_vcpus(s);
 	if (s->neon)
 		alg = open_alg();
-	begin(s);
+	__sync_synchronize();
+	s->ready = 1;
 	task_loop(s);
 }

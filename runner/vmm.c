@@ -33,6 +33,20 @@ static long set_reg(struct vcpu *v, u64 id, u64 value)
 	return one_reg(v, 1, id, &value);
 }
 
+/* The longest vector that it can have, in quadwords. */
+static u32 longest(struct vcpu *v)
+{
+	u64 lengths[8];
+	u32 vq = 0;
+
+	zero(lengths, sizeof(lengths));
+	one_reg(v, 0, KVM_REG_ARM64_SVE_VLS, lengths);
+	for (u32 i = 0; i < 512; i++)
+		if (lengths[i / 64] >> i % 64 & 1)
+			vq = i + 1;
+	return vq;
+}
+
 /* Where the guest's kernel has come to when its program begins: FP and SVE are open at EL1. */
 static long boot(struct vcpu *v)
 {
@@ -45,7 +59,7 @@ static long boot(struct vcpu *v)
 		return error; /* it has booted elsewhere */
 	error = error ? error : set_reg(v, EL1_CPACR, CPACR_FPEN | (v->has_sve ? CPACR_ZEN : 0));
 	if (v->has_sve)
-		error = error ? error : set_reg(v, EL1_ZCR, 15);
+		error = error ? error : set_reg(v, EL1_ZCR, longest(v) - 1);
 	return error;
 }
 
@@ -139,7 +153,8 @@ static long create(u32 n, u32 vm, u32 sve, u32 created, u32 fpmr)
 	if (error || created)
 		return error;
 	error = init(v, sve << KVM_ARM_VCPU_SVE);
-	return error ? error : finalize_once(v);
+	error = error ? error : finalize_once(v);
+	return error ? error : boot(v);
 }
 
 long create_vcpus(struct slot *s)

@@ -49,6 +49,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="of a dask cluster to walk on: tcp://HOST:8786"
     )
+    parser.add_argument(
+        "--drive",
+        type=int,
+        metavar="N",
+        help="N random traces on a real kernel under QEMU instead (docs/on-a-machine.md): what "
+        "programs and guests read there is compared with the model",
+    )
+    parser.add_argument(
+        "--rig", metavar="K", help="with --drive: what to boot (default: the series of --kernel)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
 
@@ -69,6 +79,10 @@ class _Tally:
 
 
 def run(args: argparse.Namespace, out: Terminal) -> int:
+    if args.drive is not None:
+        from harness.cli.fuzz_drive import run_drive  # nobody else needs a rig
+
+        return run_drive(args, out)
     place = bounds_of(args, within("--length", args.length, 1, LONGEST), usual=False)
     if args.events == "help":
         print_groups(place.explorable, out)

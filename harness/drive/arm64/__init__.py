@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from harness.drive.arm64 import program, scheduler, syscalls, tracing, vcpus
+from harness.drive.arm64.aim import needed, tells
 from harness.drive.arm64.judge import hold
+from harness.drive.arm64.making import make
 from harness.drive.arm64.planner import Planner
 from harness.drive.script import Driven
 from harness.dsl.nodes import Trace
@@ -70,4 +72,4 @@ def plan(trace: Trace, kernel: Kernel, mode: str) -> Driven:
     return Planner(trace, kernel, mode, RULES, NEVER).plan()
 
 
-__all__ = ["NEVER", "RULES", "hold", "plan"]
+__all__ = ["NEVER", "RULES", "hold", "make", "needed", "plan", "tells"]

@@ -125,10 +125,7 @@ def _there(event: Event, got: Answer, regset: str) -> tuple[str, tuple[int, ...]
     """What the machine has read, as quadwords."""
     if regset:
         kind, n = event.args[1] if event.verb == "ptrace_get" else event.args[2]
-        there = regsets.read(regset, kind, n, got.data)
-        if there is None and event.verb == "ptrace_get" and kind in ("p", "ffr"):
-            return kind, (0,)  # there is nothing in FPSIMD format
-        return kind, there
+        return kind, regsets.read(regset, kind, n, got.data)
     if event.verb == "one_reg_get":
         number = reg_id(*event.args[1])
         kind = (named(number) or ("", 0))[0]

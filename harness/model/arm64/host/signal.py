@@ -69,6 +69,7 @@ class Signal(Entry):
             streaming=streaming,
             vl=(current.sme_vl if streaming else current.sve_vl) if record else NO_RECORD,
             za=za,
+            sme_vl=current.sme_vl,
             tpidr2_el0=self.cpu.tpidr2_el0,
         )
 
@@ -170,6 +171,9 @@ class Signal(Entry):
     @kernel_function()
     def restore_za_context(self, frame: Frame) -> None:
         current = self.current
+        if frame.sme_vl != current.sme_vl:
+            self.force_signal_inject("SIGSEGV")  # EINVAL: a handler has changed it
+            return
         if frame.za is None:
             current.svcr &= ~SVCR_ZA_MASK
             return

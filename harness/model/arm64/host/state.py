@@ -77,7 +77,10 @@ NO_RECORD = -1  # in place of the vector length, where a frame has no SVE record
 
 
 class Frame(NamedTuple):
-    """A signal frame's records. The SVE record has a header alone where `sve` is None."""
+    """A signal frame's records. That of SVE has a header alone where `sve` is None, that of ZA (with
+
+    the length `sme_vl`) where `za` is None.
+    """
 
     v: Bank
     fpsr: Val
@@ -87,6 +90,7 @@ class Frame(NamedTuple):
     streaming: bool
     vl: int
     za: Bank | None
+    sme_vl: int
     tpidr2_el0: Val
 
 
