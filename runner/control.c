@@ -235,13 +235,12 @@ static void hotplug(struct command *c)
 	char path[64];
 	int cpu = c->arg[0], fd, n;
 
-	for (int i = 0; i < TASKS; i++)
-		if (tasks[i].pid > 0 && !tasks[i].dead && tasks[i].cpu == cpu)
-			onto(i, 0);
+	stop_waiting(cpu);
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
 	fd = open(path, O_WRONLY);
 	n = write(fd, c->arg[1] ? "1" : "0", 1);
 	close(fd);
+	let_wait();
 	if (n != 1)
 		give_up(c, "%s: %s", path, strerror(errno));
 	else

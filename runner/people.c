@@ -153,6 +153,24 @@ void park_others(int cpu, int one, int other)
 			onto(i, 0);
 }
 
+static void each_waiting(int signal)
+{
+	for (int i = 0; i < TASKS; i++)
+		if (tasks[i].pid > 0 && !tasks[i].dead && !tasks[i].cpu && !tasks[i].stopped)
+			kill(tasks[i].pid, signal);
+}
+
+void stop_waiting(int cpu)
+{
+	park_others(cpu, -1, -1);
+	each_waiting(SIGSTOP);
+}
+
+void let_wait(void)
+{
+	each_waiting(SIGCONT);
+}
+
 void wake(int task)
 {
 	struct slot *s = slot_of(task);

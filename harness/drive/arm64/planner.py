@@ -58,6 +58,9 @@ class Planner:
         self._possible(kernel, mode)
         self.own: Machine = ARM64.fresh(kernel, mode, self.world, record=False)
         self.real: Machine = ARM64.fresh(kernel, mode, self.world, record=False)
+        for kind in ("sve", "sme", "sme2", "fpmr"):
+            if self.settings.get(kind, (0, 0))[1] and not getattr(self.real, f"{kind}_host"):
+                raise Undriven(f"{kernel.name} tells programs of no {kind.upper()}")
         self.slot: dict[str, int] = {name: n for n, name in enumerate(self.world.everybody)}
         self.vcpu = {name: n for n, (name, *_) in enumerate(trace.vcpus)}
         self.thread = {name: thread for name, thread, _ in trace.vcpus}

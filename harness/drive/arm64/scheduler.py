@@ -40,6 +40,9 @@ def switch(p: Planner, event: Event) -> None:
     if following in p.restarts:
         p.restarts.discard(following)
         p.drive(following, "syscall")
+        after = p.next_of({following}, 2)
+        if [e.verb for _, e in after] == ["ret_to_user", "syscall"]:
+            p.carried(after[1][0])  # this very one
     if event.verb == "sched_switch" and p.real.cpus[cpu].mode is GUEST:
         p.exits[p.real.tasks[following].vcpu] = "switched"
 

@@ -27,8 +27,12 @@ def _stop(p: Planner, event: Event) -> tuple[str, str]:
         return task, other
     if p.cpu_of(other) >= 0:
         raise Undriven(f"{other} is on a CPU where {task} looks at it")
-    line = p.drive(task, "syscall")
-    p.send(f"c {slot} seize {p.slot[other]}", line)
+    if p.source[-1] == f"{task} syscall":  # it was one already, and is this one now
+        p.line = len(p.source)
+        p.commands.pop()
+    else:
+        p.drive(task, "syscall")
+    p.send(f"c {slot} seize {p.slot[other]}")
     if p.real.tasks[other].at is At.SYSCALL and other not in p.newborn:
         p.restarts.add(other)  # its futex() is interrupted, and made again
     p.send(f"stop {p.slot[other]}", 0)
@@ -43,8 +47,11 @@ def _let_go(p: Planner, task: str, other: str) -> None:
         if event.verb.startswith("ptrace") and event.args[0] == other:
             return
         if event.verb in ("switch", "sched_switch") and event.args[1] == other:
-            line = p.drive(task, "syscall")
-            p.send(f"c {p.slot[task]} detach {p.slot[other]}", line)
+            after = p.next_of({task})
+            if after and after[0][1].verb == "syscall" and after[0][0] == p.index + 1:
+                p.carried(after[0][0])
+            p.drive(task, "syscall")
+            p.send(f"c {p.slot[task]} detach {p.slot[other]}")
             p.stopped.discard(other)
             return
 

@@ -77,9 +77,9 @@ NO_RECORD = -1  # in place of the vector length, where a frame has no SVE record
 
 
 class Frame(NamedTuple):
-    """A signal frame's records. That of SVE has a header alone where `sve` is None, that of ZA (with
+    """A signal frame's records. The SVE record has a header alone where `sve` is None.
 
-    the length `sme_vl`) where `za` is None.
+    That of ZA has one, with the length `sme_vl`, where `za` is None.
     """
 
     v: Bank
