@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import files
-from harness.cli.rig_traces import is_script, run_traces
+from harness.cli.rig_traces import run_traces, traces_of
 from harness.cli.term import Terminal, aside, many
 from harness.errors import HarnessError, one_of
 from harness.model import architecture
@@ -96,6 +96,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--list", action=_Alone, help="print the series of kernels, then end")
     parser.add_argument("--fetch-qemu", action=_Alone, help="fetch a newer QEMU, then end")
+    parser.add_argument("--json", action="store_true", help="of traces: print JSON")
     parser.set_defaults(command=run)
 
 
@@ -129,7 +130,9 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
         raise HarnessError("rig: expected -o FOLDER, for the logs")
     if args.output.exists() and not args.output.is_dir():
         raise HarnessError(f"-o {args.output}: is not a folder")
-    traces = not any(map(is_script, args.scripts))
+    traces = traces_of(args.scripts)
+    if args.json and not traces:
+        raise HarnessError("--json is for traces; of a script each log tells what came of it")
     if traces and args.cpu is not None:
         raise HarnessError("--cpu is for scripts: traces say themselves what machine they need")
     for path in [*([] if traces else args.scripts), *([args.probes] if args.probes else [])]:
@@ -137,7 +140,9 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
             raise HarnessError(f"{path}: no such file")
     if not traces:
         names(args.scripts)
+    cpu = DEFAULT_CPU if args.cpu is None else read_cpu(args.cpu)
     built = programs(args.runner)
+    emulator(args.qemu, cpu, _by_the_way)  # before a kernel is fetched
     with _kernel(args) as kernel:
         initrd = initramfs(kernel, busybox(), built)
 
@@ -154,7 +159,8 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
                 folder=folder,
             )
             outcome = boot(job)
-            _tell(outcome, job, args.arch, out)
+            if not args.json:
+                _tell(outcome, job, args.arch, out)
             return outcome
 
         if traces:
@@ -162,8 +168,7 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
             name = args.held or _modelled(args.arch, version)[0]
             if not name:
                 raise HarnessError(f"{version}: the model has no such kernel; give --as K")
-            return run_traces(args, out, name, boot_on)
-        cpu = DEFAULT_CPU if args.cpu is None else read_cpu(args.cpu)
+            return run_traces(args, out, traces, name, boot_on)
         return verdict(boot_on(cpu, args.scripts, args.output))
 
 

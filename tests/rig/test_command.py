@@ -170,7 +170,7 @@ def test_scripts_that_cannot_be(cli: Cli, runner: Path, image: Path, tmp_path: P
     given = ("rig", "arm64", "-o", tmp_path / "o")
     assert "both logs would be a.log" in cli(*given, one, other).err
     assert "which is the machine's own" in cli(*given, console).err
-    assert "no such file" in cli(*given, tmp_path).err
+    assert "has no .trace files" in cli(*given, tmp_path).err
     assert "expected -o FOLDER" in cli("rig", "arm64", one).err
     assert cli(*given).status == 2
 
