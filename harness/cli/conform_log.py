@@ -11,7 +11,7 @@ from typing import Any
 from harness.cli.drive import mode_of
 from harness.cli.term import Terminal
 from harness.drive import script
-from harness.drive.held import Change, Test, agreeing, hold_log
+from harness.drive.held import Change, Played, agreeing, hold_log
 from harness.drive.script import Log, read_log
 from harness.errors import HarnessError
 from harness.model import architecture
@@ -58,7 +58,7 @@ def read(path: str) -> Log:
         raise HarnessError(f"{path}: {error.strerror}") from None
 
 
-def too_little(log: Log, tests: list[Test]) -> list[str]:
+def too_little(log: Log, tests: list[Played]) -> list[str]:
     """Why there is no verdict, or none of all."""
     found = []
     if not log.whole:
@@ -78,7 +78,7 @@ def _report(
     log: Log,
     kernel: str,
     mode: str,
-    tests: list[Test],
+    tests: list[Played],
     changes: list[Change],
     reasons: list[str],
 ) -> None:
@@ -108,12 +108,12 @@ def _report(
     )
 
 
-def sums(tests: list[Test]) -> tuple[int, int]:
+def sums(tests: list[Played]) -> tuple[int, int]:
     """Answers compared, and how many of them are reads."""
     return sum(test.held.compared for test in tests), sum(test.held.reads for test in tests)
 
 
-def differences(out: Terminal, tests: list[Test], most: int) -> None:
+def differences(out: Terminal, tests: list[Played], most: int) -> None:
     """Each trace in which machine and model say different things, and where."""
     odd = [test for test in tests if test.held.differs]
     for test in odd[:most]:
@@ -132,7 +132,7 @@ def _tree(
     log: Log,
     kernel: str,
     mode: str,
-    tests: list[Test],
+    tests: list[Played],
     changes: list[Change],
     reasons: list[str],
 ) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from harness.cli.conform_log import differences, read, sums, too_little
 from harness.cli.drive import test_of
 from harness.cli.select import distinct, find_traces
 from harness.cli.term import Terminal, aside
-from harness.drive.held import Test, hold_log
+from harness.drive.held import Played, hold_log
 from harness.drive.script import Driven, Skipped, written
 from harness.errors import HarnessError
 from harness.model import architecture
@@ -31,13 +31,13 @@ class _Result:
     kernel: Kernel
     mode: str
     status: int = 0
-    tests: list[Test] = field(default_factory=list)
+    tests: list[Played] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     machines: list[dict[str, Any]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
     @property
-    def differ(self) -> list[Test]:
+    def differ(self) -> list[Played]:
         return [test for test in self.tests if test.held.differs]
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.drive import of
-from harness.drive.held import Test, hold_log
+from harness.drive.held import Played, hold_log
 from harness.drive.script import Driven, Log
 from harness.drive.undriven import Undriven
 from harness.dsl.nodes import Event, Trace
@@ -42,9 +42,9 @@ class Tally:
     traces: int = 0
     compared: int = 0
     reads: int = 0
-    lost: list[Test] = field(default_factory=list)
-    unentitled: list[Test] = field(default_factory=list)
-    differ: list[Test] = field(default_factory=list)
+    lost: list[Played] = field(default_factory=list)
+    unentitled: list[Played] = field(default_factory=list)
+    differ: list[Played] = field(default_factory=list)
 
 
 def random_tests(plan: Plan) -> Iterator[Driven]:
@@ -76,7 +76,7 @@ def _read(name: str, lines: tuple[str, ...]) -> Trace:
     return parse(Path(name), lines, scratch=True)
 
 
-def hold(plan: Plan, log: Log, tally: Tally) -> list[Test]:
+def hold(plan: Plan, log: Log, tally: Tally) -> list[Played]:
     """Take in what came of a batch; those that differ."""
     odd = []
     for test in hold_log("the log", log, plan.kernel, plan.mode):
@@ -92,19 +92,29 @@ def hold(plan: Plan, log: Log, tally: Tally) -> list[Test]:
     return odd
 
 
-def reduced(plan: Plan, odd: Sequence[Test], run: Run) -> list[Test]:
-    """Those that differ, each as short as leaving events out makes it while it still differs.
+def alike(odd: Sequence[Played]) -> list[list[Played]]:
+    """Traces whose first differences are of one kind: of the same verb, and the same register."""
+    kinds: dict[tuple[str, str], list[Played]] = {}
+    for test in sorted(odd, key=lambda test: len(_events(test))):
+        first = test.held.differs[0]
+        verb = next(event.verb for event in _events(test) if event.line == first.line)
+        kinds.setdefault((verb, first.what), []).append(test)
+    return [*kinds.values()]
+
+
+def reduced(plan: Plan, odd: Sequence[Played], run: Run) -> list[Played]:
+    """One of each kind that differs, as short as leaving events out makes it while it differs.
 
     The candidates of all traces are carried out in one boot, and the shortest of each is kept.
     """
-    now = {test.ran.id: test for test in odd}
+    now = {group[0].ran.id: group[0] for group in alike(odd)}
     size = {name: max(len(_events(test)) // 2, 1) for name, test in now.items()}
     for _ in range(_ROUNDS):
         wanted = {name: [*_shorter(plan, now[name], size[name])] for name in now if size[name]}
         tests = [test for some in wanted.values() for test in some]
         if not tests:
             break
-        found: dict[str, Test] = {}
+        found: dict[str, Played] = {}
         for test in hold_log("the log", run(tests), plan.kernel, plan.mode):
             name = test.ran.id.rsplit(".", 1)[0]
             better = name not in found or len(_events(test)) < len(_events(found[name]))
@@ -119,11 +129,11 @@ def reduced(plan: Plan, odd: Sequence[Test], run: Run) -> list[Test]:
     return [*now.values()]
 
 
-def _events(test: Test) -> list[Event]:
+def _events(test: Played) -> list[Event]:
     return [statement for statement in test.trace.body if isinstance(statement, Event)]
 
 
-def _shorter(plan: Plan, test: Test, size: int) -> Iterator[Driven]:
+def _shorter(plan: Plan, test: Played, size: int) -> Iterator[Driven]:
     """The trace without some events that follow one another, or without what no one looks at."""
     events = _events(test)
     last = min((one.line for one in test.held.differs), default=0)

@@ -17,7 +17,7 @@ from harness.model import architecture
 from harness.model.catalogue import Kernel
 
 
-class Test(NamedTuple):
+class Played(NamedTuple):
     """A trace of a log."""
 
     ran: Ran
@@ -32,7 +32,7 @@ class Change(NamedTuple):
     differs: int
 
 
-def hold_log(path: str, log: Log, kernel: Kernel, mode: str) -> Iterator[Test]:
+def hold_log(path: str, log: Log, kernel: Kernel, mode: str) -> Iterator[Played]:
     """Each trace that ran. Raises HarnessError for one that is damaged, or of another mode."""
     for ran in log.tests:
         if ran.skipped:
@@ -47,10 +47,10 @@ def hold_log(path: str, log: Log, kernel: Kernel, mode: str) -> Iterator[Test]:
             raise HarnessError(
                 f"{path}:{ran.number}: {ran.id} is not of {mode}: give another --mode"
             )
-        yield Test(ran, trace, of(trace.arch).hold(trace, ran.answers, kernel, mode))
+        yield Played(ran, trace, of(trace.arch).hold(trace, ran.answers, kernel, mode))
 
 
-def agreeing(tests: Sequence[Test], kernel: Kernel, mode: str, seconds: float) -> list[Change]:
+def agreeing(tests: Sequence[Played], kernel: Kernel, mode: str, seconds: float) -> list[Change]:
     """Single changes of `kernel` on which fewer answers differ, the best first."""
     odd = [test for test in tests if test.held.differs]
     before = sum(len(test.held.differs) for test in odd)

@@ -34,6 +34,20 @@ _DEBIAN_6_12_107 = (
 
 HYBRIDS = (
     Hybrid(
+        "debian-5.10.223",
+        "v5.10",
+        (
+            Backport("spe-drained-early", "changelog 5.10.24"),
+            Backport("guest-trfcr-trapped", "changelog 5.10.31"),
+            Backport("vcpu-reset-fp", "changelog 5.10.37"),
+            Backport("mdcr-init", "changelog 5.10.37"),
+            Backport("vm-width", "changelog 5.10.42"),
+            Backport("debug-index", "changelog 5.10.43"),
+            Backport("psci-reset-first", "changelog 5.10.68"),
+            Backport("sve-alloc-size", "changelog 5.10.68"),
+        ),
+    ),
+    Hybrid(
         "debian-6.1.192",
         "v6.1",
         (
