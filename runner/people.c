@@ -98,12 +98,13 @@ int wait_for(const struct command *c, struct slot *s, int task)
 				answer(c, "died %d", WTERMSIG(tasks[task].status));
 				return -1;
 			}
+			if (now() - began > 0.05 && state_of(task) == 't') {
+				answer(c, "died 0"); /* its tracer is told of the signal first */
+				return -1;
+			}
 			if (now() - began > PATIENCE) {
-				if (state_of(task) == 't') /* its tracer is told of the signal first */
-					answer(c, "died 0");
-				else
-					give_up(c, "task %d does not answer (state %c)", task,
-						state_of(task));
+				give_up(c, "task %d does not answer (state %c)", task,
+					state_of(task));
 				return -1;
 			}
 		}
