@@ -164,3 +164,16 @@ def test_what_cannot_be_driven(lines: tuple[str, ...], why: str) -> None:
         lines = ("cpu0 switch A -> B", *lines)
     with pytest.raises(Undriven, match=why):
         driven(*lines)
+
+
+def test_a_tracer_lets_one_go_before_it_stops_another() -> None:
+    lines = ("cpu0 switch A -> B", "B ptrace get A v0", "B ptrace get C v0", "cpu0 switch B -> A")
+    text = ['trace "t"', "machine arm64 vhe { sve 16..64 }", "task A, B, C", "", *lines]
+    trace = parse(Path("t.trace"), tuple(text), scratch=True)
+    for _ in range(2):  # of what is driven, too
+        test = plan(trace, NEW, "vhe")
+        done = [command.split(" ", 1)[1] for command in test.commands if " c " in command]
+        assert [words.split(" ")[2] for words in done] == [
+            *("seize", "getregset", "detach", "seize", "getregset")
+        ]
+        trace = driven_trace(test)

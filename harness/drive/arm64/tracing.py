@@ -27,8 +27,8 @@ def _stop(p: Planner, event: Event) -> tuple[str, str]:
         return task, other
     if p.cpu_of(other) >= 0:
         raise Undriven(f"{other} is on a CPU where {task} looks at it")
-    if p.source[-1] == f"{task} syscall":  # it was one already, and is this one now
-        p.line = len(p.source)
+    p.line = len(p.source)
+    if p.commands[-1] == f"{p.line} c {slot} syscall":  # this one, now
         p.commands.pop()
     else:
         p.drive(task, "syscall")
