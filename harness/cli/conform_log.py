@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from pathlib import Path
+import lzma
 from typing import Any
 
+from harness.capture.unpack import unpacked
 from harness.cli.drive import mode_of
 from harness.cli.term import Terminal
 from harness.drive import script
@@ -23,9 +24,9 @@ _MOST = 256 << 20
 def is_log(path: str) -> bool:
     """Whether this is a log of the runner, and no recording of a tracer."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as raw, unpacked(raw) as file:
             head = file.read(4096)
-    except OSError:
+    except (OSError, EOFError, lzma.LZMAError):
         return False  # who reads recordings says what is wrong
     return any(script.is_log(line) for line in head.decode("utf-8", "replace").split("\n")[:_HEAD])
 
@@ -50,12 +51,13 @@ def conform_log(args: argparse.Namespace, out: Terminal) -> int:
 def read(path: str) -> Log:
     """The log in a file. Raises HarnessError."""
     try:
-        if Path(path).stat().st_size > _MOST:
-            raise HarnessError(f"{path}: larger than {_MOST >> 20} MiB, this is no log")
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return read_log(path, file)
-    except OSError as error:
-        raise HarnessError(f"{path}: {error.strerror}") from None
+        with open(path, "rb") as raw, unpacked(raw) as file:
+            data = file.read(_MOST + 1)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise HarnessError(f"{path}: cannot be read: {error}") from None
+    if len(data) > _MOST:
+        raise HarnessError(f"{path}: larger than {_MOST >> 20} MiB, this is no log")
+    return read_log(path, data.decode("utf-8", "replace").split("\n"))
 
 
 def too_little(log: Log, tests: list[Played]) -> list[str]:
