@@ -16,6 +16,8 @@ from harness.errors import HarnessError, SourceError
 from harness.model import architecture
 from harness.model.catalogue import Kernel
 
+_MOST = 8  # fixes that a single change takes along: with more it is another kernel
+
 
 class Played(NamedTuple):
     """A trace of a log."""
@@ -61,6 +63,8 @@ def agreeing(tests: Sequence[Played], kernel: Kernel, mode: str, seconds: float)
         if not fix.switch or time.monotonic() > until:
             continue
         other, change = catalogue.toggled(kernel, fix.id) if catalogue else (kernel, "")
+        if len(other.fixes ^ kernel.fixes) > _MOST:
+            continue
         left = 0
         for test in odd:
             left += len(of(test.trace.arch).hold(test.trace, test.ran.answers, other, mode).differs)

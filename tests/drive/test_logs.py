@@ -7,22 +7,11 @@ every answer in its logs, and a model without some fix must not.
 
 from __future__ import annotations
 
-import functools
-import lzma
-import re
-from pathlib import Path
-
 import pytest
 
-from harness.drive.held import Played, hold_log
-from harness.drive.script import Log, read_log
-from harness.model import architecture
 from harness.model.catalogue import Kernel
+from tests.drive.table import CATALOGUE, NAMES, PAGE, held, log_of, of, with_table
 
-HERE = Path(__file__).parent / "logs"
-LOGS = sorted(path.name for path in HERE.glob("*.log.xz"))
-CATALOGUE = architecture("arm64").catalogue
-_NAME = re.compile(r"(debian-[\d.]+)-(vhe|nvhe|hvhe|protected)-.*\.log\.xz")
 # The bugs of these kernels that a program can see by itself.
 NOT_OK = {
     ("debian-6.12.118", "vhe"): {"prctl-vl-loses-v", "prctl-vl-resurrects-stale-v"},
@@ -30,23 +19,7 @@ NOT_OK = {
 }
 
 
-@functools.cache
-def log_of(name: str) -> Log:
-    with lzma.open(HERE / name, "rt", encoding="utf-8") as file:
-        return read_log(name, file)
-
-
-def of(name: str) -> tuple[Kernel, str]:
-    match = _NAME.fullmatch(name)
-    assert match is not None
-    return CATALOGUE.kernel(match[1]), match[2]
-
-
-def held(name: str, kernel: Kernel) -> list[Played]:
-    return [*hold_log(name, log_of(name), kernel, of(name)[1])]
-
-
-@pytest.mark.parametrize("name", LOGS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_kernel_of_debian_answers_as_the_model_says(name: str) -> None:
     kernel, _ = of(name)
     log, tests = log_of(name), held(name, kernel)
@@ -57,10 +30,10 @@ def test_a_kernel_of_debian_answers_as_the_model_says(name: str) -> None:
     assert all(test.held.compared for test in tests)
 
 
-@pytest.mark.parametrize("kernel", sorted({of(name)[0].name for name in LOGS}))
+@pytest.mark.parametrize("kernel", sorted({of(name)[0].name for name in NAMES}))
 def test_what_programs_have_not_got_is_what_is_known(kernel: str) -> None:
     for mode in ("vhe", "nvhe", "hvhe", "protected"):
-        logs = [name for name in LOGS if name.startswith(f"{kernel}-{mode}-")]
+        logs = [name for name in NAMES if name.startswith(f"{kernel}-{mode}-")]
         wrong = {t.id.split("/")[1] for name in logs for t in log_of(name).tests if t.unentitled}
         assert wrong == NOT_OK.get((kernel, mode), set()), mode
 
@@ -83,5 +56,11 @@ def seen(kernel: Kernel, logs: list[str]) -> set[str]:
 )
 def test_a_model_without_a_fix_is_noticed(kernel: str, least: int) -> None:
     """A quiet log means something: so many fixes show in what programs and guests read."""
-    logs = [name for name in LOGS if name.startswith(f"{kernel}-vhe-")]
+    logs = [name for name in NAMES if name.startswith(f"{kernel}-vhe-")]
     assert len(seen(CATALOGUE.kernel(kernel), logs)) >= least
+
+
+def test_the_table_is_of_these_logs() -> None:
+    """`python -m tests.drive.table` makes it anew."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_table(page) == page
