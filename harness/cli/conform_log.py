@@ -67,7 +67,7 @@ def too_little(log: Log, tests: list[Played]) -> list[str]:
         found.append("the log ends before the script did")
     if not any(test.held.compared for test in tests):
         found.append("nothing was compared")
-    lost = [test.ran.id for test in tests if test.ran.lost or not test.ran.result]
+    lost = [one.id for one in log.tests if not one.skipped and (one.lost or not one.result)]
     if lost:
         names = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
         found.append(f"{len(lost)} traces were not carried out to their end: {names}")

@@ -62,7 +62,7 @@ def run_drive(args: argparse.Namespace, out: Terminal) -> int:
         _report(out, plan, tally, seconds)
     if args.folder:
         _write(Path(args.folder), tally)
-    return 1 if tally.differ or tally.lost or not tally.compared else 0
+    return 0 if _quiet(tally) else 1
 
 
 @contextlib.contextmanager
@@ -114,18 +114,23 @@ def _series(args: argparse.Namespace, kernel: Modelled) -> str:
     return series
 
 
+def _quiet(tally: Tally) -> bool:
+    return bool(tally.compared) and not (tally.differ or tally.lost or tally.cut)
+
+
 def _report(out: Terminal, plan: Plan, tally: Tally, seconds: float) -> None:
     differences(out, tally.differ, 20)
     for test in tally.lost[:5]:
-        out.line(f"{test.ran.id}: not carried out to its end: {test.ran.lost or 'the log ends'}")
+        out.line(f"{test.ran.id}: not carried out to its end: {test.ran.lost}")
     out.line()
-    style = "red" if tally.differ or tally.lost or not tally.compared else "green"
+    for name in tally.cut:
+        out.line(f"{name}: the machine ended within it")
     out.line(
         out.paint(
             f"{plan.kernel.name} {plan.mode}: {tally.traces} traces, {tally.compared} answers "
             f"compared ({tally.reads} reads); {len(tally.differ)} differ, {len(tally.lost)} not "
             f"carried out to their end (seed {plan.seed}, {seconds:.0f} s)",
-            style,
+            "green" if _quiet(tally) else "red",
         )
     )
     if tally.unentitled:
@@ -151,7 +156,10 @@ def _tree(plan: Plan, tally: Tally, seconds: float) -> dict[str, Any]:
         "compared": tally.compared,
         "reads": tally.reads,
         "seconds": round(seconds, 1),
-        "lost": [{"trace": test.ran.id, "why": test.ran.lost} for test in tally.lost],
+        "lost": [
+            *({"trace": test.ran.id, "why": test.ran.lost} for test in tally.lost),
+            *({"trace": name, "why": "the machine ended within it"} for name in tally.cut),
+        ],
         "unentitled": [test.ran.id for test in tally.unentitled],
         "differ": [
             {

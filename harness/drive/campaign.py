@@ -37,12 +37,13 @@ class Plan(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What came of it so far; `differ` are reduced."""
+    """What came of it so far; `lost` are not carried out to their end, `differ` are reduced."""
 
     traces: int = 0
     compared: int = 0
     reads: int = 0
     lost: list[Played] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)  # in which the log ends
     unentitled: list[Played] = field(default_factory=list)
     differ: list[Played] = field(default_factory=list)
 
@@ -79,11 +80,12 @@ def _read(name: str, lines: tuple[str, ...]) -> Trace:
 def hold(plan: Plan, log: Log, tally: Tally) -> list[Played]:
     """Take in what came of a batch; those that differ."""
     odd = []
+    tally.cut += [ran.id for ran in log.tests if not ran.result]
     for test in hold_log("the log", log, plan.kernel, plan.mode):
         tally.traces += 1
         tally.compared += test.held.compared
         tally.reads += test.held.reads
-        if test.ran.lost or not test.ran.result:
+        if test.ran.lost:
             tally.lost.append(test)
         elif test.held.differs:
             odd.append(test)

@@ -35,9 +35,9 @@ class Change(NamedTuple):
 
 
 def hold_log(path: str, log: Log, kernel: Kernel, mode: str) -> Iterator[Played]:
-    """Each trace that ran. Raises HarnessError for one that is damaged, or of another mode."""
+    """Each trace that ran to a result. Raises HarnessError for one that is damaged, or of another mode."""
     for ran in log.tests:
-        if ran.skipped:
+        if ran.skipped or not ran.result:  # the log ends within it
             continue
         try:
             trace = parse(Path(f"{path}: {ran.id}"), tuple(ran.source), scratch=True)
@@ -55,14 +55,16 @@ def hold_log(path: str, log: Log, kernel: Kernel, mode: str) -> Iterator[Played]
 def agreeing(tests: Sequence[Played], kernel: Kernel, mode: str, seconds: float) -> list[Change]:
     """Single changes of `kernel` on which fewer answers differ, the best first."""
     odd = [test for test in tests if test.held.differs]
+    if not odd:
+        return []
     before = sum(len(test.held.differs) for test in odd)
     found = []
     until = time.monotonic() + seconds
-    catalogue = architecture(odd[0].trace.arch).catalogue if odd else None
-    for fix in catalogue.fixes.values() if catalogue else ():
+    catalogue = architecture(odd[0].trace.arch).catalogue
+    for fix in catalogue.fixes.values():
         if not fix.switch or time.monotonic() > until:
             continue
-        other, change = catalogue.toggled(kernel, fix.id) if catalogue else (kernel, "")
+        other, change = catalogue.toggled(kernel, fix.id)
         if len(other.fixes ^ kernel.fixes) > _MOST:
             continue
         left = 0
