@@ -107,44 +107,69 @@ def alike(odd: Sequence[Played]) -> list[list[Played]]:
 def reduced(plan: Plan, odd: Sequence[Played], run: Run) -> list[Played]:
     """One of each kind that differs, as short as leaving events out makes it while it differs.
 
-    The candidates of all traces are carried out in one boot, and the shortest of each is kept.
+    The candidates of all traces are carried out in one boot. In turn they lack some events that
+    follow one another, and all or a part of those that could be left out each by itself.
     """
-    now = {group[0].ran.id: group[0] for group in alike(odd)}
-    size = {name: max(len(_events(test)) // 2, 1) for name, test in now.items()}
+    now = {group[0].ran.id.split(".")[0]: group[0] for group in alike(odd)}
+    size = {name: max(len(_events(test)) // 4, 1) for name, test in now.items()}
+    left_out: dict[str, list[frozenset[int]]] = {name: [] for name in now}
     for _ in range(_ROUNDS):
-        wanted = {name: [*_shorter(plan, now[name], size[name])] for name in now if size[name]}
-        tests = [test for some in wanted.values() for test in some]
+        wanted = {}
+        for name in now:
+            parts = _unions(left_out[name]) or _pieces(now[name], size[name])
+            wanted[name] = [(gone, _without(plan, now[name], gone)) for gone in parts]
+        lines = {test.id: gone for some in wanted.values() for gone, test in some if test}
+        tests = [test for some in wanted.values() for _, test in some if test]
         if not tests:
             break
-        found: dict[str, Played] = {}
+        better: dict[str, list[Played]] = {name: [] for name in now}
         for test in hold_log("the log", run(tests), plan.kernel, plan.mode):
-            name = test.ran.id.rsplit(".", 1)[0]
-            better = name not in found or len(_events(test)) < len(_events(found[name]))
-            if test.held.differs and not test.ran.lost and better:
-                found[name] = test
-        for name in wanted:
-            if name in found:
-                now[name] = found[name]
-                size[name] = min(size[name], max(len(_events(found[name])) // 2, 1))
-            else:
-                size[name] //= 2
+            if test.held.differs and not test.ran.lost:
+                better[test.ran.id.split(".")[0]].append(test)
+        for name, found in better.items():
+            tried_pieces = not left_out[name]
+            left_out[name] = [lines[test.ran.id] for test in found] if tried_pieces else []
+            if tried_pieces and len(found) > 1:
+                continue  # all of them together, next
+            left_out[name] = []
+            if found:
+                now[name] = min(found, key=lambda test: len(_events(test)))
+            size[name] = _smaller(size[name], now[name], bool(found))
     return [*now.values()]
+
+
+def _smaller(size: int, test: Played, found: bool) -> int:
+    return min(size, max(len(_events(test)) // 4, 1)) if found else size // 2
 
 
 def _events(test: Played) -> list[Event]:
     return [statement for statement in test.trace.body if isinstance(statement, Event)]
 
 
-def _shorter(plan: Plan, test: Played, size: int) -> Iterator[Driven]:
-    """The trace without some events that follow one another, or without what no one looks at."""
-    events = _events(test)
-    last = min((one.line for one in test.held.differs), default=0)
-    name = test.ran.id.split(".", 1)[0]
+def _pieces(test: Played, size: int) -> list[frozenset[int]]:
+    """The lines of so many events that follow one another, each time others."""
+    if not size:
+        return []
+    lines = [event.line for event in _events(test)]
+    return [frozenset(lines[n : n + size]) for n in range(0, len(lines), size)]
+
+
+def _unions(parts: list[frozenset[int]]) -> list[frozenset[int]]:
+    """All parts together, their halves, quarters, ... and each by itself."""
+    found: list[frozenset[int]] = []
+    size = len(parts)
+    while size:
+        groups = (parts[n : n + size] for n in range(0, len(parts), size))
+        found += (frozenset().union(*group) for group in groups)
+        size //= 2
+    return found
+
+
+def _without(plan: Plan, test: Played, gone: frozenset[int]) -> Driven | None:
+    """The trace without these lines, and without what comes after the first difference."""
+    last = test.held.differs[0].line
+    later = {event.line for event in _events(test) if event.line > last}
     source = test.trace.source
-    for first in range(0, len(events), size):
-        gone = {event.line for event in events[first : first + size]}
-        gone |= {event.line for event in events if event.line > last}
-        lines = tuple(text for n, text in enumerate(source, 1) if n not in gone)
-        shorter = driven(plan, f"{name}.{first}", lines)
-        if shorter is not None:
-            yield shorter
+    lines = tuple(text for n, text in enumerate(source, 1) if n not in gone and n not in later)
+    name = test.ran.id.split(".")[0]
+    return driven(plan, f"{name}.{min(gone)}-{len(gone)}-{max(gone)}", lines)

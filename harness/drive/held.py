@@ -35,7 +35,7 @@ class Change(NamedTuple):
 
 
 def hold_log(path: str, log: Log, kernel: Kernel, mode: str) -> Iterator[Played]:
-    """Each trace that ran to a result. Raises HarnessError for one that is damaged, or of another mode."""
+    """Each trace with a result. Raises HarnessError if one is damaged, or of another mode."""
     for ran in log.tests:
         if ran.skipped or not ran.result:  # the log ends within it
             continue
