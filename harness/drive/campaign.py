@@ -19,7 +19,7 @@ from harness.model.catalogue import Kernel
 
 BATCH = 1000  # traces of one boot
 _PLAIN = 10  # of so many traces that tell nothing of any fix, one is driven all the same
-_ROUNDS = 12  # boots that it takes at most to reduce what differs
+_ROUNDS = 30  # boots that it takes at most to reduce what differs
 
 Run = Callable[[Sequence[Driven]], Log]
 """Carries tests out on a machine."""
@@ -111,7 +111,7 @@ def reduced(plan: Plan, odd: Sequence[Played], run: Run) -> list[Played]:
     follow one another, and all or a part of those that could be left out each by itself.
     """
     now = {group[0].ran.id.split(".")[0]: group[0] for group in alike(odd)}
-    size = {name: max(len(_events(test)) // 4, 1) for name, test in now.items()}
+    size = {name: max(len(_events(test)) // 8, 1) for name, test in now.items()}
     left_out: dict[str, list[frozenset[int]]] = {name: [] for name in now}
     for _ in range(_ROUNDS):
         wanted = {}

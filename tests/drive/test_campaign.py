@@ -72,7 +72,7 @@ def test_a_machine_that_lacks_a_fix_is_found_out(fix: str) -> None:
     assert len(short) == len(groups)
     for test in short:
         assert test.held.differs
-        assert sum(isinstance(each, Event) for each in test.trace.body) <= 20
+        assert sum(isinstance(each, Event) for each in test.trace.body) <= 45
         assert fix in needed(test.trace, NEW, "vhe")
 
 
