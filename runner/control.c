@@ -84,10 +84,10 @@ static void in_c(struct command *c)
 		if (goes_on(c, n))
 			return;
 	}
-	if (op == OP_init && !s->ret) /* a command that its guest had left undone */
+	if (op == OP_init || op == OP_restore) /* what its guest had left undone */
 		guest_slot(c->arg[1])->done = guest_slot(c->arg[1])->seq;
-	if (op == OP_restore && !s->ret) /* nor what the one that was saved had */
-		guest_slot(c->arg[1])->done = guest_slot(c->arg[1])->seq;
+	if (op == OP_neon && s->ret < 0)
+		give_up(c, "AF_ALG: %s", strerror(-s->ret));
 	answer_slot(c, s, 1);
 }
 

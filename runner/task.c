@@ -80,7 +80,6 @@ static long fork_child(struct slot *s, struct slot *child)
 	long pid;
 
 	child->frame = s->frame;
-	child->neon = s->neon;
 	pid = syscall(__NR_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
 	if (!pid)
 		set_slot(child);
@@ -153,11 +152,13 @@ void task_op(struct slot *s)
 		ret = syscall(__NR_futex, (long)&s->futex, FUTEX_WAIT, 0, 0, 0, 0);
 		break;
 	case OP_fork:
+		slot_of(s->arg[0])->neon = s->neon;
 		ret = fork_child(s, slot_of(s->arg[0]));
 		if (!ret)
 			return;
 		break;
 	case OP_clone:
+		slot_of(s->arg[0])->neon = s->neon;
 		ret = clone_thread(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PARENT |
 				   SIGCHLD, (void *)(slot_of(s->arg[0])->buf + BUF_SIZE),
 				   slot_of(s->arg[0]));

@@ -195,7 +195,9 @@ o_hvc:	ldr	w0, =0x84000000	/* PSCI_VERSION: KVM answers, and the guest goes on *
 	b	done
 o_mmio:	ldr	w6, =GUEST_MMIO
 	str	w4, [x6]
-	nop			/* a KVM that steps over it once too often does no harm */
+	.rept	64		/* each save and restore before it is completed steps over one */
+	nop
+	.endr
 	b	done
 o_wfi:	wfi
 	b	done
