@@ -2167,10 +2167,10 @@ CATALOGUE = Catalogue(
         ),
         Fix(
             "effective",
-            "refactor",
+            "rework",
             "v6.16",
-            "the helper that takes V into the SVE image goes by TIF_SVE and SM, and may copy "
-            "where no one looks -> by fp_type",
+            "the helper that takes V into the SVE image goes by TIF_SVE and SM -> by fp_type, so a "
+            "change of the vector length without vl-stale finds what is older there",
             (Commit("b255be426913", "arm64/fpsimd: Clarify sve_sync_*() functions"),),
             requires=("fp-type",),
             link="20250508132644.1395904-7-mark.rutland@arm.com",

@@ -74,12 +74,16 @@ class Vl(Signal):
     def sve_sync_from_fpsimd_zeropad(self, task: Task) -> None:
         """V is new: take it into the SVE image, if that is the one that counts.
 
-        v6.16: fpsimd_sync_to_effective_state_zeropad(). From v6.2 to v6.15 it
-        copies for TIF_SVE and PSTATE.SM too, where no one looks (b255be426913).
+        v6.16: fpsimd_sync_to_effective_state_zeropad(). Before, it copies for TIF_SVE and PSTATE.SM,
+        also where fp_type says FPSIMD: there a change of the vector length looks at it.
         """
-        if not task.flags & TIF_SVE and "ptrace-v-streaming" not in self.fixes:
-            return
-        if self._stored_as_sve(task):
+        if "effective" in self.fixes:
+            copies = task.fp_type is FP_STATE_SVE
+        elif "ptrace-v-streaming" in self.fixes:
+            copies = self._tif_sve_or_sm(task)
+        else:
+            copies = bool(task.flags & TIF_SVE)
+        if copies:
             task.sve_state = SveState(task.fpsimd_state, EMPTY)
 
     # The length ---------------------------------------------------------------------
