@@ -20,5 +20,5 @@ def test_a_hybrid_can_be_changed_and_sorted_as_a_release() -> None:
 @pytest.mark.parametrize("spec", ["debian-6.1.1920", "debian-6.1.19", "debian-6.1", "debian"])
 def test_an_unknown_hybrid_is_refused(spec: str) -> None:
     """A name that only begins like a hybrid's is no kernel, and the message lists what is."""
-    with pytest.raises(KernelError, match=r"unknown kernel .*v7.3, debian-6.1.192"):
+    with pytest.raises(KernelError, match=r"unknown kernel .*v7.3, debian-5.10.223"):
         CATALOGUE.kernel(spec)
