@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 from harness.drive import of
@@ -19,7 +21,8 @@ from harness.model.catalogue import Kernel
 
 BATCH = 1000  # traces of one boot
 _PLAIN = 10  # of so many traces that tell nothing of any fix, one is driven all the same
-_ROUNDS = 30  # boots that it takes at most to reduce what differs
+_SHARES = (1.0, 1.0, 0.6, 0.6, 0.3, 0.3, 0.15)  # of what could be left out, all together
+_ROUNDS = 24  # boots that it takes at most to reduce what differs
 
 Run = Callable[[Sequence[Driven]], Log]
 """Carries tests out on a machine."""
@@ -116,7 +119,7 @@ def reduced(plan: Plan, odd: Sequence[Played], run: Run) -> list[Played]:
     for _ in range(_ROUNDS):
         wanted = {}
         for name in now:
-            parts = _unions(left_out[name]) or _pieces(now[name], size[name])
+            parts = _unions(plan, now[name], left_out[name]) or _pieces(now[name], size[name])
             wanted[name] = [(gone, _without(plan, now[name], gone)) for gone in parts]
         lines = {test.id: gone for some in wanted.values() for gone, test in some if test}
         tests = [test for some in wanted.values() for _, test in some if test]
@@ -154,14 +157,17 @@ def _pieces(test: Played, size: int) -> list[frozenset[int]]:
     return [frozenset(lines[n : n + size]) for n in range(0, len(lines), size)]
 
 
-def _unions(parts: list[frozenset[int]]) -> list[frozenset[int]]:
-    """All parts together, their halves, quarters, ... and each by itself."""
-    found: list[frozenset[int]] = []
-    size = len(parts)
-    while size:
-        groups = (parts[n : n + size] for n in range(0, len(parts), size))
-        found += (frozenset().union(*group) for group in groups)
-        size //= 2
+def _unions(plan: Plan, test: Played, parts: list[frozenset[int]]) -> list[frozenset[int]]:
+    """Each part by itself, and many of them together, in some orders: as many as can be missing."""
+    random = Random(test.ran.id)
+    found = [*parts]
+    for share in _SHARES if len(parts) > 1 else ():
+        together: frozenset[int] = frozenset()
+        for part in random.sample(parts, math.ceil(share * len(parts))):
+            if _without(plan, test, together | part) is not None:
+                together |= part
+        if together:
+            found.append(together)
     return found
 
 

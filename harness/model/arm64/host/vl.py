@@ -74,8 +74,8 @@ class Vl(Signal):
     def sve_sync_from_fpsimd_zeropad(self, task: Task) -> None:
         """V is new: take it into the SVE image, if that is the one that counts.
 
-        v6.16: fpsimd_sync_to_effective_state_zeropad(). Before, it copies for TIF_SVE and PSTATE.SM,
-        also where fp_type says FPSIMD: there a change of the vector length looks at it.
+        v6.16: fpsimd_sync_to_effective_state_zeropad(). Before, it copies for TIF_SVE and
+        PSTATE.SM, also where fp_type says FPSIMD. A change of the vector length looks at it there.
         """
         if "effective" in self.fixes:
             copies = task.fp_type is FP_STATE_SVE
