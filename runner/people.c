@@ -102,6 +102,12 @@ int wait_for(const struct command *c, struct slot *s, int task)
 				answer(c, "died 0"); /* its tracer is told of the signal first */
 				return -1;
 			}
+			if (now() - began > 0.05 && state_of(task) == 'D') {
+				/* It exits, and waits for RCU, which needs this CPU. */
+				stop_waiting(0);
+				usleep(2000);
+				let_wait();
+			}
 			if (now() - began > PATIENCE) {
 				give_up(c, "task %d does not answer (state %c)", task,
 					state_of(task));
@@ -157,7 +163,8 @@ void park_others(int cpu, int one, int other)
 static void each_waiting(int signal)
 {
 	for (int i = 0; i < TASKS; i++)
-		if (tasks[i].pid > 0 && !tasks[i].dead && !tasks[i].cpu && !tasks[i].stopped)
+		if (tasks[i].pid > 0 && !tasks[i].dead && !tasks[i].cpu && !tasks[i].stopped &&
+		    !tasks[i].blocked)
 			kill(tasks[i].pid, signal);
 }
 
