@@ -235,7 +235,7 @@ static void hotplug(struct command *c)
 	char path[64];
 	int cpu = c->arg[0], fd, n;
 
-	stop_waiting(cpu);
+	stop_waiting(cpu, -1);
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
 	fd = open(path, O_WRONLY);
 	n = write(fd, c->arg[1] ? "1" : "0", 1);

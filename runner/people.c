@@ -103,8 +103,8 @@ int wait_for(const struct command *c, struct slot *s, int task)
 				return -1;
 			}
 			if (now() - began > 0.05 && state_of(task) == 'D') {
-				/* It exits, and waits for RCU, which needs this CPU. */
-				stop_waiting(0);
+				/* It exits, and waits for RCU: kernel threads need its CPU and this. */
+				stop_waiting(tasks[task].cpu, task);
 				usleep(2000);
 				let_wait();
 			}
@@ -168,9 +168,9 @@ static void each_waiting(int signal)
 			kill(tasks[i].pid, signal);
 }
 
-void stop_waiting(int cpu)
+void stop_waiting(int cpu, int but)
 {
-	park_others(cpu, -1, -1);
+	park_others(cpu, but, -1);
 	each_waiting(SIGSTOP);
 }
 

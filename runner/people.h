@@ -31,8 +31,9 @@ void priority(int task, int value);
 void onto(int task, int cpu);
 void park_others(int cpu, int one, int other);
 void wake(int task);
-/* Before and after the controller sleeps: who waits on CPU 0, or on this one, must not run there. */
-void stop_waiting(int cpu);
+/* Before and after the controller sleeps: who waits on CPU 0, or (but for one) on this one, must not
+ * run there. */
+void stop_waiting(int cpu, int but);
 void let_wait(void);
 int stop_for_tracer(int task, int cpu);
 double now(void);
