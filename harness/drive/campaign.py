@@ -22,7 +22,7 @@ from harness.model.catalogue import Kernel
 BATCH = 1000  # traces of one boot
 _PLAIN = 10  # of so many traces that tell nothing of any fix, one is driven all the same
 _SHARES = (1.0, 1.0, 0.6, 0.6, 0.3, 0.3, 0.15)  # of what could be left out, all together
-_ROUNDS = 24  # boots that it takes at most to reduce what differs
+_ROUNDS = 40  # boots that it takes at most to reduce what differs
 
 Run = Callable[[Sequence[Driven]], Log]
 """Carries tests out on a machine."""
@@ -113,7 +113,7 @@ def reduced(plan: Plan, odd: Sequence[Played], run: Run) -> list[Played]:
     The candidates of all traces are carried out in one boot. In turn they lack some events that
     follow one another, and all or a part of those that could be left out each by itself.
     """
-    now = {group[0].ran.id.split(".")[0]: group[0] for group in alike(odd)}
+    now = {group[0].ran.id.split("_")[0]: group[0] for group in alike(odd)}
     size = {name: max(len(_events(test)) // 8, 1) for name, test in now.items()}
     left_out: dict[str, list[frozenset[int]]] = {name: [] for name in now}
     for _ in range(_ROUNDS):
@@ -128,7 +128,7 @@ def reduced(plan: Plan, odd: Sequence[Played], run: Run) -> list[Played]:
         better: dict[str, list[Played]] = {name: [] for name in now}
         for test in hold_log("the log", run(tests), plan.kernel, plan.mode):
             if test.held.differs and not test.ran.lost:
-                better[test.ran.id.split(".")[0]].append(test)
+                better[test.ran.id.split("_")[0]].append(test)
         for name, found in better.items():
             tried_pieces = not left_out[name]
             left_out[name] = [lines[test.ran.id] for test in found] if tried_pieces else []
@@ -177,5 +177,5 @@ def _without(plan: Plan, test: Played, gone: frozenset[int]) -> Driven | None:
     later = {event.line for event in _events(test) if event.line > last}
     source = test.trace.source
     lines = tuple(text for n, text in enumerate(source, 1) if n not in gone and n not in later)
-    name = test.ran.id.split(".")[0]
-    return driven(plan, f"{name}.{min(gone)}-{len(gone)}-{max(gone)}", lines)
+    name = test.ran.id.split("_")[0]
+    return driven(plan, f"{name}_{min(gone)}-{len(gone)}-{max(gone)}", lines)
