@@ -225,9 +225,11 @@ static long restore(struct vcpu *v, struct saved *s, u64 first)
 				error = one_reg(v, 1, s->id[i], value);
 		}
 	}
+	if (error)
+		return error;
 	v->booted = s->booted;
 	v->given_cpacr = !s->booted;
-	return error ? error : finalize_once(v);
+	return finalize_once(v);
 }
 
 static long run(struct slot *s, struct vcpu *v)
