@@ -87,6 +87,7 @@ def test_the_same_seed_makes_the_same_traces() -> None:
     assert one != make(NEW, "nvhe", SME, 3, 18)
 
 
+@pytest.mark.long
 def test_most_traces_are_aimed() -> None:
     plan = Plan("arm64", NEW, "vhe", SVE, 2)
     aimed = [

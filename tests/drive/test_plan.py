@@ -58,7 +58,7 @@ def test_every_verb_is_driven_or_a_reason_is_given() -> None:
     assert not RULES.keys() & NEVER.keys()
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("name", TRACES)
 def test_what_is_driven_is_a_trace_that_is_driven_as_it_is(name: str) -> None:
     for mode in MODES:
@@ -70,7 +70,7 @@ def test_what_is_driven_is_a_trace_that_is_driven_as_it_is(name: str) -> None:
         assert told(driven_trace(again)) == told(trace)
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("name", TRACES)
 def test_a_machine_that_does_as_the_model_agrees_with_it(name: str) -> None:
     for mode in MODES:
@@ -84,7 +84,7 @@ def test_a_machine_that_does_as_the_model_agrees_with_it(name: str) -> None:
         assert held.compared == len(got) > 0
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("name", TRACES)
 def test_every_line_with_an_answer_has_one_command(name: str) -> None:
     test = planned(name, "vhe")
