@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <linux/membarrier.h>
 #include "people.h"
@@ -29,6 +30,16 @@ static int spare_cpu;		/* where a task is stopped for its tracer */
 static int current[16];		/* on each CPU of the machine, -1 for none */
 static int total, failed, missing, skipped; /* results */
 
+/* How a wait has ended, into the log: 0 if well. */
+static int ended(const struct command *c, int task, int how)
+{
+	if (how == DIED)
+		answer(c, "died %d", tasks[task].dead ? WTERMSIG(tasks[task].status) : 0);
+	else if (how)
+		give_up(c, "task %d does not answer (state %c)", task, state_of(task));
+	return how;
+}
+
 /* Commands of a task itself -------------------------------------------------------------- */
 
 static void by_task(struct command *c)
@@ -38,7 +49,7 @@ static void by_task(struct command *c)
 
 	unhex(s->buf, c->data);
 	issue(s, op, c->arg[1]);
-	if (!wait_for(c, s, n))
+	if (!ended(c, n, wait_for(s, n)))
 		answer_slot(c, s, 0);
 }
 
@@ -53,7 +64,7 @@ static void by_guest(struct command *c)
 	}
 	unhex(s->buf, c->data);
 	issue(s, register_op(c->what), c->arg[1]);
-	if (!wait_for(c, s, n))
+	if (!ended(c, n, wait_for(s, n)))
 		answer_slot(c, s, 0);
 	else if (gave_up && slot_of(n)->done == slot_of(n)->seq)
 		log_line("KVM_RUN has returned %ld, exit reason %ld", slot_of(n)->ret, slot_of(n)->x);
@@ -76,12 +87,10 @@ static void in_c(struct command *c)
 	}
 	unhex(s->buf, c->data);
 	issue(s, op, 0);
-	if (wait_for(c, s, n))
+	if (ended(c, n, wait_for(s, n)))
 		return;
 	if (op == OP_signalled) {
-		for (double began = now(); s->signals == signals && now() - began < PATIENCE;)
-			YIELD();
-		if (goes_on(c, n))
+		if (ended(c, n, signalled(n, signals)))
 			return;
 	}
 	if (op == OP_init || op == OP_restore) /* what its guest had left undone */
@@ -136,49 +145,18 @@ static void leave(struct command *c)
 
 	issue(guest_slot(tasks[n].guest), register_op("mmio"), 0);
 	tasks[n].guest = -1;
-	if (!wait_for(c, slot_of(n), n))
+	if (!ended(c, n, wait_for(slot_of(n), n)))
 		answer_slot(c, slot_of(n), 1);
 }
 
 /* The scheduler -------------------------------------------------------------------------- */
-
-static void to_idle(int cpu, int task)
-{
-	park_others(cpu, task, -1);
-	if (task >= 0 && !tasks[task].dead) {
-		onto(task, 0);
-		priority(task, WAITING);
-	}
-	pause_for(0.0005);
-}
 
 static void do_switch(struct command *c)
 {
 	int cpu = c->arg[0], from = c->arg[1], to = c->arg[2];
 
 	current[cpu] = to;
-	if (to < 0) {
-		to_idle(cpu, from);
-		answer(c, "ok");
-		return;
-	}
-	park_others(cpu, from, to);
-	if (from < 0 || tasks[from].dead || tasks[from].stopped) {
-		priority(to, CURRENT);
-		onto(to, cpu);
-		if (tasks[to].blocked)
-			wake(to);
-	} else {
-		priority(to, WAITING);
-		onto(to, cpu);
-		if (tasks[to].blocked) {
-			wake(to);
-			pause_for(0.0003);
-		}
-		priority(to, CURRENT);
-		priority(from, WAITING);
-	}
-	if (!goes_on(c, to))
+	if (!ended(c, to, switch_tasks(cpu, from, to)))
 		answer(c, "ok");
 }
 
@@ -194,22 +172,9 @@ static void block(struct command *c)
 	}
 	slot_of(n)->futex = 0;
 	issue(slot_of(n), OP_block, 0);
-	tasks[n].blocked = 1;
 	current[cpu] = to;
-	if (to < 0)
-		pause_for(0.001);
-	else {
-		if (tasks[to].blocked) {
-			pause_for(0.001);
-			priority(to, CURRENT);
-			wake(to);
-		}
-		if (goes_on(c, to))
-			return;
-		priority(to, CURRENT);
-	}
-	priority(n, WAITING);
-	answer(c, "ok");
+	if (!ended(c, to, switch_from_blocked(n, to)))
+		answer(c, "ok");
 }
 
 static void stop(struct command *c)
@@ -226,7 +191,7 @@ static void interrupt(struct command *c)
 
 	if (error)
 		give_up(c, "membarrier: %s", strerror(errno));
-	else if (!goes_on(c, c->arg[0]))
+	else if (!ended(c, c->arg[0], goes_on(c->arg[0])))
 		answer(c, "ok");
 }
 
@@ -252,22 +217,10 @@ static void hotplug(struct command *c)
 static void do_signal(struct command *c)
 {
 	int n = c->arg[0];
-	struct slot *s = slot_of(n);
-	u32 signals = s->signals;
+	u32 signals = slot_of(n)->signals;
 
 	kill(tasks[n].pid, SIGUSR1);
-	for (double began = now(); s->signals == signals;) {
-		reap();
-		if (tasks[n].dead || now() - began > PATIENCE) {
-			if (tasks[n].dead)
-				answer(c, "died %d", WTERMSIG(tasks[n].status));
-			else
-				give_up(c, "its handler does not run");
-			return;
-		}
-		YIELD();
-	}
-	if (!goes_on(c, n))
+	if (!ended(c, n, signalled(n, signals)))
 		answer(c, "ok");
 }
 
@@ -306,7 +259,7 @@ static void do_sigreturn(struct command *c)
 	}
 	s->once = 1;
 	issue(s, 0, 0);
-	if (!wait_for(c, s, n) && !goes_on(c, n))
+	if (!ended(c, n, wait_for(s, n)) && !ended(c, n, goes_on(n)))
 		answer(c, "ok");
 }
 
@@ -320,7 +273,7 @@ static void do_fork(struct command *c, int op)
 	slot_of(child)->number = child;
 	s->arg[0] = child;
 	issue(s, op, 0);
-	if (wait_for(c, s, n))
+	if (ended(c, n, wait_for(s, n)))
 		return;
 	if (s->ret > 0) {
 		tasks[child].pid = s->ret;
@@ -346,7 +299,7 @@ static void do_exec(struct command *c)
 		}
 		YIELD();
 	}
-	if (!goes_on(c, n))
+	if (!ended(c, n, goes_on(n)))
 		answer(c, "ok");
 }
 
@@ -413,7 +366,7 @@ static void go(struct command *c)
 		if (current[cpu] >= 0) {
 			priority(current[cpu], CURRENT);
 			onto(current[cpu], cpu);
-			goes_on(c, current[cpu]);
+			ended(c, current[cpu], goes_on(current[cpu]));
 		}
 }
 

@@ -72,7 +72,7 @@ void issue(struct slot *s, int op, int n)
 }
 
 /* The letter of /proc/PID/stat: `t` for one that its tracer has stopped. */
-static char state_of(int task)
+char state_of(int task)
 {
 	char path[32], text[512], *at;
 	int fd, n;
@@ -87,45 +87,54 @@ static char state_of(int task)
 	return at ? at[2] : '?';
 }
 
-int wait_for(const struct command *c, struct slot *s, int task)
+int wait_for(struct slot *s, int task)
 {
 	double began = now();
 
 	for (int i = 1; s->done != s->seq; i++) {
 		if (!(i & 1023)) {
 			reap();
-			if (tasks[task].dead) {
-				answer(c, "died %d", WTERMSIG(tasks[task].status));
-				return -1;
-			}
-			if (now() - began > 0.05 && state_of(task) == 't') {
-				answer(c, "died 0"); /* its tracer is told of the signal first */
-				return -1;
-			}
+			if (tasks[task].dead)
+				return DIED;
+			if (now() - began > 0.05 && state_of(task) == 't')
+				return DIED; /* its tracer is told of the signal first */
 			if (now() - began > 0.05 && state_of(task) == 'D') {
 				/* It exits, and waits for RCU: kernel threads need its CPU and this. */
 				stop_waiting(tasks[task].cpu, task);
 				usleep(2000);
 				let_wait();
 			}
-			if (now() - began > PATIENCE) {
-				give_up(c, "task %d does not answer (state %c)", task,
-					state_of(task));
-				return -1;
-			}
+			if (now() - began > PATIENCE)
+				return STUCK;
 		}
 		YIELD();
 	}
 	return 0;
 }
 
-int goes_on(const struct command *c, int task)
+int goes_on(int task)
 {
 	int vcpu = tasks[task].guest;
 	struct slot *s = vcpu < 0 ? slot_of(task) : guest_slot(vcpu);
 
 	issue(s, 0, 0);
-	return wait_for(c, s, task);
+	return wait_for(s, task);
+}
+
+/* A signal has come once its handler runs. */
+int signalled(int task, u32 signals)
+{
+	double began = now();
+
+	while (slot_of(task)->signals == signals) {
+		reap();
+		if (tasks[task].dead)
+			return DIED;
+		if (now() - began > PATIENCE)
+			return STUCK;
+		YIELD();
+	}
+	return goes_on(task);
 }
 
 void priority(int task, int value)
@@ -186,6 +195,62 @@ void wake(int task)
 	tasks[task].blocked = 0;
 	s->futex = 1;
 	syscall(SYS_futex, &s->futex, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+static void to_idle(int cpu, int task)
+{
+	park_others(cpu, task, -1);
+	if (task >= 0 && !tasks[task].dead) {
+		onto(task, 0);
+		priority(task, WAITING);
+	}
+	pause_for(0.0005);
+}
+
+int switch_tasks(int cpu, int from, int to)
+{
+	if (to < 0) {
+		to_idle(cpu, from);
+		return 0;
+	}
+	park_others(cpu, from, to);
+	if (from < 0 || tasks[from].dead || tasks[from].stopped) {
+		priority(to, CURRENT);
+		onto(to, cpu);
+		if (tasks[to].blocked)
+			wake(to);
+	} else {
+		priority(to, WAITING);
+		onto(to, cpu);
+		if (tasks[to].blocked) {
+			wake(to);
+			pause_for(0.0003);
+		}
+		priority(to, CURRENT);
+		priority(from, WAITING);
+	}
+	return goes_on(to);
+}
+
+/* A task has called futex(), and another one goes on. */
+int switch_from_blocked(int from, int to)
+{
+	int how = 0;
+
+	tasks[from].blocked = 1;
+	if (to < 0)
+		pause_for(0.001);
+	else {
+		if (tasks[to].blocked) {
+			pause_for(0.001);
+			priority(to, CURRENT);
+			wake(to);
+		}
+		how = goes_on(to);
+		priority(to, CURRENT);
+	}
+	priority(from, WAITING);
+	return how;
 }
 
 /*

@@ -23,9 +23,16 @@ void end_tasks(void);
 void reap(void);
 
 void issue(struct slot *s, int op, int n);
-/* Whether a slot's command is done: 0, or -1 after a line in the log if it never will be. */
-int wait_for(const struct command *c, struct slot *s, int task);
-int goes_on(const struct command *c, int task);
+/* These return 0, or an `enum how` if what they wait for never comes: a slot's command is done; a task
+ * runs; the handler of its signal does, of which there were so many. */
+enum how { DIED = 1, STUCK };
+int wait_for(struct slot *s, int task);
+int goes_on(int task);
+int signalled(int task, u32 signals);
+/* `to` is -1 for the idle task. Who was current is still there, or is in futex(). */
+int switch_tasks(int cpu, int from, int to);
+int switch_from_blocked(int from, int to);
+char state_of(int task);
 
 void priority(int task, int value);
 void onto(int task, int cpu);

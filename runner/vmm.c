@@ -178,6 +178,11 @@ struct saved {
 	u8 values[] __attribute__((aligned(64)));
 };
 
+static int left_by_store(struct vcpu *v)
+{
+	return v->run->exit_reason == KVM_EXIT_MMIO;
+}
+
 static u64 size_of(u64 id)
 {
 	return 1UL << (id >> 52 & 15);
@@ -196,7 +201,7 @@ static long save(struct vcpu *v, struct saved *s, u64 dropped)
 		if (!s->kept[i])
 			continue;
 		error = one_reg(v, 0, s->id[i], at);
-		if (s->id[i] == CORE_PC && v->run->exit_reason == KVM_EXIT_MMIO)
+		if (s->id[i] == CORE_PC && left_by_store(v))
 			*(u64 *)at += 4; /* which the next KVM_RUN would do */
 		at += size_of(s->id[i]);
 	}

@@ -60,6 +60,17 @@ static int length(int sme, int asked)
 	return got;
 }
 
+/* Whether there are these lengths, each twice the one before, and no other. */
+static int has_lengths(int sme, int low, int high)
+{
+	if (length(sme, 8192) != high || length(sme, 16) != low)
+		return 0;
+	for (int vl = low; vl < high; vl *= 2)
+		if (length(sme, vl) != vl || (vl > 16 && length(sme, vl + vl / 2) != vl))
+			return 0;
+	return 1;
+}
+
 const char *lacking(const char *asked)
 {
 	static char why[128], name[32];
@@ -78,10 +89,5 @@ const char *lacking(const char *asked)
 		return NULL;
 	snprintf(why, sizeof(why), "this machine has other vector lengths of %s than %d to %d", name,
 		 low, high);
-	if (length(sme, 8192) != high || length(sme, 16) != low)
-		return why;
-	for (int vl = low; vl < high; vl *= 2) /* those, and none between */
-		if (length(sme, vl) != vl || (vl > 16 && length(sme, vl + vl / 2) != vl))
-			return why;
-	return NULL;
+	return has_lengths(sme, low, high) ? NULL : why;
 }
