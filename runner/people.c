@@ -114,8 +114,8 @@ int wait_for(struct slot *s, int task)
 
 int goes_on(int task)
 {
-	int vcpu = tasks[task].guest;
-	struct slot *s = vcpu < 0 ? slot_of(task) : guest_slot(vcpu);
+	int guest = tasks[task].guest;
+	struct slot *s = guest < 0 ? slot_of(task) : guest_slot(guest);
 
 	issue(s, 0, 0);
 	return wait_for(s, task);

@@ -23,9 +23,9 @@ void end_tasks(void);
 void reap(void);
 
 void issue(struct slot *s, int op, int n);
+enum how { DIED = 1, STUCK };	/* what a wait comes to, if not to 0 */
 /* These return 0, or an `enum how` if what they wait for never comes: a slot's command is done; a task
  * runs; the handler of its signal does, of which there were so many. */
-enum how { DIED = 1, STUCK };
 int wait_for(struct slot *s, int task);
 int goes_on(int task);
 int signalled(int task, u32 signals);

@@ -16,7 +16,7 @@ static struct vcpu vcpus[VCPUS];
 static long vms[VCPUS]; /* 0: not created */
 static long kvm = -1;
 
-static long ioctl(long fd, long request, void *arg)
+static long kvm_ioctl(long fd, long request, void *arg)
 {
 	return syscall(__NR_ioctl, fd, request, (long)arg, 0, 0, 0);
 }
@@ -25,7 +25,7 @@ static long one_reg(struct vcpu *v, int set, u64 id, volatile void *value)
 {
 	struct kvm_one_reg reg = { id, (u64)value };
 
-	return ioctl(v->fd, set ? KVM_SET_ONE_REG : KVM_GET_ONE_REG, &reg);
+	return kvm_ioctl(v->fd, set ? KVM_SET_ONE_REG : KVM_GET_ONE_REG, &reg);
 }
 
 static long set_reg(struct vcpu *v, u64 id, u64 value)
@@ -79,7 +79,7 @@ static long init(struct vcpu *v, u32 features)
 
 	zero(init.features, sizeof(init.features));
 	init.features[0] = features;
-	error = ioctl(v->fd, KVM_ARM_VCPU_INIT, &init);
+	error = kvm_ioctl(v->fd, KVM_ARM_VCPU_INIT, &init);
 	if (!error) {
 		v->initialized = 1;
 		v->booted = v->given_cpacr = 0;
@@ -93,7 +93,7 @@ static long init(struct vcpu *v, u32 features)
 
 static long finalize(struct vcpu *v, int feature)
 {
-	long error = ioctl(v->fd, KVM_ARM_VCPU_FINALIZE, &feature);
+	long error = kvm_ioctl(v->fd, KVM_ARM_VCPU_FINALIZE, &feature);
 
 	if (!error)
 		v->finalized = 1;
@@ -118,10 +118,10 @@ static long create_vm(void)
 		kvm = syscall(__NR_openat, -100, (long)"/dev/kvm", 02 | 02000000, 0, 0, 0);
 	if (kvm < 0)
 		return kvm;
-	vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	vm = kvm_ioctl(kvm, KVM_CREATE_VM, 0);
 	if (vm < 0)
 		return vm;
-	error = ioctl(vm, KVM_SET_USER_MEMORY_REGION, &memory);
+	error = kvm_ioctl(vm, KVM_SET_USER_MEMORY_REGION, &memory);
 	return error ? error : vm;
 }
 
@@ -140,14 +140,14 @@ static long create(u32 n, u32 vm, u32 sve, u32 created, u32 fpmr)
 		vms[vm] = create_vm();
 	if (vms[vm] < 0)
 		return vms[vm];
-	error = ioctl(vms[vm], KVM_SET_USER_MEMORY_REGION, &memory);
+	error = kvm_ioctl(vms[vm], KVM_SET_USER_MEMORY_REGION, &memory);
 	if (error)
 		return error;
-	v->fd = ioctl(vms[vm], KVM_CREATE_VCPU, (void *)(long)n);
+	v->fd = kvm_ioctl(vms[vm], KVM_CREATE_VCPU, (void *)(long)n);
 	if (v->fd < 0)
 		return v->fd;
 	v->run = (void *)syscall(__NR_mmap, 0, 0x4000, 3, 1, v->fd, 0);
-	error = ioctl(vms[vm], KVM_ARM_PREFERRED_TARGET, &v->target);
+	error = kvm_ioctl(vms[vm], KVM_ARM_PREFERRED_TARGET, &v->target);
 	v->sve = sve;
 	v->fpmr = fpmr;
 	if (error || created)
@@ -195,7 +195,7 @@ static long save(struct vcpu *v, struct saved *s, u64 dropped)
 
 	s->booted = v->booted;
 	s->n = 1200;
-	error = ioctl(v->fd, KVM_GET_REG_LIST, s);
+	error = kvm_ioctl(v->fd, KVM_GET_REG_LIST, s);
 	for (u64 i = 0; !error && i < s->n; i++) {
 		s->kept[i] = is_state(s->id[i]) && !(dropped >> (s->id[i] >> 52 & 15) & 1);
 		if (!s->kept[i])
@@ -244,7 +244,7 @@ static long run(struct slot *s, struct vcpu *v)
 	if (!v->booted && v->initialized && (!v->has_sve || v->finalized))
 		error = boot(v);
 	if (!error)
-		error = ioctl(v->fd, KVM_RUN, 0);
+		error = kvm_ioctl(v->fd, KVM_RUN, 0);
 	s->x = v->run->exit_reason;
 	return error;
 }
@@ -255,7 +255,7 @@ static long list(struct slot *s, struct vcpu *v)
 	long error;
 
 	ids->n = s->arg[1];
-	error = ioctl(v->fd, KVM_GET_REG_LIST, ids);
+	error = kvm_ioctl(v->fd, KVM_GET_REG_LIST, ids);
 	s->x = ids->n;
 	return error;
 }
