@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.cli.drive_export import FORMATS, export
 from harness.cli.select import distinct, find_traces
 from harness.cli.term import Terminal, aside
 from harness.drive import known, of
@@ -37,7 +39,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "would be killed there does nothing more",
     )
     parser.add_argument("--mode", metavar="MODE", help="of KVM there (default: vhe)")
-    parser.add_argument("-o", dest="output", type=Path, metavar="SCRIPT", help="default: print it")
+    parser.add_argument(
+        "--export",
+        choices=FORMATS,
+        metavar="FORMAT",
+        help="kselftest: write a C file for each trace into the folder -o",
+    )
+    parser.add_argument(
+        "-o", dest="output", type=Path, metavar="SCRIPT|FOLDER", help="default: print the script"
+    )
     parser.add_argument(
         "--show", action="store_true", help="print what is driven of each trace instead"
     )
@@ -46,6 +56,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace, out: Terminal) -> int:
+    if args.export:
+        return _export(args, out)
     if args.json and args.output is None:
         raise HarnessError("--json tells what is driven: give -o for the script")
     paths = find_traces(args.paths, args.expression)
@@ -68,6 +80,21 @@ def run(args: argparse.Namespace, out: Terminal) -> int:
     else:
         _told(args, out, kernel, mode, tests)
     return 0 if driven else 4
+
+
+def _export(args: argparse.Namespace, out: Terminal) -> int:
+    if args.output is None:
+        raise HarnessError("--export: expected -o FOLDER, for the files")
+    if args.show or args.json:
+        raise HarnessError("--export cannot be combined with --show or --json")
+    arch = known()[0]
+    kernel, mode = kernel_of(arch, args.kernel), mode_of(arch, args.mode)
+    found = export(find_traces(args.paths, args.expression), kernel, mode, args.output)
+    skipped = [one for one in found if isinstance(one, Skipped)]
+    count = len(found) - len(skipped)
+    out.line(f"{count} of {len(found)} traces are exported, for {kernel.name} {mode}")
+    _reasons(skipped, out.line)
+    return 0 if count else 4
 
 
 def kernel_of(arch: str, name: str | None) -> Kernel:
@@ -105,6 +132,10 @@ def _told(
     skipped = [test for test in tests if isinstance(test, Skipped)]
     say = out.line if args.output is not None and not args.show else aside
     say(f"{len(tests) - len(skipped)} of {len(tests)} traces are driven, for {kernel.name} {mode}")
+    _reasons(skipped, say)
+
+
+def _reasons(skipped: list[Skipped], say: Callable[[str], None]) -> None:
     for why, count in Counter(test.why for test in skipped).most_common():
         names = [test.id for test in skipped if test.why == why]
         say(f"  {count:3} not: {why} ({', '.join(names[:3])}{', ...' if count > 3 else ''})")

@@ -77,6 +77,7 @@ class Planner:
         self.restarts: set[str] = set()  # whose system call is made again when they go on
         self.newborn: set[str] = set()  # who have never run
         self.line = 0
+        self.told: dict[int, int] = {}  # which command tells what an event of the trace comes to
 
     def _possible(self, kernel: Kernel, mode: str) -> None:
         trace = self.trace
@@ -169,6 +170,7 @@ class Planner:
         """What the last event driven has shown, which must be what the trace's own shows."""
         got = observed(self.real, actor)
         self.observed[self.index if index is None else index] = got
+        self.told[self.index if index is None else index] = len(self.commands)
         return got
 
     # Where everybody is -------------------------------------------------------------------

@@ -18,7 +18,7 @@ NOTES = {
     "NT_ARM_ZT": 0x40D,
     "NT_ARM_FPMR": 0x40E,
 }
-_WITH_HEADER = ("NT_ARM_SVE", "NT_ARM_SSVE", "NT_ARM_ZA")
+WITH_HEADER = ("NT_ARM_SVE", "NT_ARM_SSVE", "NT_ARM_ZA")
 _HEADER = 16  # struct user_sve_header, struct user_za_header
 _FPSR, _FPCR = 512, 516  # of struct user_fpsimd_state
 
@@ -46,7 +46,7 @@ def place(regset: str, kind: str, n: int, vl: int, sve: bool) -> tuple[int, int]
         return 0, 64
     if regset == "NT_ARM_FPMR":
         return 0, 8
-    begin = _HEADER if regset in _WITH_HEADER else 0
+    begin = _HEADER if regset in WITH_HEADER else 0
     if not sve:
         if kind in ("v", "z"):
             return begin + 16 * n, 16
@@ -66,7 +66,7 @@ def read(regset: str, kind: str, n: int, data: bytes) -> tuple[int, ...] | None:
     None if it has no such data: a header alone, or V where Z was asked for.
     """
     sve, vl = False, 0
-    if regset in _WITH_HEADER:
+    if regset in WITH_HEADER:
         told = head(data)
         if kind in Head._fields:
             return (getattr(told, kind),)
@@ -94,7 +94,7 @@ def write(regset: str, given: Mapping[Reg, Bits], vl: int, flags: int) -> bytes:
             data.extend(bytes(at + len(part) - len(data)))
         data[at : at + len(part)] = part
 
-    if regset in _WITH_HEADER:
+    if regset in WITH_HEADER:
         for at, value, size in (
             (0, 0, 4),
             (4, 0, 4),
