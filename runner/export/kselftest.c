@@ -170,8 +170,8 @@ static void give_up(const char *format, ...)
 
 /* Tasks, their priorities, and their CPUs ---------------------------------------------------- */
 
-//from people.c: now pause_for ended reap issue state_of wait_for goes_on signalled priority onto
-//from people.c: park_others each_waiting stop_waiting let_wait wake to_idle switch_tasks
+//from people.c: now pause_for ended reap issue state_of priority onto park_others each_waiting
+//from people.c: stop_waiting let_wait wait_for goes_on signalled wake to_idle switch_tasks
 //from people.c: switch_from_blocked stop_for_tracer
 
 /* How a wait has ended. */
@@ -438,7 +438,7 @@ static void hotplug(int cpu, const char *online)
 	char path[64];
 	int fd, n;
 
-	stop_waiting(cpu);
+	stop_waiting(cpu, -1);
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
 	fd = open(path, O_WRONLY);
 	n = write(fd, online, 1);
