@@ -28,6 +28,7 @@ extern u8 guest_start[], guest_end[];
 
 static int spare_cpu;		/* where a task is stopped for its tracer */
 static int current[16];		/* on each CPU of the machine, -1 for none */
+static int unplugged;		/* a CPU is, or may be, off line */
 static int total, failed, missing, skipped; /* results */
 
 /* How a wait has ended, into the log: 0 if well. */
@@ -201,6 +202,7 @@ static void hotplug(struct command *c)
 	int cpu = c->arg[0], fd, n;
 
 	stop_waiting(cpu, -1);
+	unplugged = 1;
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
 	fd = open(path, O_WRONLY);
 	n = write(fd, c->arg[1] ? "1" : "0", 1);
@@ -370,6 +372,58 @@ static void go(struct command *c)
 		}
 }
 
+/* Whether a command is one of a script of ours: it names who is there, and an operation. */
+static int sound(const struct command *c)
+{
+	long who = c->arg[0];
+
+	for (int i = 0; i < c->args; i++)
+		if (c->what[0] == 0 && (c->arg[i] < -1 || c->arg[i] > 4096))
+			return 0;
+	if (!strcmp(c->name, "go"))
+		return 1;
+	if (!strcmp(c->name, "task"))
+		return who >= 0 && who < TASKS && c->arg[1] >= 0 && c->arg[1] < 16;
+	if (!strcmp(c->name, "vcpu"))
+		return who >= 0 && who < VCPUS && c->arg[1] >= 0 && c->arg[1] < TASKS &&
+		       c->arg[2] >= 0 && c->arg[2] < VCPUS && slot_of(c->arg[1])->vcpus < VCPUS;
+	if (!strcmp(c->name, "hotplug"))
+		return who > 0 && who < 16;
+	if (!strcmp(c->name, "switch"))
+		return who > 0 && who < 16 && c->arg[1] < TASKS && c->arg[2] < TASKS;
+	if (who < 0 || who >= TASKS || tasks[who].pid <= 0)
+		return 0;
+	if (!strcmp(c->name, "t") || !strcmp(c->name, "g"))
+		return register_op(c->what) >= 0 && c->arg[1] >= 0 && c->arg[1] < 32;
+	if (!strcmp(c->name, "c"))
+		return task_op(c->what) >= 0;
+	if (!strcmp(c->name, "leave"))
+		return tasks[who].guest >= 0;
+	if (!strcmp(c->name, "frame"))
+		return c->arg[1] >= 0 && c->arg[1] < 32;
+	if (!strcmp(c->name, "block"))
+		return c->arg[1] > 0 && c->arg[1] < 16 && c->arg[2] < TASKS;
+	return !strcmp(c->name, "run") || !strcmp(c->name, "fork") || !strcmp(c->name, "clone") ?
+		c->arg[1] >= 0 && c->arg[1] < VCPUS : 1;
+}
+
+/* A trace may leave CPUs off line; the next one finds them all. */
+static void all_on_line(void)
+{
+	for (int cpu = 1; cpu < 16; cpu++) {
+		char path[64];
+		int fd;
+
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+		fd = open(path, O_WRONLY);
+		if (fd < 0)
+			continue;
+		if (write(fd, "1", 1) != 1)
+			log_line("cpu%d stays off line", cpu);
+		close(fd);
+	}
+}
+
 static void carry_out(char *line)
 {
 	struct command c;
@@ -379,6 +433,10 @@ static void carry_out(char *line)
 		return;
 	}
 #define IS(word) !strcmp(c.name, word)
+	if (!sound(&c)) {
+		give_up(&c, "unknown operation, or a number that no script has");
+		return;
+	}
 	if (IS("t")) by_task(&c);
 	else if (IS("g")) by_guest(&c);
 	else if (IS("c")) in_c(&c);
@@ -451,8 +509,12 @@ static int play(FILE *script)
 			if (sysconf(_SC_NPROCESSORS_ONLN) < spare_cpu + 1)
 				lacks = "too few CPUs: one more for the controller, one to stop at";
 		} else if (!strcmp(line, "end")) {
-			if (!lacks)
+			if (!lacks) {
 				end_tasks();
+				if (unplugged)
+					all_on_line();
+				unplugged = 0;
+			}
 			result(id, lacks);
 		} else if (!strcmp(line, "whole"))
 			whole = 1;

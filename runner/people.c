@@ -109,6 +109,7 @@ int wait_for(struct slot *s, int task)
 		}
 		YIELD();
 	}
+	__sync_synchronize(); /* what was answered is read after this */
 	return 0;
 }
 

@@ -52,7 +52,13 @@ def run_drive(args: argparse.Namespace, out: Terminal) -> int:
                 odd = hold(plan, run(batch), tally)
                 if odd:
                     aside(f"kvm-replay: {len(odd)} traces differ, and are reduced on the machine")
-                tally.differ += reduced(plan, odd, run)
+                try:
+                    tally.differ += reduced(plan, odd, run)
+                except (KeyboardInterrupt, HarnessError) as why:
+                    tally.differ += odd  # as they are
+                    if isinstance(why, KeyboardInterrupt):
+                        raise
+                    aside(f"kvm-replay: {why}")
                 bar.show(f"{tally.traces} traces, {tally.reads} reads, {len(tally.differ)} differ")
         bar.end()
     seconds = time.monotonic() - began

@@ -49,7 +49,9 @@ def hold_log(path: str, log: Log, kernel: Kernel, mode: str) -> Iterator[Played]
             raise HarnessError(
                 f"{path}:{ran.number}: {ran.id} is not of {mode}: give another --mode"
             )
-        yield Played(ran, trace, of(trace.arch).hold(trace, ran.answers, kernel, mode))
+        yield Played(
+            ran, trace, of(trace.arch).hold(trace, ran.answers, kernel, mode, not ran.lost)
+        )
 
 
 def agreeing(tests: Sequence[Played], kernel: Kernel, mode: str, seconds: float) -> list[Change]:

@@ -16,9 +16,11 @@ from typing import NamedTuple
 from harness.errors import HarnessError
 
 _BEGINS = "kvm-replay log 1 "
-_UNDEF = re.compile(r"undef ([0-9a-f]+)")
-_RET = re.compile(r"ret (-?\d+) x (-?\d+)")
-_DATA = re.compile(r"data ([0-9a-f]*)")
+_ANSWER = re.compile(
+    r"ok|guest|died (?P<died>[0-9]{1,3})|undef (?P<undef>[0-9a-f]{1,8})"
+    r"|(?:ret (?P<ret>-?[0-9]{1,20}) x (?P<x>-?[0-9]{1,20}))?"
+    r"(?:(?:^| )data (?P<data>(?:[0-9a-f]{2})+))?"
+)
 _END = re.compile(r"Totals: pass:(\d+) fail:(\d+) xfail:0 xpass:0 skip:(\d+) error:(\d+)")
 
 
@@ -112,8 +114,8 @@ def read_log(path: str, lines: Iterable[str]) -> Log:
     """
     release, planned, tests, whole = "", "", list[Ran](), False
     test: Ran | None = None
+    lines = [line.rstrip("\r\n") for line in lines]
     for number, line in enumerate(lines, 1):
-        line = line.rstrip("\r\n")
         word, _, rest = line.partition(" ")
         if word == "#" and rest.startswith(_BEGINS):
             release = rest.removeprefix(_BEGINS).split(" ", 1)[-1]
@@ -138,7 +140,11 @@ def read_log(path: str, lines: Iterable[str]) -> Log:
         elif word == "#" and (found := _END.match(rest)):
             whole = sum(map(int, found.groups())) == len(tests)
         elif word == "#" and test is not None and not test.result:
-            _line_of(test, rest, f"{path}:{number}")
+            try:
+                _line_of(test, rest, f"{path}:{number}")
+            except HarnessError:
+                if number < len(lines):  # the log can end within a line
+                    raise
     if not release:
         raise HarnessError(f"{path}: no log of kvm-replay-runner: expected `# {_BEGINS}...`")
     return Log(release, planned, tests, whole)
@@ -149,23 +155,28 @@ def _line_of(test: Ran, rest: str, where: str) -> None:
         test.source.append(rest[2:])
     elif rest.startswith("= "):
         number, _, text = rest[2:].partition(" ")
-        if not number.isdigit():
-            raise HarnessError(f"{where}: expected the number of a line, not {number!r}")
-        test.answers.setdefault(int(number), answer(text))
+        if not (number.isascii() and number.isdecimal() and len(number) < 10):
+            raise HarnessError(f"{where}: expected the number of a line, not {number[:40]!r}")
+        got = answer(text)
+        if got is None:
+            raise HarnessError(f"{where}: {text[:40]!r} is no answer")
+        if number != "0" and test.answers.setdefault(int(number), got) is not got:
+            raise HarnessError(f"{where}: a second answer to line {number}")
     elif rest.startswith("! "):
         test.lost = test.lost or rest[2:]
     elif rest.startswith("line "):
         test.unentitled.append(rest)
 
 
-def answer(text: str) -> Answer:
-    """What a line of the log answers."""
-    if text.startswith("died "):
-        return Answer(died=int(text[5:]) if text[5:].isdigit() else 0)
-    ret, data, undef = _RET.search(text), _DATA.search(text), _UNDEF.search(text)
+def answer(text: str) -> Answer | None:
+    """What a line of the log answers, None if it is no answer."""
+    found = _ANSWER.fullmatch(text)
+    if found is None or not text:
+        return None
     return Answer(
-        int(ret[1]) if ret else 0,
-        int(ret[2]) if ret else 0,
-        bytes.fromhex(data[1][: len(data[1]) & ~1]) if data else b"",
-        int(undef[1], 16) if undef else 0,
+        int(found["ret"] or 0),
+        int(found["x"] or 0),
+        bytes.fromhex(found["data"] or ""),
+        int(found["undef"] or "0", 16),
+        int(found["died"]) if found["died"] else None,
     )

@@ -91,6 +91,8 @@ const char *frame_forge(int pid, u64 frame, const char *what, u32 vl)
 	if (!open_frame(&f, pid, frame))
 		return "its frame cannot be read";
 	sve = record(&f, SVE_MAGIC);
+	if (!sve && record(&f, EXTRA_MAGIC))
+		return "its SVE record is in the extra space of its frame";
 	if (!sve)
 		return strcmp(what, "fpsimd") ? "its frame has no SVE record" : NULL;
 	flags = (unsigned short *)sve + 5; /* sve_context.flags; older headers call it reserved */

@@ -120,3 +120,22 @@ def test_a_trace_in_a_log_that_is_damaged(cli: Cli, tmp_path: Path) -> None:
     ran = cli("conform", file, *K)
     assert ran.status == 2
     assert "is damaged" in ran.err
+
+
+def test_an_answer_that_is_missing_is_noticed(cli: Cli, tmp_path: Path) -> None:
+    lines = TEXT.split("\n")
+    answers = [n for n, line in enumerate(lines) if re.match(r"# = \d+ (data|ret)", line)]
+    for n in random.Random(4).sample(answers, 3):
+        file = tmp_path / "log"
+        file.write_text("\n".join(lines[:n] + lines[n + 1 :]))
+        ran = cli("conform", file, *K)
+        assert ran.status == 1, lines[n]
+        assert "answer: missing" in ran.out
+
+
+def test_another_signal_is_noticed(cli: Cli, tmp_path: Path) -> None:
+    log = LOGS / "debian-7.3.4-vhe-sve16-64+sme16-64+fpmr1.log.xz"
+    text = lzma.decompress(log.read_bytes()).decode()
+    file = tmp_path / "log"
+    file.write_text(text.replace(" died 11\n", " died 4\n"))
+    assert cli("conform", file, "--kernel", "debian-7.3.4").status == 1

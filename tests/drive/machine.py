@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 from collections.abc import Iterator
 
 from harness.drive.arm64 import regsets
@@ -37,7 +38,7 @@ def _answers(trace: Trace, test: Driven, kernel: Kernel, mode: str) -> Iterator[
             continue
         got = observed(m, event.actor.text)
         if got.died:
-            yield event.line, Answer(died=9)
+            yield event.line, Answer(died=signal.Signals[m.tasks[event.actor.text].killed].value)
             return
         if got.errno:
             yield event.line, Answer(ret=-_number(got.errno))

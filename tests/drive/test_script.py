@@ -83,8 +83,16 @@ def test_is_log() -> None:
         ("ret 0 x 0 data 0102", (0, 0, b"\1\2", 0, None)),
         ("undef 2000000", (0, 0, b"", 0x2000000, None)),
         ("died 4", (0, 0, b"", 0, 4)),
-        ("data 010", (0, 0, b"\1", 0, None)),
     ],
 )
 def test_an_answer(text: str, want: tuple[object, ...]) -> None:
-    assert tuple(answer(text)) == want
+    got = answer(text)
+    assert got is not None
+    assert tuple(got) == want
+
+
+@pytest.mark.parametrize(
+    "text", ["", "sorry", "data 010", "data", "ret 1", "died -1", "died 9999", "okay"]
+)
+def test_what_is_no_answer(text: str) -> None:
+    assert answer(text) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 from collections.abc import Iterator
 
 from harness.drive.arm64 import regsets
@@ -22,7 +23,9 @@ _NAME_OF_SET = {number: name for name, number in regsets.NOTES.items()}
 _SAME = {"ENOTSUP": "EOPNOTSUPP"}
 
 
-def hold(trace: Trace, answers: dict[int, Answer], kernel: Kernel, mode: str) -> Held:
+def hold(
+    trace: Trace, answers: dict[int, Answer], kernel: Kernel, mode: str, whole: bool = True
+) -> Held:
     """The answers that there are, up to where somebody has died or the model cannot follow."""
     model = ARM64.fresh(kernel, mode, world(trace), record=False)
     held = Held()
@@ -48,6 +51,8 @@ def hold(trace: Trace, answers: dict[int, Answer], kernel: Kernel, mode: str) ->
             )
             return held
         if got is None:
+            if whole and _answers(event):
+                held.differs.append(Differs(event.line, "answer", "missing", "there is one"))
             continue
         held.compared += 1
         held.reads += event.verb in _READS
@@ -63,6 +68,11 @@ _READS = ("read", "rdvl", "one_reg_get", "ptrace_get", "ptrace_getregset")
 _CALLS = ("ioctl", "one_reg_get", "one_reg_set", "save", "restore", "prctl", "fork", "clone")
 
 
+def _answers(event: Event) -> bool:
+    """Whether the runner always answers to this."""
+    return event.verb in (*_READS, *_CALLS, "write") or event.verb.startswith("ptrace")
+
+
 def _set_of(m: Machine, event: Event) -> str:
     """The register set that an event of ptrace reads, as it is before it."""
     if event.verb == "ptrace_get":
@@ -74,12 +84,9 @@ def _compared(m: Machine, event: Event, got: Answer, regset: str) -> Iterator[tu
     task = m.tasks.get(event.actor.text)
     killed = task.killed if task is not None else ""
     if got.died is not None or killed:
-        if bool(killed) is not (got.died is not None):
-            yield (
-                "life",
-                f"died of signal {got.died}" if killed == "" else "goes on",
-                killed or "goes on",
-            )
+        name = "goes on" if got.died is None else _signal(got.died)
+        if bool(killed) is not (got.died is not None) or (got.died and name != killed):
+            yield "life", name, killed or "goes on"
         return
     if bool(got.undef) is not m.undef:
         said = {True: "UNDEFINED", False: "executes"}
@@ -94,6 +101,14 @@ def _compared(m: Machine, event: Event, got: Answer, regset: str) -> Iterator[tu
         if name:
             return
     yield from _values(m, event, got, regset)
+
+
+def _signal(number: int) -> str:
+    """0: its tracer has taken it."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _values(m: Machine, event: Event, got: Answer, regset: str) -> Iterator[tuple[str, str, str]]:
