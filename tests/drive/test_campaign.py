@@ -51,7 +51,7 @@ def some(plan: Plan, count: int) -> list[Driven]:
     return [*itertools.islice(random_tests(plan), count)]
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("mode", ["vhe", "nvhe", "hvhe", "protected"])
 @pytest.mark.parametrize("settings", [SVE, SME, {}], ids=["sve", "sme", "none"])
 def test_a_machine_that_does_as_the_model_says_is_quiet(

@@ -202,6 +202,7 @@ def test_two_files_of_one_name_are_refused(
     assert "both would be same.c" in capsys.readouterr().err
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.skipif(GCC is None, reason="no cross compiler")
 @pytest.mark.parametrize("name", ["prctl-vl-loses-v", "ptrace-streaming-registers", "hostile"])
 def test_a_file_compiles_without_a_warning(name: str, tmp_path: Path) -> None:

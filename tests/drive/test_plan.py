@@ -42,6 +42,7 @@ def told(trace: Trace) -> list[tuple[object, ...]]:
     return [(e.actor.text, e.verb, e.args) for e in trace.body if isinstance(e, Event)]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("mode", MODES)
 def test_every_trace_is_driven_or_a_reason_is_given(mode: str) -> None:
     count = 0
