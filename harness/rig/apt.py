@@ -91,9 +91,15 @@ class Apt(NamedTuple):
     def sources(self, found: Mirrors, keys: Path | None) -> Iterator[str]:
         """The lines of sources.list."""
         options = f"arch={self.arch}" + (f" signed-by={keys}" if keys else "")
+        if not found.main:
+            raise HarnessError(
+                "the apt sources of this machine name no archive of Debian: add one, or give "
+                "--kernel the packages as .deb files"
+            )
         for suite in self.suites:
             uri = found.security if suite.endswith("-security") else found.main
-            yield f"deb [{options}] {uri} {suite} main"
+            if uri:
+                yield f"deb [{options}] {uri} {suite} main"
 
     def configuration(self, folder: Path) -> Iterator[str]:
         """The lines of apt.conf."""

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_MAIN = "http://deb.debian.org/debian"
-_SECURITY = "http://deb.debian.org/debian-security"
 _SUITE = re.compile(
     r"(bullseye|bookworm|trixie|forky|sid|(old)*stable|testing|unstable)"
     r"(-(updates|backports|proposed-updates|security)|/updates)?/?"
@@ -18,10 +16,10 @@ _MOST = 1 << 20  # bytes of a file
 
 
 class Mirrors(NamedTuple):
-    """The archive, and the one of security updates."""
+    """The archive, and the one of security updates; '' for one that this machine does not name."""
 
-    main: str = _MAIN
-    security: str = _SECURITY
+    main: str = ""
+    security: str = ""
 
 
 class Source(NamedTuple):
@@ -33,7 +31,7 @@ class Source(NamedTuple):
 
 
 def mirrors(folder: Path = Path("/etc/apt")) -> Mirrors:
-    """The mirrors of Debian that this machine uses; Debian's own where it names none."""
+    """The mirrors of Debian that this machine uses."""
     found: dict[str, str] = {}
     for source in _of_machine(folder):
         # Other archives call their suites after Debian's as well.

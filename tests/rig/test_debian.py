@@ -96,6 +96,8 @@ def test_apts_own_configuration(tmp_path: Path) -> None:
         "deb [arch=arm64 signed-by=/k.gpg] http://m.example/debian bookworm main",
         "deb [arch=arm64 signed-by=/k.gpg] http://m.example/debian-security bookworm-security main",
     ]
+    with pytest.raises(HarnessError, match="name no archive of Debian"):
+        list(apt.sources(Mirrors(), None))
     lines = list(apt.configuration(tmp_path))
     assert f'Dir::State "{tmp_path}/state";' in lines
     assert f'Dir::Etc::SourceList "{tmp_path}/sources.list";' in lines

@@ -61,7 +61,7 @@ def test_both_styles(tmp_path: Path, name: str, text: str) -> None:
     ],
 )
 def test_other_archives_are_not_debians(tmp_path: Path, text: str) -> None:
-    """Others have suites named after Debian's: then Debian's own mirror is taken."""
+    """Others have suites named after Debian's."""
     put(tmp_path, "sources.list", text)
     assert mirrors(tmp_path) == Mirrors()
 

@@ -2,7 +2,8 @@
 
 Each is all in its seed and number. What happens next is tossed for: who, then what, with weights
 that are tossed for each trace (A. Groce and others, "Swarm testing", ISSTA 2012). At the end
-everybody looks at some registers.
+everybody looks at some registers. One module: each thing that can happen is a few lines, and
+its weight is to be seen beside the others'.
 """
 
 from __future__ import annotations
