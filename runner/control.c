@@ -524,6 +524,27 @@ static int play(FILE *script)
 	return whole;
 }
 
+/* Whether SCHED_FIFO leaves a share to others (sched_rt_runtime_us): as it was, or not. */
+static void throttling(int as_it_was)
+{
+	static char was[24];
+	int fd = open("/proc/sys/kernel/sched_rt_runtime_us", O_RDWR);
+	const char *now = as_it_was ? was : "-1";
+
+	if (fd < 0)
+		return;
+	if (!as_it_was && read(fd, was, sizeof(was) - 1) <= 0)
+		was[0] = 0;
+	if (*now && pwrite(fd, now, strlen(now), 0) < 0)
+		log_line("sched_rt_runtime_us stays as it is");
+	close(fd);
+}
+
+static void throttle(void)
+{
+	throttling(1);
+}
+
 static int prepare(void)
 {
 	static char path[4096 + sizeof("kvm-replay-task")];
@@ -542,12 +563,8 @@ static int prepare(void)
 	strcpy(strrchr(path, '/') + 1, "kvm-replay-task"); /* beside this one */
 	task_program = path;
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	fd = open("/proc/sys/kernel/sched_rt_runtime_us", O_WRONLY);
-	if (fd >= 0) {
-		if (write(fd, "-1", 2) != 2)
-			log_line("sched_rt_runtime_us stays as it is");
-		close(fd);
-	}
+	throttling(0);
+	atexit(throttle);
 	CPU_ZERO(&set);
 	CPU_SET(0, &set);
 	if (sched_setaffinity(0, sizeof(set), &set) || sched_setscheduler(0, SCHED_FIFO, &top)) {

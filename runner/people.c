@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -286,6 +287,7 @@ int start_task(int n)
 		struct sched_param p = { 0 };
 		char number[2] = { '0' + n, 0 };
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* nobody would stop it */
 		sched_setscheduler(0, SCHED_OTHER, &p);
 		execl(task_program, "kvm-replay-task", number, (char *)0);
 		_exit(9);
